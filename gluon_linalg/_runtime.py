@@ -1,0 +1,144 @@
+"""Makes ``import mxnet`` work. No other module of the package needs to know how.
+
+MXNet 1.9.1 expects things of its surroundings that they no longer offer by themselves: names
+that numpy has removed, CUDA libraries on the loader's path, ``distutils``. What can be put in
+place is put in place here; for the rest, the import error says what to install.
+"""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import functools
+import os
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy
+
+# Plain builtins that numpy exported under its own name until 1.24; MXNet still uses them.
+_REMOVED_NUMPY_ALIASES = ("bool", "int", "float", "object", "complex", "str")
+
+# What a CUDA 11 build of MXNet is linked against, under the names that the loader asks for (the
+# same folders may hold the CUDA 12 libraries of another framework). Dependencies come first.
+_CUDA_LIBRARIES = (
+    "libcudart.so.11.0",
+    "libnvrtc.so.11.2",
+    "libnvToolsExt.so.1",
+    "libcublasLt.so.11",
+    "libcublas.so.11",
+    "libcufft.so.10",
+    "libcurand.so.10",
+    "libcusparse.so.11",
+    "libcusolver.so.11",
+    "libnccl.so.2",
+    "libcudnn.so.8",
+)
+
+_INSTALL_MXNET = (
+    'gluon-linalg needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" '
+    'or, for NVIDIA GPUs, pip install "gluon-linalg[gpu]"'
+)
+_INSTALL_DRIVER = (
+    "the installed MXNet is a CUDA build and needs the NVIDIA driver (libcuda.so.1): install the "
+    "driver or, to run on the CPU, uninstall that mxnet-cu package and "
+    'pip install "gluon-linalg[cpu]"'
+)
+_INSTALL_CUDA = (
+    "the installed MXNet is a CUDA build and misses a CUDA library ({error}): "
+    'pip install "gluon-linalg[gpu]"'
+)
+_INSTALL_SYSTEM_LIBRARIES = (
+    "MXNet misses a system library ({error}): "
+    "on Debian and Ubuntu, apt-get install libgomp1 libquadmath0"
+)
+_INSTALL_SETUPTOOLS = (
+    "MXNet needs distutils, which Python 3.12 leaves to setuptools: pip install setuptools"
+)
+
+
+@functools.lru_cache(maxsize=None)
+def import_mxnet():
+    """Return the ``mxnet`` module, or raise an ``ImportError`` that says what to install."""
+    _restore_numpy_aliases()
+    try:
+        if "mxnet" not in sys.modules:
+            _preload_cuda_libraries()
+        import mxnet
+    except (ImportError, OSError) as error:
+        advice = _advice(error)
+        if advice is None:
+            raise
+        raise ImportError(advice.format(error=error)) from error
+    _check_version(mxnet)
+    return mxnet
+
+
+def _restore_numpy_aliases():
+    if int(numpy.__version__.split(".")[0]) >= 2:
+        # MXNet misses more than the aliases there, and fails with an error that explains nothing.
+        raise ImportError(
+            f"MXNet 1.9 does not work with numpy {numpy.__version__}: "
+            'pip install "numpy<1.24", or "numpy>=1.26,<2" on Python 3.12'
+        )
+    for name in _REMOVED_NUMPY_ALIASES:
+        # Not hasattr(): numpy answers it with a warning about the alias.
+        if name not in vars(numpy):
+            setattr(numpy, name, getattr(builtins, name))
+
+
+def _preload_cuda_libraries():
+    """Load the CUDA libraries that pip installed, so that MXNet's own loading finds them.
+
+    The dynamic loader does not search ``site-packages/nvidia/*/lib``, but takes a library that
+    the process has already loaded under the wanted name.
+    """
+    mxnet, nvidia = find_spec("mxnet"), find_spec("nvidia")
+    if not sys.platform.startswith("linux") or nvidia is None or not _is_cuda_wheel(mxnet):
+        return
+    # MXNet would warn that cuDNN is newer than the one it was built with; the newer one is meant.
+    os.environ.setdefault("MXNET_CUDNN_LIB_CHECKING", "0")
+    for name in _CUDA_LIBRARIES:
+        for root in nvidia.submodule_search_locations or ():
+            for path in Path(root).glob(f"*/lib/{name}"):
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _is_cuda_wheel(mxnet):
+    # Told by the wheel's name, because only importing MXNet would tell more.
+    if mxnet is None or mxnet.origin is None:
+        return False
+    site_packages = Path(mxnet.origin).parent.parent
+    return any(site_packages.glob("mxnet_cu*.dist-info"))
+
+
+def _advice(error):
+    """What to do about a failed import of MXNet; None when the error speaks for itself."""
+    missing_module = getattr(error, "name", None)
+    message = str(error)
+    if missing_module == "mxnet":
+        return _INSTALL_MXNET
+    if missing_module == "distutils":
+        return _INSTALL_SETUPTOOLS
+    if "libcuda.so" in message:
+        return _INSTALL_DRIVER
+    if any(library in message for library in _CUDA_LIBRARIES):
+        return _INSTALL_CUDA
+    if "libgomp.so" in message or "libquadmath.so" in message:
+        return _INSTALL_SYSTEM_LIBRARIES
+    return None
+
+
+def _check_version(mxnet):
+    version = getattr(mxnet, "__version__", None)
+    if version is None:
+        # The folder that an uninstalled MXNet leaves behind imports as an empty package.
+        raise ImportError(_INSTALL_MXNET)
+    if not version.startswith("1.9."):
+        warnings.warn(
+            f"gluon-linalg is made for MXNet 1.9; this is MXNet {version}",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,68 @@
+"""Cholesky factorization, and what is computed from it."""
+
+from .. import functional as fn
+from .base import LinearAlgebraBlock
+
+
+class CholeskyBlock(LinearAlgebraBlock):
+    """Cholesky factor of positive definite matrices, A + s I = L Lᵀ (LAPACK potrf).
+
+    a: (B, n, n), of which the lower triangle is read -> L: (B, n, n), lower, positive diagonal.
+    The gradient is returned symmetric. `jitter`: 0 (none), a number relative to the mean
+    diagonal, or 'auto' (`functional.jitter_shift`); with `return_jitter` the block returns
+    (L, s) with s of shape (B, 1).
+    Raises NotPositiveDefiniteError, NonFiniteError. Paper, section 3.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, jitter=0.0, return_jitter=False, **kwargs):
+        super().__init__(**kwargs)
+        self._jitter, self._return_jitter = check_jitter(jitter), return_jitter
+
+    def hybrid_forward(self, F, a):
+        if not self._return_jitter:
+            return fn.cholesky(F, a, self._jitter, self.name)
+        diagonal = fn.diagonal(F, a)
+        shift = fn.jitter_shift(F, diagonal, self._jitter, a, self.name)
+        shifted = fn.add_diagonal(F, a, F.broadcast_mul(F.ones_like(diagonal), shift))
+        return fn.cholesky(F, shifted, name=self.name), shift
+
+
+class CholeskySolveBlock(LinearAlgebraBlock):
+    """X = A⁻¹ B of a positive definite A (LAPACK potrf, potrs).
+
+    a: (B, n, n), b: (B, n, k) -> (B, n, k). Raises NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"), ("b", "B n k"))
+
+    def __init__(self, jitter=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self._jitter = check_jitter(jitter)
+
+    def hybrid_forward(self, F, a, b):
+        return fn.cholesky_solve(F, fn.cholesky(F, a, self._jitter, self.name), b)
+
+
+class LogDetBlock(LinearAlgebraBlock):
+    """log|A| of a positive definite A, by 2 Σ log L_ii; its gradient is A⁻¹.
+
+    a: (B, n, n) -> (B,). Raises NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, jitter=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self._jitter = check_jitter(jitter)
+
+    def hybrid_forward(self, F, a):
+        return fn.log_determinant(F, a, self._jitter, self.name)
+
+
+def check_jitter(jitter):
+    """`jitter` itself when it is 'auto' or a number >= 0."""
+    if jitter == "auto" or (isinstance(jitter, (int, float)) and 0 <= jitter < 1):
+        return jitter
+    raise ValueError(f"jitter is {jitter!r}; expected 'auto' or a number in [0, 1).")

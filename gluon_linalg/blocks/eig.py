@@ -1,0 +1,17 @@
+"""Symmetric eigendecomposition."""
+
+from .. import functional as fn
+from .base import LinearAlgebraBlock
+
+
+class EigBlock(LinearAlgebraBlock):
+    """(U, λ) with A = Uᵀ diag(λ) U, rows of U the eigenvectors, λ ascending (LAPACK syevd).
+
+    a: (B, n, n), of which the lower triangle is read -> U: (B, n, n), λ: (B, n). The gradient is
+    returned symmetric. Paper, section 3.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def hybrid_forward(self, F, a):
+        return fn.eigh(F, a, self.name)

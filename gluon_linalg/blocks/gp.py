@@ -1,0 +1,121 @@
+"""Gaussian process regression (paper, section 2.1; Rasmussen & Williams, chapter 2)."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError
+from .base import LinearAlgebraBlock
+from .cholesky import check_jitter
+from .copying import frozen_copy
+from .gp_predictor import GPPredictor
+from .kernels import Kernel
+from .mean import mean_block, mean_values
+from .parameters import parameter_array, positive_parameter
+
+mx = import_mxnet()
+
+
+class GPLikelihoodLayer(LinearAlgebraBlock):
+    """Negative log marginal likelihood of a Gaussian process, (x, y) -> (B,).
+
+    φ = -log N(y | m(x), A) = ½ (rᵀA⁻¹r + log|2π A|),  r = y - m(x),
+    A = k(x) + (noise_variance + jitter) I  [+ diag(noise)].
+
+    x: (B, n, d) inputs; y: (B, n) targets; noise: (B, n), optional known variances of single
+    observations, added to the learned one. The gradient is analytic (`functional.gaussian_nll`).
+
+    kernel: a `kernels.Kernel`. mean: None or 'zero', 'constant', 'linear', or a HybridBlock that
+    maps x to (B, n) or (B, n, 1). noise_variance: the initial value of a learnable parameter, a
+    number or one for each of the n observations; None or 0 for no such parameter. jitter: as in
+    `CholeskyBlock`. precision: 'float64' computes a float32 layer in float64 inside, for models
+    whose condition number leaves float32 behind.
+
+    Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+    """
+
+    arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"))
+    required = 2
+
+    def __init__(self, kernel, mean=None, noise_variance=1.0, jitter=0.0, precision=None, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"{self.name}: kernel is {kernel!r}, expected a gluon_linalg kernel.")
+        if precision not in (None, "float64"):
+            raise ValueError(
+                f"{self.name}: precision is {precision!r}, expected 'float64' or None."
+            )
+        self._jitter, self._precision = check_jitter(jitter), precision
+        with self.name_scope():
+            self.kernel = kernel
+            self.mean = mean_block(mean)
+            self.noise_variance = None
+            if noise_variance is not None and np.any(np.asarray(noise_variance) != 0):
+                self.noise_variance = positive_parameter(
+                    self, "noise_variance", noise_variance, lower=1e-10
+                )
+
+    def hybrid_forward(self, F, x, y, noise=None, **stored):
+        dtype = self._precision or self.dtype
+        x, y, noise = (a if a is None else F.cast(a, dtype=dtype) for a in (x, y, noise))
+        residual = y - mean_values(F, self.mean, x, dtype, self.dtype)
+        covariance, noise = self._noisy_covariance(F, x, y, noise, dtype)
+        value, weights, adjoint = fn.gaussian_adjoint(F, covariance, residual, self.name)
+        linear = (
+            self.kernel.weighted_sum(F, adjoint, x, dtype)
+            + F.sum(weights * residual, axis=1)
+            + F.sum(fn.stop(F, fn.diagonal(F, adjoint)) * noise, axis=1)
+        )
+        return F.cast(fn.with_gradient(F, value, linear), dtype=self.dtype)
+
+    def condition(self, x, y, noise=None, include_noise=False):
+        """The posterior given data, a `GPPredictor`: x -> (mean, variance), each (B, m).
+
+        The covariance of the data is factored once, here. The predictor holds copies: training
+        the layer further does not change it. include_noise: whether its variance is that of a new
+        observation or of the latent function.
+        """
+        self._check((x, y) if noise is None else (x, y, noise))
+        dtype = self._precision or self.dtype
+        x, y, noise = (a if a is None else a.astype(dtype) for a in (x, y, noise))
+        residual = y - mean_values(mx.nd, self.mean, x, dtype, self.dtype)
+        covariance, _ = self._noisy_covariance(mx.nd, x, y, noise, dtype)
+        factor, _, weights = fn.gaussian_weights(mx.nd, covariance, residual, self.name)
+        noise_variance = self._one_noise_variance(dtype, x.context) if include_noise else None
+        return GPPredictor(
+            frozen_copy(self.kernel), frozen_copy(self.mean), x, y, factor, weights, noise_variance
+        )
+
+    def check_shapes(self, sizes):
+        one_each = self.noise_variance is not None and self.noise_variance.shape != (1,)
+        if one_each and self.noise_variance.shape != (sizes["n"],):
+            raise ShapeError(
+                f"{self.name}: {sizes['n']} observations, but noise_variance has one value for "
+                f"each of {self.noise_variance.shape[0]}."
+            )
+
+    def _one_noise_variance(self, dtype, context):
+        if self.noise_variance is None or self.noise_variance.shape != (1,):
+            raise ValueError(
+                f"{self.name}: include_noise needs a noise_variance that holds for every "
+                "observation, also for new ones."
+            )
+        stored = self.noise_variance.data(context)
+        return self.noise_variance.natural(mx.nd, stored).astype(dtype)
+
+    def _noisy_covariance(self, F, x, y, noise, dtype):
+        """A (a constant) and its differentiable part beside k(x), the variances (B, n)."""
+        variances = F.zeros_like(y) if noise is None else noise
+        if self.noise_variance is not None:
+            stored = parameter_array(F, self.noise_variance, x)
+            learned = F.cast(self.noise_variance.natural(F, stored), dtype=dtype)
+            variances = F.broadcast_add(variances, F.reshape(learned, shape=(1, -1)))
+        if self._jitter not in (0, "auto"):
+            diagonal = self.kernel.evaluate_diagonal(F, x, dtype) + variances
+            shift = fn.jitter_shift(F, diagonal, self._jitter)
+            variances = F.broadcast_add(variances, shift)
+        kernel = fn.stop(F, self.kernel.evaluate(F, x, None, dtype))
+        covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))
+        if self._jitter == "auto":
+            covariance = fn.add_jitter(F, covariance, "auto", self.name)
+        return covariance, variances

@@ -1,0 +1,124 @@
+"""The posterior of a Gaussian process (Rasmussen & Williams, equations 2.25, 2.26 and 5.12)."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError
+from .base import LinearAlgebraBlock
+from .mean import mean_values
+
+mx = import_mxnet()
+
+
+class GPPredictor(LinearAlgebraBlock):
+    """x -> (mean, variance) of the posterior, (B, m, d) -> (B, m), (B, m).
+
+    mean = m(x) + k(x, X) α,  variance = k(x, x) - |L⁻¹ k(X, x)|²  [+ noise variance],
+    with A = L Lᵀ and α = A⁻¹(y - m(X)) computed once, by `GPLikelihoodLayer.condition`.
+
+    The variance never falls below ε k(x, x), where rounding would make it negative or its square
+    root would lose its gradient. Exports like any block; the other methods work on arrays.
+    """
+
+    arguments = (("x", "B m d"),)
+
+    def __init__(self, kernel, mean, inputs, targets, factor, weights, noise_variance, **kwargs):
+        super().__init__(**kwargs)
+        self._compute_dtype = np.dtype(inputs.dtype).name
+        self._targets = targets
+        with self.name_scope():
+            self.kernel = kernel
+            self.mean_function = mean
+            self.inputs = self.params.get_constant("inputs", inputs)
+            self.factor = self.params.get_constant("factor", factor)
+            self.weights = self.params.get_constant("weights", weights)
+            if noise_variance is not None:
+                self.noise_variance = self.params.get_constant("noise_variance", noise_variance)
+        self.params.initialize(ctx=inputs.context)
+
+    @property
+    def dtype(self):
+        return self.kernel.dtype
+
+    def hybrid_forward(self, F, x, inputs, factor, weights, noise_variance=None):
+        dtype, outer = self._compute_dtype, self.kernel.dtype
+        x = F.cast(x, dtype=dtype)
+        cross = self.kernel.evaluate(F, inputs, x, dtype)
+        mean = mean_values(F, self.mean_function, x, dtype, outer) + _row_times(F, weights, cross)
+        prior = self.kernel.evaluate_diagonal(F, x, dtype)
+        whitened = fn.triangular_solve(F, factor, cross)
+        explained = _row_times(F, F.ones_like(weights), F.square(whitened))
+        variance = F.maximum(prior - explained, prior * _epsilon(F, prior))
+        if noise_variance is not None:
+            variance = F.broadcast_add(variance, F.reshape(noise_variance, shape=(1, 1)))
+        return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
+
+    def mean(self, x):
+        """The posterior mean, (B, m, d) -> (B, m)."""
+        return self(x)[0]
+
+    def variance(self, x):
+        """The posterior variance, (B, m, d) -> (B, m)."""
+        return self(x)[1]
+
+    def covariance(self, x):
+        """The posterior covariance of the latent function at x, (B, m, d) -> (B, m, m)."""
+        self._check((x,))
+        x = x.astype(self._compute_dtype)
+        whitened = fn.triangular_solve(
+            mx.nd, self.factor.data(), self.kernel.evaluate(mx.nd, self.inputs.data(), x, x.dtype)
+        )
+        prior = self.kernel.evaluate(mx.nd, x, None, self._compute_dtype)
+        posterior = prior - fn.product(mx.nd, whitened, whitened, transpose_a=True)
+        return fn.symmetrize(mx.nd, posterior).astype(self.dtype)
+
+    def sample(self, x, size=1):
+        """Joint samples of the latent function at x, (B, m, d) -> (size, B, m).
+
+        mean + L ε with ε from MXNet's random state (``mx.random.seed``).
+        """
+        factor = fn.cholesky(mx.nd, self.covariance(x), jitter="auto", name=self.name)
+        mean = self.mean(x)
+        shape = (mean.shape[0], mean.shape[1], size)
+        noise = mx.nd.random.normal(shape=shape, dtype=self.dtype, ctx=mean.context)
+        samples = mx.nd.broadcast_add(fn.product(mx.nd, factor, noise), mean.expand_dims(axis=2))
+        return samples.transpose((2, 0, 1))
+
+    def leave_one_out(self):
+        """Mean and variance of each y_i given all others, (B, n) each, from the same factor.
+
+        mean_i = y_i - α_i / [A⁻¹]_ii,  variance_i = 1 / [A⁻¹]_ii (of the noisy observation).
+        """
+        precision = fn.diagonal(mx.nd, fn.factor_inverse(mx.nd, self.factor.data()))
+        mean = self._targets - self.weights.data() / precision
+        return mean.astype(self.dtype), (1.0 / precision).astype(self.dtype)
+
+    def cast(self, dtype):
+        """Not possible: the factor belongs to the dtype it was computed in."""
+        if np.dtype(dtype).name != self.dtype:
+            raise TypeError(
+                f"{self.name}: cast the GPLikelihoodLayer and condition again; the factor of the "
+                f"data was computed in {self._compute_dtype}."
+            )
+
+    def check_shapes(self, sizes):
+        batch, _, columns = self.inputs.shape
+        if sizes["B"] != batch or sizes["d"] != columns:
+            raise ShapeError(
+                f"{self.name}: 'x' has batch {sizes['B']} and {sizes['d']} columns; the data it was "
+                f"conditioned on has batch {batch} and {columns} columns."
+            )
+
+    def _check_parameters(self, array):
+        self.kernel._check_parameters(array)
+
+
+def _row_times(F, row, matrix):
+    """rowᵀ M of each batch element, (B, n), (B, n, m) -> (B, m)."""
+    product = fn.product(F, F.expand_dims(row, axis=1), matrix)
+    return F.reshape(product, shape=(0, -1))
+
+
+def _epsilon(F, like):
+    return fn.unit_roundoff(F, like)

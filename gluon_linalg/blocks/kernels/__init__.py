@@ -1,0 +1,23 @@
+"""Covariance functions."""
+
+from .algebraic import Constant, Linear, Polynomial, White
+from .base import Kernel, Product, Scaled, Sum
+from .stationary import RBF, Matern12, Matern32, Matern52, Periodic, RationalQuadratic, Stationary
+
+__all__ = [
+    "RBF",
+    "Constant",
+    "Kernel",
+    "Linear",
+    "Matern12",
+    "Matern32",
+    "Matern52",
+    "Periodic",
+    "Polynomial",
+    "Product",
+    "RationalQuadratic",
+    "Scaled",
+    "Stationary",
+    "Sum",
+    "White",
+]

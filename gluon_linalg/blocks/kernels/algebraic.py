@@ -1,0 +1,85 @@
+"""Kernels of the inner product, and the two constant ones.
+
+Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
+"""
+
+from ... import functional as fn
+from ..parameters import positive_parameter
+from .base import Kernel
+
+
+class Linear(Kernel):
+    """Σ_d variance_d x_d z_d; variance: one positive number, or one per active column (ARD)."""
+
+    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+        super().__init__(active_dims=active_dims, **kwargs)
+        self.variance = positive_parameter(self, "variance", variance)
+
+    def covariance(self, F, x, z, dtype, variance):
+        left = F.broadcast_mul(x, F.reshape(variance, shape=(1, 1, -1)))
+        return fn.product(F, left, x if z is None else z, transpose_b=True)
+
+    def variances(self, F, x, dtype, variance):
+        return F.sum(F.broadcast_mul(F.square(x), F.reshape(variance, shape=(1, 1, -1))), axis=2)
+
+
+class Polynomial(Kernel):
+    """variance · (Σ_d x_d z_d / lengthscale_d² + offset)^degree, degree a positive integer.
+
+    lengthscale: one positive number, or one per active column (ARD).
+    """
+
+    def __init__(
+        self, degree=2, variance=1.0, lengthscale=1.0, offset=1.0, active_dims=None, **kwargs
+    ):
+        super().__init__(active_dims=active_dims, **kwargs)
+        if int(degree) != degree or degree < 1:
+            raise ValueError(f"Polynomial: degree is {degree!r}, expected a positive integer.")
+        self._degree = int(degree)
+        self.variance = positive_parameter(self, "variance", variance)
+        self.lengthscale = positive_parameter(self, "lengthscale", lengthscale)
+        self.offset = positive_parameter(self, "offset", offset)
+
+    def covariance(self, F, x, z, dtype, variance, lengthscale, offset):
+        scale = F.reshape(lengthscale, shape=(1, 1, -1))
+        x = F.broadcast_div(x, scale)
+        z = x if z is None else F.broadcast_div(z, scale)
+        base = F.broadcast_add(
+            fn.product(F, x, z, transpose_b=True), F.reshape(offset, shape=(1, 1, 1))
+        )
+        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1, 1)))
+
+    def variances(self, F, x, dtype, variance, lengthscale, offset):
+        x = F.broadcast_div(x, F.reshape(lengthscale, shape=(1, 1, -1)))
+        base = F.broadcast_add(F.sum(F.square(x), axis=2), F.reshape(offset, shape=(1, 1)))
+        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1)))
+
+
+class Constant(Kernel):
+    """variance, for every pair of points."""
+
+    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+        super().__init__(active_dims=active_dims, **kwargs)
+        self.variance = positive_parameter(self, "variance", variance)
+
+    def covariance(self, F, x, z, dtype, variance):
+        return F.broadcast_mul(_ones(F, x, z), F.reshape(variance, shape=(1, 1, 1)))
+
+
+class White(Kernel):
+    """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
+
+    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+        super().__init__(active_dims=active_dims, **kwargs)
+        self.variance = positive_parameter(self, "variance", variance)
+
+    def covariance(self, F, x, z, dtype, variance):
+        if z is None:
+            return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
+        return F.broadcast_mul(_ones(F, x, z), F.reshape(0.0 * variance, shape=(1, 1, 1)))
+
+
+def _ones(F, x, z):
+    left = F.ones_like(F.slice_axis(x, axis=2, begin=0, end=1))
+    right = left if z is None else F.ones_like(F.slice_axis(z, axis=2, begin=0, end=1))
+    return fn.product(F, left, right, transpose_b=True)

@@ -1,0 +1,164 @@
+"""The kernel base class: input handling, exact symmetry, sums and products."""
+
+from functools import reduce
+from operator import add, mul
+
+from ... import functional as fn
+from ..._runtime import import_mxnet
+from ..base import LinearAlgebraBlock
+from ..parameters import PositiveParameter, parameter_array, positive_parameter
+
+mx = import_mxnet()
+
+
+class Kernel(LinearAlgebraBlock):
+    """A covariance function: k(x) and k(x, z) are matrices, k.diag(x) the diagonal of k(x).
+
+    x: (B, n, d), z: (B, m, d) -> (B, n, n) or (B, n, m). k(x) is bitwise symmetric with its
+    diagonal exactly k.diag(x). `active_dims` selects the columns of x that the kernel sees.
+    `+`, `*` and multiplication by a positive number make new kernels; the number becomes a
+    learnable variance.
+
+    A subclass implements `covariance`, and `variances` unless its diagonal is a learnable
+    constant named `variance`.
+    """
+
+    arguments = (("x", "B n d"), ("z", "B m d"))
+    required = 1
+
+    def __init__(self, active_dims=None, **kwargs):
+        super().__init__(**kwargs)
+        self._active_dims = None if active_dims is None else tuple(int(d) for d in active_dims)
+
+    def hybrid_forward(self, F, x, z=None, **stored):
+        dtype = self.dtype
+        if z is not None:
+            return self.evaluate(F, x, z, dtype)
+        k = fn.symmetrize(F, self.evaluate(F, x, None, dtype))
+        correction = self.evaluate_diagonal(F, x, dtype) - fn.diagonal(F, k)
+        return fn.add_diagonal(F, k, correction)
+
+    def diag(self, x):
+        """The diagonal of k(x), (B, n, d) -> (B, n), without the matrix."""
+        self._check((x,))
+        return self.evaluate_diagonal(mx.nd, x, self.dtype)
+
+    def evaluate(self, F, x, z, dtype):
+        """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding.
+
+        For use inside graphs: blocks that hold a kernel call this.
+        """
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        return self.covariance(F, x, z, dtype, **self.naturals(F, x, dtype))
+
+    def evaluate_diagonal(self, F, x, dtype):
+        """The diagonal of k(x), (B, n), inside a graph."""
+        x = self.select(F, x)
+        return self.variances(F, x, dtype, **self.naturals(F, x, dtype))
+
+    def weighted_sum(self, F, weights, x, dtype):
+        """Σ_ij W_ij k(x_i, x_j), (B,), for constant symmetric weights (B, n, n).
+
+        Only its gradient is used, where a likelihood has told how it depends on each entry of the
+        matrix; a kernel that can form this gradient without another (n, n) array overrides it.
+        """
+        return fn.inner(F, weights, self.evaluate(F, x, None, dtype))
+
+    def select(self, F, x):
+        """The active columns of x."""
+        if self._active_dims is None:
+            return x
+        columns = [F.slice_axis(x, axis=2, begin=c, end=c + 1) for c in self._active_dims]
+        return columns[0] if len(columns) == 1 else F.concat(*columns, dim=2)
+
+    def covariance(self, F, x, z, dtype, **parameters):
+        """k(x, z), or k(x) when z is None, from the active columns and natural parameters."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
+
+    def variances(self, F, x, dtype, variance, **parameters):
+        """The diagonal (B, n); here the constant `variance` of a stationary kernel."""
+        return F.broadcast_mul(F.ones_like(F.mean(x, axis=2)), F.reshape(variance, shape=(1, 1)))
+
+    def naturals(self, F, like, dtype):
+        """This kernel's own parameters in natural units and the given dtype, by attribute name."""
+        return {
+            name: F.cast(parameter.natural(F, parameter_array(F, parameter, like)), dtype=dtype)
+            for name, parameter in self._reg_params.items()
+            if isinstance(parameter, PositiveParameter)
+        }
+
+    def __add__(self, other):
+        return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
+
+    def __mul__(self, other):
+        if isinstance(other, Kernel):
+            return Product(self, other)
+        if isinstance(other, (int, float)):
+            return Scaled(self, other)
+        return NotImplemented
+
+    __rmul__ = __mul__
+
+
+class Sum(Kernel):
+    """k(x, z) = Σ_i k_i(x, z)."""
+
+    def __init__(self, *kernels, **kwargs):
+        super().__init__(**kwargs)
+        self.kernels = _flatten(Sum, kernels)
+        for kernel in self.kernels:
+            self.register_child(kernel)
+
+    def covariance(self, F, x, z, dtype):
+        return reduce(add, [k.evaluate(F, x, z, dtype) for k in self.kernels])
+
+    def variances(self, F, x, dtype):
+        return reduce(add, [k.evaluate_diagonal(F, x, dtype) for k in self.kernels])
+
+    def weighted_sum(self, F, weights, x, dtype):
+        parts = [k.weighted_sum(F, weights, x, dtype) for k in self.kernels]
+        return reduce(add, parts)
+
+
+class Product(Kernel):
+    """k(x, z) = Π_i k_i(x, z)."""
+
+    def __init__(self, *kernels, **kwargs):
+        super().__init__(**kwargs)
+        self.kernels = _flatten(Product, kernels)
+        for kernel in self.kernels:
+            self.register_child(kernel)
+
+    def covariance(self, F, x, z, dtype):
+        return reduce(mul, [k.evaluate(F, x, z, dtype) for k in self.kernels])
+
+    def variances(self, F, x, dtype):
+        return reduce(mul, [k.evaluate_diagonal(F, x, dtype) for k in self.kernels])
+
+
+class Scaled(Kernel):
+    """variance · k(x, z), the variance a learnable positive number."""
+
+    def __init__(self, kernel, variance=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = kernel
+        self.variance = positive_parameter(self, "variance", variance)
+
+    def covariance(self, F, x, z, dtype, variance):
+        return F.broadcast_mul(
+            self.kernel.evaluate(F, x, z, dtype), F.reshape(variance, shape=(1, 1, 1))
+        )
+
+    def variances(self, F, x, dtype, variance):
+        return F.broadcast_mul(
+            self.kernel.evaluate_diagonal(F, x, dtype), F.reshape(variance, shape=(1, 1))
+        )
+
+
+def _flatten(cls, kernels):
+    flat = []
+    for kernel in kernels:
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")
+        flat.extend(kernel.kernels if type(kernel) is cls else [kernel])
+    return flat

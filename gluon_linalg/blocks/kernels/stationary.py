@@ -1,0 +1,142 @@
+"""Kernels of the scaled distance r² = Σ_d (x_d - z_d)² / lengthscale_d².
+
+Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
+"""
+
+import math
+
+from ... import functional as fn
+from ..parameters import positive_parameter
+from .base import Kernel
+
+
+class Stationary(Kernel):
+    """variance · profile(r²): a subclass states `profile` and, if it has any, more parameters.
+
+    variance: a positive number; lengthscale: one positive number, or one per active column (ARD).
+    """
+
+    # The parameters that `features` takes; all others but the variance go to `profile`.
+    feature_parameters = ("lengthscale",)
+
+    def __init__(self, variance=1.0, lengthscale=1.0, active_dims=None, **kwargs):
+        super().__init__(active_dims=active_dims, **kwargs)
+        self.variance = positive_parameter(self, "variance", variance)
+        self.lengthscale = positive_parameter(self, "lengthscale", lengthscale)
+
+    def profile(self, F, squared, **parameters):
+        """The kernel at unit variance, as a function of r² >= 0 (B, n, m)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement profile")
+
+    def features(self, F, x, lengthscale):
+        """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
+        return F.broadcast_div(x, F.reshape(lengthscale, shape=(1, 1, -1)))
+
+    def covariance(self, F, x, z, dtype, variance, **parameters):
+        left, right = self._feature_pair(F, x, z, parameters)
+        exponent = fn.negative_half_squared_distance(F, left, right, dtype)
+        others = {k: v for k, v in parameters.items() if k not in self.feature_parameters}
+        unit = self.profile(F, F.relu(-2.0 * exponent), **others)
+        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+
+    def _feature_pair(self, F, x, z, parameters):
+        """The features of x and z in float64."""
+        chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.feature_parameters}
+        x, z = fn.centred(F, x, z)
+        left = self.features(F, x, **chosen)
+        return left, left if z is None else self.features(F, z, **chosen)
+
+
+class RBF(Stationary):
+    """variance · exp(-½ r²)."""
+
+    def covariance(self, F, x, z, dtype, variance, **parameters):
+        left, right = self._feature_pair(F, x, z, parameters)
+        unit = F.exp(fn.negative_half_squared_distance(F, left, right, dtype))
+        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+
+    def weighted_sum(self, F, weights, x, dtype):
+        """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
+
+        No (n, n) array is differentiated: a third less work than the general form.
+        """
+        x = self.select(F, x)
+        parameters = self.naturals(F, x, dtype)
+        kernel = self.covariance(F, x, None, dtype, **parameters)
+        variance = parameters.pop("variance")
+        features, _ = self._feature_pair(F, x, None, parameters)
+        constant = fn.stop(F, features)
+        weighted = fn.stop(F, F.cast(weights * kernel, dtype="float64"))
+        ones = F.slice_axis(F.ones_like(constant), axis=2, begin=0, end=1)
+        sums = fn.product(F, weighted, F.concat(constant, ones, dim=2))
+        moments = F.slice_axis(sums, axis=2, begin=0, end=-1)
+        totals = F.slice_axis(sums, axis=2, begin=-1, end=None)
+        slope = fn.stop(F, 2.0 * (moments - F.broadcast_mul(constant, totals)))
+        total = F.sum(totals, axis=(1, 2))
+        log_variance = F.cast(F.log(variance), dtype="float64")
+        by_distance = F.sum(features * slope, axis=(1, 2))
+        return F.cast(by_distance + F.broadcast_mul(fn.stop(F, total), log_variance), dtype=dtype)
+
+
+class Periodic(RBF):
+    """variance · exp(-2 Σ_d sin²(π (x_d - z_d) / period_d) / lengthscale_d²).
+
+    The RBF of the points (cos, sin)(2π x / period) / lengthscale, whose squared distance is
+    4 sin²(π (x - z) / period) / lengthscale². period: one number or one per active column, in the
+    units of x. MacKay 1998; with one column, scikit-learn's ExpSineSquared.
+    """
+
+    feature_parameters = ("lengthscale", "period")
+
+    def __init__(self, variance=1.0, lengthscale=1.0, period=1.0, active_dims=None, **kwargs):
+        super().__init__(variance, lengthscale, active_dims, **kwargs)
+        self.period = positive_parameter(self, "period", period)
+
+    def features(self, F, x, lengthscale, period):
+        scale = F.reshape(lengthscale, shape=(1, 1, -1))
+        angle = F.broadcast_div(2.0 * math.pi * x, F.reshape(period, shape=(1, 1, -1)))
+        return F.concat(
+            F.broadcast_div(F.cos(angle), scale), F.broadcast_div(F.sin(angle), scale), dim=2
+        )
+
+
+class Matern12(Stationary):
+    """variance · exp(-r). Not differentiable in x where points coincide: the gradient there is 0."""
+
+    def profile(self, F, squared):
+        return F.exp(-_root(F, squared))
+
+
+class Matern32(Stationary):
+    """variance · (1 + √3 r) exp(-√3 r)."""
+
+    def profile(self, F, squared):
+        r = math.sqrt(3.0) * _root(F, squared)
+        return (1.0 + r) * F.exp(-r)
+
+
+class Matern52(Stationary):
+    """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
+
+    def profile(self, F, squared):
+        r = math.sqrt(5.0) * _root(F, squared)
+        return (1.0 + r + F.square(r) / 3.0) * F.exp(-r)
+
+
+class RationalQuadratic(Stationary):
+    """variance · (1 + r² / (2 alpha))^(-alpha); alpha -> infinity is the RBF."""
+
+    def __init__(self, variance=1.0, lengthscale=1.0, alpha=1.0, active_dims=None, **kwargs):
+        super().__init__(variance, lengthscale, active_dims, **kwargs)
+        self.alpha = positive_parameter(self, "alpha", alpha)
+
+    def profile(self, F, squared, alpha):
+        alpha = F.reshape(alpha, shape=(1, 1, 1))
+        ratio = F.broadcast_div(0.5 * squared, alpha)
+        return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))
+
+
+def _root(F, squared):
+    """√r² with gradient 0 at r = 0, where its own is infinite."""
+    apart = squared > 0
+    return F.sqrt(F.where(apart, squared, F.ones_like(squared))) * apart

@@ -1,0 +1,41 @@
+"""Mean functions of Gaussian processes."""
+
+from .._runtime import import_mxnet
+
+mx = import_mxnet()
+
+
+class ConstantMean(mx.gluon.HybridBlock):
+    """m(x) = c with a learnable c, initially 0: (B, n, d) -> (B, n)."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.constant = self.params.get("constant", shape=(1,), init="zeros")
+
+    def hybrid_forward(self, F, x, constant):
+        return F.broadcast_add(F.zeros_like(F.mean(x, axis=2)), F.reshape(constant, shape=(1, 1)))
+
+
+def mean_block(mean):
+    """The mean as a block: None for zero, and any HybridBlock as it is."""
+    if isinstance(mean, mx.gluon.HybridBlock):
+        return mean
+    if mean is None or mean == "zero":
+        return None
+    if mean == "constant":
+        return ConstantMean(prefix="constant_mean_")
+    if mean == "linear":
+        return mx.gluon.nn.Dense(
+            1, flatten=False, weight_initializer="zeros", prefix="linear_mean_"
+        )
+    raise ValueError(
+        f"mean is {mean!r}, expected None, 'zero', 'constant', 'linear' or a HybridBlock."
+    )
+
+
+def mean_values(F, mean, x, dtype, parameter_dtype):
+    """m(x) in `dtype`, (B, n, d) -> (B, n), for a mean block whose parameters have another."""
+    if mean is None:
+        return F.zeros_like(F.mean(x, axis=2))
+    values = F.reshape(mean(F.cast(x, dtype=parameter_dtype)), shape=(0, -1))
+    return F.cast(values, dtype=dtype)

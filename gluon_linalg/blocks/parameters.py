@@ -1,0 +1,64 @@
+"""Positive parameters: natural values outside, unconstrained numbers inside."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError
+
+mx = import_mxnet()
+
+
+class PositiveParameter(mx.gluon.Parameter):
+    """A Gluon parameter for a positive quantity: value = lower + exp(stored).
+
+    `data()`, `grad()`, trainers and files see the stored, unconstrained number; `value()` and
+    `set_value()` speak in natural units. Freeze it as any parameter: ``grad_req = 'null'``.
+    """
+
+    def __init__(self, name, value, lower=1e-12, **kwargs):
+        self.lower = float(lower)
+        stored = self._stored(np.asarray(value, dtype="float64"), name)
+        super().__init__(name, shape=stored.shape, init=mx.init.Constant(stored), **kwargs)
+
+    def value(self):
+        """The natural value as a float64 NumPy array."""
+        if self._data is None:
+            return np.exp(np.asarray(self.init._kwargs["value"], dtype="float64")) + self.lower
+        return np.exp(self.data(self.list_ctx()[0]).asnumpy().astype("float64")) + self.lower
+
+    def set_value(self, value):
+        """Sets the natural value, before or after initialization."""
+        stored = self._stored(np.asarray(value, dtype="float64"), self.name)
+        if stored.shape != self.shape:
+            raise ShapeError(f"{self.name}: a value of shape {stored.shape} for {self.shape}.")
+        if self._data is None:
+            self.init = mx.init.Constant(stored)
+        else:
+            self.set_data(mx.nd.array(stored, dtype=self.dtype))
+
+    def natural(self, F, stored):
+        """The natural value in a graph, from the stored array."""
+        return fn.positive(F, stored, self.lower)
+
+    def _stored(self, value, name):
+        if not (np.isfinite(value).all() and (value > self.lower).all()):
+            raise ValueError(
+                f"{name}: {value.tolist()} is not a positive number above {self.lower:g}."
+            )
+        return np.log(np.atleast_1d(value) - self.lower)
+
+
+def positive_parameter(block, name, value, lower=1e-12):
+    """The parameter `name` of `block`, created once or found in the parameters it shares."""
+    full_name = block.params.prefix + name
+    found = block.params._get_impl(full_name)
+    if found is None:
+        found = PositiveParameter(full_name, value, lower)
+        block.params._params[full_name] = found
+    return found
+
+
+def parameter_array(F, parameter, like):
+    """A parameter's array inside a graph: its symbol, or its data on the device of `like`."""
+    return parameter.data(like.context) if F is mx.nd else parameter.var()

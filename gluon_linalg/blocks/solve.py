@@ -1,0 +1,44 @@
+"""Triangular systems and inverses."""
+
+from .. import functional as fn
+from .base import LinearAlgebraBlock
+from .cholesky import check_jitter
+
+
+class TriangularSolveBlock(LinearAlgebraBlock):
+    """X = op(L)⁻¹ B by back-substitution (BLAS trsm), op the identity or the transpose.
+
+    l: (B, n, n), of which only the triangle is read; b: (B, n, k) -> (B, n, k).
+    Raises SingularMatrixError when L has a zero on its diagonal.
+    """
+
+    arguments = (("l", "B n n"), ("b", "B n k"))
+
+    def __init__(self, transpose=False, lower=True, **kwargs):
+        super().__init__(**kwargs)
+        self._transpose, self._lower = transpose, lower
+
+    def hybrid_forward(self, F, l, b):
+        return fn.checked_triangular_solve(
+            F, l, b, transpose=self._transpose, lower=self._lower, name=self.name
+        )
+
+
+class InverseBlock(LinearAlgebraBlock):
+    """A⁻¹: of a general matrix by LU, or with `positive_definite` by Cholesky (potrf, potri).
+
+    a: (B, n, n) -> (B, n, n). With `positive_definite` the lower triangle is read, the gradient
+    is symmetric, and `jitter` is that of `CholeskyBlock`.
+    Raises SingularMatrixError, NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, positive_definite=False, jitter=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self._positive_definite, self._jitter = positive_definite, check_jitter(jitter)
+
+    def hybrid_forward(self, F, a):
+        if self._positive_definite:
+            return fn.inverse_spd(F, a, self._jitter, self.name)
+        return fn.inverse(F, a, self.name)

@@ -1,0 +1,73 @@
+"""The errors of this package, and how MXNet's own errors become them.
+
+MXNet runs asynchronously: a failing operator raises where its result is read, with a message
+from C++. `install_translation` uses MXNet's public error registry so that such a message reaches
+the user as one of the classes below, whichever block, execution mode or loop read the result.
+"""
+
+import re
+
+from ._runtime import import_mxnet
+
+mx = import_mxnet()
+MXNetError = mx.base.MXNetError
+
+CHOLESKY_REMEDY = (
+    "Add noise or jitter (jitter='auto' finds the smallest that works), remove duplicate rows, "
+    "or compute in float64"
+    " (GPLikelihoodLayer: precision='float64')."
+)
+
+
+class LinearAlgebraError(MXNetError, ValueError):
+    """Base class: a matrix or an argument for which the result does not exist."""
+
+
+class NotPositiveDefiniteError(LinearAlgebraError):
+    """A matrix that had to be positive definite is not."""
+
+
+class SingularMatrixError(LinearAlgebraError):
+    """A matrix that had to be invertible is not."""
+
+
+class NonFiniteError(LinearAlgebraError):
+    """NaN or infinity where a number had to be. Jitter never repairs these."""
+
+
+class ShapeError(LinearAlgebraError):
+    """An array whose shape does not fit; the message names the rule and the remedy."""
+
+
+class DtypeError(TypeError):
+    """An array of a dtype that linear algebra is not defined for, or a mix of dtypes."""
+
+
+class ContextError(LinearAlgebraError):
+    """Arrays or parameters that live on different devices."""
+
+
+class ExportError(LinearAlgebraError):
+    """An exported graph that does not reproduce the block it came from."""
+
+
+def _from_mxnet_error(message):
+    """LAPACK's complaints, in words; everything else stays an MXNetError."""
+    found = re.search(r"ret == 0 \((\d+) vs\. 0\) : [sd]potrf failed", message)
+    if found:
+        return NotPositiveDefiniteError(
+            "a matrix given to a Cholesky factorization (potrf) is not positive definite: its "
+            f"leading minor of order {found.group(1)} is not positive. {CHOLESKY_REMEDY} "
+            "gluon_linalg.explain(net, *inputs) names the block and the batch element."
+        )
+    if re.search(r"[sd](getrf|getri|potri|trtri)\w* failed|non-convertible|[Ss]ingular", message):
+        return SingularMatrixError(
+            "a matrix to be inverted is singular (LU found a zero pivot). Regularize it, or solve "
+            "the least-squares problem instead."
+        )
+    return MXNetError(message)
+
+
+def install_translation():
+    """Registers the translation with MXNet (idempotent)."""
+    mx.error.register("MXNetError", _from_mxnet_error)

@@ -1,0 +1,92 @@
+"""Export to plain MXNet files, and back."""
+
+import os
+import tempfile
+
+import numpy as np
+
+from ._runtime import import_mxnet
+from .errors import ExportError
+
+mx = import_mxnet()
+
+# How far the reloaded graph may be from the live block, relative to the largest output: both run
+# the same operators, but MXNet may order them differently.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+
+
+def export(block, path, *examples):
+    """Writes ``path-symbol.json`` and ``path-0000.params``, checked against the live block.
+
+    block: an initialized HybridBlock; examples: the arrays of one call, in the order of its
+    arguments. The files load in any MXNet 1.9.1 without this package:
+    ``SymbolBlock.imports(path + '-symbol.json', input_names, path + '-0000.params')`` with the
+    names ``data`` (one input) or ``data0``, ``data1``, ... Returns the two file names.
+
+    Nothing is left at `path` unless the reloaded graph reproduces the block on the examples:
+    ExportError otherwise.
+    """
+    if not examples:
+        raise TypeError("export needs example inputs: export(block, path, x, ...).")
+    expected = _outputs(block(*examples))
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"export: the folder {folder} does not exist.")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+        trial = os.path.join(scratch, "model")
+        _write(block, trial, examples)
+        _compare(block, expected, _outputs(load(trial)(*examples)))
+        names = []
+        for ending in ("-0000.params", "-symbol.json"):
+            os.replace(trial + ending, path + ending)
+            names.insert(0, path + ending)
+    return tuple(names)
+
+
+def load(path, ctx=None):
+    """The block that `export` wrote to `path`: a SymbolBlock with the same arguments."""
+    symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
+    for name in (symbol_file, parameter_file):
+        if not os.path.exists(name):
+            raise FileNotFoundError(f"load: there is no file {name}.")
+    symbol = mx.sym.load(symbol_file)
+    stored = (
+        {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
+        if os.path.getsize(parameter_file)
+        else set()
+    )
+    inputs = [name for name in symbol.list_inputs() if name not in stored]
+    inputs.sort(key=lambda name: (len(name), name))
+    return mx.gluon.SymbolBlock.imports(symbol_file, inputs, parameter_file, ctx=ctx)
+
+
+def _write(block, path, examples):
+    """Traces anew, so that no dtype or shape of an earlier call is left in the graph."""
+    for parameter in block.collect_params().values():
+        parameter._var = None
+    was_active, flags = block._active, block._flags
+    block._clear_cached_op()
+    try:
+        block._active, block._flags = True, []
+        block(*examples)
+        block.export(path)
+    finally:
+        block._active, block._flags = was_active, flags
+        block._clear_cached_op()
+
+
+def _outputs(result):
+    return [
+        array.asnumpy() for array in (result if isinstance(result, (list, tuple)) else [result])
+    ]
+
+
+def _compare(block, expected, found):
+    for index, (live, loaded) in enumerate(zip(expected, found)):
+        scale = np.abs(live).max() or 1.0
+        difference = np.abs(live - loaded).max() / scale
+        if not difference <= TOLERANCE[live.dtype.name]:
+            raise ExportError(
+                f"export: output {index} of the exported graph differs from {block.name} by "
+                f"{difference:.2g} relative to its largest element; nothing was written."
+            )

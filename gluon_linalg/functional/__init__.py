@@ -1,0 +1,72 @@
+"""Pure functions ``f(F, arrays...)`` over NDArray or Symbol; they own every MXNet pitfall."""
+
+from .checks import require
+from .cholesky import (
+    add_jitter,
+    checked_triangular_solve,
+    cholesky,
+    cholesky_solve,
+    factor_inverse,
+    factor_log_determinant,
+    inverse,
+    inverse_spd,
+    jitter_shift,
+    log_determinant,
+    potrf,
+    triangular_solve,
+    unit_roundoff,
+)
+from .distance import centred, negative_half_squared_distance
+from .eigen import eigh
+from .gaussian import gaussian_adjoint, gaussian_nll, gaussian_weights
+from .lq import lq, qr
+from .matrix import (
+    add_diagonal,
+    diagonal,
+    diagonal_matrix,
+    identity_like,
+    inner,
+    mirror_lower,
+    product,
+    symmetrize,
+    transpose,
+)
+from .tangent import stop, with_gradient
+from .transform import positive
+
+__all__ = [
+    "add_diagonal",
+    "add_jitter",
+    "centred",
+    "checked_triangular_solve",
+    "cholesky",
+    "cholesky_solve",
+    "diagonal",
+    "diagonal_matrix",
+    "eigh",
+    "factor_inverse",
+    "factor_log_determinant",
+    "gaussian_adjoint",
+    "gaussian_nll",
+    "gaussian_weights",
+    "identity_like",
+    "inner",
+    "inverse",
+    "inverse_spd",
+    "jitter_shift",
+    "log_determinant",
+    "lq",
+    "mirror_lower",
+    "negative_half_squared_distance",
+    "positive",
+    "potrf",
+    "product",
+    "qr",
+    "require",
+    "stop",
+    "symmetrize",
+    "transpose",
+    "triangular_solve",
+    "unit_roundoff",
+    "with_gradient",
+]

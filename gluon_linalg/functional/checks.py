@@ -1,0 +1,34 @@
+"""Conditions on values: a named error where one can be raised, NaN where not.
+
+A compiled or exported graph has no operator that raises an error of our wording, so there a batch
+element that fails becomes NaN as a whole: never a finite number that looks valid. Imperatively
+the answer is read at once and the error names the block and the batch element; blocks that are
+called compiled rerun imperatively when they meet an error or NaN (`blocks.base`).
+"""
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from .tangent import stop
+
+mx = import_mxnet()
+
+
+def require(F, value, holds, error_class, text, axes=3):
+    """`value` (B, ...), which has so many axes, where `holds` (B, ...), an array of 0/1, is all 1.
+
+    Elsewhere: `error_class(text)` imperatively, NaN in a graph.
+    """
+    holds = F.min(F.reshape(stop(F, holds), shape=(0, -1)), axis=1)
+    if F is mx.nd:
+        _raise_unless(holds.asnumpy(), error_class, text)
+        return value
+    one_or_nan = holds / holds
+    return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
+
+
+def _raise_unless(holds, error_class, text):
+    failed = np.flatnonzero(holds != 1)
+    if len(failed):
+        listing = ", ".join(str(i) for i in failed[:8]) + (", ..." if len(failed) > 8 else "")
+        raise error_class(f"{text} Failing batch elements: {listing} of {len(holds)}.")

@@ -1,0 +1,76 @@
+"""Squared distances that survive subtraction.
+
+|x - z|² = |x|² + |z|² - 2 x·z is one product, hence fast, and it cancels: for points far from the
+origin, or far apart in lengthscales, the plain form gives negative distances and indefinite
+kernel matrices. Here the inputs are centred, and the product carries more than working precision.
+"""
+
+from .matrix import product
+from .tangent import stop
+
+# Rounding of the expanded form, in units of ε times the largest squared norm. Distances below it
+# count as 0, so that coincident points coincide exactly.
+ROUNDING = 32.0
+EPSILON = 2.0**-53
+# A float64 number plus SPLIT times its bound keeps 26 bits: products of two such are exact.
+SPLIT = 2.0**27
+
+
+def centred(F, x, z):
+    """x and z in float64 without the mean of x, (B, n, d), (B, m, d); z may be None.
+
+    Before anything is divided by a lengthscale: x / lengthscale rounds relative to x, not to the
+    differences in x.
+    """
+    x = F.cast(x, dtype="float64")
+    centre = stop(F, F.mean(x, axis=1, keepdims=True))
+    z = None if z is None else F.broadcast_sub(F.cast(z, dtype="float64"), centre)
+    return F.broadcast_sub(x, centre), z
+
+
+def negative_half_squared_distance(F, x, z, dtype):
+    """-½ |x_i - z_j|² in `dtype`, from float64 (B, n, d), (B, m, d) -> (B, n, m).
+
+    Not above 0 but for rounding of 0. For float32 the float64 product is rounded once. For
+    float64 each number is split into a coarse part, whose products are exact, and a remainder,
+    whose products are small: the error is ε 2⁻²⁵ of the largest squared norm instead of ε.
+    """
+    scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
+    if dtype == "float32":
+        return F.cast(_expanded(F, x, z, scale * (ROUNDING * EPSILON)), dtype="float32")
+    bound = F.sqrt(scale) * SPLIT
+    coarse_x = stop(F, F.broadcast_sub(F.broadcast_add(x, bound), bound))
+    coarse_z = stop(F, F.broadcast_sub(F.broadcast_add(z, bound), bound))
+    exact = stop(F, _expanded(F, coarse_x, coarse_z, scale * 0.0))
+    offset = scale * (4.0 * ROUNDING * EPSILON / SPLIT)
+    return exact + _remainder(F, x, z, coarse_x, coarse_z, offset)
+
+
+def _expanded(F, x, z, offset):
+    """x·z - ½|x|² - ½|z|² + offset as one product of augmented arrays."""
+    half_x, half_z = _half_square(F, x), _half_square(F, z)
+    left = F.concat(x, -half_x, F.ones_like(half_x), dim=2)
+    right = F.concat(z, F.ones_like(half_z), F.broadcast_sub(offset, half_z), dim=2)
+    return product(F, left, right, transpose_b=True)
+
+
+def _remainder(F, x, z, coarse_x, coarse_z, offset):
+    """-½|x - z|² + ½|coarse_x - coarse_z|² + offset, which carries the whole gradient.
+
+    With x = h + l it is h_i·l_j + l_i·z_j - (h·l + ½|l|²)_i - (h·l + ½|l|²)_j.
+    """
+    fine_x, fine_z = x - coarse_x, z - coarse_z
+    own_x = F.sum(coarse_x * fine_x, axis=2, keepdims=True) + _half_square(F, fine_x)
+    own_z = F.sum(coarse_z * fine_z, axis=2, keepdims=True) + _half_square(F, fine_z)
+    left = F.concat(coarse_x, fine_x, -own_x, F.ones_like(own_x), dim=2)
+    right = F.concat(fine_z, z, F.ones_like(own_z), F.broadcast_sub(offset, own_z), dim=2)
+    return product(F, left, right, transpose_b=True)
+
+
+def _half_square(F, x):
+    return 0.5 * F.sum(F.square(x), axis=2, keepdims=True)
+
+
+def _largest(F, x):
+    """The largest squared norm in each batch element, (B, n, d) -> (B, 1, 1)."""
+    return stop(F, F.max(F.sum(F.square(x), axis=2, keepdims=True), axis=1, keepdims=True))

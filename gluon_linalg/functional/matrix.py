@@ -1,0 +1,63 @@
+"""Products and rearrangements of batches of matrices `(B, m, n)`.
+
+F is `mxnet.nd` or `mxnet.sym`: nothing here reads a shape or a dtype.
+"""
+
+from .tangent import with_gradient
+
+
+def product(F, a, b, transpose_a=False, transpose_b=False):
+    """C = op(A) op(B), shapes (B, m, k) and (B, k, n) -> (B, m, n).
+
+    `batch_dot` and never `linalg.gemm2`/`linalg.gemm`: with static allocation those lose all but
+    the last contribution to the gradient of an array that is used eight times or more.
+    """
+    return F.batch_dot(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def transpose(F, a):
+    """Aᵀ, (B, m, n) -> (B, n, m)."""
+    return F.transpose(a, axes=(0, 2, 1))
+
+
+def symmetrize(F, a):
+    """½(A + Aᵀ), (B, n, n): bitwise symmetric."""
+    return 0.5 * (a + transpose(F, a))
+
+
+def mirror_lower(F, a):
+    """The symmetric matrix whose lower triangle is A's, (B, n, n), with a symmetric gradient."""
+    lower = F.linalg.maketrian(F.linalg.extracttrian(a))
+    diagonal_part = F.linalg.makediag(diagonal(F, a))
+    mirrored = lower + transpose(F, lower) - diagonal_part
+    return with_gradient(F, mirrored, symmetrize(F, a))
+
+
+def diagonal(F, a):
+    """The diagonals, (B, n, n) -> (B, n)."""
+    return F.linalg.extractdiag(a)
+
+
+def diagonal_matrix(F, d):
+    """Diagonal matrices, (B, n) -> (B, n, n)."""
+    return F.linalg.makediag(d)
+
+
+def add_diagonal(F, a, d):
+    """A + diag(d), (B, n, n) and (B, n) -> (B, n, n)."""
+    return a + diagonal_matrix(F, d)
+
+
+def identity_like(F, a):
+    """The identity of A's shape (B, n, n), dtype and device."""
+    return diagonal_matrix(F, F.ones_like(diagonal(F, a)))
+
+
+def inner(F, a, b):
+    """Σ_ij A_ij B_ij of each batch element, square (B, n, n) twice -> (B,).
+
+    The row sums are a product with a column of ones: MXNet's own reduction over the last axis
+    takes several times as long.
+    """
+    ones = F.expand_dims(F.ones_like(diagonal(F, b)), axis=2)
+    return F.sum(product(F, a * b, ones), axis=(1, 2))

@@ -1,0 +1,27 @@
+"""Custom derivatives made of ordinary operators, so that they survive in an exported graph."""
+
+from .._runtime import import_mxnet
+
+mx = import_mxnet()
+
+
+def stop(F, x):
+    """x as a constant: the value passes, the gradient does not.
+
+    In a graph this is `BlockGrad`. Imperatively it is `detach`: there, the backward pass of MXNet
+    1.9.1 crashes the process where a blocked gradient meets batch_dot, where, concat or
+    FullyConnected.
+    """
+    return x.detach() if F is mx.nd else F.BlockGrad(x)
+
+
+def with_gradient(F, value, linear):
+    """The value of one expression with the gradient of another.
+
+    ``out = stop(value) + (linear - stop(linear))``
+
+    `linear` must be linear in the arrays to be differentiated, its coefficients blocked by
+    `stop`: then the gradient of `out` is exactly those coefficients, and the value is `value`
+    bit for bit, since ``linear - linear`` is 0 for every finite `linear`.
+    """
+    return stop(F, value) + (linear - stop(F, linear))

@@ -1,0 +1,124 @@
+"""Metadata of the distribution ``gluon-linalg``; the build system is named in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version():
+    # Executed, not imported: importing the package needs MXNet, building it does not.
+    namespace = {}
+    exec((ROOT / "gluon_linalg" / "_version.py").read_text(encoding="utf-8"), namespace)
+    return namespace["__version__"]
+
+
+def read_long_description():
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+# MXNet is an extra, because one of several packages provides it: `cpu` and `gpu` exclude each
+# other, and a cluster may bring a build of its own.
+CORE = [
+    # MXNet 1.9.1 was written for numpy < 1.24, and a script may import it before this package
+    # can help. Python 3.12 has no such numpy; there gluon_linalg/_runtime.py fills the gap.
+    "numpy>=1.20,<1.24; python_version < '3.12'",
+    "numpy>=1.26,<2; python_version >= '3.12'",
+    # MXNet imports distutils.
+    "setuptools>=68,<90; python_version >= '3.12'",
+]
+
+CPU = ["mxnet==1.9.1"]
+
+# The CUDA 11 libraries that complete the wheel of MXNet. cuDNN is newer than the one it was
+# built with, which aborts; NVRTC is newer because 11.7 knows no compute capability 8.9.
+GPU = [
+    "mxnet-cu117==1.9.1",
+    "nvidia-cublas-cu11==11.11.3.6",
+    "nvidia-cuda-nvrtc-cu11==11.8.89",
+    "nvidia-cuda-runtime-cu11==11.8.89",
+    "nvidia-cudnn-cu11==8.9.6.50",
+    "nvidia-cufft-cu11==10.9.0.58",
+    "nvidia-curand-cu11==10.3.0.86",
+    "nvidia-cusolver-cu11==11.4.1.48",
+    "nvidia-cusparse-cu11==11.7.5.86",
+    "nvidia-nccl-cu11==2.21.5",
+    "nvidia-nvtx-cu11==11.8.86",
+]
+
+# Upper bounds below the next major version are the last series that still takes numpy 1.23.
+JOBS = [
+    "click>=8.0,<9",
+    "matplotlib>=3.5,<3.11",
+    "pydantic>=2.0,<3",
+    "PyYAML>=6.0,<7",
+    "scipy>=1.7,<1.16",
+    "tqdm>=4.60,<5",
+]
+
+FORECAST = [
+    "gluonts==0.17.0; python_version >= '3.10'",
+    "gluonts>=0.16,<0.17; python_version < '3.10'",
+]
+
+TEST = [
+    *JOBS,
+    "hypothesis>=6.50,<7",
+    "mpmath>=1.2,<2",
+    "pandas>=1.4,<3",
+    "pytest>=7.0,<10",
+    "ruff>=0.17,<0.18",
+    "scikit-learn>=1.0,<1.8",
+    "setuptools>=64,<90",
+    "statsmodels>=0.13,<0.15",
+]
+
+setup(
+    name="gluon-linalg",
+    version=read_version(),
+    description="Differentiable linear algebra as MXNet Gluon layers",
+    long_description=read_long_description(),
+    long_description_content_type="text/markdown",
+    author="The gluon-linalg developers",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=[
+        "mxnet",
+        "gluon",
+        "linear algebra",
+        "automatic differentiation",
+        "gaussian process",
+        "kalman filter",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Mathematics",
+    ],
+    python_requires=">=3.8,<3.13",
+    packages=find_packages(include=["gluon_linalg", "gluon_linalg.*"]),
+    # Every other file that lies beside the modules belongs to the package too.
+    package_data={"": ["*"]},
+    exclude_package_data={"": ["*.py[cod]"]},
+    install_requires=CORE,
+    extras_require={
+        "cpu": CPU,
+        "gpu": GPU,
+        "jobs": JOBS,
+        "forecast": FORECAST,
+        "test": TEST,
+    },
+    entry_points={"console_scripts": ["gluon-linalg = gluon_linalg.jobs.cli:main"]},
+    zip_safe=False,
+)
