@@ -1,5 +1,6 @@
 """Export to plain MXNet files, and back."""
 
+import json
 import os
 import tempfile
 
@@ -9,6 +10,9 @@ from ._runtime import import_mxnet
 from .errors import ExportError
 
 mx = import_mxnet()
+
+# MXNet's codes for dtypes in graph files.
+DTYPES = {"0": "float32", "1": "float64"}
 
 # How far the reloaded graph may be from the live block, relative to the largest output: both run
 # the same operators, but MXNet may order them differently.
@@ -50,14 +54,13 @@ def load(path, ctx=None):
         if not os.path.exists(name):
             raise FileNotFoundError(f"load: there is no file {name}.")
     symbol = mx.sym.load(symbol_file)
-    stored = (
-        {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
-        if os.path.getsize(parameter_file)
-        else set()
-    )
-    inputs = [name for name in symbol.list_inputs() if name not in stored]
-    inputs.sort(key=lambda name: (len(name), name))
-    return mx.gluon.SymbolBlock.imports(symbol_file, inputs, parameter_file, ctx=ctx)
+    stored = {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
+    names = sorted(set(symbol.list_inputs()) - stored, key=lambda name: (len(name), name))
+    codes = {name: values.get("__dtype__") for name, values in symbol.attr_dict().items()}
+    inputs = [mx.sym.var(name, dtype=DTYPES.get(codes.get(name))) for name in names]
+    block = mx.gluon.SymbolBlock(symbol, inputs)
+    block.collect_params().load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
+    return block
 
 
 def _write(block, path, examples):
@@ -73,6 +76,21 @@ def _write(block, path, examples):
     finally:
         block._active, block._flags = was_active, flags
         block._clear_cached_op()
+    _record_dtypes(f"{path}-symbol.json", [np.dtype(array.dtype).name for array in examples])
+
+
+def _record_dtypes(symbol_file, dtypes):
+    """Writes the inputs' dtypes into the graph, which MXNet leaves open: no guess at loading."""
+    names = ["data"] if len(dtypes) == 1 else [f"data{i}" for i in range(len(dtypes))]
+    codes = {name: code for code, name in DTYPES.items()}
+    with open(symbol_file) as file:
+        graph = json.load(file)
+    for node in graph["nodes"]:
+        if node["op"] == "null" and node["name"] in names:
+            dtype = dtypes[names.index(node["name"])]
+            node.setdefault("attrs", {})["__dtype__"] = codes[dtype]
+    with open(symbol_file, "w") as file:
+        json.dump(graph, file, indent=2)
 
 
 def _outputs(result):

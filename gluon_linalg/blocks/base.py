@@ -111,8 +111,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             if np.dtype(parameter.dtype).name != dtype:
                 raise DtypeError(
                     f"{self.name}: the inputs are {dtype} and parameter '{parameter.name}' is "
-                    f"{np.dtype(parameter.dtype).name}. Call {self.name}.cast('{dtype}') or convert "
-                    "the inputs."
+                    f"{np.dtype(parameter.dtype).name}. Call {self.name}.cast('{dtype}') or "
+                    "convert the inputs."
                 )
             if parameter._data is not None and array.context not in parameter.list_ctx():
                 raise ContextError(

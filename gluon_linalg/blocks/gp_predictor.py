@@ -49,7 +49,7 @@ class GPPredictor(LinearAlgebraBlock):
         prior = self.kernel.evaluate_diagonal(F, x, dtype)
         whitened = fn.triangular_solve(F, factor, cross)
         explained = _row_times(F, F.ones_like(weights), F.square(whitened))
-        variance = F.maximum(prior - explained, prior * _epsilon(F, prior))
+        variance = F.maximum(prior - explained, prior * fn.unit_roundoff(F, prior))
         if noise_variance is not None:
             variance = F.broadcast_add(variance, F.reshape(noise_variance, shape=(1, 1)))
         return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
@@ -106,8 +106,8 @@ class GPPredictor(LinearAlgebraBlock):
         batch, _, columns = self.inputs.shape
         if sizes["B"] != batch or sizes["d"] != columns:
             raise ShapeError(
-                f"{self.name}: 'x' has batch {sizes['B']} and {sizes['d']} columns; the data it was "
-                f"conditioned on has batch {batch} and {columns} columns."
+                f"{self.name}: 'x' has batch {sizes['B']} and {sizes['d']} columns; the data it "
+                f"was conditioned on has batch {batch} and {columns} columns."
             )
 
     def _check_parameters(self, array):
@@ -118,7 +118,3 @@ def _row_times(F, row, matrix):
     """rowᵀ M of each batch element, (B, n), (B, n, m) -> (B, m)."""
     product = fn.product(F, F.expand_dims(row, axis=1), matrix)
     return F.reshape(product, shape=(0, -1))
-
-
-def _epsilon(F, like):
-    return fn.unit_roundoff(F, like)

@@ -18,24 +18,35 @@ class PositiveParameter(mx.gluon.Parameter):
 
     def __init__(self, name, value, lower=1e-12, **kwargs):
         self.lower = float(lower)
-        stored = self._stored(np.asarray(value, dtype="float64"), name)
-        super().__init__(name, shape=stored.shape, init=mx.init.Constant(stored), **kwargs)
+        self._exact = self._stored(np.asarray(value, dtype="float64"), name)
+        super().__init__(
+            name, shape=self._exact.shape, init=mx.init.Constant(self._exact), **kwargs
+        )
 
     def value(self):
         """The natural value as a float64 NumPy array."""
-        if self._data is None:
-            return np.exp(np.asarray(self.init._kwargs["value"], dtype="float64")) + self.lower
-        return np.exp(self.data(self.list_ctx()[0]).asnumpy().astype("float64")) + self.lower
+        stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
+        return np.exp(stored) + self.lower
 
     def set_value(self, value):
         """Sets the natural value, before or after initialization."""
         stored = self._stored(np.asarray(value, dtype="float64"), self.name)
         if stored.shape != self.shape:
             raise ShapeError(f"{self.name}: a value of shape {stored.shape} for {self.shape}.")
+        self._exact = stored
         if self._data is None:
             self.init = mx.init.Constant(stored)
         else:
             self.set_data(mx.nd.array(stored, dtype=self.dtype))
+
+    def cast(self, dtype):
+        """Casts; a value that was set and not yet trained keeps all digits it was given."""
+        untrained = self._data is not None and np.array_equal(
+            self._data[0].asnumpy(), self._exact.astype(self.dtype)
+        )
+        super().cast(dtype)
+        if untrained:
+            self.set_data(mx.nd.array(self._exact, dtype=dtype))
 
     def natural(self, F, stored):
         """The natural value in a graph, from the stored array."""

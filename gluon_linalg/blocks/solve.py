@@ -8,19 +8,19 @@ from .cholesky import check_jitter
 class TriangularSolveBlock(LinearAlgebraBlock):
     """X = op(L)⁻¹ B by back-substitution (BLAS trsm), op the identity or the transpose.
 
-    l: (B, n, n), of which only the triangle is read; b: (B, n, k) -> (B, n, k).
+    factor L: (B, n, n), of which only the triangle is read; b: (B, n, k) -> (B, n, k).
     Raises SingularMatrixError when L has a zero on its diagonal.
     """
 
-    arguments = (("l", "B n n"), ("b", "B n k"))
+    arguments = (("factor", "B n n"), ("b", "B n k"))
 
     def __init__(self, transpose=False, lower=True, **kwargs):
         super().__init__(**kwargs)
         self._transpose, self._lower = transpose, lower
 
-    def hybrid_forward(self, F, l, b):
+    def hybrid_forward(self, F, factor, b):
         return fn.checked_triangular_solve(
-            F, l, b, transpose=self._transpose, lower=self._lower, name=self.name
+            F, factor, b, transpose=self._transpose, lower=self._lower, name=self.name
         )
 
 

@@ -1,6 +1,6 @@
 """Pure functions ``f(F, arrays...)`` over NDArray or Symbol; they own every MXNet pitfall."""
 
-from .checks import require
+from .checks import finite, require
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -31,7 +31,7 @@ from .matrix import (
     symmetrize,
     transpose,
 )
-from .tangent import stop, with_gradient
+from .tangent import guarded, stop, with_gradient
 from .transform import positive
 
 __all__ = [
@@ -46,9 +46,11 @@ __all__ = [
     "eigh",
     "factor_inverse",
     "factor_log_determinant",
+    "finite",
     "gaussian_adjoint",
     "gaussian_nll",
     "gaussian_weights",
+    "guarded",
     "identity_like",
     "inner",
     "inverse",

@@ -27,6 +27,11 @@ def require(F, value, holds, error_class, text, axes=3):
     return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
 
 
+def finite(F, x):
+    """1 where x is a finite number, 0 where it is NaN or infinite."""
+    return stop(F, x) * 0.0 == 0.0
+
+
 def _raise_unless(holds, error_class, text):
     failed = np.flatnonzero(holds != 1)
     if len(failed):

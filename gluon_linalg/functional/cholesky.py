@@ -9,9 +9,9 @@ from ..errors import (
     NotPositiveDefiniteError,
     SingularMatrixError,
 )
-from .checks import require
+from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import stop, with_gradient
+from .tangent import guarded, stop, with_gradient
 
 mx = import_mxnet()
 
@@ -51,7 +51,7 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
                  error. Costs one eigendecomposition (syevd) of `a`, eight times the factorization.
     """
     if jitter != "auto":
-        return F.mean(diagonal_of_a, axis=1, keepdims=True) * float(jitter)
+        return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
     _, eigenvalues = F.linalg.syevd(stop(F, a))
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
@@ -63,7 +63,7 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     shift = require(
         F,
         shift,
-        F.contrib.isfinite(smallest + largest),
+        finite(F, smallest + largest),
         NonFiniteError,
         f"{name}: the matrix contains NaN or infinity (jitter does not repair these).",
         axes=2,
@@ -75,8 +75,8 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
             shift,
             F.broadcast_lesser_equal(shift, bound),
             NotPositiveDefiniteError,
-            f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have to add "
-            f"more than its bound. {CHOLESKY_REMEDY}",
+            f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have "
+            f"to add more than its bound. {CHOLESKY_REMEDY}",
             axes=2,
         ),
     )
@@ -98,7 +98,7 @@ def cholesky_solve(F, factor, b):
 
 def triangular_solve(F, factor, b, transpose=False, lower=True):
     """X = op(L)⁻¹ B, (B, n, n) and (B, n, k) -> (B, n, k) (trsm). Only L's triangle is read."""
-    return F.linalg.trsm(factor, b, transpose=transpose, lower=lower)
+    return F.linalg.trsm(guarded(F, factor), guarded(F, b), transpose=transpose, lower=lower)
 
 
 def checked_triangular_solve(F, factor, b, transpose=False, lower=True, name="TriangularSolve"):
@@ -151,9 +151,9 @@ def inverse(F, a, name="Inverse"):
 
     Raises SingularMatrixError, and NonFiniteError where MXNet would return rows of zeros.
     """
-    finite = F.contrib.isfinite(F.sum(stop(F, a), axis=(1, 2)))
-    a = require(F, a, finite, NonFiniteError, f"{name}: the matrix contains NaN or infinity.")
-    return F.linalg.inverse(a)
+    is_finite = finite(F, F.sum(a, axis=(1, 2)))
+    a = require(F, a, is_finite, NonFiniteError, f"{name}: the matrix contains NaN or infinity.")
+    return F.linalg.inverse(guarded(F, a))
 
 
 def potrf(F, a, name="Cholesky"):
@@ -183,8 +183,9 @@ def _raise_if_failed(a, factor, name):
         raise NonFiniteError(f"{name}: the matrix contains NaN or infinity {where}.")
     smallest = np.linalg.eigvalsh(matrix)[0]
     raise NotPositiveDefiniteError(
-        f"{name}: the matrix is not positive definite in {a.dtype.__name__} arithmetic {where} (smallest eigenvalue "
-        f"{smallest:.3g}, mean diagonal {matrix.diagonal().mean():.3g}). {CHOLESKY_REMEDY}"
+        f"{name}: the matrix is not positive definite in {np.dtype(a.dtype).name} arithmetic "
+        f"{where} (smallest eigenvalue {smallest:.3g}, mean diagonal "
+        f"{matrix.diagonal().mean():.3g}). {CHOLESKY_REMEDY}"
     )
 
 

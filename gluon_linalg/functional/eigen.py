@@ -1,9 +1,9 @@
 """Symmetric eigendecomposition."""
 
 from ..errors import NonFiniteError
-from .checks import require
+from .checks import finite, require
 from .matrix import symmetrize
-from .tangent import stop
+from .tangent import guarded, with_gradient
 
 
 def eigh(F, a, name="Eig"):
@@ -16,11 +16,11 @@ def eigh(F, a, name="Eig"):
     a = require(
         F,
         a,
-        F.contrib.isfinite(F.sum(stop(F, a), axis=(1, 2))),
+        finite(F, F.sum(a, axis=(1, 2))),
         NonFiniteError,
         f"{name}: the matrix contains NaN or infinity.",
     )
     # syevd itself reads the lower triangle; its gradient is not symmetric.
-    symmetric = symmetrize(F, a)
-    u, eigenvalues = F.linalg.syevd(stop(F, a) + (symmetric - stop(F, symmetric)))
+    symmetric_gradient = with_gradient(F, a, symmetrize(F, a))
+    u, eigenvalues = F.linalg.syevd(guarded(F, symmetric_gradient))
     return u, eigenvalues

@@ -1,7 +1,7 @@
 """LQ and QR factorizations with a unique, positive diagonal."""
 
 from .matrix import diagonal, transpose
-from .tangent import stop
+from .tangent import guarded, stop
 
 
 def lq(F, a):
@@ -10,12 +10,11 @@ def lq(F, a):
     LAPACK leaves the signs of L's diagonal open; here it is positive. Rows of A must be linearly
     independent, else the gradient does not exist. Paper, section 3.
     """
-    q, l = F.linalg.gelqf(a)
-    d = stop(F, diagonal(F, l))
-    sign = 1.0 - 2.0 * (d < 0)
+    q, factor = F.linalg.gelqf(guarded(F, a))
+    sign = 1.0 - 2.0 * (stop(F, diagonal(F, factor)) < 0)
     q = F.broadcast_mul(q, F.expand_dims(sign, axis=2))
-    l = F.broadcast_mul(l, F.expand_dims(sign, axis=1))
-    return q, l
+    factor = F.broadcast_mul(factor, F.expand_dims(sign, axis=1))
+    return q, factor
 
 
 def qr(F, a):
@@ -23,5 +22,5 @@ def qr(F, a):
 
     R is upper triangular with positive diagonal: the transpose of the LQ of Aᵀ.
     """
-    q, l = lq(F, transpose(F, a))
-    return transpose(F, q), transpose(F, l)
+    q, factor = lq(F, transpose(F, a))
+    return transpose(F, q), transpose(F, factor)

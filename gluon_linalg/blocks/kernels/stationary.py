@@ -101,7 +101,10 @@ class Periodic(RBF):
 
 
 class Matern12(Stationary):
-    """variance · exp(-r). Not differentiable in x where points coincide: the gradient there is 0."""
+    """variance · exp(-r).
+
+    Not differentiable in x where two points coincide: the pair contributes 0 to the gradient.
+    """
 
     def profile(self, F, squared):
         return F.exp(-_root(F, squared))

@@ -1,0 +1,89 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import csv
+import glob
+import json
+import os
+import shutil
+import tempfile
+
+import yaml
+
+from .._runtime import import_mxnet
+from .errors import JobError, reason
+
+mx = import_mxnet()
+
+UNFINISHED = ".writing-"
+# What `gluon_linalg.export` names the folder of its trial files.
+UNFINISHED_EXPORT = ".export-"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """The name of a scratch file beside `path`, which becomes `path` when the block succeeds.
+
+    A process that is killed leaves the old file, or none, and perhaps a scratch file.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    scratch = None
+    try:
+        # A folder of its own: libraries look at the ending of a name, or add files beside it.
+        scratch = tempfile.mkdtemp(dir=folder, prefix=UNFINISHED)
+        trial = os.path.join(scratch, name)
+        yield trial
+        _flush_to_disk(trial)
+        os.replace(trial, path)
+    except (OSError, mx.base.MXNetError) as error:
+        raise JobError(f"{path}: cannot be written: {reason(error)}") from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path, value):
+    with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def write_yaml(path, value):
+    with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
+        yaml.safe_dump(value, file, sort_keys=False, allow_unicode=True)
+
+
+def write_csv(path, header, rows):
+    """Numbers are written with all their digits."""
+    with replacing(path) as trial, open(trial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_arrays(path, arrays):
+    """A dict of NDArrays as a .params file."""
+    with replacing(path) as trial:
+        mx.nd.save(trial, arrays)
+        # MXNet does not report a full disk when it closes the file; reading it back does.
+        mx.nd.load(trial)
+
+
+def remove_unfinished(folder):
+    """Removes the scratch files that a killed process has left in `folder`."""
+    for prefix in (UNFINISHED, UNFINISHED_EXPORT):
+        for path in glob.glob(os.path.join(glob.escape(folder), prefix + "*")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _flush_to_disk(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,90 @@
+"""The optimizers of MXNet on the loss of a job, through `gluon.Trainer`."""
+
+import inspect
+import numbers
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from .config import DEFAULT_LEARNING_RATE
+from .errors import JobError, suggestion
+
+mx = import_mxnet()
+
+# After so many halvings in a row the learning rate is no longer what is wrong.
+HALVINGS = 40
+
+
+def train_gluon(objective, config, state):
+    """Steps until `config.iterations`. Returns (converged, message)."""
+    trainer = make_trainer(objective, config)
+    optimizer = trainer.optimizer
+    state.attach_trainer(trainer)
+    accepted, halvings = objective.vector(), 0
+    while state.iteration < config.iterations:
+        _step(trainer, config)
+        loss = objective.evaluate()
+        if np.isfinite(loss):
+            accepted, halvings = objective.vector(), 0
+            state.advance(loss)
+            continue
+        halvings += 1
+        if halvings > HALVINGS:
+            raise JobError(
+                f"training.learning_rate: {config.optimizer} leaves the region where the loss is "
+                f"finite even at {optimizer.learning_rate:.2g}; choose other initial values"
+            )
+        # Back to where the loss was a number, without momentum, at half the step.
+        objective.set_vector(accepted)
+        objective.evaluate()
+        trainer._updaters[0].states.clear()
+        optimizer.lr *= 0.5
+    return False, "the number of iterations was reached"
+
+
+def make_trainer(objective, config):
+    """A trainer on one device."""
+    optimizer = make_optimizer(config)
+    return mx.gluon.Trainer(list(objective.parameters.values()), optimizer, kvstore=None)
+
+
+def make_optimizer(config):
+    """The optimizer, or JobError for options that it does not take."""
+    rate = DEFAULT_LEARNING_RATE if config.learning_rate is None else config.learning_rate
+    cls = mx.optimizer.Optimizer.opt_registry[config.optimizer]
+    known = _numeric_arguments(cls)
+    arguments = {"learning_rate": rate}
+    for name, value in config.options.items():
+        if name not in known:
+            raise JobError(
+                f"training.options.{name}: {config.optimizer} has no such argument; "
+                f"{suggestion(name, known)}"
+            )
+        arguments[name] = known[name](value)
+    try:
+        return mx.optimizer.create(config.optimizer, **arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise JobError(f"training.options: {config.optimizer} refuses them: {error}") from None
+
+
+def _step(trainer, config):
+    try:
+        trainer.step(1)
+    except mx.base.MXNetError as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise JobError(f"training: {config.optimizer} cannot take a step: {first_line}") from None
+
+
+def _numeric_arguments(cls):
+    """The arguments of an optimizer and its base classes that are numbers, and their types."""
+    types = {"wd": float, "clip_gradient": float}
+    for part in cls.__mro__:
+        if part is object or "__init__" not in vars(part):
+            continue
+        for name, argument in inspect.signature(part.__init__).parameters.items():
+            if isinstance(argument.default, numbers.Real):
+                types[name] = type(argument.default)
+    # The first is a key of its own, the others belong to the loop.
+    for name in ("learning_rate", "begin_num_update", "rescale_grad", "multi_precision"):
+        types.pop(name, None)
+    return types

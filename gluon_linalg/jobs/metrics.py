@@ -1,0 +1,52 @@
+"""The numbers a finished job reports."""
+
+import platform
+import sys
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from .._version import __version__
+
+mx = import_mxnet()
+
+# The 97.5 % quantile of the standard normal distribution.
+BAND = 1.959963984540054
+
+
+def holdout_metrics(y, mean, variance):
+    """RMSE, mean negative log predictive density and the share of y inside the 95 % band."""
+    if len(y) == 0:
+        return None
+    residual = y - mean
+    density = 0.5 * (np.log(2.0 * np.pi * variance) + residual**2 / variance)
+    inside = np.abs(residual) <= BAND * np.sqrt(variance)
+    return {
+        "rows": len(y),
+        "rmse": float(np.sqrt(np.mean(residual**2))),
+        "nlpd": float(np.mean(density)),
+        "coverage_95": float(np.mean(inside)),
+    }
+
+
+def nlml_metrics(initial, trained, count):
+    """Negative log marginal likelihoods, in units of the model's target."""
+    return {
+        "initial": initial,
+        "trained": trained,
+        "initial_per_observation": initial / count,
+        "trained_per_observation": trained / count,
+    }
+
+
+def versions():
+    import scipy
+
+    return {
+        "gluon_linalg": __version__,
+        "mxnet": mx.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+    }

@@ -1,0 +1,41 @@
+"""Tells how the training goes: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Shows iteration, loss and the time left on stderr."""
+
+    def __init__(self, total, start, show_bar=None):
+        self.total, self.start = total, start
+        self._began = self._last_line = time.monotonic()
+        show_bar = sys.stderr.isatty() if show_bar is None else show_bar
+        self._bar = None
+        if show_bar:
+            self._bar = tqdm(total=total, initial=start, unit="it", file=sys.stderr, leave=False)
+
+    def update(self, iteration, loss):
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.6g}", refresh=False)
+            self._bar.update(1)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            print(
+                f"iteration {iteration} of at most {self.total}, loss {loss:.6g}, "
+                f"at most {self._left(iteration):.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self):
+        if self._bar is not None:
+            self._bar.close()
+
+    def _left(self, iteration):
+        spent = time.monotonic() - self._began
+        return spent / max(iteration - self.start, 1) * (self.total - iteration)

@@ -1,0 +1,59 @@
+"""The base of all sections of a job file, and the types of their values."""
+
+from typing import List, Optional
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import Annotated
+
+from .errors import suggestion
+
+# The smallest value of a positive parameter is above this (see blocks/parameters.py).
+SMALLEST = 1e-12
+
+
+class Section(BaseModel):
+    """A mapping of known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_unknown_keys(cls, value):
+        if isinstance(value, dict):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key; {advice}",
+                        {"key": str(key), "advice": suggestion(key, cls.model_fields)},
+                    )
+        return value
+
+
+def _refuse_truth(value):
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+def _as_list(value):
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _as_written(values):
+    return values[0] if len(values) == 1 else list(values)
+
+
+Number = Annotated[float, BeforeValidator(_refuse_truth), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=SMALLEST)]
+# One number, or one for each column.
+Positives = Annotated[
+    List[Positive],
+    BeforeValidator(_as_list),
+    Field(min_length=1),
+    PlainSerializer(_as_written),
+]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[List[Name], Field(min_length=1)]
+OptionalNames = Optional[Names]

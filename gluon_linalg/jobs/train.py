@@ -1,0 +1,105 @@
+"""A training job from the job file to the folder of results."""
+
+from collections import namedtuple
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from ..errors import LinearAlgebraError, NotPositiveDefiniteError
+from . import output as names
+from .config import LBFGS
+from .context import find_context
+from .dataset import read_dataset
+from .errors import JobError
+from .files import read_json
+from .gaussian_process import GaussianProcess
+from .gluon import make_optimizer, train_gluon
+from .lbfgs import train_lbfgs
+from .metrics import nlml_metrics, versions
+from .objective import Objective
+from .output import OutputFolder
+from .progress import Progress
+from .results import write_results
+from .state import TrainingState
+
+mx = import_mxnet()
+
+# The kinds of models, by the key `task`.
+TASKS = {"gp": GaussianProcess}
+
+Result = namedtuple("Result", "folder metrics was_finished")
+
+
+def train(job, overwrite=False, show_bar=None):
+    """Trains, evaluates and exports the model of a `Job`; returns a `Result`."""
+    context = find_context(job.context)
+    dataset = read_dataset(job)
+    folder = OutputFolder(job, dataset, overwrite)
+    if folder.status == "finished":
+        return Result(folder, read_json(folder.file(names.METRICS)), True)
+    mx.random.seed(job.seed)
+    task = TASKS[job.task](job, dataset, context)
+    initial_values = task.values()
+    objective = Objective(task.layer, task.arguments(), task.parameters, context)
+    loss = _initial_loss(objective, dataset)
+    if job.training.optimizer != LBFGS:
+        make_optimizer(job.training)
+    # Whatever is wrong with the input has been reported by now, and nothing was written.
+    folder.open()
+    state = TrainingState(folder.path, task, job.training.checkpoint_every)
+    if folder.status == "started":
+        state.restore()
+        loss = objective.evaluate()
+    state.start(loss)
+    state.save()
+    ending = _optimize(job.training, objective, state, show_bar)
+    metrics = {
+        "task": job.task,
+        "rows": len(dataset.y),
+        "nlml": nlml_metrics(state.curve[0][2], objective.evaluate(), len(dataset.y)),
+        "training": {
+            "optimizer": job.training.optimizer,
+            "iterations": state.iteration,
+            "evaluations": objective.evaluations,
+            "seconds": round(state.seconds, 3),
+            **ending,
+        },
+        "parameters": {"initial": initial_values, "trained": task.values()},
+        "context": str(context),
+        "versions": versions(),
+    }
+    state.save()
+    write_results(folder, task, state, metrics)
+    return Result(folder, metrics, False)
+
+
+def _initial_loss(objective, dataset):
+    loss = objective.evaluate()
+    if np.isfinite(loss):
+        return loss
+    try:
+        objective.explain()
+    except NotPositiveDefiniteError:
+        raise JobError(
+            f"{dataset.path}: the covariance matrix of its rows is not positive definite at the "
+            "initial values; raise model.noise_variance, set model.jitter: auto, or compute in "
+            "float64 (model.dtype or model.precision)"
+        ) from None
+    except LinearAlgebraError:
+        pass
+    raise JobError(
+        f"{dataset.path}: the likelihood of its rows is not a finite number at the initial values; "
+        "bring the values in model, and the numbers in the file, nearer to 1"
+    )
+
+
+def _optimize(config, objective, state, show_bar):
+    if not objective.parameters:
+        return {"converged": True, "message": "no parameter is trained"}
+    optimize = train_lbfgs if config.optimizer == LBFGS else train_gluon
+    state.progress = Progress(config.iterations, state.iteration, show_bar)
+    try:
+        converged, message = optimize(objective, config, state)
+    finally:
+        state.progress.close()
+    return {"converged": converged, "message": message}

@@ -1,0 +1,250 @@
+"""Kernels: the shared harness, the printed formulas, and the hard inputs of other packages."""
+
+import kernel_formulas as formulas
+import mxnet as mx
+import numpy as np
+import pytest
+from harness import check_block
+
+from gluon_linalg import kernels as k
+
+ARD = {"variance": 1.7, "lengthscale": [0.8, 1.9]}
+# name: (formula, constructor, parameters beyond the defaults, in one and in two columns)
+KERNELS = {
+    "RBF": (formulas.rbf, k.RBF, {"variance": 1.7, "lengthscale": 0.8}, ARD),
+    "Matern12": (formulas.matern12, k.Matern12, {"variance": 1.7, "lengthscale": 0.8}, ARD),
+    "Matern32": (formulas.matern32, k.Matern32, {"variance": 1.7, "lengthscale": 0.8}, ARD),
+    "Matern52": (formulas.matern52, k.Matern52, {"variance": 1.7, "lengthscale": 0.8}, ARD),
+    "RationalQuadratic": (
+        formulas.rational_quadratic,
+        k.RationalQuadratic,
+        {"variance": 1.7, "lengthscale": 0.8, "alpha": 0.6},
+        {**ARD, "alpha": 0.6},
+    ),
+    "Periodic": (
+        formulas.periodic,
+        k.Periodic,
+        {"variance": 1.7, "lengthscale": 0.8, "period": 2.3},
+        {**ARD, "period": [2.3, 3.1]},
+    ),
+    "Linear": (formulas.linear, k.Linear, {"variance": 1.7}, {"variance": [1.7, 0.4]}),
+    "Polynomial": (
+        formulas.polynomial,
+        k.Polynomial,
+        {"variance": 1.7, "lengthscale": 0.8, "offset": 0.5, "degree": 3},
+        {**ARD, "offset": 0.5},
+    ),
+    "Constant": (formulas.constant, k.Constant, {"variance": 1.7}, {"variance": 0.3}),
+}
+
+
+def points(batch, n, d, seed=0):
+    return np.random.RandomState(seed).uniform(-2.0, 2.0, size=(batch, n, d))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernel(name, columns, tmp_path):
+    formula, constructor, *parameters = KERNELS[name]
+    parameters = parameters[columns - 1]
+
+    def oracle(x, *rest):
+        z = rest[0] if len(rest) == 2 else x
+        return formulas.matrix(formula, x, z, **_arrays(parameters))
+
+    def factory():
+        return constructor(**parameters)
+
+    x, z = points(2, 4, columns), points(2, 3, columns, seed=1)
+    check_block(factory, [[x], [points(1, 6, columns)]], tmp_path, oracle)
+    check_block(factory, [[x, z], [points(1, 5, columns), points(1, 2, columns)]], tmp_path, oracle)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_diag_is_the_diagonal(name):
+    _, constructor, _, parameters = KERNELS[name]
+    kernel = _ready(constructor(**parameters))
+    x = mx.nd.array(points(3, 5, 2), dtype="float64")
+    matrix, diagonal = kernel(x).asnumpy(), kernel.diag(x).asnumpy()
+    assert np.array_equal(matrix.diagonal(axis1=1, axis2=2), diagonal)
+    assert np.array_equal(matrix, matrix.transpose(0, 2, 1))
+
+
+def test_white(tmp_path):
+    check_block(
+        lambda: k.White(0.7),
+        [[points(2, 3, 2)], [points(1, 5, 1)]],
+        tmp_path,
+        lambda x, _: np.broadcast_to(0.7 * np.eye(x.shape[1]), x.shape[:2] + x.shape[1:2]),
+    )
+    kernel = _ready(k.White(0.7))
+    x = mx.nd.array(points(2, 3, 2), dtype="float64")
+    assert not kernel(x, x).asnumpy().any()
+
+
+def test_composition(tmp_path):
+    def factory():
+        return 1.5 * (k.RBF(2.0, 0.7) * k.Periodic(1.0, 1.3, 2.0) + k.White(0.1)) + k.Linear(0.3)
+
+    def oracle(x, _):
+        product = formulas.matrix(formulas.rbf, x, x, variance=2.0, lengthscale=0.7)
+        product = product * formulas.matrix(formulas.periodic, x, x, lengthscale=1.3, period=2.0)
+        white = 0.1 * np.eye(x.shape[1])
+        return 1.5 * (product + white) + formulas.matrix(formulas.linear, x, x, variance=0.3)
+
+    check_block(factory, [[points(2, 4, 1)], [points(1, 6, 1)]], tmp_path, oracle)
+
+
+def test_sums_and_products_flatten():
+    kernel = k.RBF() + k.Matern12() + k.Linear()
+    assert [type(part).__name__ for part in kernel.kernels] == ["RBF", "Matern12", "Linear"]
+    assert len((k.RBF() * k.RBF() * k.RBF()).kernels) == 3
+    with pytest.raises(TypeError):
+        k.RBF() + 3
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_active_dims(name, tmp_path):
+    _, constructor, one, two = KERNELS[name]
+    x = points(2, 4, 3)
+    for columns, parameters in (([1], one), ([2, 0], two)):
+        whole = _ready(constructor(**parameters))
+        part = _ready(constructor(active_dims=columns, **parameters))
+        everything = mx.nd.array(x, dtype="float64")
+        selected = mx.nd.array(x[:, :, columns], dtype="float64")
+        assert np.array_equal(part(everything).asnumpy(), whole(selected).asnumpy())
+        assert np.array_equal(part.diag(everything).asnumpy(), whole.diag(selected).asnumpy())
+        cross = part(everything, everything).asnumpy()
+        assert np.array_equal(cross, whole(selected, selected).asnumpy())
+    check_block(
+        lambda: constructor(active_dims=[2, 0], **two), [[x], [points(1, 5, 3)]], tmp_path
+    )
+
+
+def test_new_stationary_kernel_is_a_few_lines(tmp_path):
+    class Cauchy(k.Stationary):
+        """variance / (1 + r²)."""
+
+        def profile(self, F, squared):
+            return 1.0 / (1.0 + squared)
+
+    def oracle(x, _):
+        return formulas.matrix(lambda a, b: 2.0 / (1.0 + ((a - b) ** 2).sum() / 0.49), x, x)
+
+    check_block(
+        lambda: Cauchy(2.0, 0.7), [[points(2, 4, 2)], [points(1, 6, 2)]], tmp_path, oracle
+    )
+
+
+# The hard inputs.
+
+
+@pytest.mark.parametrize("offset", [300.0, 1000.0])
+def test_no_cancellation_far_from_the_origin(offset):
+    x = (offset + np.linspace(0.0, 1.0, 200)).astype("float32")
+    kernel = k.RBF()
+    kernel.initialize()
+    matrix = kernel(mx.nd.array(x[None, :, None])).asnumpy()[0]
+    assert (np.diag(matrix) == 1.0).all()
+    assert matrix.max() <= 1.0
+    assert np.array_equal(matrix, matrix.T)
+    assert np.linalg.eigvalsh(matrix.astype("float64")).min() > -3e-6
+    exact = np.exp(-0.5 * np.subtract.outer(x.astype("float64"), x.astype("float64")) ** 2)
+    assert np.abs(matrix - exact).max() < 1e-7
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lengthscale", [1.0, 0.3])
+def test_differences_at_large_offsets(dtype, lengthscale):
+    """Points 1e13 and 1e13 + 100 are 100 apart, and a third at 0 changes nothing."""
+    step = 100.0 if dtype == "float64" else 1048576.0  # the spacing of float32 at 1e13
+    x = np.array([1e13, 1e13 + step])
+    kernel = _ready(k.RationalQuadratic(1.0, lengthscale * step, 1.0), dtype)
+    for values, tolerance in ((x, 1e-12), (np.append(x, 0.0), 1e-6)):
+        matrix = kernel(mx.nd.array(values[None, :, None], dtype=dtype)).asnumpy()[0]
+        expected = 1.0 / (1.0 + 0.5 / lengthscale**2)
+        if dtype == "float32":
+            tolerance = 1e-6
+        assert abs(matrix[0, 1] / expected - 1.0) < tolerance
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("constructor", [k.RBF, k.Matern12, k.Matern32, k.Matern52])
+def test_exact_duplicates(constructor, dtype):
+    x = 450.0 + 100.0 * np.random.RandomState(1).rand(200, 2)
+    x = np.concatenate([x, x])[None]
+    array = mx.nd.array(x, dtype=dtype)
+    kernel = _ready(constructor(), dtype)
+    for matrix in (kernel(array).asnumpy()[0], kernel(array, array).asnumpy()[0]):
+        assert np.isfinite(matrix).all()
+        assert (np.diag(matrix[:200, 200:]) == 1.0).all()
+        assert (np.diag(matrix) == 1.0).all()
+
+
+@pytest.mark.parametrize("constructor", [k.Matern12, k.Matern32, k.Matern52, k.RBF])
+def test_gradient_at_coincident_points(constructor):
+    """x = [0, 0, 1]: the coincident pair contributes nothing, the others what they should."""
+    kernel = _ready(constructor())
+    x = mx.nd.array([[[0.0], [0.0], [1.0]]], dtype="float64")
+    x.attach_grad()
+    with mx.autograd.record():
+        total = kernel(x).sum()
+    total.backward()
+    formula = {
+        k.Matern12: formulas.matern12,
+        k.Matern32: formulas.matern32,
+        k.Matern52: formulas.matern52,
+        k.RBF: formulas.rbf,
+    }[constructor]
+    h = 1e-6
+    one = np.ones(1)
+    slope = (formula(0 * one, (1 + h) * one) - formula(0 * one, (1 - h) * one)) / (2 * h)
+    np.testing.assert_allclose(
+        x.grad.asnumpy().ravel(), [-2 * slope, -2 * slope, 4 * slope], rtol=1e-8
+    )
+    by_lengthscale = (formula(0 * one, one, 1.0, np.exp(h)) - formula(0 * one, one, 1.0, np.exp(-h)))
+    np.testing.assert_allclose(
+        kernel.lengthscale.grad().asnumpy(), [4 * by_lengthscale / (2 * h)], rtol=1e-8
+    )
+
+
+def test_single_point_has_finite_gradients():
+    for constructor in (k.Matern12, k.Matern32, k.Matern52, k.RBF, k.Periodic):
+        kernel = _ready(constructor())
+        x = mx.nd.array([[[3.0]]], dtype="float64")
+        x.attach_grad()
+        with mx.autograd.record():
+            value = kernel(x)
+        value.backward()
+        assert value.asscalar() == 1.0
+        assert x.grad.asscalar() == 0.0
+
+
+def test_textbook_meaning_of_the_lengthscale():
+    kernel = _ready(k.RBF())
+    value = kernel(mx.nd.array([[[0.0], [1.0]]], dtype="float64")).asnumpy()[0, 0, 1]
+    assert abs(value - 0.6065306597126334) < 1e-15
+
+
+def test_rational_quadratic_becomes_rbf():
+    x = mx.nd.array(points(1, 6, 2), dtype="float64")
+    limit = _ready(k.RationalQuadratic(alpha=1e9))(x).asnumpy()
+    np.testing.assert_allclose(limit, _ready(k.RBF())(x).asnumpy(), atol=1e-8)
+
+
+def test_refuses_bad_parameters():
+    for bad in (0.0, -1.0, np.nan, np.inf, [1.0, -1.0]):
+        with pytest.raises(ValueError, match="lengthscale"):
+            k.RBF(lengthscale=bad)
+    with pytest.raises(ValueError, match="degree"):
+        k.Polynomial(degree=0)
+
+
+def _ready(kernel, dtype="float64"):
+    kernel.initialize()
+    kernel.cast(dtype)
+    return kernel
+
+
+def _arrays(parameters):
+    return {n: np.asarray(v) if isinstance(v, list) else v for n, v in parameters.items()}
