@@ -4,8 +4,9 @@ from ._runtime import import_mxnet as _import_mxnet
 
 _import_mxnet()
 
+from . import errors  # noqa: E402
 from ._version import __version__  # noqa: E402
-from .blocks import (  # noqa: E402
+from .blocks import (
     CholeskyBlock,
     CholeskySolveBlock,
     EigBlock,
@@ -36,6 +37,7 @@ __all__ = [
     "QRBlock",
     "TriangularSolveBlock",
     "__version__",
+    "errors",
     "explain",
     "export",
     "kernels",

@@ -25,7 +25,7 @@ class CholeskyBlock(LinearAlgebraBlock):
             return fn.cholesky(F, a, self._jitter, self.name)
         diagonal = fn.diagonal(F, a)
         shift = fn.jitter_shift(F, diagonal, self._jitter, a, self.name)
-        shifted = fn.add_diagonal(F, a, F.broadcast_mul(F.ones_like(diagonal), shift))
+        shifted = fn.add_diagonal(F, a, F.broadcast_mul(fn.ones_like(F, diagonal), shift))
         return fn.cholesky(F, shifted, name=self.name), shift
 
 

@@ -105,7 +105,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
 
     def _noisy_covariance(self, F, x, y, noise, dtype):
         """A (a constant) and its differentiable part beside k(x), the variances (B, n)."""
-        variances = F.zeros_like(y) if noise is None else noise
+        variances = fn.zeros_like(F, y) if noise is None else noise
         if self.noise_variance is not None:
             stored = parameter_array(F, self.noise_variance, x)
             learned = F.cast(self.noise_variance.natural(F, stored), dtype=dtype)

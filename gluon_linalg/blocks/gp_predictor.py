@@ -48,7 +48,7 @@ class GPPredictor(LinearAlgebraBlock):
         mean = mean_values(F, self.mean_function, x, dtype, outer) + _row_times(F, weights, cross)
         prior = self.kernel.evaluate_diagonal(F, x, dtype)
         whitened = fn.triangular_solve(F, factor, cross)
-        explained = _row_times(F, F.ones_like(weights), F.square(whitened))
+        explained = _row_times(F, fn.ones_like(F, weights), F.square(whitened))
         variance = F.maximum(prior - explained, prior * fn.unit_roundoff(F, prior))
         if noise_variance is not None:
             variance = F.broadcast_add(variance, F.reshape(noise_variance, shape=(1, 1)))

@@ -1,5 +1,6 @@
 """Mean functions of Gaussian processes."""
 
+from .. import functional as fn
 from .._runtime import import_mxnet
 
 mx = import_mxnet()
@@ -13,7 +14,9 @@ class ConstantMean(mx.gluon.HybridBlock):
         self.constant = self.params.get("constant", shape=(1,), init="zeros")
 
     def hybrid_forward(self, F, x, constant):
-        return F.broadcast_add(F.zeros_like(F.sum(x, axis=2)), F.reshape(constant, shape=(1, 1)))
+        return F.broadcast_add(
+            fn.zeros_like(F, F.sum(x, axis=2)), F.reshape(constant, shape=(1, 1))
+        )
 
 
 def mean_block(mean):
@@ -36,6 +39,6 @@ def mean_block(mean):
 def mean_values(F, mean, x, dtype, parameter_dtype):
     """m(x) in `dtype`, (B, n, d) -> (B, n), for a mean block whose parameters have another."""
     if mean is None:
-        return F.zeros_like(F.sum(x, axis=2))
+        return fn.zeros_like(F, F.sum(x, axis=2))
     values = F.reshape(mean(F.cast(x, dtype=parameter_dtype)), shape=(0, -1))
     return F.cast(values, dtype=dtype)

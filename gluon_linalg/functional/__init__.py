@@ -31,7 +31,7 @@ from .matrix import (
     symmetrize,
     transpose,
 )
-from .tangent import guarded, stop, with_gradient
+from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 from .transform import positive
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "lq",
     "mirror_lower",
     "negative_half_squared_distance",
+    "ones_like",
     "positive",
     "potrf",
     "product",
@@ -71,4 +72,5 @@ __all__ = [
     "triangular_solve",
     "unit_roundoff",
     "with_gradient",
+    "zeros_like",
 ]

@@ -11,7 +11,7 @@ from ..errors import (
 )
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import guarded, stop, with_gradient
+from .tangent import guarded, ones_like, stop, with_gradient
 
 mx = import_mxnet()
 
@@ -37,7 +37,7 @@ def add_jitter(F, a, jitter, name="Cholesky"):
     if jitter == 0.0:
         return a
     shift = jitter_shift(F, diagonal(F, a), jitter, a, name)
-    return add_diagonal(F, a, F.broadcast_mul(F.ones_like(diagonal(F, a)), shift))
+    return add_diagonal(F, a, F.broadcast_mul(ones_like(F, diagonal(F, a)), shift))
 
 
 def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
@@ -55,7 +55,7 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     _, eigenvalues = F.linalg.syevd(stop(F, a))
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
-    order = F.sum(F.ones_like(eigenvalues), axis=1, keepdims=True)
+    order = F.sum(ones_like(F, eigenvalues), axis=1, keepdims=True)
     epsilon = unit_roundoff(F, largest)
     floor = 4.0 * (order + 4.0) * epsilon * largest
     shift = F.relu(floor - smallest)
@@ -87,7 +87,7 @@ def unit_roundoff(F, like):
 
     Under Symbol no dtype can be read; |3 (4/3 - 1) - 1| is one spacing in IEEE arithmetic.
     """
-    third = F.ones_like(like) * (4.0 / 3.0) - 1.0
+    third = ones_like(F, like) * (4.0 / 3.0) - 1.0
     return stop(F, F.abs(third * 3.0 - 1.0) * 0.5)
 
 

@@ -6,10 +6,11 @@ kernel matrices. Here the inputs are centred, and the product carries more than 
 """
 
 from .matrix import product
-from .tangent import stop
+from .tangent import ones_like, stop
 
-# Rounding of the expanded form, in units of ε times the largest squared norm. Distances below it
-# count as 0, so that coincident points coincide exactly.
+# Rounding of the expanded form, in units of ε times the largest squared norm. Squared distances
+# below it count as 0, so that coincident points coincide exactly. Points closer than 6e-8 (for
+# float32) or 1e-11 (for float64) of the extent of the data cannot be told apart.
 ROUNDING = 32.0
 EPSILON = 2.0**-53
 # A float64 number plus SPLIT times its bound keeps 26 bits: products of two such are exact.
@@ -49,8 +50,8 @@ def negative_half_squared_distance(F, x, z, dtype):
 def _expanded(F, x, z, offset):
     """x·z - ½|x|² - ½|z|² + offset as one product of augmented arrays."""
     half_x, half_z = _half_square(F, x), _half_square(F, z)
-    left = F.concat(x, -half_x, F.ones_like(half_x), dim=2)
-    right = F.concat(z, F.ones_like(half_z), F.broadcast_sub(offset, half_z), dim=2)
+    left = F.concat(x, -half_x, ones_like(F, half_x), dim=2)
+    right = F.concat(z, ones_like(F, half_z), F.broadcast_sub(offset, half_z), dim=2)
     return product(F, left, right, transpose_b=True)
 
 
@@ -62,8 +63,8 @@ def _remainder(F, x, z, coarse_x, coarse_z, offset):
     fine_x, fine_z = x - coarse_x, z - coarse_z
     own_x = F.sum(coarse_x * fine_x, axis=2, keepdims=True) + _half_square(F, fine_x)
     own_z = F.sum(coarse_z * fine_z, axis=2, keepdims=True) + _half_square(F, fine_z)
-    left = F.concat(coarse_x, fine_x, -own_x, F.ones_like(own_x), dim=2)
-    right = F.concat(fine_z, z, F.ones_like(own_z), F.broadcast_sub(offset, own_z), dim=2)
+    left = F.concat(coarse_x, fine_x, -own_x, ones_like(F, own_x), dim=2)
+    right = F.concat(fine_z, z, ones_like(F, own_z), F.broadcast_sub(offset, own_z), dim=2)
     return product(F, left, right, transpose_b=True)
 
 

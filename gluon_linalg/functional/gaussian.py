@@ -2,6 +2,8 @@
 
 import math
 
+from ..errors import NonFiniteError
+from .checks import finite, require
 from .cholesky import (
     add_jitter,
     factor_inverse,
@@ -10,7 +12,7 @@ from .cholesky import (
     triangular_solve,
 )
 from .matrix import inner
-from .tangent import stop, with_gradient
+from .tangent import ones_like, stop, with_gradient
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -33,7 +35,7 @@ def gaussian_adjoint(F, covariance, residual, name="GaussianNLL"):
     value = (
         0.5 * F.sum(F.square(whitened), axis=1)
         + 0.5 * factor_log_determinant(F, factor)
-        + HALF_LOG_2PI * F.sum(F.ones_like(whitened), axis=1)
+        + HALF_LOG_2PI * F.sum(ones_like(F, whitened), axis=1)
     )
     column = F.expand_dims(weights, axis=2)
     # linalg.gemm is safe here: what it reads is used once, and everything is a constant.
@@ -46,6 +48,14 @@ def gaussian_adjoint(F, covariance, residual, name="GaussianNLL"):
 def gaussian_weights(F, covariance, residual, name="GaussianNLL"):
     """L, L⁻¹r (B, n) and α = A⁻¹r (B, n), constants, from A = L Lᵀ and r."""
     factor = potrf(F, stop(F, covariance), name)
-    whitened = triangular_solve(F, factor, F.expand_dims(stop(F, residual), axis=2))
+    residual = require(
+        F,
+        stop(F, residual),
+        finite(F, residual),
+        NonFiniteError,
+        f"{name}: the targets, or the mean function, contain NaN or infinity.",
+        axes=2,
+    )
+    whitened = triangular_solve(F, factor, F.expand_dims(residual, axis=2))
     weights = triangular_solve(F, factor, whitened, transpose=True)
     return factor, F.squeeze(whitened, axis=2), stop(F, F.squeeze(weights, axis=2))

@@ -3,7 +3,7 @@
 F is `mxnet.nd` or `mxnet.sym`: nothing here reads a shape or a dtype.
 """
 
-from .tangent import with_gradient
+from .tangent import ones_like, with_gradient
 
 
 def product(F, a, b, transpose_a=False, transpose_b=False):
@@ -50,7 +50,7 @@ def add_diagonal(F, a, d):
 
 def identity_like(F, a):
     """The identity of A's shape (B, n, n), dtype and device."""
-    return diagonal_matrix(F, F.ones_like(diagonal(F, a)))
+    return diagonal_matrix(F, ones_like(F, diagonal(F, a)))
 
 
 def inner(F, a, b):
@@ -59,5 +59,5 @@ def inner(F, a, b):
     The row sums are a product with a column of ones: MXNet's own reduction over the last axis
     takes several times as long.
     """
-    ones = F.expand_dims(F.ones_like(diagonal(F, b)), axis=2)
+    ones = F.expand_dims(ones_like(F, diagonal(F, b)), axis=2)
     return F.sum(product(F, a * b, ones), axis=(1, 2))

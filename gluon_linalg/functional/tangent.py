@@ -9,8 +9,8 @@ def stop(F, x):
     """x as a constant: the value passes, the gradient does not.
 
     In a graph this is `BlockGrad`. Imperatively it is `detach`: there, the backward pass of MXNet
-    1.9.1 crashes the process where a blocked gradient meets batch_dot, where, concat or
-    FullyConnected.
+    1.9.1 crashes the process where a gradient that is 0 by construction (of BlockGrad, ones_like,
+    a comparison) meets batch_dot, where, concat or FullyConnected.
     """
     return x.detach() if F is mx.nd else F.BlockGrad(x)
 
@@ -25,6 +25,16 @@ def with_gradient(F, value, linear):
     bit for bit, since ``linear - linear`` is 0 for every finite `linear`.
     """
     return stop(F, value) + (linear - stop(F, linear))
+
+
+def ones_like(F, x):
+    """Ones of x's shape, dtype and device, cut from x's graph (see `stop`)."""
+    return F.ones_like(stop(F, x))
+
+
+def zeros_like(F, x):
+    """Zeros of x's shape, dtype and device, cut from x's graph (see `stop`)."""
+    return F.zeros_like(stop(F, x))
 
 
 def guarded(F, x):

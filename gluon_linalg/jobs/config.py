@@ -7,7 +7,8 @@ from typing_extensions import Annotated
 
 from .._runtime import import_mxnet
 from .errors import suggestion
-from .expression import KernelExpression, check_fixed, leaves
+from .expression import KernelExpression, leaves
+from .kernel_sections import check_fixed
 from .section import Name, Names, Number, Section
 
 mx = import_mxnet()
@@ -45,7 +46,7 @@ class Data(Section):
         "become years: year + month/12, plus the share of the month that has passed.",
     )
     target: Name = Field(..., description="The column to be modelled.")
-    target_scaling: Literal["none", "center", "standardize"] = Field(
+    target_scaling: Literal["raw", "center", "standardize"] = Field(
         "center",
         description="What is done to the target before training: nothing; its mean subtracted; "
         "also divided by its standard deviation. Predictions are in original units.",
@@ -85,7 +86,7 @@ class Model(Section):
         description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
         "in the kernel.",
     )
-    jitter: Union[Literal["auto"], Number] = Field(
+    jitter: Union[float, str] = Field(
         0.0,
         description="What is added to the diagonal of the covariance, relative to its mean: a "
         "number in [0, 1), or auto for the smallest that works.",
@@ -104,12 +105,18 @@ class Model(Section):
             raise ValueError("expected 0 or a number above 1e-10")
         return value
 
-    @field_validator("jitter")
+    @field_validator("jitter", mode="before")
     @classmethod
-    def jitter_is_a_share(cls, value):
-        if value != "auto" and not 0 <= value < 1:
+    def jitter_is_auto_or_a_share(cls, value):
+        if value == "auto":
+            return value
+        try:
+            share = float(value)
+        except (TypeError, ValueError):
+            share = -1.0
+        if isinstance(value, bool) or not 0 <= share < 1:
             raise ValueError("expected auto or a number in [0, 1)")
-        return value
+        return share
 
     @field_validator("fixed")
     @classmethod
@@ -156,7 +163,7 @@ class Training(Section):
     def optimizer_exists(cls, name):
         names = optimizer_names()
         if name.lower() not in names:
-            raise ValueError(f"unknown optimizer '{name}'; {suggestion(name.lower(), names)}")
+            raise ValueError(f"unknown optimizer; {suggestion(name.lower(), names)}")
         return name.lower()
 
     @model_validator(mode="after")
@@ -172,7 +179,9 @@ class Job(Section):
     task: Literal["gp"] = Field("gp", description="The kind of model: gp, a Gaussian process.")
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
-    training: Training = Field(Training(), description="How the parameters are found.")
+    training: Training = Field(
+        default_factory=Training, description="How the parameters are found."
+    )
     context: Literal["cpu", "gpu", "auto"] = Field(
         "auto", description="Where to compute; auto is the GPU if MXNet sees one."
     )

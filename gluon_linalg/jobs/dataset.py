@@ -102,7 +102,7 @@ def _units(job, x, y):
     )
     with np.errstate(all="ignore"):
         input_offset = x.mean(axis=0) if center else np.zeros(x.shape[1])
-        target_offset = 0.0 if config.target_scaling == "none" else float(y.mean())
+        target_offset = 0.0 if config.target_scaling == "raw" else float(y.mean())
         target_scale = float(y.std()) if config.target_scaling == "standardize" else 1.0
     if not (np.isfinite(input_offset).all() and np.isfinite([target_offset, target_scale]).all()):
         raise JobError(f"{config.path}: the numbers are too large to average; rescale them")

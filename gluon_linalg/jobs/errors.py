@@ -4,7 +4,7 @@ import difflib
 
 
 class JobError(Exception):
-    """Wrong input or surroundings. The message is one line that says where, what, and the remedy."""
+    """Wrong input or surroundings; the message is one line: where, what, and the remedy."""
 
     def __init__(self, message):
         super().__init__(" ".join(str(message).split()))

@@ -1,150 +1,24 @@
 """Kernel expressions: their part of the job file, and the kernels they stand for."""
 
-from typing import ClassVar, List, Optional, Tuple
+from typing import List, Optional
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ..blocks import kernels
-from .errors import suggestion
-from .section import Names, Positive, Positives, Section
-
-
-class Leaf(Section):
-    """A kernel with parameters of its own."""
-
-    kernel_class: ClassVar = None
-    # The learnable ones among the fields.
-    parameters: ClassVar[Tuple[str, ...]] = ("variance",)
-    is_stationary: ClassVar[bool] = True
-
-    variance: Positive = Field(1.0, description="The kernel's value where its inputs coincide.")
-    columns: Optional[Names] = Field(
-        None, description="The input columns that the kernel sees; null for all."
-    )
-    fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")
-
-    @field_validator("fixed")
-    @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, cls.parameters)
-
-    def build(self, inputs):
-        """The kernel, for data with the input columns `inputs`."""
-        active = None
-        if self.columns is not None:
-            active = [inputs.index(name) for name in self.columns]
-        return self.kernel_class(active_dims=active, **self.initial_values())
-
-    def initial_values(self):
-        values = self.model_dump(exclude={"columns", "fixed"})
-        return {name: value for name, value in values.items() if value is not None}
-
-    def problem(self, inputs):
-        """What does not fit to the input columns, as (keys, message), or None."""
-        for index, name in enumerate(self.columns or ()):
-            if name not in inputs:
-                advice = suggestion(name, inputs)
-                return ("columns", index), f"'{name}' is not one of data.inputs; {advice}"
-        count = len(self.columns or inputs)
-        for name in self.parameters:
-            values = getattr(self, name)
-            if isinstance(values, list) and len(values) not in (1, count):
-                return (name,), f"{len(values)} values for {count} columns; give 1 or {count}"
-        return None
-
-
-class RBF(Leaf):
-    """variance · exp(-½ r²), with r the distance in lengthscales."""
-
-    kernel_class: ClassVar = kernels.RBF
-    parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale")
-
-    lengthscale: Positives = Field(
-        [1.0], description="The distance in x over which values are alike; one, or one per column."
-    )
-
-
-class Matern12(RBF):
-    """variance · exp(-r)."""
-
-    kernel_class: ClassVar = kernels.Matern12
-
-
-class Matern32(RBF):
-    """variance · (1 + √3 r) exp(-√3 r)."""
-
-    kernel_class: ClassVar = kernels.Matern32
-
-
-class Matern52(RBF):
-    """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
-
-    kernel_class: ClassVar = kernels.Matern52
-
-
-class RationalQuadratic(RBF):
-    """variance · (1 + r² / (2 alpha))^(-alpha)."""
-
-    kernel_class: ClassVar = kernels.RationalQuadratic
-    parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale", "alpha")
-
-    alpha: Positive = Field(
-        1.0, description="How alike the mixed lengthscales are; the kernel nears RBF as it grows."
-    )
-
-
-class Periodic(RBF):
-    """variance · exp(-2 sin²(π (x - z) / period) / lengthscale²)."""
-
-    kernel_class: ClassVar = kernels.Periodic
-    parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale", "period")
-
-    lengthscale: Positives = Field(
-        [1.0], description="The smoothness within a period, without unit; one, or one per column."
-    )
-    period: Positives = Field(
-        [1.0], description="The period in the unit of x; one, or one per column."
-    )
-
-
-class Linear(Leaf):
-    """Σ variance x z over the columns."""
-
-    kernel_class: ClassVar = kernels.Linear
-    is_stationary: ClassVar[bool] = False
-
-    variance: Positives = Field(
-        [1.0], description="The prior variance of the slope; one, or one per column."
-    )
-
-
-class Polynomial(Leaf):
-    """variance · (Σ x z / lengthscale² + offset)^degree."""
-
-    kernel_class: ClassVar = kernels.Polynomial
-    parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale", "offset")
-    is_stationary: ClassVar[bool] = False
-
-    variance: Positive = Field(1.0, description="The factor of the power.")
-    degree: int = Field(2, ge=1, le=20, description="The power; it is not trained.")
-    lengthscale: Positives = Field([1.0], description="The unit of x; one, or one per column.")
-    offset: Positive = Field(1.0, description="The constant inside the power.")
-
-
-class Constant(Leaf):
-    """variance, for every pair of inputs."""
-
-    kernel_class: ClassVar = kernels.Constant
-
-    variance: Positive = Field(1.0, description="The prior variance of the common level.")
-
-
-class White(Leaf):
-    """variance where a row meets itself, 0 elsewhere."""
-
-    kernel_class: ClassVar = kernels.White
-
-    variance: Positive = Field(1.0, description="The variance of the independent part.")
+from .kernel_sections import (
+    RBF,
+    Constant,
+    Linear,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    Polynomial,
+    RationalQuadratic,
+    White,
+    check_fixed,
+)
+from .section import Positive, Section
 
 
 class Scaled(Section):
@@ -207,13 +81,6 @@ class KernelExpression(Section):
             if getattr(self, name) is not None:
                 return name, getattr(self, name)
         raise AssertionError("a validated expression has one kernel")
-
-
-def check_fixed(names, parameters):
-    for name in names:
-        if name not in parameters:
-            raise ValueError(f"'{name}' is no parameter to fix; {suggestion(name, parameters)}")
-    return names
 
 
 def leaves(expression, path=("kernel",)):

@@ -71,19 +71,20 @@ def _step(trainer, config):
     try:
         trainer.step(1)
     except mx.base.MXNetError as error:
-        first_line = str(error).strip().splitlines()[0]
+        first_line = str(error).strip()[-1500:]
         raise JobError(f"training: {config.optimizer} cannot take a step: {first_line}") from None
 
 
 def _numeric_arguments(cls):
     """The arguments of an optimizer and its base classes that are numbers, and their types."""
-    types = {"wd": float, "clip_gradient": float}
+    types = {}
     for part in cls.__mro__:
         if part is object or "__init__" not in vars(part):
             continue
         for name, argument in inspect.signature(part.__init__).parameters.items():
             if isinstance(argument.default, numbers.Real):
                 types[name] = type(argument.default)
+    types["clip_gradient"] = float
     # The first is a key of its own, the others belong to the loop.
     for name in ("learning_rate", "begin_num_update", "rescale_grad", "multi_precision"):
         types.pop(name, None)

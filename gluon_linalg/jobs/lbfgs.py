@@ -6,6 +6,7 @@ from scipy.optimize import minimize
 # SciPy's status of a line search that found no lower point.
 ABNORMAL = 2
 RESTARTS = 5
+LIMIT = "the number of iterations was reached"
 
 
 class Search:
@@ -52,7 +53,7 @@ def train_lbfgs(objective, config, state):
 
 
 def _minimize(search, config, state):
-    converged, message = False, "the number of iterations was reached"
+    converged, message = False, LIMIT
     failures = 0
     while state.iteration < config.iterations and failures <= RESTARTS:
         before = search.best_loss
@@ -79,5 +80,12 @@ def _minimize(search, config, state):
 
 
 def _text(message):
-    message = message.decode() if isinstance(message, bytes) else str(message)
-    return message.lower().replace("_", " ")
+    """SciPy's message in words."""
+    text = (message.decode() if isinstance(message, bytes) else str(message)).lower()
+    if "reduction" in text:
+        return "converged: the loss falls no further (training.tolerance)"
+    if "gradient" in text:
+        return "converged: the gradient is zero (training.gradient_tolerance)"
+    if "iterations" in text or "evaluations" in text:
+        return LIMIT
+    return f"the line search found no lower loss ({text.strip()})"

@@ -77,9 +77,9 @@ class OutputFolder:
 
     def _status(self, names, dataset):
         difference = self._difference()
-        if difference is None and CHECKPOINT in names:
-            if not is_of_data(read_checkpoint(self.file(CHECKPOINT)), dataset):
-                difference = "the rows of the data differ"
+        checkpoint = read_checkpoint(self.file(CHECKPOINT)) if CHECKPOINT in names else None
+        if difference is None and checkpoint and not is_of_data(checkpoint, dataset):
+            difference = "the rows of the data differ"
         if difference is not None:
             raise JobError(
                 f"{self.path}: holds the results of another job ({difference}); train with "
@@ -87,7 +87,7 @@ class OutputFolder:
             )
         if METRICS in names and self._earlier.training == self.job.training:
             return "finished"
-        return "started" if CHECKPOINT in names else "new"
+        return "started" if checkpoint else "new"
 
     def _difference(self):
         """What sets the earlier job of this folder apart; more iterations do not."""

@@ -16,17 +16,24 @@ MESSAGES = {
     "list_type": "expected a list, written [a, b]",
     "dict_type": "expected keys and values below it",
     "string_type": "expected text",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "finite_number": "expected a finite number",
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "int_parsing_size": "expected a smaller whole number",
     "recursion_loop": "nested too deeply",
 }
 
 
-def read_job(path, output=None):
-    """The job in the file `path`, with its paths made absolute; `output` replaces its key."""
+def read_job(path, overrides=None):
+    """The job in the file `path`, with its paths made absolute; `overrides` replace keys."""
     document = _parse(path, _read_text(path))
     if not isinstance(document, dict):
         raise JobError(f"{path}: expected keys and values, such as task: gp")
-    if output is not None:
-        document["output"] = output
+    given = {k: v for k, v in (overrides or {}).items() if v is not None}
+    document = {**document, **given}
     job = validate(path, document)
     data = job.data.model_copy(update={"path": _beside(path, job.data.path)})
     return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})

@@ -1,8 +1,16 @@
 """The base of all sections of a job file, and the types of their values."""
 
-from typing import List, Optional
+from typing import List
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import Annotated
 
@@ -37,6 +45,12 @@ def _refuse_truth(value):
     return value
 
 
+def _refuse_not_positive(value):
+    if value <= SMALLEST:
+        raise ValueError(f"expected a positive number above {SMALLEST:g}")
+    return value
+
+
 def _as_list(value):
     return value if isinstance(value, (list, tuple)) else [value]
 
@@ -46,7 +60,7 @@ def _as_written(values):
 
 
 Number = Annotated[float, BeforeValidator(_refuse_truth), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=SMALLEST)]
+Positive = Annotated[Number, AfterValidator(_refuse_not_positive)]
 # One number, or one for each column.
 Positives = Annotated[
     List[Positive],
@@ -56,4 +70,3 @@ Positives = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[List[Name], Field(min_length=1)]
-OptionalNames = Optional[Names]

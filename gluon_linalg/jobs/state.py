@@ -83,8 +83,9 @@ class TrainingState:
         optimizer, stored = trainer.optimizer, self._stored_optimizer
         if not stored:
             return
-        for name in _numbers(optimizer):
-            setattr(optimizer, name, stored[f"optimizer:number:{name}"].asscalar().item())
+        for name, value in _numbers(optimizer).items():
+            number = stored[f"optimizer:number:{name}"].asscalar().item()
+            setattr(optimizer, name, type(value)(number))
         # MXNet counts the steps of each parameter from here.
         optimizer.begin_num_update = self.iteration
         updater = trainer._updaters[0]

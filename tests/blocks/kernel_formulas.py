@@ -49,4 +49,6 @@ def constant(a, b, variance=1.0):
 
 def matrix(formula, x, z, **parameters):
     """The formula for every pair, (B, n, d), (B, m, d) -> (B, n, m)."""
-    return np.array([[[formula(a, b, **parameters) for b in zs] for a in xs] for xs, zs in zip(x, z)])
+    return np.array(
+        [[[formula(a, b, **parameters) for b in zs] for a in xs] for xs, zs in zip(x, z)]
+    )

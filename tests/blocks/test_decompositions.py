@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import scipy.linalg
-from harness import check_block
 
 import gluon_linalg as gl
+from harness import check_block
 
 
 def positive_definite(batch, n, seed=0):

@@ -80,6 +80,6 @@ class White(Kernel):
 
 
 def _ones(F, x, z):
-    left = F.ones_like(F.slice_axis(x, axis=2, begin=0, end=1))
-    right = left if z is None else F.ones_like(F.slice_axis(z, axis=2, begin=0, end=1))
+    left = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
+    right = left if z is None else fn.ones_like(F, F.slice_axis(z, axis=2, begin=0, end=1))
     return fn.product(F, left, right, transpose_b=True)

@@ -77,7 +77,7 @@ class Kernel(LinearAlgebraBlock):
 
     def variances(self, F, x, dtype, variance, **parameters):
         """The diagonal (B, n); here the constant `variance` of a stationary kernel."""
-        return F.broadcast_mul(F.ones_like(F.sum(x, axis=2)), F.reshape(variance, shape=(1, 1)))
+        return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), F.reshape(variance, shape=(1, 1)))
 
     def naturals(self, F, like, dtype):
         """This kernel's own parameters in natural units and the given dtype, by attribute name."""

@@ -67,7 +67,7 @@ class RBF(Stationary):
         features, _ = self._feature_pair(F, x, None, parameters)
         constant = fn.stop(F, features)
         weighted = fn.stop(F, F.cast(weights * kernel, dtype="float64"))
-        ones = F.slice_axis(F.ones_like(constant), axis=2, begin=0, end=1)
+        ones = F.slice_axis(fn.ones_like(F, constant), axis=2, begin=0, end=1)
         sums = fn.product(F, weighted, F.concat(constant, ones, dim=2))
         moments = F.slice_axis(sums, axis=2, begin=0, end=-1)
         totals = F.slice_axis(sums, axis=2, begin=-1, end=None)
@@ -141,5 +141,5 @@ class RationalQuadratic(Stationary):
 
 def _root(F, squared):
     """√r² with gradient 0 at r = 0, where its own is infinite."""
-    apart = squared > 0
-    return F.sqrt(F.where(apart, squared, F.ones_like(squared))) * apart
+    apart = fn.stop(F, squared) > 0
+    return F.sqrt(F.where(apart, squared, fn.ones_like(F, squared))) * apart

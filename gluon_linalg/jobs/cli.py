@@ -1,0 +1,26 @@
+"""The command ``gluon-linalg``."""
+
+import sys
+
+# What the extra `jobs` installs, by module name.
+EXTRA = ("click", "matplotlib", "pydantic", "scipy", "tqdm", "yaml")
+
+
+def main(arguments=None):
+    """Runs the command; exits with 0, 2 for wrong input, or 130 when interrupted."""
+    try:
+        from .commands import run
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in EXTRA:
+            raise
+        print(
+            f"gluon-linalg needs {error.name}, which is not installed: pip install "
+            '"gluon-linalg[jobs]"',
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    sys.exit(run(arguments))
+
+
+if __name__ == "__main__":
+    main()

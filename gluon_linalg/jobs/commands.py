@@ -1,0 +1,120 @@
+"""The subcommands of ``gluon-linalg`` and what they print."""
+
+import signal
+import sys
+import threading
+import warnings
+
+import click
+
+from .._version import __version__
+from .errors import JobError
+from .predict import predict_file
+from .reading import read_job
+from .train import train as train_job
+
+CONTEXT = click.Choice(["cpu", "gpu", "auto"])
+
+
+def run(arguments=None):
+    """Runs the command line; returns the exit status."""
+    try:
+        with warnings.catch_warnings():
+            # Of the libraries below: a user of the command can do nothing about them.
+            warnings.simplefilter("ignore")
+            return command.main(arguments, prog_name="gluon-linalg", standalone_mode=False) or 0
+    except JobError as error:
+        return _refuse(str(error))
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+@click.group()
+@click.version_option(__version__, prog_name="gluon-linalg")
+def command():
+    """Trains Gaussian processes described in a job file, and predicts with them.
+
+    \b
+    gluon-linalg train job.yaml
+    gluon-linalg predict out --data new.csv
+    """
+
+
+@command.command()
+@click.argument("job_file", metavar="JOB.yaml")
+@click.option("--output", metavar="FOLDER", help="Write here instead of to the job's `output`.")
+@click.option("--context", type=CONTEXT, help="Compute here instead of on the job's `context`.")
+@click.option("--overwrite", is_flag=True, help="Train anew, whatever the folder has of a job.")
+def train(job_file, output, context, overwrite):
+    """Trains the model of JOB.yaml (YAML or JSON) and exports it.
+
+    The output folder receives the model (model-symbol.json and model-0000.params, readable by any
+    MXNet 1.9 program), model-io.json, metrics.json, training_curve.csv, plot.png, job.resolved.yaml
+    and checkpoint.params. A run that was interrupted continues when it is started again.
+
+    The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C.
+    """
+    _stop_politely()
+    job = read_job(job_file, {"output": output, "context": context})
+    result = train_job(job, overwrite)
+    if result.was_finished:
+        click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
+    for line in summary(result.metrics):
+        click.echo(line)
+    click.echo(f"results in {result.folder.path}")
+
+
+@command.command()
+@click.argument("folder", metavar="OUT")
+@click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The inputs.")
+@click.option("--output", metavar="FILE", help="Write here instead of to OUT/predictions.csv.")
+@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+def predict(folder, data_path, output, context):
+    """Predicts new observations with the model that `train` has left in OUT.
+
+    NEW.csv needs the input columns of the job. The predictions have these columns and mean, std,
+    lower_95 and upper_95, in the units of the target.
+    """
+    path, rows, target = predict_file(folder, data_path, output, context)
+    click.echo(f"{rows} predictions of {target} in {path}")
+
+
+def summary(metrics):
+    """The lines that tell how a job went."""
+    nlml, training = metrics["nlml"], metrics["training"]
+    yield (
+        f"NLML {nlml['initial']:.4f} -> {nlml['trained']:.4f} "
+        f"({nlml['trained_per_observation']:.5f} per observation, {metrics['rows']} rows)"
+    )
+    yield (
+        f"{training['optimizer']}: {training['iterations']} iterations, "
+        f"{training['seconds']:.1f} s, {training['message']}"
+    )
+    for path, value in metrics["parameters"]["trained"].items():
+        yield f"  {path} = {_short(value)}"
+    if metrics["holdout"] is not None:
+        holdout = metrics["holdout"]
+        yield (
+            f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
+            f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
+        )
+
+
+def _short(value):
+    if isinstance(value, list):
+        return "[" + ", ".join(_short(v) for v in value) + "]"
+    return f"{value:.6g}"
+
+
+def _refuse(message):
+    print(" ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _stop_politely():
+    """The signal that ends a container counts as Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,121 @@
+"""The picture of a trained model."""
+
+import numpy as np
+
+from .files import replacing
+from .metrics import BAND
+
+INK = "#1f2933"
+MODEL = "#1d6fb8"
+HELD_OUT = "#d1495b"
+GRID_POINTS = 2000
+# How far the curve goes on beyond the data, as a share of their range.
+MARGIN = 0.06
+
+
+def plot_model(path, dataset, predict_new, leave_one_out):
+    """Data, mean and 95 % band for one input; predicted against observed for more.
+
+    predict_new: x -> mean, variance of new observations; leave_one_out: the same of the training
+    rows, each given all others.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    style = {
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.titlepad": 12,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "legend.frameon": False,
+        # A column may be called $x^2: its name is no formula.
+        "text.parse_math": False,
+    }
+    with pyplot.rc_context({k: v for k, v in style.items() if k in matplotlib.rcParams}):
+        if len(dataset.inputs) == 1:
+            figure = _plot_function(pyplot, dataset, predict_new)
+        else:
+            figure = _plot_agreement(pyplot, dataset, predict_new, leave_one_out)
+        try:
+            with replacing(path) as trial:
+                figure.savefig(trial, dpi=150, format="png")
+        finally:
+            pyplot.close(figure)
+
+
+def _plot_function(pyplot, dataset, predict_new):
+    """The function above, and below it what it leaves of the data."""
+    figure, (upper, lower) = pyplot.subplots(
+        2, 1, figsize=(10, 6.5), sharex=True, constrained_layout=True,
+        gridspec_kw={"height_ratios": [3, 1]},
+    )  # fmt: skip
+    points = np.concatenate([dataset.x, dataset.holdout_x])[:, 0]
+    grid = _grid(points)
+    mean, variance = predict_new(grid[:, None])
+    spread = BAND * np.sqrt(variance)
+    for axes, center in ((upper, mean), (lower, np.zeros_like(mean))):
+        axes.fill_between(
+            grid, center - spread, center + spread, color=MODEL, alpha=0.25, lw=0,
+            label="95 % band of an observation",
+        )  # fmt: skip
+        axes.plot(grid, center, color=MODEL, lw=1.2, label="mean")
+    size = np.clip(60.0 / np.sqrt(len(points)), 1.8, 5.0)
+    groups = [("data", INK, dataset.x, dataset.y)]
+    if len(dataset.holdout_y):
+        groups.append(("hold-out", HELD_OUT, dataset.holdout_x, dataset.holdout_y))
+    for label, color, x, y in groups:
+        dots = {"color": color, "ms": size, "mew": 0, "label": label}
+        upper.plot(x[:, 0], y, "o", **dots)
+        lower.plot(x[:, 0], y - predict_new(x)[0], "o", **dots)
+    _mark_boundary(dataset, (upper, lower))
+    lower.set_xlim(grid[0], grid[-1])
+    lower.set_xlabel(dataset.inputs[0] + (" (year)" if dataset.dates else ""))
+    lower.set_ylabel("data - mean")
+    upper.set_ylabel(dataset.target)
+    upper.set_title(f"{dataset.target} by {dataset.inputs[0]}: Gaussian process")
+    upper.legend(loc="best")
+    figure.align_ylabels()
+    return figure
+
+
+def _grid(points):
+    """Where the curve is computed: evenly, and at the data, so that no dot misses a bend."""
+    margin = MARGIN * (points.max() - points.min()) or 1.0
+    even = np.linspace(points.min() - margin, points.max() + margin, GRID_POINTS)
+    return np.unique(np.concatenate([even, points]))
+
+
+def _mark_boundary(dataset, all_axes):
+    """A line between data and hold-out, where all of the one is before all of the other."""
+    if len(dataset.holdout_y) and dataset.holdout_x.min() > dataset.x.max():
+        boundary = 0.5 * (dataset.holdout_x.min() + dataset.x.max())
+        for axes in all_axes:
+            axes.axvline(boundary, color=HELD_OUT, lw=0.9, ls="--")
+
+
+def _plot_agreement(pyplot, dataset, predict_new, leave_one_out):
+    figure, axes = pyplot.subplots(figsize=(6.5, 6), constrained_layout=True)
+    groups = [("data, each left out once", INK, dataset.y, leave_one_out)]
+    if len(dataset.holdout_y):
+        groups.append(("hold-out", HELD_OUT, dataset.holdout_y, predict_new(dataset.holdout_x)))
+    for label, color, observed, (mean, variance) in groups:
+        axes.errorbar(
+            observed, mean, BAND * np.sqrt(variance), fmt="o", color=color, ecolor=color,
+            ms=3.5, mew=0, elinewidth=0.8, alpha=0.7, label=label,
+        )  # fmt: skip
+    everything = np.concatenate([dataset.y, dataset.holdout_y])
+    ends = [everything.min(), everything.max()]
+    axes.plot(ends, ends, color=MODEL, lw=1.2, label="equal")
+    axes.set_xlabel(f"{dataset.target}, observed")
+    axes.set_ylabel(f"{dataset.target}, predicted with 95 % band")
+    axes.set_title(f"{dataset.target}: predicted and observed")
+    axes.legend(loc="best")
+    return figure

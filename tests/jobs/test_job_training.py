@@ -1,0 +1,336 @@
+"""What a job leaves behind, how it continues, and that its numbers are right."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from conftest import JOB, TABLE
+
+import gluon_linalg
+from gluon_linalg._runtime import import_mxnet
+from gluon_linalg.jobs import state as state_module
+from gluon_linalg.jobs.config import optimizer_names
+
+mx = import_mxnet()
+
+FILES = {
+    "checkpoint.params",
+    "job.resolved.yaml",
+    "metrics.json",
+    "model-0000.params",
+    "model-io.json",
+    "model-symbol.json",
+    "plot.png",
+    "training_curve.csv",
+}
+ADAM = {"training.optimizer": "adam", "training.learning_rate": 0.05}
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def table_columns():
+    rows = [line.split(",") for line in TABLE.split()[1:]]
+    return np.array(rows, dtype="float64").T
+
+
+def dense_nlml(x, y, kernel, noise):
+    """By eigenvalues, with nothing of the package."""
+    values, vectors = np.linalg.eigh(kernel(x, x) + noise * np.eye(len(x)))
+    whitened = vectors.T @ y
+    return 0.5 * np.sum(whitened**2 / values + np.log(2 * np.pi * values))
+
+
+def rbf(variance, lengthscale):
+    return lambda x, z: variance * np.exp(-0.5 * ((x[:, None] - z) / lengthscale) ** 2)
+
+
+def test_files_and_values(run, write_job, workspace):
+    status, out, err = run("train", write_job())
+    assert (status, err) == (0, "")
+    assert {path.name for path in (workspace / "out").iterdir()} == FILES
+    metrics = metrics_of(workspace / "out")
+    x, _, y = table_columns()
+    y = y - y.mean()
+    assert metrics["nlml"]["initial"] == pytest.approx(dense_nlml(x, y, rbf(1, 1), 0.1), rel=1e-9)
+    trained = metrics["parameters"]["trained"]
+    kernel = rbf(trained["kernel.rbf.variance"], trained["kernel.rbf.lengthscale"])
+    expected = dense_nlml(x, y, kernel, trained["noise_variance"])
+    assert metrics["nlml"]["trained"] == pytest.approx(expected, rel=1e-9)
+    assert expected < metrics["nlml"]["initial"]
+    assert f"NLML {metrics['nlml']['initial']:.4f} -> {metrics['nlml']['trained']:.4f}" in out
+    with open(workspace / "out" / "training_curve.csv") as file:
+        curve = list(csv.DictReader(file))
+    assert float(curve[0]["nlml"]) == metrics["nlml"]["initial"]
+    assert float(curve[-1]["nlml"]) == pytest.approx(metrics["nlml"]["trained"])
+    assert int(curve[-1]["iteration"]) == metrics["training"]["iterations"]
+    assert metrics["training"]["converged"] is True
+    assert metrics["versions"]["mxnet"] == mx.__version__
+
+
+def test_the_resolved_job_is_the_same_job(run, write_job, workspace):
+    run("train", write_job())
+    resolved = yaml.safe_load((workspace / "out" / "job.resolved.yaml").read_text())
+    assert resolved["model"]["mean"] == "zero"
+    assert resolved["training"]["checkpoint_every"] == 50
+    resolved["output"] = "again"
+    (workspace / "again.yaml").write_text(yaml.safe_dump(resolved))
+    assert run("train", "again.yaml")[0] == 0
+    first, again = metrics_of(workspace / "out"), metrics_of(workspace / "again")
+    assert first["nlml"] == again["nlml"]
+
+
+def test_a_finished_job_says_so_unless_it_is_overwritten(run, write_job, workspace):
+    job = write_job()
+    run("train", job)
+    before = metrics_of(workspace / "out")
+    status, out, _ = run("train", job)
+    assert status == 0 and "finished before; --overwrite trains it again" in out
+    assert metrics_of(workspace / "out") == before
+    status, out, _ = run("train", job, "--overwrite")
+    assert status == 0 and "finished before" not in out
+
+
+def test_another_job_or_other_data_are_not_mixed(run, write_job, workspace, refused):
+    run("train", write_job())
+    changed_model = write_job({"model.noise_variance": 0.2})
+    assert "holds the results of another job (model differs)" in refused("train", changed_model)
+    job = write_job()
+    (workspace / "table.csv").write_text(TABLE.replace("0.25,", "0.26,"))
+    assert "(the rows of the data differ)" in refused("train", job)
+    (workspace / "out" / "job.resolved.yaml").write_text("task: [")
+    assert "(job.resolved.yaml cannot be read)" in refused("train", job)
+    assert run("train", job, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize("optimizer", sorted(set(optimizer_names()) - {"lbfgs"}))
+def test_gluon_optimizers_continue_where_they_stopped(run, write_job, workspace, optimizer):
+    """Ten iterations and ten more are the same as twenty."""
+    changes = {"training.optimizer": optimizer, "training.learning_rate": 0.01}
+    run("train", write_job({**changes, "training.iterations": 20, "output": "whole"}))
+    status, _, err = run("train", write_job({**changes, "training.iterations": 10}))
+    assert status == 0, err
+    assert run("train", write_job({**changes, "training.iterations": 20}))[0] == 0
+    whole, parts = metrics_of(workspace / "whole"), metrics_of(workspace / "out")
+    assert parts["training"]["iterations"] == 20
+    assert parts["nlml"]["initial"] == whole["nlml"]["initial"]
+    # Of these, one draws random numbers.
+    if optimizer != "sgld":
+        assert parts["nlml"]["trained"] == pytest.approx(whole["nlml"]["trained"], rel=1e-12)
+    with open(workspace / "out" / "training_curve.csv") as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(21))
+
+
+@pytest.mark.parametrize("changes", [{}, ADAM])
+def test_an_interrupted_job_continues(run, write_job, workspace, monkeypatch, changes):
+    job = write_job({**changes, "training.checkpoint_every": 2, "training.tolerance": 0})
+    advance = state_module.TrainingState.advance
+
+    def advance_and_interrupt(self, loss):
+        advance(self, loss)
+        if self.iteration == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state_module.TrainingState, "advance", advance_and_interrupt)
+    status, out, err = run("train", job)
+    assert (status, out) == (130, "")
+    assert err.strip() == "interrupted; run the same command again to continue"
+    assert not (workspace / "out" / "metrics.json").exists()
+    stored = mx.nd.load(str(workspace / "out" / "checkpoint.params"))
+    assert stored["progress:iteration"].asscalar() >= 4
+    monkeypatch.undo()
+    monkeypatch.chdir(workspace)
+    assert run("train", job)[0] == 0
+    metrics = metrics_of(workspace / "out")
+    assert metrics["training"]["iterations"] > 5
+    x, _, y = table_columns()
+    expected = dense_nlml(x, y - y.mean(), rbf(1, 1), 0.1)
+    assert metrics["nlml"]["initial"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_damaged_checkpoint_is_refused(run, write_job, workspace, refused):
+    run("train", write_job())
+    checkpoint = workspace / "out" / "checkpoint.params"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    assert "the checkpoint is damaged; train with --overwrite" in refused("train", write_job())
+
+
+def test_a_step_too_far_is_taken_back(run, write_job, workspace):
+    changes = {"training.optimizer": "sgd", "training.learning_rate": 1e9}
+    status, _, err = run("train", write_job(changes))
+    assert status == 0, err
+    nlml = metrics_of(workspace / "out")["nlml"]
+    assert math.isfinite(nlml["trained"])
+
+
+def test_lbfgs_turns_back_at_the_edge_of_the_finite(run, write_job, workspace, monkeypatch):
+    """The region where the matrix is not positive definite is a wall, not an end."""
+    objective = gluon_linalg.jobs.objective.Objective
+    evaluate = objective.evaluate
+
+    def evaluate_in_a_box(self):
+        value = evaluate(self)
+        return np.inf if self.vector()[0] < -0.2 else value
+
+    monkeypatch.setattr(objective, "evaluate", evaluate_in_a_box)
+    assert run("train", write_job())[0] == 0
+    metrics = metrics_of(workspace / "out")
+    assert metrics["nlml"]["trained"] < metrics["nlml"]["initial"] - 0.1
+
+
+def test_fixed_parameters_keep_their_values(run, write_job, workspace):
+    changes = {
+        "model.kernel": {"rbf": {"lengthscale": 0.7, "fixed": ["lengthscale"]}},
+        "model.fixed": ["noise_variance"],
+    }
+    run("train", write_job(changes))
+    trained = metrics_of(workspace / "out")["parameters"]["trained"]
+    assert trained["kernel.rbf.lengthscale"] == pytest.approx(0.7, rel=1e-14)
+    assert trained["noise_variance"] == pytest.approx(0.1, rel=1e-14)
+    assert trained["kernel.rbf.variance"] != pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_job_with_nothing_to_train(run, write_job, workspace):
+    fixed = ["variance", "lengthscale"]
+    changes = {"model.kernel.rbf.fixed": fixed, "model.fixed": ["noise_variance"]}
+    assert run("train", write_job(changes))[0] == 0
+    metrics = metrics_of(workspace / "out")
+    assert metrics["nlml"]["initial"] == metrics["nlml"]["trained"]
+    assert metrics["training"]["message"] == "no parameter is trained"
+
+
+EVERY_KERNEL = {
+    "sum": [
+        {"product": [{"rbf": {"columns": ["x"]}}, {"periodic": {"columns": ["x"], "period": 2}}]},
+        {"scaled": {"variance": 0.5, "kernel": {"matern12": {}}}},
+        {"matern32": {"lengthscale": [1, 2]}},
+        {"matern52": {}},
+        {"rational_quadratic": {}},
+        {"linear": {"variance": [0.1, 0.2]}},
+        {"polynomial": {"degree": 2, "variance": 0.01}},
+        {"constant": {}},
+        {"white": {"variance": 0.01}},
+    ]
+}
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
+def test_every_kernel_trains_in_both_dtypes(run, write_job, workspace, mean, dtype, optimizer):
+    changes = {
+        "data.inputs": ["x", "z"],
+        "data.holdout": {"fraction": 0.2},
+        "model.kernel": EVERY_KERNEL,
+        "model.mean": mean,
+        "model.dtype": dtype,
+        "training.optimizer": optimizer,
+        "training.iterations": 3,
+    }
+    status, _, err = run("train", write_job(changes))
+    assert status == 0, err
+    metrics = metrics_of(workspace / "out")
+    assert metrics["nlml"]["trained"] < metrics["nlml"]["initial"]
+    assert metrics["rows"] == 13 and metrics["holdout"]["rows"] == 3
+    assert run("predict", "out", "--data", "table.csv")[0] == 0
+
+
+def test_holdout_metrics_are_those_of_the_conditional_normal(run, write_job, workspace):
+    fixed = {"model.kernel.rbf.fixed": ["variance", "lengthscale"], "model.fixed": ["noise_variance"]}
+    run("train", write_job({**fixed, "data.holdout": {"last": 4}}))
+    x, _, y = table_columns()
+    kernel, center = rbf(1, 1), y[:12].mean()
+    gain = kernel(x[12:], x[:12]) @ np.linalg.inv(kernel(x[:12], x[:12]) + 0.1 * np.eye(12))
+    mean = gain @ (y[:12] - center) + center
+    variance = np.diag(kernel(x[12:], x[12:]) - gain @ kernel(x[:12], x[12:])) + 0.1
+    residual = y[12:] - mean
+    holdout = metrics_of(workspace / "out")["holdout"]
+    assert holdout["rmse"] == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-9)
+    density = 0.5 * (np.log(2 * np.pi * variance) + residual**2 / variance)
+    assert holdout["nlpd"] == pytest.approx(density.mean(), rel=1e-9)
+    inside = np.abs(residual) <= 1.959963984540054 * np.sqrt(variance)
+    assert holdout["coverage_95"] == inside.mean()
+
+
+def test_units_do_not_change_what_is_predicted(run, write_job, workspace):
+    """Years in float32, standardized target: the predictions are those of float64, raw inputs."""
+    rows = [(1990 + i / 12, math.sin(i) * 100 + 5000) for i in range(24)]
+    (workspace / "table.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    fixed = {"model.kernel.rbf.fixed": ["variance", "lengthscale"], "model.fixed": ["noise_variance"]}
+    common = {**fixed, "model.kernel.rbf.lengthscale": 0.3, "data.target_scaling": "standardize"}
+    predictions = {}
+    for dtype in ("float32", "float64"):
+        assert run("train", write_job({**common, "model.dtype": dtype, "output": dtype}))[0] == 0
+        assert run("predict", dtype, "--data", "table.csv")[0] == 0
+        with open(workspace / dtype / "predictions.csv") as file:
+            predictions[dtype] = [
+                [float(row[k]) for k in ("mean", "std", "lower_95", "upper_95")]
+                for row in csv.DictReader(file)
+            ]
+    description = json.loads((workspace / "float32" / "model-io.json").read_text())
+    assert description["input_offset"] != [0.0]
+    np.testing.assert_allclose(predictions["float32"], predictions["float64"], rtol=2e-5)
+    mean, std, lower, upper = np.array(predictions["float64"]).T
+    np.testing.assert_allclose(upper - mean, 1.959963984540054 * std)
+    np.testing.assert_allclose(mean - lower, 1.959963984540054 * std)
+
+
+@pytest.mark.parametrize("changes", [{"model.mean": "linear"}, {"model.kernel": {"linear": {}}}])
+def test_inputs_are_not_centred_where_zero_has_a_meaning(run, write_job, workspace, changes):
+    run("train", write_job({**changes, "model.dtype": "float32"}))
+    description = json.loads((workspace / "out" / "model-io.json").read_text())
+    assert description["input_offset"] == [0.0]
+
+
+def test_the_exported_model_needs_no_job(run, write_job, workspace):
+    run("train", write_job())
+    run("predict", "out", "--data", "table.csv")
+    description = json.loads((workspace / "out" / "model-io.json").read_text())
+    model = gluon_linalg.load("out/model")
+    x = table_columns()[0].reshape(1, -1, 1)
+    mean, variance = model(mx.nd.array(x, dtype=description["dtype"]))
+    with open(workspace / "out" / "predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    np.testing.assert_allclose(
+        [float(row["mean"]) for row in rows], mean.asnumpy()[0] + description["target_offset"]
+    )
+    np.testing.assert_allclose(
+        [float(row["std"]) ** 2 for row in rows],
+        variance.asnumpy()[0] + description["noise_variance"],
+    )
+
+
+def test_dates_are_decimal_years(run, write_job, workspace):
+    lines = ["when,y", "1958-03,1", "1958-04-01,2", "1959-12-16,3"]
+    (workspace / "table.csv").write_text("\n".join(lines))
+    assert run("train", write_job({"data.inputs": ["when"]}))[0] == 0
+    run("predict", "out", "--data", "table.csv")
+    assert (workspace / "out" / "predictions.csv").read_text().startswith("when,mean,std")
+    table = gluon_linalg.jobs.data.read_table("table.csv", ["when"], ["when"])
+    assert table.columns["when"].tolist() == [
+        1958 + 3 / 12,
+        1958 + 4 / 12,
+        1959 + (12 + 15 / 31) / 12,
+    ]
+
+
+def test_json_jobs(run, workspace):
+    (workspace / "job.json").write_text(json.dumps(JOB))
+    assert run("train", "job.json")[0] == 0
+
+
+def test_the_picture_is_a_picture(run, write_job, workspace):
+    from matplotlib import image
+
+    for inputs in (["x"], ["x", "z"]):
+        job = write_job({"data.inputs": inputs, "data.holdout": {"last": 4}})
+        run("train", job, "--overwrite")
+        pixels = image.imread(workspace / "out" / "plot.png")
+        assert min(pixels.shape[:2]) > 500
+        # Blue for the model, red for the hold-out.
+        blue, red = pixels[..., 2] - pixels[..., 0], pixels[..., 0] - pixels[..., 2]
+        assert (blue > 0.4).sum() > 100 and (red > 0.3).sum() > 20
