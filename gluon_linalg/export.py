@@ -25,7 +25,8 @@ def export(block, path, *examples):
     block: an initialized HybridBlock; examples: the arrays of one call, in the order of its
     arguments. The files load in any MXNet 1.9.1 without this package:
     ``SymbolBlock.imports(path + '-symbol.json', input_names, path + '-0000.params')`` with the
-    names ``data`` (one input) or ``data0``, ``data1``, ... Returns the two file names.
+    names ``data`` (one input) or ``data0``, ``data1``, ... (A SymbolBlock made by hand needs
+    ``mx.sym.var(name, dtype='float64')`` for float64 inputs.) Returns the two file names.
 
     Nothing is left at `path` unless the reloaded graph reproduces the block on the examples:
     ExportError otherwise.
@@ -56,10 +57,15 @@ def load(path, ctx=None):
     symbol = mx.sym.load(symbol_file)
     stored = {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
     names = sorted(set(symbol.list_inputs()) - stored, key=lambda name: (len(name), name))
-    codes = {name: values.get("__dtype__") for name, values in symbol.attr_dict().items()}
-    inputs = [mx.sym.var(name, dtype=DTYPES.get(codes.get(name))) for name in names]
+    attributes = symbol.attr_dict()
+    codes = [attributes.get(name, {}).get("__dtype__") for name in names]
+    inputs = [mx.sym.var(name, dtype=DTYPES.get(code)) for name, code in zip(names, codes)]
     block = mx.gluon.SymbolBlock(symbol, inputs)
-    block.collect_params().load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
+    parameters = block.collect_params()
+    parameters.load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
+    for name, parameter in parameters.items():
+        if attributes.get(name, {}).get("__grad_req__") == "null":
+            parameter.grad_req = "null"
     return block
 
 
@@ -76,19 +82,24 @@ def _write(block, path, examples):
     finally:
         block._active, block._flags = was_active, flags
         block._clear_cached_op()
-    _record_dtypes(f"{path}-symbol.json", [np.dtype(array.dtype).name for array in examples])
+    _record(block, f"{path}-symbol.json", [np.dtype(array.dtype).name for array in examples])
 
 
-def _record_dtypes(symbol_file, dtypes):
-    """Writes the inputs' dtypes into the graph, which MXNet leaves open: no guess at loading."""
+def _record(block, symbol_file, dtypes):
+    """Adds what MXNet leaves out of the file: the dtypes of inputs, and what is not trained."""
     names = ["data"] if len(dtypes) == 1 else [f"data{i}" for i in range(len(dtypes))]
     codes = {name: code for code, name in DTYPES.items()}
+    parameters = block.collect_params()
     with open(symbol_file) as file:
         graph = json.load(file)
     for node in graph["nodes"]:
-        if node["op"] == "null" and node["name"] in names:
-            dtype = dtypes[names.index(node["name"])]
-            node.setdefault("attrs", {})["__dtype__"] = codes[dtype]
+        if node["op"] != "null":
+            continue
+        attributes = node.setdefault("attrs", {})
+        if node["name"] in names:
+            attributes["__dtype__"] = codes[dtypes[names.index(node["name"])]]
+        elif node["name"] in parameters and parameters[node["name"]].grad_req == "null":
+            attributes["__grad_req__"] = "null"
     with open(symbol_file, "w") as file:
         json.dump(graph, file, indent=2)
 

@@ -78,7 +78,8 @@ class GPPredictor(LinearAlgebraBlock):
 
         mean + L ε with ε from MXNet's random state (``mx.random.seed``).
         """
-        factor = fn.cholesky(mx.nd, self.covariance(x), jitter="auto", name=self.name)
+        covariance = fn.add_diagonal(mx.nd, self.covariance(x), self._rounding(x))
+        factor = fn.cholesky(mx.nd, covariance, jitter="auto", name=self.name)
         mean = self.mean(x)
         shape = (mean.shape[0], mean.shape[1], size)
         noise = mx.nd.random.normal(shape=shape, dtype=self.dtype, ctx=mean.context)
@@ -101,6 +102,11 @@ class GPPredictor(LinearAlgebraBlock):
                 f"{self.name}: cast the GPLikelihoodLayer and condition again; the factor of the "
                 f"data was computed in {self._compute_dtype}."
             )
+
+    def _rounding(self, x):
+        """How far k(x, x) - |L⁻¹ k(X, x)|² may be from the truth, (B, m)."""
+        prior = self.kernel.evaluate_diagonal(mx.nd, x, self.dtype)
+        return prior * fn.unit_roundoff(mx.nd, prior) * (16.0 + self.inputs.shape[1])
 
     def check_shapes(self, sizes):
         batch, _, columns = self.inputs.shape

@@ -1,5 +1,7 @@
 """Positive parameters: natural values outside, unconstrained numbers inside."""
 
+import json
+
 import numpy as np
 
 from .. import functional as fn
@@ -19,9 +21,7 @@ class PositiveParameter(mx.gluon.Parameter):
     def __init__(self, name, value, lower=1e-12, **kwargs):
         self.lower = float(lower)
         self._exact = self._stored(np.asarray(value, dtype="float64"), name)
-        super().__init__(
-            name, shape=self._exact.shape, init=mx.init.Constant(self._exact), **kwargs
-        )
+        super().__init__(name, shape=self._exact.shape, init=_Constant(self._exact), **kwargs)
 
     def value(self):
         """The natural value as a float64 NumPy array."""
@@ -35,7 +35,7 @@ class PositiveParameter(mx.gluon.Parameter):
             raise ShapeError(f"{self.name}: a value of shape {stored.shape} for {self.shape}.")
         self._exact = stored
         if self._data is None:
-            self.init = mx.init.Constant(stored)
+            self.init = _Constant(stored)
         else:
             self.set_data(mx.nd.array(stored, dtype=self.dtype))
 
@@ -58,6 +58,13 @@ class PositiveParameter(mx.gluon.Parameter):
                 f"{name}: {value.tolist()} is not a positive number above {self.lower:g}."
             )
         return np.log(np.atleast_1d(value) - self.lower)
+
+
+class _Constant(mx.init.Constant):
+    """MXNet's own, which can be written into a graph only once, and then fails on its list."""
+
+    def dumps(self):
+        return json.dumps(["constant", {"value": np.asarray(self.value).tolist()}])
 
 
 def positive_parameter(block, name, value, lower=1e-12):

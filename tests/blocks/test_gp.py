@@ -141,7 +141,8 @@ class DeepKernel(gl.blocks.LinearAlgebraBlock):
         with self.name_scope():
             self.features = mx.gluon.nn.HybridSequential()
             self.features.add(mx.gluon.nn.Dense(4, activation="tanh", in_units=2, **options))
-            self.features.add(mx.gluon.nn.Dense(2, in_units=4, **options))
+            # A bias here would only shift what a stationary kernel sees.
+            self.features.add(mx.gluon.nn.Dense(2, in_units=4, use_bias=False, **options))
             self.gp = gl.GPLikelihoodLayer(k.RBF(1.0, 0.7), noise_variance=0.2)
 
     def hybrid_forward(self, F, x, y):

@@ -4,11 +4,11 @@ import gp_reference as reference
 import mxnet as mx
 import numpy as np
 import pytest
-from harness import check_block
 from test_gp import data, nd, ready
 
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
+from harness import check_block
 
 X, Y = data(2, 6, 2)
 X1, Y1 = data(1, 9, 2, seed=5)

@@ -3,10 +3,10 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from harness.modes import MODES, in_mode
 
 import gluon_linalg as gl
 from gluon_linalg import errors
+from harness.modes import MODES, in_mode
 
 EVERY_MODE = pytest.mark.parametrize("mode", MODES)
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -78,10 +78,11 @@ def check_gradient(factory, inputs, symmetric, tolerance):
     weights = cotangents(outputs, "float64")
     found = analytic(factory, inputs, weights)
     expected = central_differences(factory, inputs, weights, symmetric=symmetric)
+    # Difference quotients of a loss round to ε |loss| / step.
+    rounding = 1e-10 * sum((w * o).abs().sum().asscalar() for w, o in zip(weights, outputs))
     for (key, a), b in zip(found.items(), expected.values()):
-        difference = relative_difference(a, b)
-        scale = max(np.abs(b).max(), 1e-3)
-        difference = np.abs(a - b).max() / scale
+        excess = np.abs(a - b).max() - rounding
+        difference = excess / (np.abs(b).max() or 1.0)
         assert difference <= tolerance, f"gradient of {key}: {difference:.3g} from differences"
 
 
@@ -116,10 +117,12 @@ class Nested(mx.gluon.HybridBlock):
         scaled = [1.0 * value for value in inputs]
         for output in _listed(self.block(*scaled)):
             total = total + F.sum(F.sin(output))
-        for _ in range(9):
+        for i in range(9):
             for value in scaled:
+                # Each product differs, or MXNet would compute one for all.
                 row = F.reshape(value, shape=(1, 1, -1))
-                total = total + 1e-3 * F.sum(F.batch_dot(row, row, transpose_b=True))
+                product = F.batch_dot(row, 1e-3 * (i + 1) * row, transpose_b=True)
+                total = total + F.sum(product)
         for output in _listed(self.block(*scaled)):
             total = total + F.sum(F.square(output))
         return total

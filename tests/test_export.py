@@ -1,0 +1,200 @@
+"""Files that plain MXNet loads, checked before they are kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import gluon_linalg as gl
+from gluon_linalg import kernels as k
+
+
+def nd(value, dtype="float64"):
+    return mx.nd.array(value, dtype=dtype)
+
+
+def points(n, d=1, seed=0):
+    return np.random.RandomState(seed).uniform(-2, 2, size=(1, n, d))
+
+
+def layer(dtype="float64"):
+    block = gl.GPLikelihoodLayer(k.RBF(1.7, 0.8) * k.Periodic(period=2.0), noise_variance=0.3)
+    block.kernel.kernels[1].period.grad_req = "null"
+    block.initialize()
+    block.cast(dtype)
+    return block
+
+
+PLAIN = """
+import sys
+import numpy as np
+import mxnet as mx
+path, data, out = sys.argv[1:]
+stored = mx.nd.load(path + "-0000.params") if {parameters} else {{}}
+model = mx.gluon.SymbolBlock.imports(
+    path + "-symbol.json", {names}, path + "-0000.params"
+)
+outputs = model(*[mx.nd.array(v, dtype="{dtype}") for v in np.load(data).values()])
+outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+assert not any(name.startswith("gluon_linalg") for name in sys.modules)
+np.savez(out, *[output.asnumpy() for output in outputs])
+"""
+
+
+def run_plain(path, inputs, dtype, tmp_path):
+    """The exported files in a process that imports only mxnet and numpy."""
+    names = ["data"] if len(inputs) == 1 else [f"data{i}" for i in range(len(inputs))]
+    np.savez(tmp_path / "in.npz", *inputs)
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN.format(names=names, dtype=dtype, parameters=True))
+    # numpy >= 1.24 needs the aliases that the package restores; there they are put in by hand.
+    aliases = "import builtins, numpy\nfor n in ('bool','int','float','object','complex','str'):\n"
+    aliases += "    n in vars(numpy) or setattr(numpy, n, getattr(builtins, n))\n"
+    script.write_text(aliases + script.read_text())
+    run = subprocess.run(
+        [sys.executable, str(script), path, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    return list(np.load(tmp_path / "out.npz").values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictor_runs_without_this_package(dtype, tmp_path):
+    x, y = points(8), np.random.RandomState(1).randn(1, 8)
+    predictor = layer(dtype).condition(nd(x, dtype), nd(y, dtype), include_noise=True)
+    new = points(5, seed=3)
+    path = str(tmp_path / "model")
+    assert gl.export(predictor, path, nd(new, dtype)) == (
+        path + "-symbol.json",
+        path + "-0000.params",
+    )
+    expected = [a.asnumpy() for a in predictor(nd(new, dtype))]
+    for found, wanted in zip(run_plain(path, [new], dtype, tmp_path), expected):
+        assert found.dtype == np.dtype(dtype)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_block_without_parameters_runs_without_this_package(dtype, tmp_path):
+    a = np.array([[[4.0, 2.0], [2.0, 3.0]]])
+    path = str(tmp_path / "cholesky")
+    gl.export(gl.CholeskyBlock(), path, nd(a, dtype))
+    found = run_plain(path, [a], dtype, tmp_path)[0]
+    np.testing.assert_allclose(found, np.linalg.cholesky(a), rtol=1e-6)
+
+
+def test_two_inputs_runs_without_this_package(tmp_path):
+    x, y = points(6), np.random.RandomState(1).randn(1, 6)
+    block = layer()
+    path = str(tmp_path / "likelihood")
+    gl.export(block, path, nd(x), nd(y))
+    found = run_plain(path, [x, y], "float64", tmp_path)[0]
+    np.testing.assert_allclose(found, block(nd(x), nd(y)).asnumpy(), rtol=1e-13)
+
+
+def test_loading_keeps_what_is_not_trained(tmp_path):
+    x, y = nd(points(6)), nd(np.ones((1, 6)))
+    path = str(tmp_path / "likelihood")
+    gl.export(layer(), path, x, y)
+    frozen = [p.name for p in gl.load(path).collect_params().values() if p.grad_req == "null"]
+    assert len(frozen) == 1
+    assert frozen[0].endswith("period")
+
+
+def test_float64_after_a_run_in_float32(tmp_path):
+    """No trace of float32 is left in the graph, for our loader and for both of Gluon's.
+
+    `load_parameters` needs the inputs' dtype: without it, Gluon takes all to be float32.
+    """
+    block = layer("float32")
+    x, y = points(6), np.random.RandomState(1).randn(1, 6)
+    block.hybridize()
+    block(nd(x, "float32"), nd(y, "float32"))
+    block.cast("float64")
+    expected = block(nd(x), nd(y)).asnumpy()
+    path = str(tmp_path / "model")
+    files = gl.export(block, path, nd(x), nd(y))
+    with open(files[0]) as file:
+        assert '"__dtype__": "0"' not in file.read()
+    np.testing.assert_allclose(gl.load(path)(nd(x), nd(y)).asnumpy(), expected, rtol=1e-13)
+    symbol = mx.sym.load(files[0])
+    names = ["data0", "data1"]
+    plain = mx.gluon.SymbolBlock(symbol, [mx.sym.var(name, dtype="float64") for name in names])
+    plain.load_parameters(files[1])
+    np.testing.assert_allclose(plain(nd(x), nd(y)).asnumpy(), expected, rtol=1e-13)
+    imported = mx.gluon.SymbolBlock.imports(files[0], names, files[1])
+    np.testing.assert_allclose(imported(nd(x), nd(y)).asnumpy(), expected, rtol=1e-13)
+
+
+def test_export_leaves_the_block_as_it_was(tmp_path):
+    x, y = nd(points(6)), nd(np.ones((1, 6)))
+    for flags in (None, {"static_alloc": True, "static_shape": True}):
+        block = layer()
+        if flags is not None:
+            block.hybridize(**flags)
+        before = block(x, y).asscalar()
+        gl.export(block, str(tmp_path / "model"), x, y)
+        assert block._active == (flags is not None)
+        assert block(x, y).asscalar() == before
+
+
+class Dishonest(mx.gluon.HybridBlock):
+    """Another value in a graph than imperatively."""
+
+    def hybrid_forward(self, F, x):
+        return x * (1.0 if F is mx.nd else 1.001)
+
+
+def test_a_graph_that_differs_is_not_written(tmp_path):
+    with pytest.raises(gl.errors.ExportError, match="0.001"):
+        gl.export(Dishonest(), str(tmp_path / "model"), nd([1.0, 2.0]))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failing_block_leaves_the_old_files(tmp_path):
+    path = str(tmp_path / "model")
+    good, bad = nd([[[4.0]]]), nd([[[-4.0]]])
+    files = gl.export(gl.CholeskyBlock(), path, good)
+    before = [Path(name).read_bytes() for name in files]
+    with pytest.raises(gl.errors.NotPositiveDefiniteError):
+        gl.export(gl.CholeskyBlock(), path, bad)
+    assert [Path(name).read_bytes() for name in files] == before
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_missing_folder_and_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        gl.export(gl.CholeskyBlock(), str(tmp_path / "nowhere" / "model"), nd([[[4.0]]]))
+    with pytest.raises(FileNotFoundError, match="model-symbol.json"):
+        gl.load(str(tmp_path / "model"))
+    with pytest.raises(TypeError, match="example"):
+        gl.export(gl.CholeskyBlock(), str(tmp_path / "model"))
+
+
+def test_inputs_and_outputs_are_flat(tmp_path):
+    """Lists of arrays would not survive the file: every block takes and returns plain arrays."""
+    for block, example in ((gl.LQBlock(), nd(np.ones((1, 1, 2)))), (gl.EigBlock(), nd([[[2.0]]]))):
+        outputs = block(example)
+        assert all(isinstance(output, mx.nd.NDArray) for output in outputs)
+        path = str(tmp_path / "model")
+        gl.export(block, path, example)
+        assert len(gl.load(path)(example)) == len(outputs)
+
+
+def test_more_than_ten_inputs_keep_their_order(tmp_path):
+    class Weighted(mx.gluon.HybridBlock):
+        def hybrid_forward(self, F, *inputs):
+            return sum(value * (10.0 ** (-i)) for i, value in enumerate(inputs))
+
+    inputs = [nd([float(i % 7)]) for i in range(12)]
+    block = Weighted()
+    path = str(tmp_path / "model")
+    gl.export(block, path, *inputs)
+    assert gl.load(path)(*inputs).asscalar() == block(*inputs).asscalar()
