@@ -4,8 +4,8 @@ from ._runtime import import_mxnet as _import_mxnet
 
 _import_mxnet()
 
-from . import errors  # noqa: E402
-from ._version import __version__  # noqa: E402
+from . import errors
+from ._version import __version__
 from .blocks import (
     CholeskyBlock,
     CholeskySolveBlock,
@@ -20,8 +20,8 @@ from .blocks import (
     explain,
     kernels,
 )
-from .errors import install_translation as _install_translation  # noqa: E402
-from .export import export, load  # noqa: E402
+from .errors import install_translation as _install_translation
+from .export import export, load
 
 _install_translation()
 

@@ -32,19 +32,20 @@ def centred(F, x, z):
 def negative_half_squared_distance(F, x, z, dtype):
     """-½ |x_i - z_j|² in `dtype`, from float64 (B, n, d), (B, m, d) -> (B, n, m).
 
-    Not above 0 but for rounding of 0. For float32 the float64 product is rounded once. For
+    Never above 0, and exactly 0 for coincident points. For float32 the float64 product is rounded once. For
     float64 each number is split into a coarse part, whose products are exact, and a remainder,
     whose products are small: the error is ε 2⁻²⁵ of the largest squared norm instead of ε.
     """
     scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
     if dtype == "float32":
-        return F.cast(_expanded(F, x, z, scale * (ROUNDING * EPSILON)), dtype="float32")
+        wide = _expanded(F, x, z, scale * (ROUNDING * EPSILON))
+        return F.minimum(F.cast(wide, dtype="float32"), 0.0)
     bound = F.sqrt(scale) * SPLIT
     coarse_x = stop(F, F.broadcast_sub(F.broadcast_add(x, bound), bound))
     coarse_z = stop(F, F.broadcast_sub(F.broadcast_add(z, bound), bound))
     exact = stop(F, _expanded(F, coarse_x, coarse_z, scale * 0.0))
     offset = scale * (4.0 * ROUNDING * EPSILON / SPLIT)
-    return exact + _remainder(F, x, z, coarse_x, coarse_z, offset)
+    return F.minimum(exact + _remainder(F, x, z, coarse_x, coarse_z, offset), 0.0)
 
 
 def _expanded(F, x, z, offset):

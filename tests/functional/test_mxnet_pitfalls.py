@@ -121,11 +121,11 @@ def test_every_operation_may_be_used_many_times(name):
 
 
 RAW = {
-    "trsm": lambda a: mx.nd.linalg.trsm(positive_definite(), a) ** 2,
-    "gelqf": lambda a: sum(output**3 for output in mx.nd.linalg.gelqf(a)),
-    "syevd": lambda a: mx.nd.linalg.syevd(a)[1] ** 2,
-    "inverse": mx.nd.linalg.inverse,
-    "mean": lambda a: mx.nd.mean(a, axis=1) ** 2,
+    "trsm": lambda a, b: mx.nd.linalg.trsm(a, b) ** 2,
+    "gelqf": lambda a, b: sum(output**3 for output in mx.nd.linalg.gelqf(a)) + b,
+    "syevd": lambda a, b: mx.nd.linalg.syevd(a)[1] ** 2 + mx.nd.sum(b),
+    "inverse": lambda a, b: mx.nd.linalg.inverse(a) + b,
+    "mean": lambda a, b: mx.nd.mean(a, axis=1) ** 2 + mx.nd.sum(b),
 }
 
 
@@ -134,9 +134,13 @@ def test_raw_operators_do_not_add(name):
     """The reason for `guarded`."""
     errors = []
     for guard in (lambda a: a, lambda a: fn.guarded(mx.nd, a)):
-        a = positive_definite()
-        once = gradients(lambda a, g=guard: RAW[name](g(a)).sum(), a)[0]
-        twice = gradients(lambda a, g=guard: RAW[name](g(a)).sum(), a, "add", 2)[0]
+
+        def loss(a, b, guard=guard):
+            return RAW[name](guard(a), guard(b)).sum()
+
+        inputs = [positive_definite(), positive_definite() * 2.0]
+        once = gradients(loss, inputs)[0]
+        twice = gradients(loss, inputs, "add", 2)[0]
         errors.append(np.abs(twice - 2.0 * once).max() / np.abs(once).max())
     assert errors[0] > 1e-3, "the fact about this operator no longer holds"
     assert errors[1] < 1e-14

@@ -36,7 +36,7 @@ class Stationary(Kernel):
         left, right = self._feature_pair(F, x, z, parameters)
         exponent = fn.negative_half_squared_distance(F, left, right, dtype)
         others = {k: v for k, v in parameters.items() if k not in self.feature_parameters}
-        unit = self.profile(F, F.relu(-2.0 * exponent), **others)
+        unit = self.profile(F, -2.0 * exponent, **others)
         return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
 
     def _feature_pair(self, F, x, z, parameters):
