@@ -32,9 +32,10 @@ def centred(F, x, z):
 def negative_half_squared_distance(F, x, z, dtype):
     """-½ |x_i - z_j|² in `dtype`, from float64 (B, n, d), (B, m, d) -> (B, n, m).
 
-    Never above 0, and exactly 0 for coincident points. For float32 the float64 product is rounded once. For
-    float64 each number is split into a coarse part, whose products are exact, and a remainder,
-    whose products are small: the error is ε 2⁻²⁵ of the largest squared norm instead of ε.
+    Never above 0, and exactly 0 for coincident points. For float32 the float64 product is rounded
+    once. For float64 each number is split into a coarse part, whose products are exact, and a
+    remainder, whose products are small: the error is ε 2⁻²⁵ of the largest squared norm instead
+    of ε.
     """
     scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
     if dtype == "float32":
