@@ -6,6 +6,7 @@ import numbers
 import numpy as np
 
 from .._runtime import import_mxnet
+from . import optimizer_state
 from .config import DEFAULT_LEARNING_RATE
 from .errors import JobError, suggestion
 
@@ -37,7 +38,7 @@ def train_gluon(objective, config, state):
         # Back to where the loss was a number, without momentum, at half the step.
         objective.set_vector(accepted)
         objective.evaluate()
-        trainer._updaters[0].states.clear()
+        optimizer_state.reset(trainer, objective.context)
         optimizer.lr *= 0.5
     return False, "the number of iterations was reached"
 
@@ -71,8 +72,8 @@ def _step(trainer, config):
     try:
         trainer.step(1)
     except mx.base.MXNetError as error:
-        first_line = str(error).strip()[-1500:]
-        raise JobError(f"training: {config.optimizer} cannot take a step: {first_line}") from None
+        last_line = str(error).strip().splitlines()[-1]
+        raise JobError(f"training: {config.optimizer} cannot take a step: {last_line}") from None
 
 
 def _numeric_arguments(cls):

@@ -1,13 +1,13 @@
 """How far the training has come, and the checkpoint that a later run continues from."""
 
 import hashlib
-import numbers
 import os
 import time
 
 import numpy as np
 
 from .._runtime import import_mxnet
+from . import optimizer_state
 from .errors import JobError
 from .files import write_arrays
 
@@ -59,7 +59,7 @@ class TrainingState:
         for path, parameter in self.task.parameters.items():
             arrays[f"parameter:{path}"] = parameter.data(self.task.context)
         if self._trainer is not None:
-            arrays.update(_optimizer_arrays(self._trainer))
+            arrays.update(optimizer_state.arrays(self._trainer))
         write_arrays(self.path, arrays)
 
     def restore(self):
@@ -75,26 +75,19 @@ class TrainingState:
                 parameter.set_data(arrays[f"parameter:{path}"])
         except (KeyError, AssertionError, mx.base.MXNetError):
             raise _damaged(self.path) from None
-        self._stored_optimizer = {k: v for k, v in arrays.items() if k.startswith("optimizer:")}
+        self._stored_optimizer = {
+            k: v for k, v in arrays.items() if k.startswith(optimizer_state.PREFIX)
+        }
 
     def attach_trainer(self, trainer):
         """Gives `trainer` the optimizer state of the checkpoint, and saves it from now on."""
         self._trainer = trainer
-        optimizer, stored = trainer.optimizer, self._stored_optimizer
-        if not stored:
-            return
-        for name, value in _numbers(optimizer).items():
-            number = stored[f"optimizer:number:{name}"].asscalar().item()
-            setattr(optimizer, name, type(value)(number))
-        # MXNet counts the steps of each parameter from here.
-        optimizer.begin_num_update = self.iteration
-        updater = trainer._updaters[0]
-        for index, parameter in enumerate(trainer._params):
-            data = parameter.data(self.task.context)
-            state = optimizer.create_state_multi_precision(index, data)
-            for position, leaf in enumerate(_leaves(state)):
-                stored[f"optimizer:state:{index}:{position}"].copyto(leaf)
-            updater.states[index], updater.states_synced[index] = state, True
+        optimizer_state.reset(trainer, self.task.context)
+        if self._stored_optimizer:
+            try:
+                optimizer_state.restore(trainer, self._stored_optimizer, self.iteration)
+            except (KeyError, mx.base.MXNetError):
+                raise _damaged(self.path) from None
 
 
 def read_checkpoint(path):
@@ -116,38 +109,9 @@ def is_of_data(arrays, dataset):
 
 def digest(dataset):
     """A fingerprint of all rows, as a list of small integers."""
-    numbers_of_rows = [dataset.x, dataset.y, dataset.holdout_x, dataset.holdout_y]
-    content = b"".join(np.ascontiguousarray(array).tobytes() for array in numbers_of_rows)
+    parts = [dataset.x, dataset.y, dataset.holdout_x, dataset.holdout_y]
+    content = b"".join(np.ascontiguousarray(array).tobytes() for array in parts)
     return list(hashlib.sha256(content).digest())
-
-
-def _optimizer_arrays(trainer):
-    arrays = {
-        f"optimizer:number:{name}": _array([value])
-        for name, value in _numbers(trainer.optimizer).items()
-    }
-    for index, state in trainer._updaters[0].states.items():
-        for position, leaf in enumerate(_leaves(state)):
-            arrays[f"optimizer:state:{index}:{position}"] = leaf
-    return arrays
-
-
-def _numbers(optimizer):
-    """The attributes of an optimizer that are numbers; some change from step to step."""
-    return {
-        name: value
-        for name, value in vars(optimizer).items()
-        if isinstance(value, numbers.Real) and not isinstance(value, bool)
-    }
-
-
-def _leaves(state):
-    """The arrays of an optimizer's state: None, an array, or a tuple of such."""
-    if state is None:
-        return []
-    if isinstance(state, mx.nd.NDArray):
-        return [state]
-    return [leaf for part in state for leaf in _leaves(part)]
 
 
 def _array(values):

@@ -69,7 +69,9 @@ def check_shape_change(factory, cases):
         outputs = fresh(*example)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         for a, b in zip(_listed(block(*example)), outputs):
-            assert relative_difference(a.asnumpy(), b.asnumpy()) <= PARITY["float64"]
+            assert a.shape == b.shape and (
+                relative_difference(a.asnumpy(), b.asnumpy()) <= PARITY["float64"]
+            ), "a compiled block keeps a shape of another call"
 
 
 def check_gradient(factory, inputs, symmetric, tolerance):

@@ -95,6 +95,9 @@ def run_modes(factory, inputs, dtype, folder, only=None):
         block = in_mode(build(factory, dtype, inputs), mode, example, folder)
         outputs = block(*example)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        for output in outputs:
+            found = np.dtype(output.dtype).name
+            assert found == dtype, f"{found} output of {dtype} inputs, {mode}"
         weights = cotangents(outputs, dtype)
         results[mode] = stable_names(evaluate(block, example, weights))
     return results

@@ -17,7 +17,7 @@ JOB = {
     "task": "gp",
     "data": {"path": "table.csv", "inputs": ["x"], "target": "y"},
     "model": {"kernel": {"rbf": {"variance": 1, "lengthscale": 1}}, "noise_variance": 0.1},
-    "training": {"optimizer": "lbfgs", "iterations": 20},
+    "training": {"optimizer": "lbfgs", "iterations": 60},
     "output": "out",
 }
 

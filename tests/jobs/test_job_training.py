@@ -240,7 +240,10 @@ def test_every_kernel_trains_in_both_dtypes(run, write_job, workspace, mean, dty
 
 
 def test_holdout_metrics_are_those_of_the_conditional_normal(run, write_job, workspace):
-    fixed = {"model.kernel.rbf.fixed": ["variance", "lengthscale"], "model.fixed": ["noise_variance"]}
+    fixed = {
+        "model.kernel.rbf.fixed": ["variance", "lengthscale"],
+        "model.fixed": ["noise_variance"],
+    }
     run("train", write_job({**fixed, "data.holdout": {"last": 4}}))
     x, _, y = table_columns()
     kernel, center = rbf(1, 1), y[:12].mean()
@@ -260,7 +263,10 @@ def test_units_do_not_change_what_is_predicted(run, write_job, workspace):
     """Years in float32, standardized target: the predictions are those of float64, raw inputs."""
     rows = [(1990 + i / 12, math.sin(i) * 100 + 5000) for i in range(24)]
     (workspace / "table.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
-    fixed = {"model.kernel.rbf.fixed": ["variance", "lengthscale"], "model.fixed": ["noise_variance"]}
+    fixed = {
+        "model.kernel.rbf.fixed": ["variance", "lengthscale"],
+        "model.fixed": ["noise_variance"],
+    }
     common = {**fixed, "model.kernel.rbf.lengthscale": 0.3, "data.target_scaling": "standardize"}
     predictions = {}
     for dtype in ("float32", "float64"):
