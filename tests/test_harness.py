@@ -73,7 +73,7 @@ class Cancels(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, a):
         total = F.sum(F.square(a), axis=(1, 2))
-        return (total + 1e6) - 1e6
+        return (1.1 * total + 1e6) - 1e6
 
 
 def oracle(a, _):

@@ -11,11 +11,12 @@ def main(arguments=None):
     try:
         from .commands import run
     except ImportError as error:
-        if (error.name or "").split(".")[0] not in EXTRA:
+        missing = (error.name or "").split(".")[0]
+        if missing not in EXTRA:
             raise
         print(
-            f"gluon-linalg needs {error.name}, which is not installed: pip install "
-            '"gluon-linalg[jobs]"',
+            f"gluon-linalg needs {missing}, which is not installed: "
+            'pip install "gluon-linalg[jobs]"',
             file=sys.stderr,
         )
         sys.exit(2)

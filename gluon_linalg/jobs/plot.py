@@ -35,7 +35,9 @@ def plot_model(path, dataset, predict_new, leave_one_out):
         "axes.titlepad": 12,
         "xtick.color": INK,
         "ytick.color": INK,
-        "legend.frameon": False,
+        "legend.facecolor": "white",
+        "legend.edgecolor": "none",
+        "legend.framealpha": 0.85,
         # A column may be called $x^2: its name is no formula.
         "text.parse_math": False,
     }
@@ -107,13 +109,12 @@ def _plot_agreement(pyplot, dataset, predict_new, leave_one_out):
     if len(dataset.holdout_y):
         groups.append(("hold-out", HELD_OUT, dataset.holdout_y, predict_new(dataset.holdout_x)))
     for label, color, observed, (mean, variance) in groups:
-        axes.errorbar(
-            observed, mean, BAND * np.sqrt(variance), fmt="o", color=color, ecolor=color,
-            ms=3.5, mew=0, elinewidth=0.8, alpha=0.7, label=label,
-        )  # fmt: skip
+        spread = BAND * np.sqrt(variance)
+        axes.vlines(observed, mean - spread, mean + spread, color=color, lw=1.0, alpha=0.35)
+        axes.plot(observed, mean, "o", color=color, ms=4, mew=0, label=label)
     everything = np.concatenate([dataset.y, dataset.holdout_y])
     ends = [everything.min(), everything.max()]
-    axes.plot(ends, ends, color=MODEL, lw=1.2, label="equal")
+    axes.plot(ends, ends, color=MODEL, lw=1.2, label="predicted = observed", zorder=0)
     axes.set_xlabel(f"{dataset.target}, observed")
     axes.set_ylabel(f"{dataset.target}, predicted with 95 % band")
     axes.set_title(f"{dataset.target}: predicted and observed")

@@ -34,6 +34,7 @@ class Progress:
 
     def close(self):
         if self._bar is not None:
+            self._bar.refresh()
             self._bar.close()
 
     def _left(self, iteration):

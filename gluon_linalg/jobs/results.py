@@ -1,11 +1,18 @@
 """Writes what a trained model leaves in the folder of results."""
 
+import json
+
+from .._runtime import import_mxnet
+from ..errors import LinearAlgebraError
 from ..export import export
 from . import output as names
 from .errors import JobError, reason
 from .files import write_csv, write_json
 from .gaussian_process import predict
 from .metrics import holdout_metrics
+from .plot import plot_model
+
+mx = import_mxnet()
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
@@ -25,8 +32,6 @@ def write_results(folder, task, state, metrics):
     metrics["holdout"] = None
     if len(dataset.holdout_y):
         metrics["holdout"] = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
-    from .plot import plot_model
-
     plot_model(folder.file(names.PLOT), dataset, predict_new, _leave_one_out(task, predictor))
     write_json(folder.file(names.METRICS), metrics)
 
@@ -53,8 +58,12 @@ def describe_model(task):
 def _export(predictor, path, example):
     try:
         export(predictor, path, example)
-    except OSError as error:
-        raise JobError(f"{path}: the model cannot be written: {reason(error)}") from None
+    except LinearAlgebraError:
+        raise
+    except (OSError, mx.base.MXNetError, json.JSONDecodeError) as error:
+        # MXNet does not report a full disk; what it wrote cannot be read back then.
+        why = reason(error) if isinstance(error, OSError) else "the disk may be full"
+        raise JobError(f"{path}: the model cannot be written: {why}") from None
 
 
 def _leave_one_out(task, predictor):

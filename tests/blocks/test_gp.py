@@ -335,6 +335,24 @@ def test_refuses_bad_arguments():
         gl.GPLikelihoodLayer("rbf")
 
 
+def test_deferred_shapes_settle_with_and_without_optional_inputs():
+    """A Dense mean whose input size is not given, in a layer that may get known noise."""
+    x, y = data(2, 5, 3)
+    noise = np.full((2, 5), 0.2)
+    values = []
+    for flags in (None, {}, {"static_alloc": True, "static_shape": True}):
+        for inputs in ((x, y), (x, y, noise)):
+            layer = simple_layer(mean="linear")
+            layer.initialize()
+            layer.cast("float64")
+            if flags is not None:
+                layer.hybridize(**flags)
+            values.append(layer(*nd(*inputs)).asnumpy())
+    for without, with_noise in zip(values[2::2], values[3::2]):
+        np.testing.assert_allclose(without, values[0], rtol=1e-13)
+        np.testing.assert_allclose(with_noise, values[1], rtol=1e-13)
+
+
 def test_frozen_parameters_stay():
     layer = ready(gl.GPLikelihoodLayer(k.Periodic(1.0, 1.0, 2.0), noise_variance=0.1))
     layer.kernel.period.grad_req = "null"

@@ -1,40 +1,10 @@
-"""A small job that trains in a moment, and the command line in this process."""
-
-import copy
-from pathlib import Path
+"""The command line in this process, in a folder of its own."""
 
 import pytest
 import yaml
+from small_job import JOB, TABLE, changed
 
 from gluon_linalg.jobs.cli import main
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-TABLE = "x,z,y\n" + "".join(
-    f"{0.25 * i},{(i * 7) % 5},{(0.3 * i) % 2 + 0.01 * ((i * 13) % 7):.4f}\n" for i in range(16)
-)
-JOB = {
-    "task": "gp",
-    "data": {"path": "table.csv", "inputs": ["x"], "target": "y"},
-    "model": {"kernel": {"rbf": {"variance": 1, "lengthscale": 1}}, "noise_variance": 0.1},
-    "training": {"optimizer": "lbfgs", "iterations": 60},
-    "output": "out",
-}
-
-
-def changed(job, changes):
-    """A copy of `job` with the values at dotted keys replaced, or removed where they are `...`."""
-    job = copy.deepcopy(job)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        part = job
-        for key in parents:
-            part = part.setdefault(key, {})
-        if value is ...:
-            del part[last]
-        else:
-            part[last] = value
-    return job
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from conftest import ROOT
+from small_job import ROOT
 
 EXAMPLES = ROOT / "examples"
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import yaml
+from small_job import JOB, TABLE
 
 import gluon_linalg
-from conftest import JOB, TABLE
 from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs import state as state_module
 from gluon_linalg.jobs.config import optimizer_names

@@ -1,0 +1,64 @@
+"""Loops and branches of MXNet: what is right, and what this package must never use."""
+
+import os
+import re
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import gluon_linalg as gl
+
+PACKAGE = os.path.dirname(gl.__file__)
+
+
+class Loop(mx.gluon.HybridBlock):
+    """Σ_t exp(x_t w) with w as a state of the loop, the only safe way to pass it."""
+
+    def hybrid_forward(self, F, x, w):
+        def step(data, state):
+            weight, total = state
+            return data, [F.identity(weight), total + F.exp(data * weight)]
+
+        outputs, (weight, total) = F.contrib.foreach(step, x, [w, 0.0 * w])
+        # Whatever a loop returns has to be used, or its compiled backward pass is refused.
+        return total + 0.0 * weight + 0.0 * F.sum(outputs)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize("data_gradient", ["write", "null"])
+def test_loop_gradients_do_not_need_gradients_of_the_data(data_gradient, hybridize):
+    x, w = mx.nd.array([[0.0], [1.0], [2.0]], dtype="float64"), mx.nd.array([0.5], dtype="float64")
+    x.attach_grad(data_gradient)
+    w.attach_grad()
+    block = Loop()
+    block.hybridize(hybridize)
+    with mx.autograd.record():
+        total = block(x, w)
+    total.backward()
+    assert abs(w.grad.asscalar() - (np.exp(0.5) + 2.0 * np.exp(1.0))) < 1e-12
+
+
+def test_no_conditional_operators_anywhere():
+    """`contrib.cond` and `while_loop` give garbage gradients in compiled graphs: masks instead."""
+    found = []
+    for folder, _, files in os.walk(PACKAGE):
+        for name in files:
+            if name.endswith(".py"):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    found += re.findall(r"contrib\.(?:cond|while_loop)\(", file.read())
+    assert not found
+
+
+def test_blocks_go_through_the_functional_layer():
+    """No block or job calls an operator of linear algebra, or reads a shape in a graph, itself."""
+    for part in ("blocks", "jobs"):
+        for folder, _, files in os.walk(os.path.join(PACKAGE, part)):
+            for name in files:
+                if not name.endswith(".py"):
+                    continue
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    text = file.read()
+                assert not re.search(r"\b(F|nd|sym)\.linalg|batch_dot|BlockGrad|gemm", text), name
+                for body in re.findall(r"def hybrid_forward.*?(?=\n    def |\Z)", text, re.DOTALL):
+                    assert not re.search(r"\.(shape|ndim)\b", body), name

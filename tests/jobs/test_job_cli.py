@@ -1,0 +1,67 @@
+"""The command line itself."""
+
+import subprocess
+import sys
+
+import pytest
+from small_job import ROOT
+
+from gluon_linalg._version import __version__
+from gluon_linalg.jobs.progress import Progress
+
+
+def test_version_and_help(run):
+    assert run("--version") == (0, f"gluon-linalg, version {__version__}\n", "")
+    status, out, _ = run("train", "--help")
+    assert status == 0
+    for word in ("JOB.yaml", "--overwrite", "--output", "--context", "metrics.json", "130"):
+        assert word in out
+    status, out, _ = run("predict", "--help")
+    assert status == 0 and "--data NEW.csv" in out
+
+
+def test_module():
+    command = [sys.executable, "-m", "gluon_linalg.jobs", "--version"]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert __version__ in output
+
+
+@pytest.mark.parametrize("missing", ["click", "pydantic", "scipy", "tqdm", "yaml"])
+def test_a_missing_extra_is_named(missing):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from gluon_linalg.jobs.cli import main; main(['--version'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f'gluon-linalg needs {missing}, which is not installed: pip install "gluon-linalg[jobs]"\n'
+    )
+
+
+def test_starting_needs_no_matplotlib():
+    code = (
+        "import sys; from gluon_linalg.jobs import commands; assert 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_bug_is_not_hidden(run, write_job, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("gluon_linalg.jobs.commands.train_job", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run("train", write_job())
+
+
+def test_progress_is_a_bar_or_lines(capsys, monkeypatch):
+    bar = Progress(10, 0, show_bar=True)
+    bar.update(1, 2.5)
+    bar.close()
+    assert "loss 2.5" in capsys.readouterr().err
+    monkeypatch.setattr("gluon_linalg.jobs.progress.SECONDS_BETWEEN_LINES", 0.0)
+    lines = Progress(10, 0, show_bar=False)
+    lines.update(1, 2.5)
+    lines.close()
+    assert capsys.readouterr().err.startswith("iteration 1 of at most 10, loss 2.5, at most 0 s")

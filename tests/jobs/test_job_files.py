@@ -1,0 +1,121 @@
+"""Files are written whole or not at all, and hold no pickle."""
+
+import json
+import os
+import pickletools
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_job import ROOT
+
+from gluon_linalg._runtime import import_mxnet
+from gluon_linalg.jobs import files
+from gluon_linalg.jobs.errors import JobError
+
+mx = import_mxnet()
+
+# Writes the same names over and over, each time one letter or number throughout.
+WRITER = """
+import sys
+from gluon_linalg.jobs import files
+from gluon_linalg._runtime import import_mxnet
+mx = import_mxnet()
+print("ready", flush=True)
+turn = 0
+while True:
+    turn += 1
+    files.write_json(sys.argv[1] + "/value.json", [turn] * 200000)
+    files.write_arrays(sys.argv[1] + "/value.params", {"a": mx.nd.full((300000,), turn)})
+"""
+
+
+def start(code, *arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.13, 0.21])
+def test_a_killed_writer_leaves_whole_files(tmp_path, delay):
+    process = start(WRITER, tmp_path)
+    assert process.stdout.readline() == "ready\n"
+    while not (tmp_path / "value.params").exists():
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    values = json.loads((tmp_path / "value.json").read_text())
+    assert len(values) == 200000 and len(set(values)) == 1
+    array = mx.nd.load(str(tmp_path / "value.params"))["a"].asnumpy()
+    assert array.shape == (300000,) and (array == array[0]).all()
+    files.remove_unfinished(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"value.json", "value.params"}
+
+
+def test_a_failing_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "value.json"
+    files.write_json(path, [1])
+    with pytest.raises(TypeError):
+        files.write_json(path, [2, object()])
+    assert json.loads(path.read_text()) == [1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_gone_is_reported(tmp_path):
+    with pytest.raises(JobError, match="cannot be written: No such file or directory"):
+        files.write_json(tmp_path / "no" / "value.json", [1])
+
+
+@pytest.mark.parametrize("limit", [100, 2000, 4000, 20000])
+def test_a_full_disk_is_one_line(write_job, workspace, limit):
+    """The size limit of a file stands in for the full disk."""
+
+    def set_limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    code = "from gluon_linalg.jobs.cli import main; main()"
+    process = start(code, "train", write_job(), preexec_fn=set_limit, cwd=str(workspace))
+    out, err = process.communicate()
+    assert process.returncode == 2, err
+    assert err.count("\n") == 1 and "cannot be written" in err
+    assert not list(workspace.glob("out/.*"))
+    assert not (workspace / "out" / "metrics.json").exists()
+
+
+def test_sigterm_ends_like_ctrl_c(write_job, workspace):
+    job = write_job(
+        {"training.optimizer": "sgd", "training.iterations": 10**9, "training.checkpoint_every": 5}
+    )
+    process = start("from gluon_linalg.jobs.cli import main; main()", "train", job, cwd=workspace)
+    checkpoint = workspace / "out" / "checkpoint.params"
+    while not (checkpoint.exists() and steps(checkpoint) > 5):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; run the same command again to continue" in err
+    assert "Traceback" not in err
+    assert steps(checkpoint) > 5
+
+
+def steps(checkpoint):
+    return mx.nd.load(str(checkpoint))["progress:iteration"].asscalar()
+
+
+def test_no_file_is_a_pickle(run, write_job, workspace):
+    run("train", write_job({"training.optimizer": "adam", "training.iterations": 3}))
+    for path in (workspace / "out").iterdir():
+        with pytest.raises(ValueError):
+            list(pickletools.genops(path.read_bytes()))
