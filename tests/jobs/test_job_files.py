@@ -76,16 +76,35 @@ def test_a_folder_that_is_gone_is_reported(tmp_path):
         files.write_json(tmp_path / "no" / "value.json", [1])
 
 
-@pytest.mark.parametrize("limit", [100, 2000, 4000, 20000])
-def test_a_full_disk_is_one_line(write_job, workspace, limit):
-    """The size limit of a file stands in for the full disk."""
+def limit_files(size):
+    """The largest size of a file stands in for the room on a disk."""
 
     def set_limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
+    return set_limit
+
+
+@pytest.mark.parametrize("count", [100, 300, 100000])
+def test_arrays_on_a_full_disk(tmp_path, count):
+    """MXNet writes small files when it closes them, and looks at no error then."""
+    code = (
+        "import sys; from gluon_linalg.jobs import files; mx = files.mx\n"
+        "from gluon_linalg.jobs.errors import JobError\n"
+        "try: files.write_arrays(sys.argv[1], {'a': mx.nd.zeros((int(sys.argv[2]),))})\n"
+        "except JobError as error: print(error)"
+    )
+    process = start(code, tmp_path / "a.params", count, preexec_fn=limit_files(300))
+    out, err = process.communicate()
+    assert "a.params: cannot be written" in out, err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [100, 2000, 4000, 20000])
+def test_a_full_disk_is_one_line(write_job, workspace, limit):
     code = "from gluon_linalg.jobs.cli import main; main()"
-    process = start(code, "train", write_job(), preexec_fn=set_limit, cwd=str(workspace))
+    process = start(code, "train", write_job(), preexec_fn=limit_files(limit), cwd=str(workspace))
     out, err = process.communicate()
     assert process.returncode == 2, err
     assert err.count("\n") == 1 and "cannot be written" in err
@@ -99,7 +118,9 @@ def test_sigterm_ends_like_ctrl_c(write_job, workspace):
     )
     process = start("from gluon_linalg.jobs.cli import main; main()", "train", job, cwd=workspace)
     checkpoint = workspace / "out" / "checkpoint.params"
-    while not (checkpoint.exists() and steps(checkpoint) > 5):
+    for _ in range(1200):
+        if checkpoint.exists() and steps(checkpoint) > 5:
+            break
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
