@@ -56,6 +56,7 @@ JOBS = [
     "PyYAML>=6.0,<7",
     "scipy>=1.7,<1.16",
     "tqdm>=4.60,<5",
+    "typing_extensions>=4.6,<5",
 ]
 
 FORECAST = [

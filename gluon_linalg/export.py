@@ -90,8 +90,12 @@ def _record(block, symbol_file, dtypes):
     names = ["data"] if len(dtypes) == 1 else [f"data{i}" for i in range(len(dtypes))]
     codes = {name: code for code, name in DTYPES.items()}
     parameters = block.collect_params()
-    with open(symbol_file) as file:
-        graph = json.load(file)
+    try:
+        with open(symbol_file) as file:
+            graph = json.load(file)
+    except ValueError:
+        # MXNet does not report a full disk.
+        raise OSError(f"export: {symbol_file} could not be written whole; is the disk full?") from None
     for node in graph["nodes"]:
         if node["op"] != "null":
             continue

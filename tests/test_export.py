@@ -145,6 +145,35 @@ def test_export_leaves_the_block_as_it_was(tmp_path):
         assert block(x, y).asscalar() == before
 
 
+def test_train_condition_export(tmp_path):
+    """The usual order: a layer that was trained compiled, conditioned, then exported twice."""
+    x, y = nd(points(6)), nd(np.random.RandomState(1).randn(1, 6))
+    block = layer()
+    block.hybridize(static_alloc=True, static_shape=True)
+    trainer = mx.gluon.Trainer(block.collect_params(), "adam", {"learning_rate": 0.1})
+    for _ in range(2):
+        with mx.autograd.record():
+            loss = block(x, y)
+        loss.backward()
+        trainer.step(1)
+        predictor = block.condition(x, y)
+        gl.export(predictor, str(tmp_path / "predictor"), x)
+        gl.export(block, str(tmp_path / "likelihood"), x, y)
+        for found, expected in zip(gl.load(str(tmp_path / "predictor"))(x), predictor(x)):
+            np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), rtol=1e-12)
+
+
+def test_a_disk_that_is_full_is_named(tmp_path, monkeypatch):
+    def cut_off(self, path, epoch=0, remove_amp_cast=True):
+        Path(f"{path}-symbol.json").write_text('{"nodes": [')
+        Path(f"{path}-0000.params").write_text("")
+
+    monkeypatch.setattr(mx.gluon.HybridBlock, "export", cut_off)
+    with pytest.raises(OSError, match="disk full"):
+        gl.export(gl.CholeskyBlock(), str(tmp_path / "model"), nd([[[4.0]]]))
+    assert os.listdir(tmp_path) == []
+
+
 class Dishonest(mx.gluon.HybridBlock):
     """Another value in a graph than imperatively."""
 

@@ -104,7 +104,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         return self.noise_variance.natural(mx.nd, stored).astype(dtype)
 
     def _noisy_covariance(self, F, x, y, noise, dtype):
-        """A (B, n, n), and what it has on the diagonal beside k(x), (B, n)."""
+        """A, a constant (B, n, n), and what it has on the diagonal beside k(x), (B, n)."""
         variances = fn.zeros_like(F, y) if noise is None else noise
         if self.noise_variance is not None:
             stored = parameter_array(F, self.noise_variance, x)
@@ -114,8 +114,8 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
             diagonal = self.kernel.evaluate_diagonal(F, x, dtype) + variances
             shift = fn.jitter_shift(F, diagonal, self._jitter)
             variances = F.broadcast_add(variances, shift)
-        kernel = self.kernel.evaluate(F, x, None, dtype)
-        covariance = fn.add_diagonal(F, kernel, variances)
+        kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)
+        covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))
         if self._jitter == "auto":
             covariance = fn.add_jitter(F, covariance, "auto", self.name)
         return covariance, variances

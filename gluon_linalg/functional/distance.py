@@ -15,6 +15,8 @@ ROUNDING = 32.0
 EPSILON = 2.0**-53
 # A float64 number plus SPLIT times its bound keeps 26 bits: products of two such are exact.
 SPLIT = 2.0**27
+# The largest float32, beyond which exponents of any dtype are cut off.
+LARGEST = 3.4e38
 
 
 def centred(F, x, z):
@@ -40,13 +42,13 @@ def negative_half_squared_distance(F, x, z, dtype):
     scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
     if dtype == "float32":
         wide = _expanded(F, x, z, scale * (ROUNDING * EPSILON))
-        return F.minimum(F.cast(wide, dtype="float32"), 0.0)
+        return _not_above_zero(F, F.cast(wide, dtype="float32"))
     bound = F.sqrt(scale) * SPLIT
     coarse_x = stop(F, F.broadcast_sub(F.broadcast_add(x, bound), bound))
     coarse_z = stop(F, F.broadcast_sub(F.broadcast_add(z, bound), bound))
     exact = stop(F, _expanded(F, coarse_x, coarse_z, scale * 0.0))
     offset = scale * (4.0 * ROUNDING * EPSILON / SPLIT)
-    return F.minimum(exact + _remainder(F, x, z, coarse_x, coarse_z, offset), 0.0)
+    return _not_above_zero(F, exact + _remainder(F, x, z, coarse_x, coarse_z, offset))
 
 
 def _expanded(F, x, z, offset):
@@ -68,6 +70,11 @@ def _remainder(F, x, z, coarse_x, coarse_z, offset):
     left = F.concat(coarse_x, fine_x, -own_x, ones_like(F, own_x), dim=2)
     right = F.concat(fine_z, z, ones_like(F, own_z), F.broadcast_sub(offset, own_z), dim=2)
     return product(F, left, right, transpose_b=True)
+
+
+def _not_above_zero(F, x):
+    """min(x, 0). As `clip`, which MXNet computes once where a graph has it twice; not `minimum`."""
+    return F.clip(x, a_min=-LARGEST, a_max=0.0)
 
 
 def _half_square(F, x):

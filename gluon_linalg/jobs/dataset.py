@@ -103,12 +103,8 @@ def _units(job, x, y):
     with np.errstate(all="ignore"):
         input_offset = x.mean(axis=0) if center else np.zeros(x.shape[1])
         target_offset = 0.0 if config.target_scaling == "raw" else float(y.mean())
-        target_scale = float(y.std()) if config.target_scaling == "standardize" else 1.0
+        # A constant target has no scale of its own.
+        target_scale = (float(y.std()) or 1.0) if config.target_scaling == "standardize" else 1.0
     if not (np.isfinite(input_offset).all() and np.isfinite([target_offset, target_scale]).all()):
         raise JobError(f"{config.path}: the numbers are too large to average; rescale them")
-    if target_scale == 0:
-        raise JobError(
-            f"{config.path}: all values of '{config.target}' are the same; "
-            "set data.target_scaling: center"
-        )
     return Units(input_offset.tolist(), target_offset, target_scale)

@@ -32,12 +32,7 @@ class GaussianProcess:
 
     def predictor(self):
         """The posterior of the latent function, for export."""
-        predictor = self.layer.condition(self.x, self.y)
-        for parameter in predictor.collect_params().values():
-            if isinstance(parameter, PositiveParameter):
-                # It has done its work, and MXNet can write a constant into a graph only once.
-                parameter.init = None
-        return predictor
+        return self.layer.condition(self.x, self.y)
 
     def noise_variance(self):
         """In units of the model."""

@@ -75,7 +75,7 @@ def _minimize(search, config, state):
         if result.status != ABNORMAL:
             break
         # What the search remembers of the curvature may mislead it: start again from the best.
-        failures = failures + 1 if search.best_loss >= before else 0
+        failures = 0 if search.best_loss < before else failures + 1
     return converged, message
 
 

@@ -1,6 +1,5 @@
 """Writes what a trained model leaves in the folder of results."""
 
-import json
 
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError
@@ -60,7 +59,7 @@ def _export(predictor, path, example):
         export(predictor, path, example)
     except LinearAlgebraError:
         raise
-    except (OSError, mx.base.MXNetError, json.JSONDecodeError) as error:
+    except (OSError, mx.base.MXNetError) as error:
         # MXNet does not report a full disk; what it wrote cannot be read back then.
         why = reason(error) if isinstance(error, OSError) else "the disk may be full"
         raise JobError(f"{path}: the model cannot be written: {why}") from None

@@ -147,8 +147,8 @@ def test_raw_operators_do_not_add(name):
 
 
 CRASH = """
-import mxnet as mx
 from gluon_linalg import functional as fn
+import mxnet as mx
 x = mx.nd.ones((1, 6, 2))
 x.attach_grad()
 with mx.autograd.record():

@@ -184,12 +184,6 @@ def test_a_matrix_that_is_not_positive_definite(write_job, refused):
     assert "is not positive definite at the initial values; raise model.noise_variance" in line
 
 
-def test_a_constant_target_cannot_be_standardized(workspace, write_job, refused):
-    (workspace / "table.csv").write_text("x,y\n1,1\n2,1\n")
-    line = refused("train", write_job({"data.target_scaling": "standardize"}))
-    assert line.endswith("all values of 'y' are the same; set data.target_scaling: center")
-
-
 def test_gpu_without_a_gpu(write_job, refused, monkeypatch):
     monkeypatch.setattr(mx.context, "num_gpus", lambda: 0)
     line = refused("train", write_job({"context": "gpu"}))

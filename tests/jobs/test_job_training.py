@@ -171,7 +171,7 @@ def test_a_step_too_far_is_taken_back(run, write_job, workspace):
 
 
 def test_lbfgs_turns_back_at_the_edge_of_the_finite(run, write_job, workspace, monkeypatch):
-    """A region without a likelihood is a wall, beside which the search goes on."""
+    """A region without a likelihood is a wall, before which the search turns and goes on."""
     at_edge = {"model.noise_variance": 0.03, "model.fixed": ["noise_variance"], "output": "edge"}
     run("train", write_job(at_edge))
     objective = gluon_linalg.jobs.objective.Objective
@@ -186,7 +186,7 @@ def test_lbfgs_turns_back_at_the_edge_of_the_finite(run, write_job, workspace, m
     assert run("train", write_job())[0] == 0
     assert any(refused)
     best = metrics_of(workspace / "edge")["nlml"]["trained"]
-    assert best < metrics_of(workspace / "out")["nlml"]["trained"] < best + 0.05
+    assert best < metrics_of(workspace / "out")["nlml"]["trained"] < best + 1.0
 
 
 def test_fixed_parameters_keep_their_values(run, write_job, workspace):
@@ -295,6 +295,18 @@ def test_units_do_not_change_what_is_predicted(run, write_job, workspace):
     np.testing.assert_allclose((std / y.std()) ** 2, np.diag(kernel - gain @ kernel) + 0.1)
     np.testing.assert_allclose(upper - mean, 1.959963984540054 * std)
     np.testing.assert_allclose(mean - lower, 1.959963984540054 * std)
+
+
+def test_a_constant_target_has_a_scale_of_one(run, write_job, workspace):
+    """Standardizing it divides by nothing: the prediction is the constant, its deviation finite."""
+    (workspace / "table.csv").write_text("x,y\n1,2\n2,2\n3,2\n4,2\n")
+    job = write_job({"data.target_scaling": "standardize", "training.iterations": 5})
+    assert run("train", job)[0] == 0
+    assert run("predict", JOB["output"], "--data", "table.csv")[0] == 0
+    with open(workspace / JOB["output"] / "predictions.csv") as file:
+        for row in csv.DictReader(file):
+            assert float(row["mean"]) == 2.0
+            assert 0.0 <= float(row["std"]) < math.inf
 
 
 @pytest.mark.parametrize("changes", [{"model.mean": "linear"}, {"model.kernel": {"linear": {}}}])

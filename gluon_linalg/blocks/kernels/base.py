@@ -43,13 +43,16 @@ class Kernel(LinearAlgebraBlock):
         self._check((x,))
         return self.evaluate_diagonal(mx.nd, x, self.dtype)
 
-    def evaluate(self, F, x, z, dtype):
+    def evaluate(self, F, x, z, dtype, constant=False):
         """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding.
 
-        For use inside graphs: blocks that hold a kernel call this.
+        For use inside graphs: blocks that hold a kernel call this. With `constant` the matrix is
+        computed from constants, which leaves the backward pass nothing to do.
         """
+        if constant:
+            x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
         x, z = self.select(F, x), None if z is None else self.select(F, z)
-        return self.covariance(F, x, z, dtype, **self.naturals(F, x, dtype))
+        return self.covariance(F, x, z, dtype, **self.naturals(F, x, dtype, constant))
 
     def evaluate_diagonal(self, F, x, dtype):
         """The diagonal of k(x), (B, n), inside a graph."""
@@ -79,13 +82,15 @@ class Kernel(LinearAlgebraBlock):
         """The diagonal (B, n); here the constant `variance` of a stationary kernel."""
         return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), F.reshape(variance, shape=(1, 1)))
 
-    def naturals(self, F, like, dtype):
+    def naturals(self, F, like, dtype, constant=False):
         """This kernel's own parameters in natural units and the given dtype, by attribute name."""
-        return {
-            name: F.cast(parameter.natural(F, parameter_array(F, parameter, like)), dtype=dtype)
-            for name, parameter in self._reg_params.items()
-            if isinstance(parameter, PositiveParameter)
-        }
+        found = {}
+        for name, parameter in self._reg_params.items():
+            if isinstance(parameter, PositiveParameter):
+                stored = parameter_array(F, parameter, like)
+                stored = fn.stop(F, stored) if constant else stored
+                found[name] = F.cast(parameter.natural(F, stored), dtype=dtype)
+        return found
 
     def __add__(self, other):
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
@@ -100,40 +105,42 @@ class Kernel(LinearAlgebraBlock):
     __rmul__ = __mul__
 
 
-class Sum(Kernel):
+class Combination(Kernel):
+    """Several kernels, element by element combined with `operation`."""
+
+    operation = None
+
+    def __init__(self, *kernels, **kwargs):
+        super().__init__(**kwargs)
+        self.kernels = _flatten(type(self), kernels)
+        for kernel in self.kernels:
+            self.register_child(kernel)
+
+    def evaluate(self, F, x, z, dtype, constant=False):
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        parts = [kernel.evaluate(F, x, z, dtype, constant) for kernel in self.kernels]
+        return reduce(type(self).operation, parts)
+
+    def evaluate_diagonal(self, F, x, dtype):
+        x = self.select(F, x)
+        parts = [kernel.evaluate_diagonal(F, x, dtype) for kernel in self.kernels]
+        return reduce(type(self).operation, parts)
+
+
+class Sum(Combination):
     """k(x, z) = Σ_i k_i(x, z)."""
 
-    def __init__(self, *kernels, **kwargs):
-        super().__init__(**kwargs)
-        self.kernels = _flatten(Sum, kernels)
-        for kernel in self.kernels:
-            self.register_child(kernel)
-
-    def covariance(self, F, x, z, dtype):
-        return reduce(add, [k.evaluate(F, x, z, dtype) for k in self.kernels])
-
-    def variances(self, F, x, dtype):
-        return reduce(add, [k.evaluate_diagonal(F, x, dtype) for k in self.kernels])
+    operation = add
 
     def weighted_sum(self, F, weights, x, dtype):
-        parts = [k.weighted_sum(F, weights, x, dtype) for k in self.kernels]
-        return reduce(add, parts)
+        x = self.select(F, x)
+        return reduce(add, [k.weighted_sum(F, weights, x, dtype) for k in self.kernels])
 
 
-class Product(Kernel):
+class Product(Combination):
     """k(x, z) = Π_i k_i(x, z)."""
 
-    def __init__(self, *kernels, **kwargs):
-        super().__init__(**kwargs)
-        self.kernels = _flatten(Product, kernels)
-        for kernel in self.kernels:
-            self.register_child(kernel)
-
-    def covariance(self, F, x, z, dtype):
-        return reduce(mul, [k.evaluate(F, x, z, dtype) for k in self.kernels])
-
-    def variances(self, F, x, dtype):
-        return reduce(mul, [k.evaluate_diagonal(F, x, dtype) for k in self.kernels])
+    operation = mul
 
 
 class Scaled(Kernel):
@@ -144,15 +151,17 @@ class Scaled(Kernel):
         self.kernel = kernel
         self.variance = positive_parameter(self, "variance", variance)
 
-    def covariance(self, F, x, z, dtype, variance):
-        return F.broadcast_mul(
-            self.kernel.evaluate(F, x, z, dtype), F.reshape(variance, shape=(1, 1, 1))
-        )
+    def evaluate(self, F, x, z, dtype, constant=False):
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        variance = self.naturals(F, x, dtype, constant)["variance"]
+        matrix = self.kernel.evaluate(F, x, z, dtype, constant)
+        return F.broadcast_mul(matrix, F.reshape(variance, shape=(1, 1, 1)))
 
-    def variances(self, F, x, dtype, variance):
-        return F.broadcast_mul(
-            self.kernel.evaluate_diagonal(F, x, dtype), F.reshape(variance, shape=(1, 1))
-        )
+    def evaluate_diagonal(self, F, x, dtype):
+        x = self.select(F, x)
+        variance = self.naturals(F, x, dtype)["variance"]
+        diagonal = self.kernel.evaluate_diagonal(F, x, dtype)
+        return F.broadcast_mul(diagonal, F.reshape(variance, shape=(1, 1)))
 
 
 def _flatten(cls, kernels):
