@@ -95,7 +95,7 @@ def _record(block, symbol_file, dtypes):
             graph = json.load(file)
     except ValueError:
         # MXNet does not report a full disk.
-        raise OSError(f"export: {symbol_file} could not be written whole; is the disk full?") from None
+        raise OSError(f"export: {symbol_file} is not whole; is the disk full?") from None
     for node in graph["nodes"]:
         if node["op"] != "null":
             continue
