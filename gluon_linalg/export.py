@@ -7,7 +7,8 @@ import tempfile
 import numpy as np
 
 from ._runtime import import_mxnet
-from .errors import ExportError
+from .blocks.base import listed
+from .errors import ExportError, LinearAlgebraError
 
 mx = import_mxnet()
 
@@ -48,8 +49,42 @@ def export(block, path, *examples):
     return tuple(names)
 
 
+class LoadedBlock(mx.gluon.SymbolBlock):
+    """An exported graph, whose errors name the file and the failing batch elements."""
+
+    path = None
+
+    def forward(self, *args):
+        outputs = super().forward(*args)
+        if isinstance(args[0], mx.nd.NDArray):
+            try:
+                _wait(outputs)
+            except LinearAlgebraError as error:
+                raise type(error)(f"{self.path}: {error}{self._failing(args)}") from None
+        return outputs
+
+    def _failing(self, args):
+        """Which batch elements fail by themselves, in words."""
+        count = len(args[0])
+        if any(len(array) != count for array in args):
+            return ""
+        failed = [i for i in range(count) if self._fails([array[i : i + 1] for array in args])]
+        which = ", ".join(str(i) for i in failed[:8]) + (", ..." if len(failed) > 8 else "")
+        return f" It is in batch element {which} of {count}." if failed else ""
+
+    def _fails(self, args):
+        try:
+            _wait(super().forward(*args))
+        except LinearAlgebraError:
+            return True
+        except mx.base.MXNetError:
+            # A model that is bound to its batch size: nothing can be told of one element.
+            return False
+        return False
+
+
 def load(path, ctx=None):
-    """The block that `export` wrote to `path`: a SymbolBlock with the same arguments."""
+    """The block that `export` wrote to `path`, with the same arguments."""
     symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
     for name in (symbol_file, parameter_file):
         if not os.path.exists(name):
@@ -60,7 +95,8 @@ def load(path, ctx=None):
     attributes = symbol.attr_dict()
     codes = [attributes.get(name, {}).get("__dtype__") for name in names]
     inputs = [mx.sym.var(name, dtype=DTYPES.get(code)) for name, code in zip(names, codes)]
-    block = mx.gluon.SymbolBlock(symbol, inputs)
+    block = LoadedBlock(symbol, inputs)
+    block.path = path
     parameters = block.collect_params()
     parameters.load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
     for name, parameter in parameters.items():
@@ -108,10 +144,13 @@ def _record(block, symbol_file, dtypes):
         json.dump(graph, file, indent=2)
 
 
+def _wait(result):
+    for array in listed(result):
+        array.wait_to_read()
+
+
 def _outputs(result):
-    return [
-        array.asnumpy() for array in (result if isinstance(result, (list, tuple)) else [result])
-    ]
+    return [array.asnumpy() for array in listed(result)]
 
 
 def _compare(block, expected, found):

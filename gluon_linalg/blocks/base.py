@@ -154,11 +154,15 @@ def explain(net, *inputs):
     return outputs
 
 
+def listed(outputs):
+    """The outputs of a block as a list, also when there is one."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
 def _has_nan(outputs):
     """Whether any output has a NaN; waits for all of them."""
-    outputs = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
     with mx.autograd.pause():
-        totals = [mx.nd.sum(output).asscalar() for output in outputs]
+        totals = [mx.nd.sum(output).asscalar() for output in listed(outputs)]
     return bool(np.isnan(totals).any())
 
 
