@@ -10,8 +10,8 @@ def eigh(F, a, name="Eig"):
     """(U, λ) with A = Uᵀ diag(λ) U, (B, n, n) -> (B, n, n), (B, n) (syevd).
 
     Rows of U are the eigenvectors, λ ascends. The lower triangle of A is read; the gradient is
-    returned symmetric. Eigenvector gradients exist only where eigenvalues differ.
-    Raises NonFiniteError.
+    returned symmetric. Gradients of the eigenvectors exist only where eigenvalues differ: at exact
+    ties those of MXNet are wrong. Raises NonFiniteError.
     """
     a = require(
         F,
