@@ -1,0 +1,39 @@
+"""The code of README.md and docs/guide.md runs as it is printed."""
+
+import re
+from pathlib import Path
+
+import mxnet as mx
+
+import gluon_linalg as gl
+from gluon_linalg import kernels
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def code_of(name):
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_readme_and_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    (readme,) = code_of("README.md")
+    exec(readme, names)
+    mean, variance = names["mean"], names["variance"]
+    assert mean.shape == variance.shape == (1, 50)
+    # The model has seen these points: it must know them better than their spread.
+    x, y = names["x"], names["y"]
+    assert ((mean - y) ** 2).mean().asscalar() < 0.05 * (y**2).mean().asscalar()
+
+    guide = code_of("docs/guide.md")
+    assert len(guide) == 3
+    names.update({"mxnet": mx, "mx": mx, "gl": gl, "kernels": kernels})
+    for code in guide:
+        exec(code, names)
+    cauchy, deep = names["Cauchy"](), names["DeepKernel"]()
+    for block in (cauchy, deep):
+        block.initialize()
+    assert cauchy(x).shape == (1, 50, 50)
+    assert deep(x, y).shape == (1,)
+    assert names["model"](x)[0].shape == (1, 50)
