@@ -70,6 +70,7 @@ TEST = [
     "mpmath>=1.2,<2",
     "pandas>=1.4,<3",
     "pytest>=7.0,<10",
+    "pytest-xdist>=3.0,<4",
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.0,<1.8",
     "setuptools>=64,<90",
