@@ -68,6 +68,12 @@ def _from_mxnet_error(message):
     return MXNetError(message)
 
 
+def listing(indices, most=8):
+    """Indices in words, the first `most` of them: '0, 3, 7'."""
+    shown = ", ".join(str(i) for i in indices[:most])
+    return shown if len(indices) <= most else f"{shown}, ..."
+
+
 def install_translation():
     """Registers the translation with MXNet (idempotent)."""
     mx.error.register("MXNetError", _from_mxnet_error)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._runtime import import_mxnet
 from .blocks.base import listed
-from .errors import ExportError, LinearAlgebraError
+from .errors import ExportError, LinearAlgebraError, listing
 
 mx = import_mxnet()
 
@@ -69,8 +69,7 @@ class LoadedBlock(mx.gluon.SymbolBlock):
         if any(len(array) != count for array in args):
             return ""
         failed = [i for i in range(count) if self._fails([array[i : i + 1] for array in args])]
-        which = ", ".join(str(i) for i in failed[:8]) + (", ..." if len(failed) > 8 else "")
-        return f" It is in batch element {which} of {count}." if failed else ""
+        return f" It is in batch element {listing(failed)} of {count}." if failed else ""
 
     def _fails(self, args):
         try:

@@ -23,10 +23,8 @@ class CholeskyBlock(LinearAlgebraBlock):
     def hybrid_forward(self, F, a):
         if not self._return_jitter:
             return fn.cholesky(F, a, self._jitter, self.name)
-        diagonal = fn.diagonal(F, a)
-        shift = fn.jitter_shift(F, diagonal, self._jitter, a, self.name)
-        shifted = fn.add_diagonal(F, a, F.broadcast_mul(fn.ones_like(F, diagonal), shift))
-        return fn.cholesky(F, shifted, name=self.name), shift
+        shift = fn.jitter_shift(F, fn.diagonal(F, a), self._jitter, a, self.name)
+        return fn.cholesky(F, fn.shift_diagonal(F, a, shift), name=self.name), shift
 
 
 class CholeskySolveBlock(LinearAlgebraBlock):

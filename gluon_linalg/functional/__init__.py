@@ -13,6 +13,7 @@ from .cholesky import (
     jitter_shift,
     log_determinant,
     potrf,
+    shift_diagonal,
     triangular_solve,
     unit_roundoff,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "product",
     "qr",
     "require",
+    "shift_diagonal",
     "stop",
     "symmetrize",
     "transpose",

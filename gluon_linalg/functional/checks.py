@@ -9,6 +9,7 @@ called compiled rerun imperatively when they meet an error or NaN (`blocks.base`
 import numpy as np
 
 from .._runtime import import_mxnet
+from ..errors import listing
 from .tangent import stop
 
 mx = import_mxnet()
@@ -35,5 +36,4 @@ def finite(F, x):
 def _raise_unless(holds, error_class, text):
     failed = np.flatnonzero(holds != 1)
     if len(failed):
-        listing = ", ".join(str(i) for i in failed[:8]) + (", ..." if len(failed) > 8 else "")
-        raise error_class(f"{text} Failing batch elements: {listing} of {len(holds)}.")
+        raise error_class(f"{text} Failing batch elements: {listing(failed)} of {len(holds)}.")

@@ -8,6 +8,7 @@ from ..errors import (
     NonFiniteError,
     NotPositiveDefiniteError,
     SingularMatrixError,
+    listing,
 )
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
@@ -37,6 +38,11 @@ def add_jitter(F, a, jitter, name="Cholesky"):
     if jitter == 0.0:
         return a
     shift = jitter_shift(F, diagonal(F, a), jitter, a, name)
+    return shift_diagonal(F, a, shift)
+
+
+def shift_diagonal(F, a, shift):
+    """A + s I, (B, n, n) and (B, 1) -> (B, n, n)."""
     return add_diagonal(F, a, F.broadcast_mul(ones_like(F, diagonal(F, a)), shift))
 
 
@@ -177,8 +183,7 @@ def _raise_if_failed(a, factor, name):
     if not failed:
         return
     matrix = a[failed[0]].asnumpy().astype("float64")
-    which = ", ".join(str(i) for i in failed[:8]) + (", ..." if len(failed) > 8 else "")
-    where = f"in batch element {which} of {len(a)}"
+    where = f"in batch element {listing(failed)} of {len(a)}"
     if not np.isfinite(np.tril(matrix)).all():
         raise NonFiniteError(f"{name}: the matrix contains NaN or infinity {where}.")
     smallest = np.linalg.eigvalsh(matrix)[0]
