@@ -17,7 +17,7 @@ from .cholesky import (
     triangular_solve,
     unit_roundoff,
 )
-from .distance import centred, negative_half_squared_distance
+from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import eigh
 from .gaussian import gaussian_adjoint, gaussian_nll, gaussian_weights
 from .lq import lq, qr
@@ -45,6 +45,7 @@ __all__ = [
     "diagonal",
     "diagonal_matrix",
     "eigh",
+    "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
     "finite",

@@ -51,6 +51,17 @@ def negative_half_squared_distance(F, x, z, dtype):
     return _not_above_zero(F, exact + _remainder(F, x, z, coarse_x, coarse_z, offset))
 
 
+def exp_below_zero(F, exponent, dtype):
+    """exp(e) of constants e <= 0, in [0, 1].
+
+    In float32 as elu(e) + 1, which oneDNN vectorizes: a fifth of the time of `exp`. Its error is
+    1.2e-7 absolute, the rounding of the 1 on a kernel's diagonal, not relative to exp(e).
+    """
+    if dtype != "float32":
+        return F.exp(exponent)
+    return F.LeakyReLU(exponent, act_type="elu", slope=1.0) + 1.0
+
+
 def _expanded(F, x, z, offset):
     """x·z - ½|x|² - ½|z|² + offset as one product of augmented arrays."""
     half_x, half_z = _half_square(F, x), _half_square(F, z)

@@ -52,7 +52,8 @@ class Kernel(LinearAlgebraBlock):
         if constant:
             x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
         x, z = self.select(F, x), None if z is None else self.select(F, z)
-        return self.covariance(F, x, z, dtype, **self.naturals(F, x, dtype, constant))
+        covariance = self.constant_covariance if constant else self.covariance
+        return covariance(F, x, z, dtype, **self.naturals(F, x, dtype, constant))
 
     def evaluate_diagonal(self, F, x, dtype):
         """The diagonal of k(x), (B, n), inside a graph."""
@@ -77,6 +78,10 @@ class Kernel(LinearAlgebraBlock):
     def covariance(self, F, x, z, dtype, **parameters):
         """k(x, z), or k(x) when z is None, from the active columns and natural parameters."""
         raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
+
+    def constant_covariance(self, F, x, z, dtype, **parameters):
+        """`covariance` where nothing is differentiated; a kernel with a faster way overrides it."""
+        return self.covariance(F, x, z, dtype, **parameters)
 
     def variances(self, F, x, dtype, variance, **parameters):
         """The diagonal (B, n); here the constant `variance` of a stationary kernel."""

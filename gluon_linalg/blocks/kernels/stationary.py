@@ -51,9 +51,16 @@ class RBF(Stationary):
     """variance · exp(-½ r²)."""
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
-        left, right = self._feature_pair(F, x, z, parameters)
-        unit = F.exp(fn.negative_half_squared_distance(F, left, right, dtype))
+        unit = F.exp(self._exponent(F, x, z, dtype, parameters))
         return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+
+    def constant_covariance(self, F, x, z, dtype, variance, **parameters):
+        unit = fn.exp_below_zero(F, self._exponent(F, x, z, dtype, parameters), dtype)
+        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+
+    def _exponent(self, F, x, z, dtype, parameters):
+        left, right = self._feature_pair(F, x, z, parameters)
+        return fn.negative_half_squared_distance(F, left, right, dtype)
 
     def weighted_sum(self, F, weights, x, dtype):
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
