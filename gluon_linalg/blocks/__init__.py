@@ -5,6 +5,12 @@ from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
+from .kalman import (
+    KalmanFilterLayer,
+    KalmanForecastLayer,
+    KalmanSamplerLayer,
+    KalmanSmootherLayer,
+)
 from .lq import LQBlock, QRBlock
 from .solve import InverseBlock, TriangularSolveBlock
 
@@ -15,6 +21,10 @@ __all__ = [
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
+    "KalmanFilterLayer",
+    "KalmanForecastLayer",
+    "KalmanSamplerLayer",
+    "KalmanSmootherLayer",
     "LQBlock",
     "LinearAlgebraBlock",
     "LogDetBlock",

@@ -17,7 +17,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     `arguments` is the shape rule of a subclass and is checked whenever real arrays come in: pairs
     of a name and a string of axes such as ``(("x", "B n d"), ("y", "B n"))``; the same letter must
-    be the same size everywhere. Arguments after the first `required` ones may be left out.
+    be the same size everywhere, or may be 1 as well where it is followed by ``?``. Arguments after
+    the first `required` ones may be left out.
     """
 
     arguments = ()
@@ -133,6 +134,10 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             if 0 in array.shape:
                 raise ShapeError(f"{self.name}: '{name}' is empty, shape {array.shape}.")
             for letter, size in zip(letters, array.shape):
+                if letter.endswith("?"):
+                    letter = letter[:-1]
+                    if size == 1:
+                        continue
                 if sizes.setdefault(letter, size) != size:
                     raise ShapeError(
                         f"{self.name}: '{name}' has shape {array.shape} for ({', '.join(letters)}),"

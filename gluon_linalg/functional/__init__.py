@@ -20,6 +20,10 @@ from .cholesky import (
 from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import eigh
 from .gaussian import gaussian_adjoint, gaussian_nll, gaussian_weights
+from .kalman import kalman_filter
+from .kalman_moments import filtered_moments, observation_moments, smoothed_covariances
+from .kalman_score import backward_pass, scored_likelihood
+from .kalman_tangent import MomentTangents
 from .lq import lq, qr
 from .matrix import (
     add_diagonal,
@@ -32,12 +36,16 @@ from .matrix import (
     symmetrize,
     transpose,
 )
+from .simulation import simulated_states, without_means
+from .state_space import state_space_system
 from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 from .transform import positive
 
 __all__ = [
+    "MomentTangents",
     "add_diagonal",
     "add_jitter",
+    "backward_pass",
     "centred",
     "checked_triangular_solve",
     "cholesky",
@@ -48,6 +56,7 @@ __all__ = [
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
+    "filtered_moments",
     "finite",
     "gaussian_adjoint",
     "gaussian_nll",
@@ -58,22 +67,29 @@ __all__ = [
     "inverse",
     "inverse_spd",
     "jitter_shift",
+    "kalman_filter",
     "log_determinant",
     "lq",
     "mirror_lower",
     "negative_half_squared_distance",
+    "observation_moments",
     "ones_like",
     "positive",
     "potrf",
     "product",
     "qr",
     "require",
+    "scored_likelihood",
     "shift_diagonal",
+    "simulated_states",
+    "smoothed_covariances",
+    "state_space_system",
     "stop",
     "symmetrize",
     "transpose",
     "triangular_solve",
     "unit_roundoff",
     "with_gradient",
+    "without_means",
     "zeros_like",
 ]

@@ -28,6 +28,22 @@ def require(F, value, holds, error_class, text, axes=3):
     return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
 
 
+def require_each(F, value, holds, error_class, text):
+    """As `require` for values (B, T, m, n) and what holds at each time, (b, T, m, 1).
+
+    The error names the batch element and the time, counted from 0. In a graph the value is NaN
+    at that time.
+    """
+    holds = F.min(stop(F, holds), axis=2, keepdims=True)
+    if F is mx.nd:
+        failed = np.argwhere(holds.asnumpy()[:, :, 0, 0] != 1)
+        if len(failed):
+            element, time = failed[0]
+            raise error_class(f"{text} (batch element {element}, t = {time}).")
+        return value
+    return F.broadcast_mul(value, holds / holds)
+
+
 def finite(F, x):
     """1 where x is a finite number, 0 where it is NaN or infinite."""
     return stop(F, x) * 0.0 == 0.0

@@ -1,0 +1,24 @@
+"""Components of structural time series models (Harvey 1989; Durbin & Koopman 2012, chapter 3)."""
+
+from .autoregression import AutoRegression
+from .base import Component, Sum, System
+from .cycle import Cycle
+from .model import StructuralForecaster, StructuralModel
+from .regression import Regression
+from .seasonal import Seasonal
+from .trend import DampedTrend, LocalLevel, LocalLinearTrend
+
+__all__ = [
+    "AutoRegression",
+    "Component",
+    "Cycle",
+    "DampedTrend",
+    "LocalLevel",
+    "LocalLinearTrend",
+    "Regression",
+    "Seasonal",
+    "StructuralForecaster",
+    "StructuralModel",
+    "Sum",
+    "System",
+]

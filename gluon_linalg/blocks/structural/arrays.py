@@ -1,0 +1,61 @@
+"""Small matrices inside graphs, made of numbers, parameters and nothing that a block holds.
+
+Arrays held by a block would be tied to a device and a dtype, and could not be exported: all
+constants here are multiples of a 1 that is cut out of an input.
+"""
+
+from itertools import groupby
+
+from ... import functional as fn
+
+
+def scalar_one(F, like):
+    """The number 1, (1, 1), with the dtype and on the device of `like` (B, T): a constant."""
+    return fn.ones_like(F, F.slice(like, begin=(0, 0), end=(1, 1)))
+
+
+def matrix(F, one, rows):
+    """A matrix (1, m, n) from rows of numbers and arrays (1, 1)."""
+    pieces = []
+    entries = [entry for row in rows for entry in row]
+    for number, run in groupby(entries, lambda e: e if isinstance(e, (int, float)) else None):
+        if number is None:
+            pieces.extend(run)
+        else:
+            pieces.append(F.broadcast_axis(one * number, axis=1, size=len(list(run))))
+    return F.reshape(beside(F, pieces, axis=1), shape=(1, len(rows), len(rows[0])))
+
+
+def element(F, row, index):
+    """The number at `index` of an array (1, n), as (1, 1)."""
+    return F.slice_axis(row, axis=1, begin=index, end=index + 1)
+
+
+def beside(F, arrays, axis, spread=None):
+    """Arrays joined along `axis`; `spread`, zeros of the full batch, broadcasts each first."""
+    if spread is not None:
+        arrays = [F.broadcast_add(array, spread) for array in arrays]
+    return arrays[0] if len(arrays) == 1 else F.concat(*arrays, dim=axis)
+
+
+def block_diagonal(F, one, blocks, heights, widths):
+    """Blocks (1, m_i, n_i) on the diagonal, zeros elsewhere, (1, Σ m_i, Σ n_i).
+
+    A block of width 0 contributes rows of zeros whatever it is; at least one column comes out.
+    """
+    total, before, rows = max(1, sum(widths)), 0, []
+    for block, height, width in zip(blocks, heights, widths):
+        left = _zeros(F, one, height, before)
+        right = _zeros(F, one, height, total - before - width)
+        pieces = left + ([block] if width else []) + right
+        rows.append(beside(F, pieces, axis=2))
+        before += width
+    return beside(F, rows, axis=1)
+
+
+def _zeros(F, one, height, width):
+    """[zeros (1, height, width)], or [] if there are no columns."""
+    if not width:
+        return []
+    zero = F.reshape(one * 0.0, shape=(1, 1, 1))
+    return [F.broadcast_axis(zero, axis=(1, 2), size=(height, width))]

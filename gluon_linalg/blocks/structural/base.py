@@ -1,0 +1,252 @@
+"""The component base class, with its variances and priors, and sums of components."""
+
+from collections import namedtuple
+
+import numpy as np
+
+from ... import functional as fn
+from ...errors import ShapeError
+from ..base import LinearAlgebraBlock
+from ..parameters import parameter_array, positive_parameter
+from .arrays import beside, block_diagonal, element, matrix, scalar_one
+from .bounded import VARIANCE_FLOOR, BoundedParameter
+
+System = namedtuple(
+    "System",
+    ["transition", "emission", "process_factor", "prior_mean", "prior_factor", "diffuse_units"],
+)
+
+
+class Component(LinearAlgebraBlock):
+    """A part of a structural time series model, y_t = Σ_components H_t x_t + noise.
+
+    x_{t+1} = A x_t + G η_t,  x_1 ~ N(m, S Sᵀ), or diffuse.
+
+    Called with y (B, T), which gives dtype and device only, and with covariates (B or 1, T, k) if
+    it is a regression, a component returns its `System`: transition A (1, 1, d, d); emission H
+    (B or 1, T or 1, 1, d); process_factor G (1, 1, d, r), one column of zeros where nothing
+    disturbs the state; prior_mean m (1, d) and prior_factor S (1, d, d), zero for diffuse states;
+    diffuse_units (B or 1, d): the size of a diffuse state where y has size 1, and 0 for states
+    with a known prior.
+
+    Variances are learnable and named for their quantity; a variance of 0 (or None) makes no
+    parameter: the quantity is deterministic. `prior` is 'diffuse', 'stationary' where states
+    have a stationary distribution, a pair (mean, standard deviations), each one number or one for
+    each state, or None: stationary where possible, else diffuse. `label` names the
+    contribution in `StructuralModel.decompose`. ``+`` makes sums.
+
+    A subclass calls `_disturb` and `_set_prior` and implements `transition`, `emission` and, if
+    it has one, `stationary_factor`.
+    """
+
+    arguments = (("y", "B T"), ("covariates", "C T k"))
+    required = 1
+    kind = None
+    features = 0
+    # The state that takes the mean of y as its prior mean, if there is one.
+    level_state = None
+
+    def __init__(self, state_size, label=None, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size = state_size
+        self.label = label or self.kind
+        self._disturbances = []
+
+    @property
+    def noise_size(self):
+        """r, the number of disturbances, also 0."""
+        return len(self._disturbances)
+
+    def hybrid_forward(self, F, y, covariates=None, **stored):
+        return tuple(self.system(F, y, covariates))
+
+    def system(self, F, like, covariates=None):
+        """The `System` inside a graph, in the dtype and on the device of `like` (B, T)."""
+        one, values = scalar_one(F, like), self.values(F, like)
+        if self.prior == "stationary":
+            prior_factor = self.stationary_factor(F, one, **values)
+        else:
+            prior_factor = matrix(F, one, np.diag(self._prior_deviations).tolist())
+        return System(
+            F.expand_dims(self.transition(F, one, **values), axis=0),
+            self.emission(F, one, covariates),
+            F.expand_dims(self._process_factor(F, one, values), axis=0),
+            F.reshape(matrix(F, one, [self._prior_mean]), shape=(1, -1)),
+            prior_factor,
+            self.diffuse_units(F, one, covariates),
+        )
+
+    def transition(self, F, one, **values):
+        """A, (1, d, d)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement transition")
+
+    def emission(self, F, one, covariates):
+        """H, (B or 1, T or 1, 1, d)."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement emission")
+
+    def stationary_factor(self, F, one, **values):
+        """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
+
+    def diffuse_units(self, F, one, covariates):
+        """The size of each diffuse state where y has size 1, (B or 1, d)."""
+        return F.reshape(matrix(F, one, [[float(d) for d in self.diffuse]]), shape=(1, -1))
+
+    def values(self, F, like):
+        """Own parameters inside a graph by attribute name, (1, n) in natural units.
+
+        A bounded one comes with 1 - value², named ``..._complement``.
+        """
+        found = {}
+        for name, parameter in self._reg_params.items():
+            stored = F.reshape(parameter_array(F, parameter, like), shape=(1, -1))
+            found[name] = parameter.natural(F, stored)
+            if isinstance(parameter, BoundedParameter):
+                found[f"{name}_complement"] = parameter.complement(F, stored)
+        return found
+
+    def variances(self, F, like):
+        """The variances of the component inside a graph, a list of (1, n)."""
+        values = self.values(F, like)
+        return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
+
+    def check_shapes(self, sizes):
+        if self.features != sizes.get("k", 0):
+            raise ShapeError(
+                f"{self.name}: got {sizes.get('k', 0)} covariates, expected {self.features}, one "
+                "for each feature of the regressions."
+            )
+
+    def __add__(self, other):
+        return Sum(self, other) if isinstance(other, Component) else NotImplemented
+
+    def _disturb(self, states, name, variance):
+        """The parameter `name`, one variance for all of these states or one for each."""
+        if variance is None or np.all(np.asarray(variance) == 0):
+            return None
+        parameter = positive_parameter(self, name, variance, VARIANCE_FLOOR)
+        each = parameter.shape[0] > 1
+        self._disturbances += [(s, name, i if each else 0) for i, s in enumerate(states)]
+        return parameter
+
+    def _process_factor(self, F, one, values):
+        rows = [[0.0] * max(1, self.noise_size) for _ in range(self.state_size)]
+        for column, (state, name, index) in enumerate(self._disturbances):
+            rows[state][column] = F.sqrt(element(F, values[name], index))
+        return matrix(F, one, rows)
+
+    def _set_prior(self, prior, stationary=()):
+        """Reads `prior`; stationary: the states that have a stationary distribution."""
+        self._prior_mean = self._prior_deviations = [0.0] * self.state_size
+        if prior is None:
+            prior = "stationary" if stationary else "diffuse"
+        if not (isinstance(prior, str) and prior in ("diffuse", "stationary")):
+            self._prior_mean, self._prior_deviations = self._known_prior(prior)
+            self.prior, self.diffuse = "known", (False,) * self.state_size
+            return
+        if prior == "stationary" and not stationary:
+            raise ValueError(
+                f"{self.name}: prior is 'stationary', but this process has no stationary "
+                "distribution; use 'diffuse' or a pair (mean, standard deviations)."
+            )
+        self.prior = prior
+        settled = stationary if prior == "stationary" else ()
+        self.diffuse = tuple(state not in settled for state in range(self.state_size))
+
+    def _known_prior(self, prior):
+        try:
+            mean, deviations = (
+                np.broadcast_to(np.asarray(part, dtype="float64"), (self.state_size,))
+                for part in prior
+            )
+            understood = np.isfinite(mean).all() and np.isfinite(deviations).all()
+        except (TypeError, ValueError):
+            understood = False
+        if not (understood and (deviations >= 0).all()):
+            raise ValueError(
+                f"{self.name}: prior is {prior!r}, expected 'diffuse', 'stationary' or a pair "
+                f"(mean, standard deviations), each one number or {self.state_size} numbers, the "
+                "deviations not below 0."
+            )
+        return mean.tolist(), deviations.tolist()
+
+
+class Sum(Component):
+    """Several components, y_t = Σ_i H_i x_i: independent states in the order of the components.
+
+    Made by ``+``; sums of sums are flat, and several components of a kind are allowed. The
+    columns of the covariates belong to the regressions in their order.
+    """
+
+    kind = "sum"
+
+    def __init__(self, *components, **kwargs):
+        components = _flatten(components)
+        super().__init__(sum(c.state_size for c in components), **kwargs)
+        self.components = components
+        for component in components:
+            self.register_child(component)
+        self.features = sum(c.features for c in components)
+        self.required = 2 if self.features else 1
+        self.diffuse = tuple(d for c in components for d in c.diffuse)
+        levels = [o + c.level_state for c, o in self.offsets() if c.level_state is not None]
+        self.level_state = levels[0] if levels else None
+
+    @property
+    def noise_size(self):
+        return sum(c.noise_size for c in self.components)
+
+    def offsets(self):
+        """Pairs of a component and the number of its first state."""
+        starts = np.cumsum([0] + [c.state_size for c in self.components]).tolist()
+        return list(zip(self.components, starts))
+
+    def labels(self):
+        """One name for each component: its label, numbered where several have the same."""
+        names = []
+        for component in self.components:
+            count, name = 1, component.label
+            while name in names:
+                count += 1
+                name = f"{component.label}_{count}"
+            names.append(name)
+        return names
+
+    def system(self, F, like, covariates=None):
+        one, parts, column = scalar_one(F, like), [], 0
+        for component in self.components:
+            own = None
+            if component.features:
+                last = column + component.features
+                own = F.slice_axis(covariates, axis=2, begin=column, end=last)
+                column = last
+            parts.append(component.system(F, like, own))
+        steps = elements = None
+        if self.features:
+            steps = fn.zeros_like(F, F.slice_axis(covariates, axis=2, begin=0, end=1))
+            elements = F.reshape(F.slice_axis(steps, axis=1, begin=0, end=1), shape=(0, -1))
+            steps = F.expand_dims(steps, axis=3)
+        transitions = [F.squeeze(part.transition, axis=0) for part in parts]
+        noises = [F.squeeze(part.process_factor, axis=0) for part in parts]
+        heights = [c.state_size for c in self.components]
+        widths = [c.noise_size for c in self.components]
+        return System(
+            F.expand_dims(block_diagonal(F, one, transitions, heights, heights), axis=0),
+            beside(F, [part.emission for part in parts], axis=3, spread=steps),
+            F.expand_dims(block_diagonal(F, one, noises, heights, widths), axis=0),
+            beside(F, [part.prior_mean for part in parts], axis=1),
+            block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
+            beside(F, [part.diffuse_units for part in parts], axis=1, spread=elements),
+        )
+
+    def variances(self, F, like):
+        return [variance for c in self.components for variance in c.variances(F, like)]
+
+
+def _flatten(components):
+    flat = []
+    for component in components:
+        if not isinstance(component, Component):
+            raise TypeError(f"{component!r} is not a component of gluon_linalg.structural.")
+        flat.extend(component.components if type(component) is Sum else [component])
+    return flat

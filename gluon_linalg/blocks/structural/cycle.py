@@ -1,0 +1,51 @@
+"""The stochastic cycle."""
+
+import math
+
+from ..parameters import positive_parameter
+from .arrays import matrix
+from .base import Component
+from .bounded import MARGIN, bounded_parameter
+
+
+class Cycle(Component):
+    """A cycle of learnable period, damped and kept alive by disturbances.
+
+    c_{t+1} = ρ (c_t cos λ + c*_t sin λ) + κ_t,  c*_{t+1} = ρ (-c_t sin λ + c*_t cos λ) + κ*_t,
+    λ = 2π / period,  κ, κ* ~ N(0, cycle_variance).
+
+    State (c_t, c*_t), contribution c_t. period: in steps, learnable, always above 2. damping: ρ
+    in (0, 1), learnable; 1 makes no parameter and a cycle that does not die out. cycle_variance:
+    in squared units of y. The stationary prior, the default of a damped cycle with disturbances,
+    is N(0, cycle_variance / (1 - ρ²)) for both states; all others are diffuse. Durbin & Koopman
+    2012, section 3.2; Harvey 1989, chapter 2.
+
+    Raises ValueError for a period up to 2, a damping outside (0, 1], a negative variance, or a
+    prior that is none.
+    """
+
+    kind = "cycle"
+
+    def __init__(self, period, damping=0.9, cycle_variance=1.0, prior=None, **kwargs):
+        super().__init__(2, **kwargs)
+        self.period = positive_parameter(self, "period", period, lower=2.0)
+        self.cycle_variance = self._disturb([0, 1], "cycle_variance", cycle_variance)
+        self.damping = None
+        if damping is not None and damping != 1:
+            self.damping = bounded_parameter(self, "damping", damping, 0.0, 1.0 - MARGIN)
+        stationary = self.damping is not None and self.cycle_variance is not None
+        self._set_prior(prior, stationary=(0, 1) if stationary else ())
+
+    def transition(self, F, one, period, damping=None, **values):
+        frequency = 2.0 * math.pi / period
+        cosine, sine = F.cos(frequency), F.sin(frequency)
+        if damping is not None:
+            cosine, sine = damping * cosine, damping * sine
+        return matrix(F, one, [[cosine, sine], [-sine, cosine]])
+
+    def emission(self, F, one, covariates):
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+
+    def stationary_factor(self, F, one, cycle_variance, damping_complement, **values):
+        deviation = F.sqrt(cycle_variance / damping_complement)
+        return matrix(F, one, [[deviation, 0.0], [0.0, deviation]])

@@ -1,0 +1,52 @@
+"""Diffuse priors as large but finite ones, in units of the data."""
+
+import math
+
+from ... import functional as fn
+from .arrays import matrix, scalar_one
+
+# Standard deviation of a diffuse state in units of the data. What is missing from the diffuse
+# limit falls with its square; rounding relative to the data grows with it.
+LARGE = {"float64": 1e6, "float32": 1e3}
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def diffuse_prior(F, component, system, y, observed, variances, dtype):
+    """Prior mean (B or 1, d), factor (B or 1, d, d), and the diffuse constant (B,).
+
+    A diffuse state j has the standard deviation κ_j = K s u_j, with K of `LARGE`, u_j of
+    `system.diffuse_units` and, for each batch element, s² = mean square of the observed y + sum
+    of the variances of the model. The first diffuse level takes the mean of the observed y as its
+    prior mean, and s is then taken around it: series far from 0 need no larger prior.
+
+    The constant is Σ_j log(κ_j √2π) over the k diffuse states, which turns log p(y) into the
+    diffuse log likelihood; with n < k observations n / k of it, as only n states are determined.
+
+    y: (B, T), finite also where `observed` (B, T) is 0; variances: arrays (1, n). All constants:
+    no gradient passes, since the limit does not depend on κ.
+    """
+    if not any(component.diffuse):
+        nothing = F.sum(fn.zeros_like(F, y), axis=1)
+        return system.prior_mean, system.prior_factor, nothing
+    y, one = fn.stop(F, y), scalar_one(F, y)
+    count = F.sum(observed, axis=1, keepdims=True)
+    divisor = F.maximum(count, fn.ones_like(F, count))
+    prior_mean, centred = system.prior_mean, y
+    if component.level_state is not None:
+        location = F.sum(y * observed, axis=1, keepdims=True) / divisor
+        centred = F.broadcast_sub(y, location)
+        chosen = [float(j == component.level_state) for j in range(component.state_size)]
+        selector = F.reshape(matrix(F, one, [chosen]), shape=(1, -1))
+        prior_mean = F.broadcast_add(F.broadcast_mul(location, selector), prior_mean)
+    square = F.sum(F.square(centred) * observed, axis=1, keepdims=True) / divisor
+    for variance in variances:
+        total = F.sum(fn.stop(F, variance), axis=1, keepdims=True)
+        square = F.broadcast_add(square, total)
+    square = square + (square == 0)
+    units = fn.stop(F, system.diffuse_units)
+    deviations = F.broadcast_mul(F.sqrt(square) * LARGE[dtype], units)
+    factor = F.broadcast_add(system.prior_factor, fn.diagonal_matrix(F, deviations))
+    is_known = F.broadcast_add(fn.zeros_like(F, deviations), units == 0)
+    logs = (F.log(deviations + is_known) + HALF_LOG_2PI) * (1.0 - is_known)
+    share = F.minimum(count / float(sum(component.diffuse)), fn.ones_like(F, count))
+    return prior_mean, factor, F.sum(F.broadcast_mul(logs, share), axis=1)

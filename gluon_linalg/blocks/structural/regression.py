@@ -1,0 +1,57 @@
+"""Regression on covariates."""
+
+import numpy as np
+
+from ... import functional as fn
+from .arrays import matrix
+from .base import Component
+
+
+class Regression(Component):
+    """A linear effect of covariates, x_tᵀ β_t.
+
+    β_{t+1} = β_t, or with drifting=True  β_{t+1} = β_t + ξ_t,  ξ_t ~ N(0, coefficient_variance)
+    with one learnable variance for each coefficient.
+
+    features: k, the number of covariates, which come with each call as (B or 1, T, k), in any
+    units. State β_t (k), contribution x_tᵀ β_t. coefficient_variance: initial values, one number
+    or k, in squared units of y per unit of the covariate. A constant covariate beside a trend is
+    not identified: leave it out. Durbin & Koopman 2012, section 3.6; Harvey 1989, chapter 7.
+
+    Raises ValueError for a number of features, a variance or a prior that is none.
+    """
+
+    kind = "regression"
+
+    def __init__(self, features, drifting=False, coefficient_variance=1.0, prior=None, **kwargs):
+        if not (isinstance(features, int) and features >= 1):
+            raise ValueError(f"Regression: features is {features!r}, expected an integer from 1.")
+        super().__init__(features, **kwargs)
+        self.features, self.required = features, 2
+        self.coefficient_variance = None
+        if drifting:
+            variance = np.broadcast_to(np.asarray(coefficient_variance), (features,))
+            self.coefficient_variance = self._disturb(
+                range(features), "coefficient_variance", variance
+            )
+        self._set_prior(prior)
+
+    def transition(self, F, one, **values):
+        size = self.state_size
+        return matrix(F, one, np.eye(size).tolist())
+
+    def emission(self, F, one, covariates):
+        return F.expand_dims(covariates, axis=2)
+
+    def variances(self, F, like):
+        # In other units than those of y.
+        return []
+
+    def diffuse_units(self, F, one, covariates):
+        """1 / the root mean square of each covariate, so that no unit is small or large."""
+        indicator = super().diffuse_units(F, one, covariates)
+        if not any(self.diffuse):
+            return F.broadcast_mul(indicator, fn.zeros_like(F, F.sum(covariates, axis=1)))
+        square = F.mean(F.square(fn.stop(F, covariates)), axis=1)
+        square = square + (square == 0)
+        return F.broadcast_div(indicator, F.sqrt(square))

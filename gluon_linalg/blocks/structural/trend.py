@@ -1,0 +1,93 @@
+"""Trends: local level, local linear trend, damped trend."""
+
+from .arrays import matrix
+from .base import Component
+from .bounded import MARGIN, bounded_parameter
+
+
+class LocalLevel(Component):
+    """A random walk, μ_{t+1} = μ_t + η_t,  η_t ~ N(0, level_variance).
+
+    State (μ_t), contribution μ_t. level_variance: in squared units of y; 0 for a constant level.
+    Durbin & Koopman 2012, section 2.1; Harvey 1989, chapter 2.
+
+    Raises ValueError for a negative variance, or a prior that is none.
+    """
+
+    kind = "level"
+
+    def __init__(self, level_variance=1.0, prior=None, **kwargs):
+        super().__init__(1, **kwargs)
+        self.level_variance = self._disturb([0], "level_variance", level_variance)
+        self._set_prior(prior)
+        self.level_state = 0 if self.diffuse[0] else None
+
+    def transition(self, F, one, **values):
+        return matrix(F, one, [[1.0]])
+
+    def emission(self, F, one, covariates):
+        return F.expand_dims(matrix(F, one, [[1.0]]), axis=0)
+
+
+class LocalLinearTrend(Component):
+    """A level whose slope is a random walk.
+
+    μ_{t+1} = μ_t + ν_t + η_t,  η_t ~ N(0, level_variance),
+    ν_{t+1} = ν_t + ζ_t,  ζ_t ~ N(0, slope_variance).
+
+    State (μ_t, ν_t), contribution μ_t. Variances in squared units of y; level_variance=0 is the
+    smooth trend, both 0 a straight line. Durbin & Koopman 2012, section 3.2; Harvey 1989,
+    chapter 2.
+
+    Raises ValueError for a negative variance, or a prior that is none.
+    """
+
+    kind = "trend"
+
+    def __init__(self, level_variance=1.0, slope_variance=1.0, prior=None, **kwargs):
+        super().__init__(2, **kwargs)
+        self.level_variance = self._disturb([0], "level_variance", level_variance)
+        self.slope_variance = self._disturb([1], "slope_variance", slope_variance)
+        self._set_prior(prior)
+        self.level_state = 0 if self.diffuse[0] else None
+
+    def transition(self, F, one, **values):
+        return matrix(F, one, [[1.0, 1.0], [0.0, 1.0]])
+
+    def emission(self, F, one, covariates):
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+
+
+class DampedTrend(Component):
+    """A level whose slope returns to 0.
+
+    μ_{t+1} = μ_t + ν_t + η_t,  η_t ~ N(0, level_variance),
+    ν_{t+1} = φ ν_t + ζ_t,  ζ_t ~ N(0, slope_variance),  0 < φ < 1.
+
+    State (μ_t, ν_t), contribution μ_t. Variances in squared units of y. damping: φ, learnable.
+    The stationary prior, the default, is ν_1 ~ N(0, slope_variance / (1 - φ²)) with a diffuse
+    level; a slope without disturbances has none, and is diffuse. Gardner & McKenzie 1985; Harvey
+    1989, chapter 2.
+
+    Raises ValueError for a damping outside (0, 1), a negative variance, or a prior that is none.
+    """
+
+    kind = "trend"
+
+    def __init__(self, level_variance=1.0, slope_variance=1.0, damping=0.9, prior=None, **kwargs):
+        super().__init__(2, **kwargs)
+        self.level_variance = self._disturb([0], "level_variance", level_variance)
+        self.slope_variance = self._disturb([1], "slope_variance", slope_variance)
+        self.damping = bounded_parameter(self, "damping", damping, 0.0, 1.0 - MARGIN)
+        self._set_prior(prior, stationary=() if self.slope_variance is None else (1,))
+        self.level_state = 0 if self.diffuse[0] else None
+
+    def transition(self, F, one, damping, **values):
+        return matrix(F, one, [[1.0, 1.0], [0.0, damping]])
+
+    def emission(self, F, one, covariates):
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+
+    def stationary_factor(self, F, one, slope_variance, damping_complement, **values):
+        deviation = F.sqrt(slope_variance / damping_complement)
+        return matrix(F, one, [[0.0, 0.0], [0.0, deviation]])

@@ -1,0 +1,255 @@
+"""The Kalman filter as constants: the gains from one LQ per step, then the means.
+
+In the square-root form one LQ takes the factor S of the predicted covariance P = S Sᵀ a step on
+(Kailath, Sayed & Hassibi 2000, section 12.3):
+
+    [H S  D  0]       [ F½  0  ]
+    [A S  0  G] Qᵀ =  [ K̄   S⁺ ]        F = H P Hᵀ + D Dᵀ,  K̄ = A P Hᵀ F⁻½ᵀ.
+
+The first d columns of Q, Ω (p, d) and Θ (d, d), carry everything else without a subtraction:
+``F⁻½ H S = Ω`` and ``(A - K H) S = S⁺ Θ`` with the gain K = K̄ F⁻½.
+"""
+
+import math
+from collections import namedtuple
+from itertools import count
+
+from .._runtime import import_mxnet
+from ..errors import NonFiniteError, SingularMatrixError
+from .checks import require_each
+from .cholesky import potrf, triangular_solve, unit_roundoff
+from .matrix import diagonal, identity_like, product
+from .recursion import affine_recursion, time_first
+from .riccati_scan import positive_factor, predicted_factors, signs
+from .state_space import joint_system, over_batch, stopped, transposed
+from .tangent import stop, zeros_like
+
+mx = import_mxnet()
+
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+# An innovation whose standard deviation is so many ε of that before anything was observed at its
+# time or the one before is 0 up to rounding.
+SINGULAR = 4.0
+
+# Constants (b, T, ...), b as in `joint_system`; mean and innovation have the batch size B.
+Filtered = namedtuple(
+    "Filtered",
+    [
+        "inverse_factor",  # F⁻½, (b, T, p, p), lower
+        "gain",  # K = A P Hᵀ F⁻¹, (b, T, d, p)
+        "closed",  # Φ = A - K H, (b, T, d, d)
+        "covariance",  # P, predicted, (b, T, d, d)
+        "whitened",  # F⁻½ H P, (b, T, p, d)
+        "carried",  # Φ P, (b, T, d, d)
+        "mean",  # a, predicted, (B, T, d, 1)
+        "innovation",  # e = F⁻½ (y - H a - d), (B, T, p, 1)
+        "roots",  # `Roots`, None in the covariance form
+    ],
+)
+# S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
+Roots = namedtuple("Roots", ["factor", "whitened", "carried", "following", "matrix", "noise"])
+
+# What a form of the filter knows, (b, T, ...): F½, K̄, P or None, its `Roots` or None.
+Gains = namedtuple("Gains", ["factor", "scaled_gain", "covariance", "roots"])
+
+
+def kalman_filter(F, system, states, observations, form="square_root", length=None, name="Kalman"):
+    """The filter of a `state_space.System`: `Filtered` and -log p(y), (B,), all constants.
+
+    states d and observations p are the sizes; form: 'square_root' or 'covariance'; length: T for
+    the filter that is parallel in time, None for the loop. Raises SingularMatrixError and
+    NonFiniteError.
+    """
+    joint = joint_system(F, system)
+    emission, transition = split_rows(F, joint.matrix, observations)
+    if form == "covariance":
+        gains = _covariance_loop(F, joint, observations, name)
+    elif length is None:
+        gains = _square_root_loop(F, joint, states, observations)
+    else:
+        gains = _square_root_scan(F, joint, states, observations, length)
+    factor = _checked(F, gains, emission, form, name)
+    inverse_factor = triangular_solve(F, factor, identity_like(F, factor))
+    gain = product(F, gains.scaled_gain, inverse_factor)
+    closed = transition - product(F, gain, emission)
+    if gains.roots is None:
+        covariance = gains.covariance
+        whitened = product(F, product(F, inverse_factor, emission), covariance)
+        carried = product(F, closed, covariance)
+    else:
+        root = gains.roots
+        covariance = product(F, root.factor, root.factor, transpose_b=True)
+        whitened = product(F, root.whitened, root.factor, transpose_b=True)
+        carried = product(F, root.carried, root.factor, transpose_b=True)
+        carried = product(F, root.following, carried)
+    fixed = stopped(F, system)
+    mean, innovation = _means(F, fixed, gain, inverse_factor, closed, emission, length)
+    filtered = Filtered(
+        inverse_factor,
+        gain,
+        closed,
+        covariance,
+        whitened,
+        carried,
+        mean,
+        innovation,
+        gains.roots,
+    )
+    return filtered, _negative_log_likelihood(F, factor, innovation, fixed.mask)
+
+
+def split_rows(F, matrix, first):
+    """The first rows and the others of (b, T, m, n)."""
+    return (
+        F.slice_axis(matrix, axis=2, begin=0, end=first),
+        F.slice_axis(matrix, axis=2, begin=first, end=None),
+    )
+
+
+def joint_noise(F, joint):
+    """N = diag(D, G), (b, T, p + d, p + r)."""
+    emission_noise = joint.observation_factor
+    corner = zeros_like(F, product(F, emission_noise, _emission(F, joint), transpose_a=True))
+    above = zeros_like(F, product(F, corner, joint.process_factor))
+    return F.concat(
+        F.concat(emission_noise, above, dim=3),
+        F.concat(transposed(F, corner), joint.process_factor, dim=3),
+        dim=2,
+    )
+
+
+def _square_root_loop(F, joint, states, observations):
+    """`Gains` by a loop over time: any T."""
+
+    def body(data, state):
+        matrix, noise = data
+        (factor,) = state
+        array = F.concat(product(F, matrix, factor), noise, dim=2)
+        orthogonal, lower = F.linalg.gelqf(array)
+        following = F.slice(lower, begin=(None, observations, observations), end=(None, None, None))
+        return [F.identity(factor), lower, orthogonal], [following]
+
+    noise = joint_noise(F, joint)
+    data = [time_first(F, x) for x in (joint.matrix, noise)]
+    results, _ = F.contrib.foreach(body, data, [F.squeeze(joint.prior_factor, axis=1)])
+    factor, lower, orthogonal = (time_first(F, x) for x in results)
+    return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
+
+
+def _square_root_scan(F, joint, states, observations, length):
+    """`Gains` in parallel: a scan for the predicted factors, then all steps at once."""
+    factor, shifts = predicted_factors(F, joint, states, observations, length)
+    above = zeros_like(F, F.slice_axis(joint.matrix, axis=2, begin=0, end=observations))
+    noise = F.concat(joint_noise(F, joint), F.concat(above, shifts, dim=2), dim=3)
+    array = F.concat(product(F, joint.matrix, factor), noise, dim=3)
+    orthogonal, lower = F.linalg.gelqf(array)
+    gains = _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
+    sign = F.expand_dims(signs(F, gains.roots.following), axis=3)
+    roots = gains.roots._replace(
+        carried=F.broadcast_mul(gains.roots.carried, sign),
+        following=positive_factor(F, gains.roots.following),
+    )
+    return gains._replace(roots=roots)
+
+
+def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
+    p = observations
+    head, tail = split_rows(F, lower, p)
+    columns = F.slice_axis(orthogonal, axis=3, begin=0, end=states)
+    whitened, carried = split_rows(F, columns, p)
+    innovation_factor = F.slice_axis(head, axis=3, begin=0, end=p)
+    scaled_gain = F.slice_axis(tail, axis=3, begin=0, end=p)
+    following = F.slice_axis(tail, axis=3, begin=p, end=None)
+    roots = Roots(factor, whitened, carried, following, matrix, noise)
+    return Gains(innovation_factor, scaled_gain, None, roots)
+
+
+def _covariance_loop(F, joint, observations, name):
+    """`Gains` by the recursion of P itself: faster for many small systems, weak in float32."""
+    p = observations
+    noise = joint_noise(F, joint)
+    noise = product(F, noise, noise, transpose_b=True)
+    prior = product(F, joint.prior_factor, joint.prior_factor, transpose_b=True)
+    times = count()
+
+    def body(data, state):
+        matrix, noise = data
+        (covariance,) = state
+        spread = product(F, product(F, matrix, covariance), matrix, transpose_b=True) + noise
+        observed = F.slice(spread, begin=(None, 0, 0), end=(None, p, p))
+        crossed = F.slice(spread, begin=(None, 0, p), end=(None, p, None))
+        below = F.slice(spread, begin=(None, p, p), end=(None, None, None))
+        where = f"{name}: innovation covariance at t = {next(times)}" if F is mx.nd else name
+        factor = potrf(F, observed, where)
+        scaled = triangular_solve(F, factor, crossed)
+        following = below - product(F, scaled, scaled, transpose_a=True)
+        return [F.identity(covariance), factor, scaled], [following]
+
+    data = [time_first(F, x) for x in (joint.matrix, noise)]
+    results, _ = F.contrib.foreach(body, data, [F.squeeze(prior, axis=1)])
+    covariance, factor, scaled = (time_first(F, x) for x in results)
+    return Gains(factor, transposed(F, scaled), covariance, None)
+
+
+def _means(F, fixed, gain, inverse_factor, closed, emission, length):
+    """a (B, T, d, 1) and e (B, T, p, 1)."""
+    gain, inverse_factor, closed, emission = (
+        over_batch(F, x, fixed.observed) for x in (gain, inverse_factor, closed, emission)
+    )
+    residual = fixed.observed
+    if fixed.emission_offset is not None:
+        residual = F.broadcast_sub(residual, fixed.emission_offset)
+    offset = product(F, gain, residual)
+    if fixed.transition_offset is not None:
+        offset = F.broadcast_add(offset, fixed.transition_offset)
+    initial = over_batch(F, fixed.prior_mean, offset)
+    mean = affine_recursion(F, closed, offset, initial, length)
+    return mean, product(F, inverse_factor, residual - product(F, emission, mean))
+
+
+def _checked(F, gains, emission, form, name):
+    """F½ if every innovation has a variance of its own, more than what rounding leaves of 0."""
+    factor = gains.factor
+    pivots = F.abs(F.expand_dims(diagonal(F, factor), axis=3))
+    own = F.sum(F.square(factor), axis=3, keepdims=True)
+    factor = require_each(
+        F,
+        factor,
+        own * 0.0 == 0.0,
+        NonFiniteError,
+        f"{name}: NaN or infinity in the arrays of the system, or in what follows from them",
+    )
+    # P_t is what is left of A P Aᵀ + Q, whose diagonal is that of P_t + K̄ K̄ᵀ, up to rounding.
+    if gains.roots is None:
+        state = F.expand_dims(diagonal(F, gains.covariance), axis=3)
+    else:
+        state = F.sum(F.square(gains.roots.factor), axis=3, keepdims=True)
+    removed = F.sum(F.square(gains.scaled_gain), axis=3, keepdims=True)
+    none = F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1)
+    removed = F.slice_axis(F.concat(none, removed, dim=1), axis=1, begin=0, end=-1)
+    scale = own + product(F, F.square(emission), state + removed)
+    rounding = unit_roundoff(F, F.slice(scale, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * SINGULAR
+    bound = rounding if form == "covariance" else F.square(rounding)
+    return require_each(
+        F,
+        factor,
+        F.square(pivots) > F.broadcast_mul(scale, bound),
+        SingularMatrixError,
+        f"{name}: singular innovation covariance: an observation without noise is determined by "
+        "the others; give its row of the observation factor some noise, or mask it",
+    )
+
+
+def _negative_log_likelihood(F, factor, innovation, mask):
+    pivots = F.expand_dims(diagonal(F, factor), axis=3)
+    constant = F.log(F.abs(pivots)) + HALF_LOG_2PI
+    constant = F.broadcast_add(constant, zeros_like(F, innovation))
+    if mask is not None:
+        constant = F.broadcast_mul(constant, mask)
+    terms = constant + 0.5 * F.square(innovation)
+    return stop(F, F.sum(terms, axis=(1, 2, 3)))
+
+
+def _emission(F, joint):
+    rows = joint.observation_factor
+    return F.slice_like(joint.matrix, rows, axes=(2,))

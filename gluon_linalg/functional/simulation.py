@@ -1,0 +1,42 @@
+"""Draws from a state space model."""
+
+from .matrix import product
+from .recursion import affine_recursion
+from .state_space import over_batch, over_time
+
+
+def simulated_states(F, system, prior_noise, process_noise, observation_noise, length=None):
+    """x⁺ (B, T, d, 1) and y⁺ (B, T, p, 1) of a `state_space.System` from standard normal numbers.
+
+    prior_noise (B, s), process_noise (B, T, r), observation_noise (B, T, q). What is missing in y
+    is 0 in y⁺.
+    """
+    process_noise, observation_noise = (
+        F.expand_dims(x, axis=3) for x in (process_noise, observation_noise)
+    )
+    prior_noise = F.expand_dims(F.expand_dims(prior_noise, axis=1), axis=3)
+    spread = product(F, over_batch(F, system.prior_factor, prior_noise), prior_noise)
+    initial = F.broadcast_add(system.prior_mean, spread)
+    along = {
+        name: over_time(F, getattr(system, name), process_noise)
+        for name in ("transition", "emission", "process_factor", "observation_factor")
+    }
+    offset = product(F, along["process_factor"], process_noise)
+    if system.transition_offset is not None:
+        offset = F.broadcast_add(offset, system.transition_offset)
+    states = affine_recursion(F, along["transition"], offset, initial, length)
+    observed = product(F, along["emission"], states)
+    observed = observed + product(F, along["observation_factor"], observation_noise)
+    if system.emission_offset is not None:
+        observed = F.broadcast_add(observed, system.emission_offset)
+    return states, observed
+
+
+def without_means(F, system, observed):
+    """The same system for other observations, with a prior mean and offsets of 0."""
+    return system._replace(
+        observed=observed,
+        prior_mean=0.0 * system.prior_mean,
+        transition_offset=None,
+        emission_offset=None,
+    )

@@ -1,0 +1,172 @@
+"""Linear-Gaussian state space models: their arrays, brought to one form.
+
+    x_1 ~ N(m, S Sᵀ)
+    y_t = H_t x_t + d_t + D_t ε_t
+    x_{t+1} = A_t x_t + b_t + G_t η_t
+
+as the joint system ``[y_t; x_{t+1}] = M_t x_t + o_t + N_t [ε_t; η_t]`` with M = [H; A],
+o = [d; b] and N = diag(D, G).
+"""
+
+import math
+from collections import namedtuple
+
+from ..errors import NonFiniteError
+from .checks import require_each
+from .matrix import product
+from .tangent import stop, zeros_like
+
+ROOT_INVERSE_2PI = 1.0 / math.sqrt(2.0 * math.pi)
+
+# Differentiable arrays, (B or 1, T or 1, ...) as they came; masked rows of H, D and d are 0.
+System = namedtuple(
+    "System",
+    [
+        "observed",  # y with 0 for what is missing, (B, T, p, 1)
+        "mask",  # (B or 1, T, p, 1) or None
+        "transition",  # A, (., ., d, d)
+        "emission",  # H, (., ., p, d)
+        "process_factor",  # G, (., ., d, r)
+        "observation_factor",  # D, (., ., p, q)
+        "transition_offset",  # b, (., ., d, 1) or None
+        "emission_offset",  # d, (., ., p, 1) or None
+        "prior_mean",  # m, (., 1, d, 1)
+        "prior_factor",  # S, (., 1, d, s)
+    ],
+)
+
+
+def state_space_system(
+    F,
+    y,
+    transition,
+    emission,
+    process_factor,
+    observation_factor,
+    prior_mean,
+    prior_factor,
+    mask=None,
+    transition_offset=None,
+    emission_offset=None,
+    name="StateSpace",
+):
+    """The `System` of a model; what the mask hides reaches neither values nor gradients.
+
+    A missing element has its rows of H, D and d and its y replaced by 0; the filter gives it an
+    independent noise of variance 1/(2π), so that it adds log N(0; 0, 1/2π) = 0.
+    """
+    y = F.expand_dims(y, axis=3)
+    if mask is not None:
+        mask = stop(F, F.expand_dims(mask, axis=3))
+        mask = require_each(
+            F,
+            mask,
+            (mask == 0.0) + (mask == 1.0),
+            ValueError,
+            f"{name}: the mask has values other than 0 and 1",
+        )
+        shown = F.broadcast_add(mask, zeros_like(F, y))
+        y = F.where(shown, y, zeros_like(F, y))
+        emission = F.broadcast_mul(emission, mask)
+        observation_factor = F.broadcast_mul(observation_factor, mask)
+    y = require_each(
+        F,
+        y,
+        stop(F, y) * 0.0 == 0.0,
+        NonFiniteError,
+        f"{name}: y has NaN or infinity where the mask does not hide it",
+    )
+    if emission_offset is not None:
+        emission_offset = F.expand_dims(emission_offset, axis=3)
+        if mask is not None:
+            emission_offset = F.broadcast_mul(emission_offset, mask)
+    if transition_offset is not None:
+        transition_offset = F.expand_dims(transition_offset, axis=3)
+    return System(
+        y,
+        mask,
+        transition,
+        emission,
+        process_factor,
+        observation_factor,
+        transition_offset,
+        emission_offset,
+        F.expand_dims(F.expand_dims(prior_mean, axis=1), axis=3),
+        F.expand_dims(prior_factor, axis=1),
+    )
+
+
+def stopped(F, system):
+    """The system as constants."""
+    return System(*(None if array is None else stop(F, array) for array in system))
+
+
+def increments(F, system):
+    """Every array minus itself as a constant: 0 with gradient 1, None where there is none."""
+    return System(*(None if array is None else array - stop(F, array) for array in system))
+
+
+# What the recursion of the covariance needs, constants of shape (b, T, ...), where b is 1 unless
+# an array that enters it has a batch axis.
+Joint = namedtuple("Joint", ["matrix", "observation_factor", "process_factor", "prior_factor"])
+
+
+def joint_system(F, system):
+    """M (b, T, p + d, d), a square D (b, T, p, p), G (b, T, d, r), a square S (b, 1, d, d)."""
+    system = stopped(F, system)
+    factor = _square_observation_factor(F, system)
+    prior = square_factor(F, system.prior_factor)
+    arrays = (system.emission, system.transition, factor, system.process_factor)
+    grid = F.broadcast_add(_time_axis(F, system.observed), _corner(F, prior))
+    for array in arrays:
+        grid = F.broadcast_add(grid, _corner(F, array))
+    emission, transition, factor, process = (F.broadcast_add(array, grid) for array in arrays)
+    batch = F.slice_axis(grid, axis=1, begin=0, end=1)
+    return Joint(
+        F.concat(emission, transition, dim=2), factor, process, F.broadcast_add(prior, batch)
+    )
+
+
+def square_factor(F, factor):
+    """A square L with L Lᵀ = S Sᵀ, (b, t, d, s) -> (b, t, d, d), by one LQ."""
+    zeros = zeros_like(F, product(F, factor, factor, transpose_b=True))
+    return lower_factor(F, F.concat(factor, zeros, dim=3))
+
+
+def lower_factor(F, wide):
+    """L (b, t, m, m) of A = L Q, as LAPACK gives it: the signs of its diagonal are arbitrary."""
+    return F.linalg.gelqf(wide)[1]
+
+
+def over_batch(F, array, like):
+    """An array of batch size b = 1 or B with the batch size of `like`."""
+    return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=1, begin=0, end=1)))
+
+
+def over_time(F, array, like):
+    """An array (B or 1, T or 1, ...) over the batch and the times of `like`."""
+    return F.broadcast_add(array, _corner(F, like))
+
+
+def transposed(F, a):
+    """Aᵀ, (b, t, m, n)."""
+    return F.transpose(a, axes=(0, 1, 3, 2))
+
+
+def _square_observation_factor(F, system):
+    if system.mask is None:
+        return square_factor(F, system.observation_factor)
+    missing = F.squeeze(1.0 - system.mask, axis=3) * ROOT_INVERSE_2PI
+    noise = F.linalg.makediag(missing)
+    factor = F.broadcast_add(system.observation_factor, zeros_like(F, system.mask))
+    return lower_factor(F, F.concat(factor, noise, dim=3))
+
+
+def _time_axis(F, y):
+    """Zeros of shape (1, T, 1, 1)."""
+    return zeros_like(F, F.slice(y, begin=(0, None, 0, 0), end=(1, None, 1, 1)))
+
+
+def _corner(F, array):
+    """Zeros of shape (B or 1, T or 1, 1, 1)."""
+    return zeros_like(F, F.slice(array, begin=(None, None, 0, 0), end=(None, None, 1, 1)))
