@@ -105,6 +105,9 @@ class KalmanLayer(LinearAlgebraBlock):
             F, system, self._states, self._observations, form, self._scan_length(), self.name
         )
 
+    def _backward(self, F, system, filtered):
+        return fn.backward_pass(F, system, filtered, self._states)
+
     def _tangents(self, F, system, filtered):
         # MXNet leaves it to chance whether a compiled loop with static_shape can be differentiated:
         # where the length is known, the gradients of moments go by scans.
@@ -115,7 +118,9 @@ class KalmanLayer(LinearAlgebraBlock):
 class KalmanFilterLayer(KalmanLayer):
     """Negative log marginal likelihood of a state space model, -log p(y_1, ..., y_T), (B,).
 
-    With `moments` also the filtered mean E[x_t | y_1..y_t], (B, T, d), and covariance (B, T, d, d).
+    With `moments` also the filtered mean E[x_t | y_1..y_t], (B, T, d), and covariance (B, T, d, d);
+    with moments='factor' a lower factor of the covariance in its place, which keeps in float32 what
+    the covariance cannot hold, and is a constant.
     The gradient comes from one backward recursion (`functional.kalman_score`): no loop is
     differentiated, and singular Q = G Gᵀ, R = D Dᵀ and S Sᵀ are as good as any.
 
@@ -141,20 +146,29 @@ class KalmanFilterLayer(KalmanLayer):
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
         if form == "covariance" and method == "parallel":
             raise ValueError(f"{self.name}: form='covariance' has no parallel method.")
-        self._form, self._moments = form, bool(moments)
+        if moments not in (False, True, "factor") or (moments == "factor" and form != FORMS[0]):
+            raise ValueError(
+                f"{self.name}: moments is {moments!r}, expected True, False or, in the square-root "
+                "form, 'factor'."
+            )
+        self._form, self._moments = form, moments
 
     def hybrid_forward(self, F, y, *arrays):
         system = fn.state_space_system(F, y, *arrays, name=self.name)
         filtered, value = self._filter(F, system, self._form)
-        smoothed = fn.backward_pass(F, system, filtered, self._scan_length())
+        smoothed = self._backward(F, system, filtered)
         likelihood = fn.scored_likelihood(F, system, value, filtered, smoothed)
         if not self._moments:
             return likelihood
         tangents = self._tangents(F, system, filtered)
-        mean, covariance = fn.filtered_moments(F, filtered, self._observations)
-        change = tangents.filtered_moments(mean, covariance)
+        mean = fn.filtered_mean(F, filtered)
+        covariance = fn.filtered_covariance(F, filtered, self._observations)
+        change = tangents.filtered_moments(covariance)
         mean = F.squeeze(mean + change.mean, axis=3)
-        return likelihood, mean, covariance + change.covariance
+        if self._moments == "factor":
+            factor = fn.filtered_factor(F, filtered.roots, self._observations)
+            return likelihood, mean, F.broadcast_add(factor, fn.zeros_like(F, change.covariance))
+        return likelihood, mean, F.broadcast_add(change.covariance, covariance)
 
 
 class KalmanSmootherLayer(KalmanLayer):
@@ -180,10 +194,8 @@ class KalmanSmootherLayer(KalmanLayer):
     def hybrid_forward(self, F, y, *arrays):
         system = fn.state_space_system(F, y, *arrays, name=self.name)
         filtered, _ = self._filter(F, system)
-        smoothed = fn.backward_pass(F, system, filtered, self._scan_length())
-        covariance, lag_one = fn.smoothed_covariances(
-            F, filtered.roots, self._states, self._observations, self._scan_length()
-        )
+        smoothed = self._backward(F, system, filtered)
+        covariance, lag_one = fn.smoothed_covariances(F, filtered, self._states, self._observations)
         tangents = self._tangents(F, system, filtered)
         mean = F.squeeze(smoothed.mean + tangents.smoothed_mean(smoothed), axis=3)
         changes = tangents.smoothed_covariances(smoothed)
@@ -284,6 +296,6 @@ class KalmanSamplerLayer(KalmanLayer):
         )
         difference = fn.without_means(F, system, system.observed - observed)
         filtered, _ = self._filter(F, difference)
-        smoothed = fn.backward_pass(F, difference, filtered, self._scan_length())
+        smoothed = self._backward(F, difference, filtered)
         change = self._tangents(F, difference, filtered).smoothed_mean(smoothed)
         return F.squeeze(states + smoothed.mean + change, axis=3)

@@ -21,7 +21,13 @@ from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import eigh
 from .gaussian import gaussian_adjoint, gaussian_nll, gaussian_weights
 from .kalman import kalman_filter
-from .kalman_moments import filtered_moments, observation_moments, smoothed_covariances
+from .kalman_moments import (
+    filtered_covariance,
+    filtered_factor,
+    filtered_mean,
+    observation_moments,
+    smoothed_covariances,
+)
 from .kalman_score import backward_pass, scored_likelihood
 from .kalman_tangent import MomentTangents
 from .lq import lq, qr
@@ -56,7 +62,9 @@ __all__ = [
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
-    "filtered_moments",
+    "filtered_covariance",
+    "filtered_factor",
+    "filtered_mean",
     "finite",
     "gaussian_adjoint",
     "gaussian_nll",

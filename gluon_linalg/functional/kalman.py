@@ -18,10 +18,10 @@ from .._runtime import import_mxnet
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
 from .cholesky import potrf, triangular_solve, unit_roundoff
+from .kalman_scan import scanned_states, times
 from .matrix import diagonal, identity_like, product
-from .recursion import affine_recursion, time_first
-from .riccati_scan import positive_factor, predicted_factors, signs
-from .state_space import joint_system, over_batch, stopped, transposed
+from .recursion import affine_recursion, delayed, loop, time_first
+from .state_space import joint_system, lower_factor, over_batch, stopped, transposed
 from .tangent import stop, zeros_like
 
 mx = import_mxnet()
@@ -44,6 +44,7 @@ Filtered = namedtuple(
         "mean",  # a, predicted, (B, T, d, 1)
         "innovation",  # e = F⁻½ (y - H a - d), (B, T, p, 1)
         "roots",  # `Roots`, None in the covariance form
+        "scanned",  # `kalman_scan.Scanned`, None by the loop
     ],
 )
 # S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
@@ -62,12 +63,14 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     """
     joint = joint_system(F, system)
     emission, transition = split_rows(F, joint.matrix, observations)
+    fixed, scanned = stopped(F, system), None
     if form == "covariance":
         gains = _covariance_loop(F, joint, observations, name)
     elif length is None:
         gains = _square_root_loop(F, joint, states, observations)
     else:
-        gains = _square_root_scan(F, joint, states, observations, length)
+        scanned = scanned_states(F, joint, fixed, states, observations, length)
+        gains = _square_root_steps(F, joint, scanned.factor, states, observations)
     factor = _checked(F, gains, emission, form, name)
     inverse_factor = triangular_solve(F, factor, identity_like(F, factor))
     gain = product(F, gains.scaled_gain, inverse_factor)
@@ -82,8 +85,12 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         whitened = product(F, root.whitened, root.factor, transpose_b=True)
         carried = product(F, root.carried, root.factor, transpose_b=True)
         carried = product(F, root.following, carried)
-    fixed = stopped(F, system)
-    mean, innovation = _means(F, fixed, gain, inverse_factor, closed, emission, length)
+    if scanned is None:
+        mean = _mean_loop(F, joint, fixed, gain)
+    else:
+        mean = _predicted_means(F, fixed, transition, scanned.mean)
+        mean = _refined_means(F, fixed, joint, mean, gain, closed, length)
+    residual = _residual(F, fixed) - times(F, emission, mean)
     filtered = Filtered(
         inverse_factor,
         gain,
@@ -92,10 +99,11 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         whitened,
         carried,
         mean,
-        innovation,
+        times(F, inverse_factor, residual),
         gains.roots,
+        scanned,
     )
-    return filtered, _negative_log_likelihood(F, factor, innovation, fixed.mask)
+    return filtered, _negative_log_likelihood(F, factor, filtered.innovation, fixed.mask)
 
 
 def split_rows(F, matrix, first):
@@ -136,20 +144,18 @@ def _square_root_loop(F, joint, states, observations):
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 
-def _square_root_scan(F, joint, states, observations, length):
-    """`Gains` in parallel: a scan for the predicted factors, then all steps at once."""
-    factor, shifts = predicted_factors(F, joint, states, observations, length)
-    above = zeros_like(F, F.slice_axis(joint.matrix, axis=2, begin=0, end=observations))
-    noise = F.concat(joint_noise(F, joint), F.concat(above, shifts, dim=2), dim=3)
+def _square_root_steps(F, joint, filtered, states, observations):
+    """`Gains` of all steps at once from the factors U of the filtered covariances.
+
+    Here S⁺ of one step and S of the next are two factors of one covariance.
+    """
+    _, transition = split_rows(F, joint.matrix, observations)
+    array = F.concat(product(F, transition, filtered), joint.process_factor, dim=3)
+    factor = delayed(F, joint.prior_factor, lower_factor(F, array))
+    noise = joint_noise(F, joint)
     array = F.concat(product(F, joint.matrix, factor), noise, dim=3)
     orthogonal, lower = F.linalg.gelqf(array)
-    gains = _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
-    sign = F.expand_dims(signs(F, gains.roots.following), axis=3)
-    roots = gains.roots._replace(
-        carried=F.broadcast_mul(gains.roots.carried, sign),
-        following=positive_factor(F, gains.roots.following),
-    )
-    return gains._replace(roots=roots)
+    return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 
 def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
@@ -191,20 +197,54 @@ def _covariance_loop(F, joint, observations, name):
     return Gains(factor, transposed(F, scaled), covariance, None)
 
 
-def _means(F, fixed, gain, inverse_factor, closed, emission, length):
-    """a (B, T, d, 1) and e (B, T, p, 1)."""
-    gain, inverse_factor, closed, emission = (
-        over_batch(F, x, fixed.observed) for x in (gain, inverse_factor, closed, emission)
-    )
-    residual = fixed.observed
-    if fixed.emission_offset is not None:
-        residual = F.broadcast_sub(residual, fixed.emission_offset)
-    offset = product(F, gain, residual)
+def _mean_loop(F, joint, fixed, gain):
+    """a (B, T, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
+    initial = over_batch(F, fixed.prior_mean, fixed.observed)
+    return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
+
+
+def _mean_arrays(F, joint, fixed, gain):
+    """[K  -I], M and [y - d; -b]: a⁺ is the first times what the last exceeds M a."""
+    residual = _residual(F, fixed)
+    pull = zeros_like(F, times(F, gain, residual))
     if fixed.transition_offset is not None:
-        offset = F.broadcast_add(offset, fixed.transition_offset)
-    initial = over_batch(F, fixed.prior_mean, offset)
-    mean = affine_recursion(F, closed, offset, initial, length)
-    return mean, product(F, inverse_factor, residual - product(F, emission, mean))
+        pull = F.broadcast_sub(pull, fixed.transition_offset)
+    gain = F.concat(gain, -identity_like(F, product(F, gain, gain, transpose_b=True)), dim=3)
+    target = F.concat(residual, pull, dim=2)
+    return over_batch(F, gain, residual), over_batch(F, joint.matrix, residual), target
+
+
+def _mean_step(F, gain, matrix, target, mean):
+    return product(F, gain, target - product(F, matrix, mean))
+
+
+def _predicted_means(F, fixed, transition, filtered):
+    """a (B, T, d, 1) from the filtered means."""
+    following = times(F, transition, filtered)
+    if fixed.transition_offset is not None:
+        following = F.broadcast_add(following, fixed.transition_offset)
+    return delayed(F, over_batch(F, fixed.prior_mean, filtered), following)
+
+
+def _refined_means(F, fixed, joint, mean, gain, closed, length):
+    """One step of iterative refinement: the error of a solves the recursion with its defects.
+
+    What a scan adds up in float32 is biased by a few ε of the level over long stretches, and sums
+    over time (gradients of shared arrays) feel that.
+    """
+    stepped = _mean_step(F, *_mean_arrays(F, joint, fixed, gain), mean)
+    following = F.slice_axis(F.concat(mean, stepped, dim=1), axis=1, begin=1, end=None)
+    following = F.slice_axis(following, axis=1, begin=0, end=length)
+    zero = F.slice_axis(zeros_like(F, mean), axis=1, begin=0, end=1)
+    defect = stepped - following
+    return mean + affine_recursion(F, over_batch(F, closed, mean), defect, zero, length)
+
+
+def _residual(F, fixed):
+    """y - d."""
+    if fixed.emission_offset is None:
+        return fixed.observed
+    return F.broadcast_sub(fixed.observed, fixed.emission_offset)
 
 
 def _checked(F, gains, emission, form, name):
@@ -225,8 +265,7 @@ def _checked(F, gains, emission, form, name):
     else:
         state = F.sum(F.square(gains.roots.factor), axis=3, keepdims=True)
     removed = F.sum(F.square(gains.scaled_gain), axis=3, keepdims=True)
-    none = F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1)
-    removed = F.slice_axis(F.concat(none, removed, dim=1), axis=1, begin=0, end=-1)
+    removed = delayed(F, F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1), removed)
     scale = own + product(F, F.square(emission), state + removed)
     rounding = unit_roundoff(F, F.slice(scale, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * SINGULAR
     bound = rounding if form == "covariance" else F.square(rounding)

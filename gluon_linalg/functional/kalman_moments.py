@@ -1,33 +1,49 @@
-"""Filtered, smoothed and lag-one covariances of the square-root filter, as constants.
+"""Filtered and smoothed moments from the results of the filter, as constants.
 
-With x_t = a_t + S_t ξ_t, ξ ~ N(0, I) before the data, a step of the filter is an orthogonal change
-of coordinates: [ξ_t; ε_t; η_t] = Qᵀ [e_t; ξ_{t+1}; ζ_t], and the data say nothing about ζ_t. So the
-covariance C of ξ given all data goes back in time by
+**By the loop.** With x_t = a_t + S_t ξ_t, ξ ~ N(0, I) before the data, a step of the filter is an
+orthogonal change of coordinates, [ξ_t; ε_t; η_t] = Qᵀ [e_t; ξ_{t+1}; ζ_t], and the data say nothing
+about ζ_t. So the mean ρ and the covariance C of ξ given all data go back in time by
 
-    C_{t-1} = Θᵀ C_t Θ + Ψᵀ Ψ,   Ψ (., d) the rows of Q that belong to ζ,
+    ρ_{t-1} = Ωᵀ e_t + Θᵀ ρ_t,   C_{t-1} = Θᵀ C_t Θ + Ψᵀ Ψ,   Ψ the rows of Q that belong to ζ,
 
-a sum of positive terms without an inverse: it holds for singular and for very large P.
+without an inverse or a difference: this holds for singular and for very large covariances.
+
+**By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
 """
 
 from .kalman import split_rows
+from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product
-from .recursion import quadratic_recursion
+from .recursion import affine_recursion, quadratic_recursion
 from .state_space import lower_factor, over_batch, over_time, transposed
 from .tangent import stop, zeros_like
 
 
-def filtered_moments(F, filtered, observations):
-    """E[x_t | y_1..y_t], (B, T, d, 1), and Var(x_t | y_1..y_t), (B, T, d, d)."""
-    innovation = filtered.innovation
-    whitened = over_batch(F, filtered.whitened, innovation)
-    mean = filtered.mean + product(F, whitened, innovation, transpose_a=True)
+def filtered_mean(F, filtered):
+    """E[x_t | y_1..y_t], (B, T, d, 1)."""
+    gained = times(F, transposed(F, filtered.whitened), filtered.innovation)
+    return stop(F, filtered.mean + gained)
+
+
+def filtered_factor(F, roots, observations):
+    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (b, T, d, d)."""
+    p = observations
+    emission, _ = split_rows(F, roots.matrix, p)
+    noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=3, begin=0, end=p), p)
+    head = F.concat(product(F, emission, roots.factor), noise, dim=3)
+    blank = zeros_like(F, product(F, emission, noise, transpose_a=True))
+    tail = F.concat(roots.factor, blank, dim=3)
+    lower = lower_factor(F, F.concat(head, tail, dim=2))
+    return F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+
+
+def filtered_covariance(F, filtered, observations):
+    """Var(x_t | y_1..y_t), (b, T, d, d), bitwise symmetric."""
     if filtered.roots is None:
         explained = product(F, filtered.whitened, filtered.whitened, transpose_a=True)
-        covariance = filtered.covariance - explained
-    else:
-        covariance = _updated_covariance(F, filtered.roots, observations)
-    covariance = 0.5 * (covariance + transposed(F, covariance))
-    return stop(F, mean), stop(F, over_batch(F, covariance, innovation))
+        return _symmetric(F, filtered.covariance - explained)
+    factor = filtered_factor(F, filtered.roots, observations)
+    return _symmetric(F, product(F, factor, factor, transpose_b=True))
 
 
 def observation_moments(F, mean, covariance, emission, factor, offset):
@@ -40,32 +56,38 @@ def observation_moments(F, mean, covariance, emission, factor, offset):
     return observed, spread + product(F, factor, factor, transpose_b=True)
 
 
-def smoothed_covariances(F, roots, states, observations, length=None):
-    """Var(x_t | y) and Cov(x_{t+1}, x_t | y), both (b, T, d, d); y is all the data."""
+def smoothed_mean(F, filtered):
+    """E[x_t | y_1..y_T], (B, T, d, 1), by the loop."""
+    innovation = filtered.innovation
+    factor, whitened, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
+    turned = transposed(F, carried)
+    offset = product(F, whitened, innovation, transpose_a=True)
+    zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
+    after = affine_recursion(F, turned, offset, zero, reverse=True)
+    return filtered.mean + product(F, factor, product(F, turned, after) + offset)
+
+
+def smoothed_covariances(F, filtered, states, observations):
+    """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (b, T, d, d)."""
+    if filtered.scanned is not None:
+        return _covariances_by_meetings(F, filtered.scanned, states)
+    roots = filtered.roots
     turned = transposed(F, roots.carried)
     free = _free_rows(F, roots, states, observations)
     offset = product(F, free, free, transpose_a=True)
     last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
-    after = quadratic_recursion(F, turned, offset, last, length, reverse=True)
-    # S Θᵀ and S⁺: from coordinates to states.
+    after = quadratic_recursion(F, turned, offset, last, reverse=True)
+    before = _sandwich(F, turned, after) + offset
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)
-    before = product(F, product(F, turned, after), roots.carried) + offset
-    smoothed = product(F, product(F, roots.factor, before), roots.factor, transpose_b=True)
-    lag_one = product(F, roots.following, crossed)
-    return stop(F, 0.5 * (smoothed + transposed(F, smoothed))), stop(F, lag_one)
+    smoothed = _symmetric(F, _sandwich(F, roots.factor, before))
+    return smoothed, stop(F, product(F, roots.following, crossed))
 
 
-def _updated_covariance(F, roots, observations):
-    """S (I - ΩᵀΩ) Sᵀ by one LQ, (b, T, d, d)."""
-    p = observations
-    emission, _ = split_rows(F, roots.matrix, p)
-    noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=3, begin=0, end=p), p)
-    head = F.concat(product(F, emission, roots.factor), noise, dim=3)
-    blank = zeros_like(F, product(F, emission, noise, transpose_a=True))
-    tail = F.concat(roots.factor, blank, dim=3)
-    lower = lower_factor(F, F.concat(head, tail, dim=2))
-    factor = F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
-    return product(F, factor, factor, transpose_b=True)
+def _covariances_by_meetings(F, scanned, states):
+    spread = smoothing_meeting(F, scanned, scanned.mean, states).spread
+    smoothed = product(F, spread, spread, transpose_b=True)
+    lag_one = product(F, smoothing_transition(F, scanned, states), smoothed)
+    return _symmetric(F, smoothed), stop(F, lag_one)
 
 
 def _free_rows(F, roots, states, observations):
@@ -85,3 +107,12 @@ def _free_rows(F, roots, states, observations):
     orthogonal, _ = F.linalg.gelqf(array)
     begin, end = (None, None, p + states, 0), (None, None, None, states)
     return F.slice(orthogonal, begin=begin, end=end)
+
+
+def _sandwich(F, matrix, x):
+    """B X Bᵀ."""
+    return product(F, product(F, matrix, x), matrix, transpose_b=True)
+
+
+def _symmetric(F, x):
+    return stop(F, 0.5 * (x + transposed(F, x)))

@@ -12,7 +12,9 @@ No loop is differentiated, and neither P nor Q nor R is inverted: they may be si
 
 from collections import namedtuple
 
-from .matrix import product
+from .kalman_moments import filtered_mean, smoothed_mean
+from .kalman_scan import following, smoothing_meeting, times
+from .matrix import identity_like, product
 from .recursion import affine_recursion, quadratic_recursion
 from .state_space import increments, over_batch, over_time, stopped, transposed
 from .tangent import stop, with_gradient, zeros_like
@@ -36,43 +38,63 @@ def scored_likelihood(F, system, value, filtered, smoothed):
     return with_gradient(F, value, -_linear(F, system, filtered, smoothed))
 
 
-def backward_pass(F, system, filtered, length=None):
-    """`Smoothed` from the results of the filter."""
+def backward_pass(F, system, filtered, states):
+    """`Smoothed` from the results of the filter; states is d."""
     fixed = stopped(F, system)
-    whitened = product(F, filtered.inverse_factor, over_time(F, fixed.emission, filtered.closed))
-    turned = transposed(F, filtered.closed)
-    precision_offset = product(F, whitened, whitened, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, turned), axis=1, begin=0, end=1)
-    after = quadratic_recursion(F, turned, precision_offset, zero, length, reverse=True)
-    before = product(F, product(F, turned, after), filtered.closed) + precision_offset
+    emission = over_time(F, fixed.emission, filtered.closed)
+    if filtered.scanned is None:
+        return _by_loops(F, filtered, emission)
+    return _by_meetings(F, filtered, emission, states)
 
+
+def _by_loops(F, filtered, emission):
     innovation = filtered.innovation
-    turned, whitened, inverse_factor, gain = (
-        over_batch(F, x, innovation)
-        for x in (turned, whitened, filtered.inverse_factor, filtered.gain)
-    )
-    offset = product(F, whitened, innovation, transpose_a=True)
+    whitened = product(F, filtered.inverse_factor, emission)
+    turned = transposed(F, filtered.closed)
+    offset = product(F, whitened, whitened, transpose_a=True)
+    zero = F.slice_axis(zeros_like(F, turned), axis=1, begin=0, end=1)
+    precision_after = quadratic_recursion(F, turned, offset, zero, reverse=True)
+    precision_before = product(F, product(F, turned, precision_after), filtered.closed) + offset
+
+    turned = over_batch(F, turned, innovation)
+    offset = times(F, transposed(F, whitened), innovation)
     zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
-    forces = affine_recursion(F, turned, offset, zero, length, reverse=True)
-    earlier = product(F, turned, forces) + offset
-    observed = product(F, inverse_factor, innovation, transpose_a=True) - product(
-        F, gain, forces, transpose_a=True
+    after = affine_recursion(F, turned, offset, zero, reverse=True)
+    before = product(F, turned, after) + offset
+    observed = times(F, transposed(F, filtered.inverse_factor), innovation) - times(
+        F, transposed(F, filtered.gain), after
     )
     if filtered.roots is None:
-        moved = product(F, over_batch(F, filtered.covariance, innovation), earlier)
+        mean = filtered.mean + times(F, filtered.covariance, before)
     else:
-        moved = _normalized_displacement(F, filtered.roots, innovation, length)
-    return Smoothed(forces, earlier, observed, after, before, filtered.mean + moved)
+        mean = smoothed_mean(F, filtered)
+    return Smoothed(after, before, observed, precision_after, precision_before, mean)
 
 
-def _normalized_displacement(F, roots, innovation, length):
-    """P r_{t-1} = S ρ_{t-1} with ρ_{t-1} = Ωᵀ e + Θᵀ ρ_t, exact also for very large P."""
-    factor, whitened, carried = (over_batch(F, x, innovation) for x in roots[:3])
-    turned = transposed(F, carried)
-    offset = product(F, whitened, innovation, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
-    coordinates = affine_recursion(F, turned, offset, zero, length, reverse=True)
-    return product(F, factor, product(F, turned, coordinates) + offset)
+def _by_meetings(F, filtered, emission, states):
+    """From what the future says of each filtered state: r' = Aᵀ r_t and N' = Aᵀ N_t A."""
+    now = filtered_mean(F, filtered)
+    met = smoothing_meeting(F, filtered.scanned, now, states)
+    force = times(F, met.rest, met.change)
+    precision = product(F, met.rest, met.rest, transpose_b=True)
+    inverse_factor, whitened = filtered.inverse_factor, filtered.whitened
+    remaining = filtered.innovation - times(F, whitened, force)
+    observed = times(F, transposed(F, inverse_factor), remaining)
+    before = force + times(F, transposed(F, emission), observed)
+    scaled = product(F, inverse_factor, emission)
+    gain = transposed(F, whitened)
+    closed = identity_like(F, precision) - product(F, gain, scaled)
+    precision_before = product(F, product(F, closed, precision, transpose_a=True), closed)
+    precision_before = precision_before + product(F, scaled, scaled, transpose_a=True)
+    mean = now + times(F, met.spread, met.response)
+    return Smoothed(
+        following(F, before),
+        before,
+        observed,
+        following(F, precision_before),
+        precision_before,
+        mean,
+    )
 
 
 def _linear(F, system, filtered, smoothed):

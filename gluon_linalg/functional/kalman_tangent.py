@@ -35,7 +35,7 @@ class MomentTangents:
         spread = {
             name: over_batch(F, getattr(filtered, name), filtered.mean)
             for name in filtered._fields
-            if name not in ("mean", "innovation", "roots")
+            if name not in ("mean", "innovation", "roots", "scanned")
         }
         self.filtered = filtered._replace(**spread)
         self.noise = self._doubled(self.change.observation_factor, self.fixed.observation_factor)
@@ -44,9 +44,10 @@ class MomentTangents:
             self.shock = self.shock - self.change.emission_offset
         self._propagate()
 
-    def filtered_moments(self, mean, covariance):
-        """Of E[x_t | y_1..y_t] and Var(x_t | y_1..y_t), whose values are given."""
+    def filtered_moments(self, covariance):
+        """Of E[x_t | y_1..y_t] and Var(x_t | y_1..y_t), the value of the latter being given."""
         F, pass_, change = self.F, self.filtered, self.change
+        covariance = over_batch(F, covariance, pass_.mean)
         emission = self.fixed.emission
         gain = product(F, pass_.whitened, pass_.inverse_factor, transpose_a=True)
         closed = identity_like(F, pass_.closed) - product(F, gain, emission)

@@ -28,7 +28,7 @@ def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
     turned = F.slice(steps, begin=(None, None, None, None), end=(None, None, -1, -1))
     moved = F.slice(steps, begin=(None, None, None, -1), end=(None, None, -1, None))
     start = F.broadcast_add(initial, zeros_like(F, offset))
-    return _shifted(F, product(F, turned, start) + moved, initial, length, reverse)
+    return _shifted(F, product(F, turned, start) + moved, initial, reverse)
 
 
 def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
@@ -40,7 +40,7 @@ def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
         return loop(F, _quadratic_step, (matrix, offset), initial, reverse)
     turned, moved = scan(F, _compose_quadratic, [matrix, offset], length, reverse)
     start = F.broadcast_add(initial, zeros_like(F, offset))
-    return _shifted(F, _quadratic(F, turned, start) + moved, initial, length, reverse)
+    return _shifted(F, _quadratic(F, turned, start) + moved, initial, reverse)
 
 
 def loop(F, step, data, initial, reverse=False):
@@ -67,6 +67,13 @@ def scan(F, combine, elements, length, reverse=False):
         elements = [F.reverse(x, axis=1) for x in elements]
     scanned = _scan(F, combine, elements, length)
     return [F.reverse(x, axis=1) for x in scanned] if reverse else scanned
+
+
+def delayed(F, initial, after):
+    """initial, x_1, ..., x_{T-1} from x_1, ..., x_T and an initial (B or 1, 1, m, n)."""
+    first = F.slice_axis(after, axis=1, begin=0, end=1)
+    initial = F.broadcast_add(initial, zeros_like(F, first))
+    return F.slice_axis(F.concat(initial, after, dim=1), axis=1, begin=0, end=-1)
 
 
 def time_first(F, x, reverse=False, back=False):
@@ -131,12 +138,10 @@ def _interleaved(F, even, odd, length):
     return mixed
 
 
-def _shifted(F, after, initial, length, reverse):
+def _shifted(F, after, initial, reverse):
     """The states before each step, from those after each step and the initial one."""
+    if not reverse:
+        return delayed(F, initial, after)
     first = F.slice_axis(after, axis=1, begin=0, end=1)
     initial = F.broadcast_add(initial, zeros_like(F, first))
-    if length == 1:
-        return initial
-    if reverse:
-        return F.concat(F.slice_axis(after, axis=1, begin=1, end=None), initial, dim=1)
-    return F.concat(initial, F.slice_axis(after, axis=1, begin=0, end=-1), dim=1)
+    return F.slice_axis(F.concat(after, initial, dim=1), axis=1, begin=1, end=None)

@@ -1,6 +1,5 @@
 """Writes what a trained model leaves in the folder of results."""
 
-
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError
 from ..export import export

@@ -10,7 +10,7 @@ from ..parameters import parameter_array, positive_parameter
 from .arrays import scalar_one
 from .base import Component, Sum
 from .bounded import VARIANCE_FLOOR
-from .diffuse import diffuse_prior
+from .diffuse import LARGE, diffuse_prior
 
 mx = import_mxnet()
 
@@ -27,39 +27,36 @@ class StructuralModel(LinearAlgebraBlock):
 
     The likelihood is the diffuse one, -lim log p(y) + Σ_j log(κ_j √2π) as the standard deviations
     κ_j of the diffuse states grow: for a local level -log p(y_2, ..., y_T | y_1). It is computed
-    at large κ_j relative to the data (`diffuse_prior`), 1e6 in float64 and 1e3 in float32, and
-    errors of order κ⁻² remain. (The exact diffuse likelihood of statsmodels has ½ log 2π for each
-    diffuse state more.)
+    at κ_j large relative to the data (`diffuse_prior`): 1e5 in float64 and 100 in float32, for
+    method='parallel' 1e4 and 30. Errors of order κ⁻² remain. (The exact diffuse log likelihood of
+    statsmodels is lower by ½ log 2π for each diffuse state.)
 
     components: a component, a sum, or a list of them. noise_variance: the initial value of a
-    learnable parameter in squared units of y; None or 0 for none. method, length, form: as in
+    learnable parameter in squared units of y; None or 0 for none. method, length: as in
     `KalmanFilterLayer`. Durbin & Koopman 2012, chapters 3 and 5; Harvey 1989, chapters 2 and 3.
 
     Raises ShapeError, DtypeError, and what `KalmanFilterLayer` does.
     """
 
-    def __init__(
-        self,
-        components,
-        noise_variance=1.0,
-        method="sequential",
-        length=None,
-        form="square_root",
-        **kwargs,
-    ):
+    def __init__(self, components, noise_variance=1.0, method="sequential", length=None, **kwargs):
         super().__init__(**kwargs)
         self.options = {"method": method, "length": length}
         with self.name_scope():
             parts = [components] if isinstance(components, Component) else components
             self.components = Sum(*parts)
             size = self.components.state_size
-            self.filter = KalmanFilterLayer(size, form=form, **self.options)
+            self.filter = KalmanFilterLayer(size, **self.options)
             self.smoother = KalmanSmootherLayer(size, **self.options)
             self.noise_variance = None
             if noise_variance:
                 self.noise_variance = positive_parameter(
                     self, "noise_variance", noise_variance, VARIANCE_FLOOR
                 )
+        if self.noise_variance is None and self.components.noise_size == 0:
+            raise ValueError(
+                f"{self.name}: nothing in the model is random; give it a noise_variance, or one of "
+                "its components a variance."
+            )
         covariates = (("covariates", "C T k"),) if self.components.features else ()
         self.arguments = (("y", "B T"), *covariates, ("mask", "B T"))
         self.required = 1 + len(covariates)
@@ -117,8 +114,9 @@ class StructuralModel(LinearAlgebraBlock):
             stored = parameter_array(F, self.noise_variance, y)
             noise = F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
         variances = [noise, *self.components.variances(F, y)]
+        large = LARGE[self.options["method"]][self.dtype]
         prior_mean, prior_factor, diffuse_constant = diffuse_prior(
-            F, self.components, system, y, observed, variances, self.dtype
+            F, self.components, system, y, observed, variances, large
         )
         inputs = [
             F.expand_dims(y, axis=2),

@@ -1,0 +1,241 @@
+"""The Kalman filter and smoother parallel in time, in square-root form.
+
+After Särkkä & García-Fernández 2021 and Yaghoobi, Corenflos, Hassan & Särkkä 2022. An element
+stands for a stretch of time: with j the time before it and k its last,
+
+    p(x_k | x_j, y_{j+1..k}) = N(A x_j + b, U Uᵀ),   p(y_{j+1..k} | x_j) ∝ exp(-½ |Zᵀ x_j - z|²).
+
+Prefixes of elements are the filtered states; suffixes tell what the future says of a state. Two
+neighbours i, j meet in the LQ (Θ11 and Θ21 are blocks of its first columns)
+
+    [U_iᵀ Z_j  I]   [Ξ11   0 ] [Θ11  .]
+    [Z_j       0] = [Ξ21  Ξ22] [Θ21  .],    X = U_i Ξ11⁻ᵀ,   r = z_j - Z_jᵀ b_i:
+
+x between them has mean b_i + X Θ11 r and covariance X Xᵀ given both, and the only matrix that is
+divided by, Ξ11, is the factor of I + a positive matrix.
+"""
+
+from collections import namedtuple
+
+from .cholesky import triangular_solve
+from .matrix import identity_like, product
+from .state_space import lower_factor, over_batch, square_factor, transposed
+from .tangent import zeros_like
+
+# A, U and Z are (b, T, d, d), the vectors b and z (B, T, d, 1).
+Element = namedtuple("Element", ["matrix", "mean", "factor", "target", "information"])
+# What each element means for all t: the state given y_1..y_t, (b_t, U_t), and what y_{t+1}..y_T
+# say of x_t, (z_t, Z_t); and the elements of single steps, from t - 1 to t.
+Scanned = namedtuple("Scanned", ["mean", "factor", "target", "information", "steps"])
+Meeting = namedtuple("Meeting", ["spread", "response", "rest", "change", "crossed"])
+
+
+def scanned_states(F, joint, fixed, states, observations, length):
+    """`Scanned` from a `Joint` and the `System` of constants.
+
+    Needs H_t G_{t-1} G_{t-1}ᵀ H_tᵀ + R_t to be regular for t > 1; the loop does not.
+    """
+    d, p = states, observations
+    emission = F.slice_axis(joint.matrix, axis=2, begin=0, end=p)
+    transition = F.slice_axis(joint.matrix, axis=2, begin=p, end=None)
+    residual = fixed.observed
+    if fixed.emission_offset is not None:
+        residual = F.broadcast_sub(residual, fixed.emission_offset)
+    elements = _first_element(F, joint, fixed, emission, residual, p)
+    if length > 1:
+        later = _later_elements(F, joint, fixed, emission, transition, residual, d, p)
+        elements = Element(*(F.concat(a, b, dim=1) for a, b in zip(elements, later)))
+    prefix, suffix = _scan(F, elements, length, d)
+    suffix = [following(F, x) for x in suffix]
+    return Scanned(*prefix, *suffix, elements)
+
+
+def smoothing_meeting(F, scanned, mean, states):
+    """The `Meeting` of each filtered state, of that mean, with its future."""
+    return meet(F, mean, scanned.factor, scanned.target, scanned.information, states)
+
+
+def smoothing_transition(F, scanned, states):
+    """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (b, T, d, d); 0 for the last t."""
+    step = scanned.steps
+    met = meet(F, step.mean, step.factor, scanned.target, scanned.information, states)
+    moved = product(F, met.crossed, step.matrix, transpose_a=True)
+    return following(F, step.matrix - product(F, met.spread, moved))
+
+
+def meet(F, mean, factor, target, information, states):
+    """Where (b_i, U_i) meets (z_j, Z_j): X, Θ11 r, Ξ22 and Θ21 r, and Ξ21."""
+    d = states
+    identity = identity_like(F, factor)
+    top = F.concat(product(F, factor, information, transpose_a=True), identity, dim=3)
+    bottom = F.concat(information, zeros_like(F, information), dim=3)
+    orthogonal, lower = F.linalg.gelqf(F.concat(top, bottom, dim=2))
+    head = F.slice(lower, begin=(None, None, 0, 0), end=(None, None, d, d))
+    crossed = F.slice(lower, begin=(None, None, d, 0), end=(None, None, None, d))
+    rest = F.slice(lower, begin=(None, None, d, d), end=(None, None, None, None))
+    spread = transposed(F, triangular_solve(F, head, transposed(F, factor)))
+    difference = target - product(F, over_batch(F, information, mean), mean, transpose_a=True)
+    columns = F.slice_axis(orthogonal, axis=3, begin=0, end=d)
+    turned = product(F, over_batch(F, columns, mean), difference)
+    return Meeting(
+        spread,
+        F.slice_axis(turned, axis=2, begin=0, end=d),
+        rest,
+        F.slice_axis(turned, axis=2, begin=d, end=None),
+        crossed,
+    )
+
+
+def times(F, matrix, vector):
+    """Matrices of batch size b times vectors of batch size B."""
+    return product(F, over_batch(F, matrix, vector), vector)
+
+
+def following(F, x):
+    """x_{t+1} for all t, 0 for the last."""
+    zero = zeros_like(F, F.slice_axis(x, axis=1, begin=0, end=1))
+    return F.slice_axis(F.concat(x, zero, dim=1), axis=1, begin=1, end=None)
+
+
+def _scan(F, elements, length, d):
+    """Prefixes (b, U) and suffixes (z, Z) of all elements.
+
+    Pairs are composed and scanned, and give every second prefix and suffix; one composition more
+    gives the others.
+    """
+    if length == 1:
+        return [elements.mean, elements.factor], [elements.target, elements.information]
+    if length % 2:
+        elements = Element(*(F.concat(x, y, dim=1) for x, y in zip(elements, _blank(F, elements))))
+    half = (length + 1) // 2
+    even = Element(*(_every_second(F, x, 0) for x in elements))
+    odd = Element(*(_every_second(F, x, 1) for x in elements))
+    prefix, suffix = _scan(F, _composed(F, even, odd, d), half, d)
+    first = [F.slice_axis(x, axis=1, begin=0, end=1) for x in (even.mean, even.factor)]
+    last = [F.slice_axis(x, axis=1, begin=-1, end=None) for x in (odd.target, odd.information)]
+    if half > 1:
+        before = [F.slice_axis(x, axis=1, begin=0, end=-1) for x in prefix]
+        now = Element(*(F.slice_axis(x, axis=1, begin=1, end=None) for x in even))
+        filled = _extended_prefix(F, before, now, d)
+        first = [F.concat(x, y, dim=1) for x, y in zip(first, filled)]
+        after = [F.slice_axis(x, axis=1, begin=1, end=None) for x in suffix]
+        now = Element(*(F.slice_axis(x, axis=1, begin=0, end=-1) for x in odd))
+        filled = _extended_suffix(F, now, after, d)
+        last = [F.concat(x, y, dim=1) for x, y in zip(filled, last)]
+    prefix = [_interleaved(F, x, y, length) for x, y in zip(first, prefix)]
+    suffix = [_interleaved(F, x, y, length) for x, y in zip(suffix, last)]
+    return prefix, suffix
+
+
+def _composed(F, i, j, d):
+    met = meet(F, i.mean, i.factor, j.target, j.information, d)
+    mean, factor = _prefix(F, i.mean, met, j)
+    target, information = _suffix(F, i, met)
+    moved = product(F, met.crossed, i.matrix, transpose_a=True)
+    matrix = product(F, j.matrix, i.matrix - product(F, met.spread, moved))
+    return Element(matrix, mean, factor, target, information)
+
+
+def _extended_prefix(F, before, j, d):
+    mean, factor = before
+    met = meet(F, mean, factor, j.target, j.information, d)
+    return _prefix(F, mean, met, j)
+
+
+def _extended_suffix(F, i, after, d):
+    target, information = after
+    return _suffix(F, i, meet(F, i.mean, i.factor, target, information, d))
+
+
+def _prefix(F, mean, met, j):
+    """(b, U) after both."""
+    mean = times(F, j.matrix, mean + times(F, met.spread, met.response)) + j.mean
+    array = F.concat(product(F, j.matrix, met.spread), j.factor, dim=3)
+    return [mean, lower_factor(F, array)]
+
+
+def _suffix(F, i, met):
+    """(z, Z) of both."""
+    array = F.concat(product(F, i.matrix, met.rest, transpose_a=True), i.information, dim=3)
+    orthogonal, information = F.linalg.gelqf(array)
+    return [times(F, orthogonal, F.concat(met.change, i.target, dim=2)), information]
+
+
+def _first_element(F, joint, fixed, emission, residual, p):
+    """The filtered state of the first observation: no dependence on what was before."""
+    noise, emission, residual = (
+        F.slice_axis(x, axis=1, begin=0, end=1)
+        for x in (joint.observation_factor, emission, residual)
+    )
+    inverse, scaled, factor = _updated(F, emission, noise, joint.prior_factor, p)
+    mean = over_batch(F, fixed.prior_mean, residual)
+    innovation = times(F, inverse, residual - times(F, emission, mean))
+    mean = mean + times(F, scaled, innovation)
+    blank = zeros_like(F, factor)
+    return Element(blank, mean, factor, zeros_like(F, mean), blank)
+
+
+def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
+    """From x_{t-1} to x_t given y_t, t = 2..T."""
+    noise, emission, residual = (
+        F.slice_axis(x, axis=1, begin=1, end=None)
+        for x in (joint.observation_factor, emission, residual)
+    )
+    transition, process = (
+        F.slice_axis(x, axis=1, begin=0, end=-1)
+        for x in (transition, square_factor(F, joint.process_factor))
+    )
+    inverse, scaled, factor = _updated(F, emission, noise, process, p)
+    whitened = product(F, inverse, product(F, emission, transition))
+    innovation = residual
+    if fixed.transition_offset is not None:
+        moved = _shown(F, fixed.transition_offset, fixed.observed)
+        innovation = residual - times(F, emission, moved)
+    innovation = times(F, inverse, innovation)
+    mean = times(F, scaled, innovation)
+    if fixed.transition_offset is not None:
+        mean = mean + moved
+    matrix = transition - product(F, scaled, whitened)
+    information = transposed(F, whitened)
+    if p < d:
+        blank = F.slice_axis(zeros_like(F, transition), axis=3, begin=0, end=d - p)
+        information = F.concat(information, blank, dim=3)
+        blank = F.slice_axis(zeros_like(F, mean), axis=2, begin=0, end=d - p)
+        innovation = F.concat(innovation, blank, dim=2)
+    elif p > d:
+        orthogonal, information = F.linalg.gelqf(information)
+        innovation = times(F, orthogonal, innovation)
+    return Element(matrix, mean, factor, innovation, information)
+
+
+def _shown(F, offset, observed):
+    """An offset b (B or 1, T or 1, d, 1) at the steps from 1 to T - 1."""
+    like = F.slice_axis(zeros_like(F, observed), axis=2, begin=0, end=1)
+    return F.slice_axis(F.broadcast_add(offset, like), axis=1, begin=0, end=-1)
+
+
+def _updated(F, emission, noise, factor, p):
+    """One measurement update of a factor: Ψ½⁻¹, P Hᵀ Ψ½⁻ᵀ and the factor after it."""
+    head = F.concat(product(F, emission, factor), noise, dim=3)
+    crossed = zeros_like(F, product(F, emission, noise, transpose_a=True))
+    lower = lower_factor(F, F.concat(head, F.concat(factor, crossed, dim=3), dim=2))
+    head = F.slice(lower, begin=(None, None, 0, 0), end=(None, None, p, p))
+    scaled = F.slice(lower, begin=(None, None, p, 0), end=(None, None, None, p))
+    after = F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+    return triangular_solve(F, head, identity_like(F, head)), scaled, after
+
+
+def _blank(F, elements):
+    """An element of no time: A = I, nothing else."""
+    last = Element(*(F.slice_axis(x, axis=1, begin=-1, end=None) for x in elements))
+    zeros = [zeros_like(F, x) for x in last[1:]]
+    return Element(identity_like(F, last.matrix), *zeros)
+
+
+def _every_second(F, x, begin):
+    return F.slice(x, begin=(None, begin), end=(None, None), step=(1, 2))
+
+
+def _interleaved(F, even, odd, length):
+    mixed = F.reshape(F.stack(even, odd, axis=2), shape=(0, -3, 0, 0))
+    return F.slice_axis(mixed, axis=1, begin=0, end=length)
