@@ -164,11 +164,11 @@ class KalmanFilterLayer(KalmanLayer):
         mean = fn.filtered_mean(F, filtered)
         covariance = fn.filtered_covariance(F, filtered, self._observations)
         change = tangents.filtered_moments(covariance)
-        mean = F.squeeze(mean + change.mean, axis=3)
+        spread = F.broadcast_add(change.covariance, covariance)
         if self._moments == "factor":
             factor = fn.filtered_factor(F, filtered.roots, self._observations)
-            return likelihood, mean, F.broadcast_add(factor, fn.zeros_like(F, change.covariance))
-        return likelihood, mean, F.broadcast_add(change.covariance, covariance)
+            spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
+        return likelihood, _vectors(F, mean + change.mean), fn.time_first(F, spread)
 
 
 class KalmanSmootherLayer(KalmanLayer):
@@ -197,13 +197,13 @@ class KalmanSmootherLayer(KalmanLayer):
         smoothed = self._backward(F, system, filtered)
         covariance, lag_one = fn.smoothed_covariances(F, filtered, self._states, self._observations)
         tangents = self._tangents(F, system, filtered)
-        mean = F.squeeze(smoothed.mean + tangents.smoothed_mean(smoothed), axis=3)
+        mean = _vectors(F, smoothed.mean + tangents.smoothed_mean(smoothed))
         changes = tangents.smoothed_covariances(smoothed)
-        covariance = F.broadcast_add(changes[0], covariance)
+        covariance = fn.time_first(F, F.broadcast_add(changes[0], covariance))
         if not self._lag_one:
             return mean, covariance
-        lag_one = F.broadcast_add(changes[1], lag_one)
-        return mean, covariance, F.slice_axis(lag_one, axis=1, begin=0, end=-1)
+        lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=0, begin=0, end=-1)
+        return mean, covariance, fn.time_first(F, lag_one)
 
     def check_shapes(self, sizes):
         super().check_shapes(sizes)
@@ -263,10 +263,11 @@ class KalmanForecastLayer(KalmanLayer):
             F, mean, covariance, emission, observation_factor, emission_offset
         )
         mean, covariance, observed, spread = (
-            F.slice_axis(x, axis=1, begin=-self._further, end=None)
+            F.slice_axis(x, axis=0, begin=-self._further, end=None)
             for x in (mean, covariance, observed, spread)
         )
-        return F.squeeze(mean, axis=3), covariance, F.squeeze(observed, axis=3), spread
+        covariance, spread = (fn.time_first(F, x) for x in (covariance, spread))
+        return _vectors(F, mean), covariance, _vectors(F, observed), spread
 
 
 class KalmanSamplerLayer(KalmanLayer):
@@ -298,4 +299,9 @@ class KalmanSamplerLayer(KalmanLayer):
         filtered, _ = self._filter(F, difference)
         smoothed = self._backward(F, difference, filtered)
         change = self._tangents(F, difference, filtered).smoothed_mean(smoothed)
-        return F.squeeze(states + smoothed.mean + change, axis=3)
+        return _vectors(F, states + smoothed.mean + change)
+
+
+def _vectors(F, x):
+    """(T, B, d, 1) as (B, T, d)."""
+    return F.squeeze(fn.time_first(F, x), axis=3)

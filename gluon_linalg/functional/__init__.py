@@ -43,7 +43,7 @@ from .matrix import (
     transpose,
 )
 from .simulation import simulated_states, without_means
-from .state_space import state_space_system
+from .state_space import state_space_system, time_first
 from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 from .transform import positive
 
@@ -94,6 +94,7 @@ __all__ = [
     "state_space_system",
     "stop",
     "symmetrize",
+    "time_first",
     "transpose",
     "triangular_solve",
     "unit_roundoff",

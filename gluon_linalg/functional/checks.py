@@ -29,7 +29,7 @@ def require(F, value, holds, error_class, text, axes=3):
 
 
 def require_each(F, value, holds, error_class, text):
-    """As `require` for values (B, T, m, n) and what holds at each time, (b, T, m, 1).
+    """As `require` for values (T, B, m, n) and what holds at each time, (T, b, m, 1).
 
     The error names the batch element and the time, counted from 0. In a graph the value is NaN
     at that time.
@@ -38,7 +38,7 @@ def require_each(F, value, holds, error_class, text):
     if F is mx.nd:
         failed = np.argwhere(holds.asnumpy()[:, :, 0, 0] != 1)
         if len(failed):
-            element, time = failed[0]
+            time, element = failed[0]
             raise error_class(f"{text} (batch element {element}, t = {time}).")
         return value
     return F.broadcast_mul(value, holds / holds)

@@ -20,7 +20,7 @@ from .checks import require_each
 from .cholesky import potrf, triangular_solve, unit_roundoff
 from .kalman_scan import scanned_states, times
 from .matrix import diagonal, identity_like, product
-from .recursion import affine_recursion, delayed, loop, time_first
+from .recursion import affine_recursion, before_steps, loop
 from .state_space import joint_system, lower_factor, over_batch, stopped, transposed
 from .tangent import stop, zeros_like
 
@@ -31,18 +31,18 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # time or the one before is 0 up to rounding.
 SINGULAR = 4.0
 
-# Constants (b, T, ...), b as in `joint_system`; mean and innovation have the batch size B.
+# Constants (T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
 Filtered = namedtuple(
     "Filtered",
     [
-        "inverse_factor",  # F⁻½, (b, T, p, p), lower
-        "gain",  # K = A P Hᵀ F⁻¹, (b, T, d, p)
-        "closed",  # Φ = A - K H, (b, T, d, d)
-        "covariance",  # P, predicted, (b, T, d, d)
-        "whitened",  # F⁻½ H P, (b, T, p, d)
-        "carried",  # Φ P, (b, T, d, d)
-        "mean",  # a, predicted, (B, T, d, 1)
-        "innovation",  # e = F⁻½ (y - H a - d), (B, T, p, 1)
+        "inverse_factor",  # F⁻½, (T, b, p, p), lower
+        "gain",  # K = A P Hᵀ F⁻¹, (T, b, d, p)
+        "closed",  # Φ = A - K H, (T, b, d, d)
+        "covariance",  # P, predicted, (T, b, d, d)
+        "whitened",  # F⁻½ H P, (T, b, p, d)
+        "carried",  # Φ P, (T, b, d, d)
+        "mean",  # a, predicted, (T, B, d, 1)
+        "innovation",  # e = F⁻½ (y - H a - d), (T, B, p, 1)
         "roots",  # `Roots`, None in the covariance form
         "scanned",  # `kalman_scan.Scanned`, None by the loop
     ],
@@ -50,7 +50,7 @@ Filtered = namedtuple(
 # S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
 Roots = namedtuple("Roots", ["factor", "whitened", "carried", "following", "matrix", "noise"])
 
-# What a form of the filter knows, (b, T, ...): F½, K̄, P or None, its `Roots` or None.
+# What a form of the filter knows, (T, b, ...): F½, K̄, P or None, its `Roots` or None.
 Gains = namedtuple("Gains", ["factor", "scaled_gain", "covariance", "roots"])
 
 
@@ -107,7 +107,7 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
 
 
 def split_rows(F, matrix, first):
-    """The first rows and the others of (b, T, m, n)."""
+    """The first rows and the others of (T, b, m, n)."""
     return (
         F.slice_axis(matrix, axis=2, begin=0, end=first),
         F.slice_axis(matrix, axis=2, begin=first, end=None),
@@ -115,7 +115,7 @@ def split_rows(F, matrix, first):
 
 
 def joint_noise(F, joint):
-    """N = diag(D, G), (b, T, p + d, p + r)."""
+    """N = diag(D, G), (T, b, p + d, p + r)."""
     emission_noise = joint.observation_factor
     corner = zeros_like(F, product(F, emission_noise, _emission(F, joint), transpose_a=True))
     above = zeros_like(F, product(F, corner, joint.process_factor))
@@ -130,17 +130,18 @@ def _square_root_loop(F, joint, states, observations):
     """`Gains` by a loop over time: any T."""
 
     def body(data, state):
-        matrix, noise = data
         (factor,) = state
-        array = F.concat(product(F, matrix, factor), noise, dim=2)
-        orthogonal, lower = F.linalg.gelqf(array)
+        matrix, noise = data
+        orthogonal, lower = F.linalg.gelqf(F.concat(product(F, matrix, factor), noise, dim=2))
         following = F.slice(lower, begin=(None, observations, observations), end=(None, None, None))
-        return [F.identity(factor), lower, orthogonal], [following]
+        return [lower, orthogonal], [following]
 
     noise = joint_noise(F, joint)
-    data = [time_first(F, x) for x in (joint.matrix, noise)]
-    results, _ = F.contrib.foreach(body, data, [F.squeeze(joint.prior_factor, axis=1)])
-    factor, lower, orthogonal = (time_first(F, x) for x in results)
+    initial = F.squeeze(joint.prior_factor, axis=0)
+    (lower, orthogonal), _ = F.contrib.foreach(body, [joint.matrix, noise], [initial])
+    p = observations
+    following = F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+    factor = before_steps(F, following, joint.prior_factor)
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 
@@ -151,7 +152,7 @@ def _square_root_steps(F, joint, filtered, states, observations):
     """
     _, transition = split_rows(F, joint.matrix, observations)
     array = F.concat(product(F, transition, filtered), joint.process_factor, dim=3)
-    factor = delayed(F, joint.prior_factor, lower_factor(F, array))
+    factor = before_steps(F, lower_factor(F, array), joint.prior_factor)
     noise = joint_noise(F, joint)
     array = F.concat(product(F, joint.matrix, factor), noise, dim=3)
     orthogonal, lower = F.linalg.gelqf(array)
@@ -189,16 +190,17 @@ def _covariance_loop(F, joint, observations, name):
         factor = potrf(F, observed, where)
         scaled = triangular_solve(F, factor, crossed)
         following = below - product(F, scaled, scaled, transpose_a=True)
-        return [F.identity(covariance), factor, scaled], [following]
+        return [factor, scaled, F.identity(following)], [following]
 
-    data = [time_first(F, x) for x in (joint.matrix, noise)]
-    results, _ = F.contrib.foreach(body, data, [F.squeeze(prior, axis=1)])
-    covariance, factor, scaled = (time_first(F, x) for x in results)
+    initial = F.squeeze(prior, axis=0)
+    results, _ = F.contrib.foreach(body, [joint.matrix, noise], [initial])
+    factor, scaled, following = results
+    covariance = before_steps(F, following, prior)
     return Gains(factor, transposed(F, scaled), covariance, None)
 
 
 def _mean_loop(F, joint, fixed, gain):
-    """a (B, T, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
+    """a (T, B, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
     return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
 
@@ -219,11 +221,11 @@ def _mean_step(F, gain, matrix, target, mean):
 
 
 def _predicted_means(F, fixed, transition, filtered):
-    """a (B, T, d, 1) from the filtered means."""
+    """a (T, B, d, 1) from the filtered means."""
     following = times(F, transition, filtered)
     if fixed.transition_offset is not None:
         following = F.broadcast_add(following, fixed.transition_offset)
-    return delayed(F, over_batch(F, fixed.prior_mean, filtered), following)
+    return before_steps(F, following, over_batch(F, fixed.prior_mean, filtered))
 
 
 def _refined_means(F, fixed, joint, mean, gain, closed, length):
@@ -233,9 +235,9 @@ def _refined_means(F, fixed, joint, mean, gain, closed, length):
     over time (gradients of shared arrays) feel that.
     """
     stepped = _mean_step(F, *_mean_arrays(F, joint, fixed, gain), mean)
-    following = F.slice_axis(F.concat(mean, stepped, dim=1), axis=1, begin=1, end=None)
-    following = F.slice_axis(following, axis=1, begin=0, end=length)
-    zero = F.slice_axis(zeros_like(F, mean), axis=1, begin=0, end=1)
+    following = F.slice_axis(F.concat(mean, stepped, dim=0), axis=0, begin=1, end=None)
+    following = F.slice_axis(following, axis=0, begin=0, end=length)
+    zero = F.slice_axis(zeros_like(F, mean), axis=0, begin=0, end=1)
     defect = stepped - following
     return mean + affine_recursion(F, over_batch(F, closed, mean), defect, zero, length)
 
@@ -265,7 +267,7 @@ def _checked(F, gains, emission, form, name):
     else:
         state = F.sum(F.square(gains.roots.factor), axis=3, keepdims=True)
     removed = F.sum(F.square(gains.scaled_gain), axis=3, keepdims=True)
-    removed = delayed(F, F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1), removed)
+    removed = before_steps(F, removed, F.slice_axis(zeros_like(F, removed), axis=0, begin=0, end=1))
     scale = own + product(F, F.square(emission), state + removed)
     rounding = unit_roundoff(F, F.slice(scale, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * SINGULAR
     bound = rounding if form == "covariance" else F.square(rounding)
@@ -286,7 +288,7 @@ def _negative_log_likelihood(F, factor, innovation, mask):
     if mask is not None:
         constant = F.broadcast_mul(constant, mask)
     terms = constant + 0.5 * F.square(innovation)
-    return stop(F, F.sum(terms, axis=(1, 2, 3)))
+    return stop(F, F.sum(terms, axis=(0, 2, 3)))
 
 
 def _emission(F, joint):

@@ -15,18 +15,18 @@ from .kalman import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import lower_factor, over_batch, over_time, transposed
+from .state_space import lower_factor, over_batch, over_time, time_first, transposed
 from .tangent import stop, zeros_like
 
 
 def filtered_mean(F, filtered):
-    """E[x_t | y_1..y_t], (B, T, d, 1)."""
+    """E[x_t | y_1..y_t], (T, B, d, 1)."""
     gained = times(F, transposed(F, filtered.whitened), filtered.innovation)
     return stop(F, filtered.mean + gained)
 
 
 def filtered_factor(F, roots, observations):
-    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (b, T, d, d)."""
+    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (T, b, d, d)."""
     p = observations
     emission, _ = split_rows(F, roots.matrix, p)
     noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=3, begin=0, end=p), p)
@@ -38,7 +38,7 @@ def filtered_factor(F, roots, observations):
 
 
 def filtered_covariance(F, filtered, observations):
-    """Var(x_t | y_1..y_t), (b, T, d, d), bitwise symmetric."""
+    """Var(x_t | y_1..y_t), (T, b, d, d), bitwise symmetric."""
     if filtered.roots is None:
         explained = product(F, filtered.whitened, filtered.whitened, transpose_a=True)
         return _symmetric(F, filtered.covariance - explained)
@@ -47,35 +47,39 @@ def filtered_covariance(F, filtered, observations):
 
 
 def observation_moments(F, mean, covariance, emission, factor, offset):
-    """Of y_t, (B, T, p, 1) and (B, T, p, p), from those of x_t; nothing is masked."""
-    emission, factor = (over_time(F, x, covariance) for x in (emission, factor))
+    """Of y_t, (T, B, p, 1) and (T, B, p, p), from those of x_t; nothing is masked.
+
+    emission, factor, offset: (B or 1, T or 1, ...), as a layer gets them.
+    """
+    emission, factor = (over_time(F, time_first(F, x), covariance) for x in (emission, factor))
     observed = product(F, emission, mean)
     if offset is not None:
-        observed = F.broadcast_add(observed, F.expand_dims(offset, axis=3))
+        offset = time_first(F, F.expand_dims(offset, axis=3))
+        observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     return observed, spread + product(F, factor, factor, transpose_b=True)
 
 
 def smoothed_mean(F, filtered):
-    """E[x_t | y_1..y_T], (B, T, d, 1), by the loop."""
+    """E[x_t | y_1..y_T], (T, B, d, 1), by the loop."""
     innovation = filtered.innovation
     factor, whitened, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
     turned = transposed(F, carried)
     offset = product(F, whitened, innovation, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
+    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
     after = affine_recursion(F, turned, offset, zero, reverse=True)
     return filtered.mean + product(F, factor, product(F, turned, after) + offset)
 
 
 def smoothed_covariances(F, filtered, states, observations):
-    """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (b, T, d, d)."""
+    """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (T, b, d, d)."""
     if filtered.scanned is not None:
         return _covariances_by_meetings(F, filtered.scanned, states)
     roots = filtered.roots
     turned = transposed(F, roots.carried)
     free = _free_rows(F, roots, states, observations)
     offset = product(F, free, free, transpose_a=True)
-    last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
+    last = F.slice_axis(identity_like(F, offset), axis=0, begin=0, end=1)
     after = quadratic_recursion(F, turned, offset, last, reverse=True)
     before = _sandwich(F, turned, after) + offset
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)

@@ -19,10 +19,11 @@ from collections import namedtuple
 
 from .cholesky import triangular_solve
 from .matrix import identity_like, product
+from .recursion import every_second, interleaved
 from .state_space import lower_factor, over_batch, square_factor, transposed
 from .tangent import zeros_like
 
-# A, U and Z are (b, T, d, d), the vectors b and z (B, T, d, 1).
+# A, U and Z are (T, b, d, d), the vectors b and z (T, B, d, 1).
 Element = namedtuple("Element", ["matrix", "mean", "factor", "target", "information"])
 # What each element means for all t: the state given y_1..y_t, (b_t, U_t), and what y_{t+1}..y_T
 # say of x_t, (z_t, Z_t); and the elements of single steps, from t - 1 to t.
@@ -44,7 +45,7 @@ def scanned_states(F, joint, fixed, states, observations, length):
     elements = _first_element(F, joint, fixed, emission, residual, p)
     if length > 1:
         later = _later_elements(F, joint, fixed, emission, transition, residual, d, p)
-        elements = Element(*(F.concat(a, b, dim=1) for a, b in zip(elements, later)))
+        elements = Element(*(F.concat(a, b, dim=0) for a, b in zip(elements, later)))
     prefix, suffix = _scan(F, elements, length, d)
     suffix = [following(F, x) for x in suffix]
     return Scanned(*prefix, *suffix, elements)
@@ -56,7 +57,7 @@ def smoothing_meeting(F, scanned, mean, states):
 
 
 def smoothing_transition(F, scanned, states):
-    """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (b, T, d, d); 0 for the last t."""
+    """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (T, b, d, d); 0 for the last t."""
     step = scanned.steps
     met = meet(F, step.mean, step.factor, scanned.target, scanned.information, states)
     moved = product(F, met.crossed, step.matrix, transpose_a=True)
@@ -93,8 +94,8 @@ def times(F, matrix, vector):
 
 def following(F, x):
     """x_{t+1} for all t, 0 for the last."""
-    zero = zeros_like(F, F.slice_axis(x, axis=1, begin=0, end=1))
-    return F.slice_axis(F.concat(x, zero, dim=1), axis=1, begin=1, end=None)
+    zero = zeros_like(F, F.slice_axis(x, axis=0, begin=0, end=1))
+    return F.slice_axis(F.concat(x, zero, dim=0), axis=0, begin=1, end=None)
 
 
 def _scan(F, elements, length, d):
@@ -106,24 +107,24 @@ def _scan(F, elements, length, d):
     if length == 1:
         return [elements.mean, elements.factor], [elements.target, elements.information]
     if length % 2:
-        elements = Element(*(F.concat(x, y, dim=1) for x, y in zip(elements, _blank(F, elements))))
+        elements = Element(*(F.concat(x, y, dim=0) for x, y in zip(elements, _blank(F, elements))))
     half = (length + 1) // 2
-    even = Element(*(_every_second(F, x, 0) for x in elements))
-    odd = Element(*(_every_second(F, x, 1) for x in elements))
+    even = Element(*(every_second(F, x, 0) for x in elements))
+    odd = Element(*(every_second(F, x, 1) for x in elements))
     prefix, suffix = _scan(F, _composed(F, even, odd, d), half, d)
-    first = [F.slice_axis(x, axis=1, begin=0, end=1) for x in (even.mean, even.factor)]
-    last = [F.slice_axis(x, axis=1, begin=-1, end=None) for x in (odd.target, odd.information)]
+    first = [F.slice_axis(x, axis=0, begin=0, end=1) for x in (even.mean, even.factor)]
+    last = [F.slice_axis(x, axis=0, begin=-1, end=None) for x in (odd.target, odd.information)]
     if half > 1:
-        before = [F.slice_axis(x, axis=1, begin=0, end=-1) for x in prefix]
-        now = Element(*(F.slice_axis(x, axis=1, begin=1, end=None) for x in even))
+        before = [F.slice_axis(x, axis=0, begin=0, end=-1) for x in prefix]
+        now = Element(*(F.slice_axis(x, axis=0, begin=1, end=None) for x in even))
         filled = _extended_prefix(F, before, now, d)
-        first = [F.concat(x, y, dim=1) for x, y in zip(first, filled)]
-        after = [F.slice_axis(x, axis=1, begin=1, end=None) for x in suffix]
-        now = Element(*(F.slice_axis(x, axis=1, begin=0, end=-1) for x in odd))
+        first = [F.concat(x, y, dim=0) for x, y in zip(first, filled)]
+        after = [F.slice_axis(x, axis=0, begin=1, end=None) for x in suffix]
+        now = Element(*(F.slice_axis(x, axis=0, begin=0, end=-1) for x in odd))
         filled = _extended_suffix(F, now, after, d)
-        last = [F.concat(x, y, dim=1) for x, y in zip(filled, last)]
-    prefix = [_interleaved(F, x, y, length) for x, y in zip(first, prefix)]
-    suffix = [_interleaved(F, x, y, length) for x, y in zip(suffix, last)]
+        last = [F.concat(x, y, dim=0) for x, y in zip(filled, last)]
+    prefix = [interleaved(F, x, y, length) for x, y in zip(first, prefix)]
+    suffix = [interleaved(F, x, y, length) for x, y in zip(suffix, last)]
     return prefix, suffix
 
 
@@ -164,7 +165,7 @@ def _suffix(F, i, met):
 def _first_element(F, joint, fixed, emission, residual, p):
     """The filtered state of the first observation: no dependence on what was before."""
     noise, emission, residual = (
-        F.slice_axis(x, axis=1, begin=0, end=1)
+        F.slice_axis(x, axis=0, begin=0, end=1)
         for x in (joint.observation_factor, emission, residual)
     )
     inverse, scaled, factor = _updated(F, emission, noise, joint.prior_factor, p)
@@ -178,11 +179,11 @@ def _first_element(F, joint, fixed, emission, residual, p):
 def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
     """From x_{t-1} to x_t given y_t, t = 2..T."""
     noise, emission, residual = (
-        F.slice_axis(x, axis=1, begin=1, end=None)
+        F.slice_axis(x, axis=0, begin=1, end=None)
         for x in (joint.observation_factor, emission, residual)
     )
     transition, process = (
-        F.slice_axis(x, axis=1, begin=0, end=-1)
+        F.slice_axis(x, axis=0, begin=0, end=-1)
         for x in (transition, square_factor(F, joint.process_factor))
     )
     inverse, scaled, factor = _updated(F, emission, noise, process, p)
@@ -211,7 +212,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
 def _shown(F, offset, observed):
     """An offset b (B or 1, T or 1, d, 1) at the steps from 1 to T - 1."""
     like = F.slice_axis(zeros_like(F, observed), axis=2, begin=0, end=1)
-    return F.slice_axis(F.broadcast_add(offset, like), axis=1, begin=0, end=-1)
+    return F.slice_axis(F.broadcast_add(offset, like), axis=0, begin=0, end=-1)
 
 
 def _updated(F, emission, noise, factor, p):
@@ -227,15 +228,6 @@ def _updated(F, emission, noise, factor, p):
 
 def _blank(F, elements):
     """An element of no time: A = I, nothing else."""
-    last = Element(*(F.slice_axis(x, axis=1, begin=-1, end=None) for x in elements))
+    last = Element(*(F.slice_axis(x, axis=0, begin=-1, end=None) for x in elements))
     zeros = [zeros_like(F, x) for x in last[1:]]
     return Element(identity_like(F, last.matrix), *zeros)
-
-
-def _every_second(F, x, begin):
-    return F.slice(x, begin=(None, begin), end=(None, None), step=(1, 2))
-
-
-def _interleaved(F, even, odd, length):
-    mixed = F.reshape(F.stack(even, odd, axis=2), shape=(0, -3, 0, 0))
-    return F.slice_axis(mixed, axis=1, begin=0, end=length)

@@ -23,12 +23,12 @@ from .tangent import stop, with_gradient, zeros_like
 Smoothed = namedtuple(
     "Smoothed",
     [
-        "after",  # r_t, (B, T, d, 1)
-        "before",  # r_{t-1}, (B, T, d, 1)
-        "observed",  # u, (B, T, p, 1)
-        "precision_after",  # N_t, (b, T, d, d)
-        "precision_before",  # N_{t-1}, (b, T, d, d)
-        "mean",  # x̂ = a + P r_{t-1}, (B, T, d, 1)
+        "after",  # r_t, (T, B, d, 1)
+        "before",  # r_{t-1}, (T, B, d, 1)
+        "observed",  # u, (T, B, p, 1)
+        "precision_after",  # N_t, (T, b, d, d)
+        "precision_before",  # N_{t-1}, (T, b, d, d)
+        "mean",  # x̂ = a + P r_{t-1}, (T, B, d, 1)
     ],
 )
 
@@ -52,13 +52,13 @@ def _by_loops(F, filtered, emission):
     whitened = product(F, filtered.inverse_factor, emission)
     turned = transposed(F, filtered.closed)
     offset = product(F, whitened, whitened, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, turned), axis=1, begin=0, end=1)
+    zero = F.slice_axis(zeros_like(F, turned), axis=0, begin=0, end=1)
     precision_after = quadratic_recursion(F, turned, offset, zero, reverse=True)
     precision_before = product(F, product(F, turned, precision_after), filtered.closed) + offset
 
     turned = over_batch(F, turned, innovation)
     offset = times(F, transposed(F, whitened), innovation)
-    zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
+    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
     after = affine_recursion(F, turned, offset, zero, reverse=True)
     before = product(F, turned, after) + offset
     observed = times(F, transposed(F, filtered.inverse_factor), innovation) - times(
@@ -113,7 +113,7 @@ def _linear(F, system, filtered, smoothed):
         F, filtered.inverse_factor, filtered.inverse_factor, transpose_a=True
     ) + product(F, gain, precision_gain, transpose_a=True)
     first_force, first_precision = (
-        F.slice_axis(x, axis=1, begin=0, end=1)
+        F.slice_axis(x, axis=0, begin=0, end=1)
         for x in (smoothed.before, smoothed.precision_before)
     )
     pairs = [
@@ -136,7 +136,7 @@ def _linear(F, system, filtered, smoothed):
     total = None
     for coefficient, array in pairs:
         if array is not None:
-            term = F.sum(F.broadcast_mul(stop(F, coefficient), array), axis=(1, 2, 3))
+            term = F.sum(F.broadcast_mul(stop(F, coefficient), array), axis=(0, 2, 3))
             total = term if total is None else total + term
     return total
 

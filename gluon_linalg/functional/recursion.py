@@ -1,7 +1,7 @@
 """Linear recursions over time, step by step or by an associative scan.
 
-Arrays are (B, T, m, n). With ``length=None`` a recursion is MXNet's `foreach`: any T, a graph of
-one size. With ``length=T`` it is a scan of depth O(log T) (Blelloch 1990).
+Arrays are (T, B, m, n): time comes first. With ``length=None`` a recursion is MXNet's `foreach`:
+any T, a graph of one size. With ``length=T`` it is a scan of depth O(log T) (Blelloch 1990).
 
 Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gradients for such
 arrays. Everything is passed as data or as a state.
@@ -12,9 +12,9 @@ from .tangent import ones_like, zeros_like
 
 
 def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
-    """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (B, T, d, 1).
+    """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (T, B, d, 1).
 
-    matrix Φ: (B, T, d, d); offset c: (B, T, d, 1); initial: (B, 1, d, 1). With `reverse` time runs
+    matrix Φ: (T, B, d, d); offset c: (T, B, d, 1); initial: (1, B, d, 1). With `reverse` time runs
     backwards: x_T = initial, x_{t-1} = Φ_t x_t + c_t.
     """
     if length is None:
@@ -28,60 +28,55 @@ def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
     turned = F.slice(steps, begin=(None, None, None, None), end=(None, None, -1, -1))
     moved = F.slice(steps, begin=(None, None, None, -1), end=(None, None, -1, None))
     start = F.broadcast_add(initial, zeros_like(F, offset))
-    return _shifted(F, product(F, turned, start) + moved, initial, reverse)
+    return before_steps(F, product(F, turned, start) + moved, initial, reverse)
 
 
 def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
-    """X_1 = initial, X_{t+1} = Φ_t X_t Φ_tᵀ + C_t; returns X_1, ..., X_T, (B, T, d, d).
+    """X_1 = initial, X_{t+1} = Φ_t X_t Φ_tᵀ + C_t; returns X_1, ..., X_T, (T, B, d, d).
 
-    As `affine_recursion`, with offsets C of shape (B, T, d, d) and an initial (B, 1, d, d).
+    As `affine_recursion`, with offsets C of shape (T, B, d, d) and an initial (1, B, d, d).
     """
     if length is None:
         return loop(F, _quadratic_step, (matrix, offset), initial, reverse)
     turned, moved = scan(F, _compose_quadratic, [matrix, offset], length, reverse)
     start = F.broadcast_add(initial, zeros_like(F, offset))
-    return _shifted(F, _quadratic(F, turned, start) + moved, initial, reverse)
+    return before_steps(F, _quadratic(F, turned, start) + moved, initial, reverse)
 
 
 def loop(F, step, data, initial, reverse=False):
-    """The states before each step, (B, T, ...), of ``state = step(F, *data_t, state)``."""
+    """The states before each step, (T, B, ...), of ``state = step(F, *data_t, state)``."""
 
     def body(arrays, states):
-        (state,) = states
-        return F.identity(state), [step(F, *arrays, state)]
+        following = step(F, *arrays, *states)
+        return following, [following]
 
-    data = [time_first(F, array, reverse) for array in data]
-    before, (final,) = F.contrib.foreach(body, data, [F.squeeze(initial, axis=1)])
+    data = [F.reverse(x, axis=0) if reverse else x for x in data]
+    after, (final,) = F.contrib.foreach(body, data, [F.squeeze(initial, axis=0)])
     # MXNet refuses to differentiate a loop of which one result is not used.
-    before = F.broadcast_add(before, F.expand_dims(zeros_like(F, final) * final, axis=0))
-    return time_first(F, before, reverse, back=True)
+    after = F.broadcast_add(after, F.expand_dims(zeros_like(F, final) * final, axis=0))
+    after = F.reverse(after, axis=0) if reverse else after
+    return before_steps(F, after, initial, reverse)
 
 
 def scan(F, combine, elements, length, reverse=False):
-    """Prefix compositions e_1, e_2∘e_1, ... of `elements`, a list of arrays (B, length, ...).
+    """Prefix compositions e_1, e_2∘e_1, ... of `elements`, a list of arrays (length, B, ...).
 
     combine(F, earlier, later) composes two lists of arrays. In `reverse` the last element is the
     first to act.
     """
     if reverse:
-        elements = [F.reverse(x, axis=1) for x in elements]
+        elements = [F.reverse(x, axis=0) for x in elements]
     scanned = _scan(F, combine, elements, length)
-    return [F.reverse(x, axis=1) for x in scanned] if reverse else scanned
+    return [F.reverse(x, axis=0) for x in scanned] if reverse else scanned
 
 
-def delayed(F, initial, after):
-    """initial, x_1, ..., x_{T-1} from x_1, ..., x_T and an initial (B or 1, 1, m, n)."""
-    first = F.slice_axis(after, axis=1, begin=0, end=1)
+def before_steps(F, after, initial, reverse=False):
+    """The states before each step, from those after each step and the initial one."""
+    first = F.slice_axis(after, axis=0, begin=0, end=1)
     initial = F.broadcast_add(initial, zeros_like(F, first))
-    return F.slice_axis(F.concat(initial, after, dim=1), axis=1, begin=0, end=-1)
-
-
-def time_first(F, x, reverse=False, back=False):
-    """(B, T, m, n) as (T, B, m, n), and its time reversed if asked; `back` for the way back."""
-    if reverse and back:
-        x = F.reverse(x, axis=0)
-    x = F.transpose(x, axes=(1, 0, 2, 3))
-    return F.reverse(x, axis=0) if reverse and not back else x
+    if reverse:
+        return F.slice_axis(F.concat(after, initial, dim=0), axis=0, begin=1, end=None)
+    return F.slice_axis(F.concat(initial, after, dim=0), axis=0, begin=0, end=-1)
 
 
 def _affine_step(F, matrix, offset, state):
@@ -110,38 +105,29 @@ def _scan(F, combine, elements, length):
     if length == 1:
         return elements
     half = length // 2
-    odd = _scan(
-        F,
-        combine,
-        combine(F, _strided(F, elements, 0, 2 * half), _strided(F, elements, 1, 2 * half)),
-        half,
-    )
-    even = [F.slice_axis(x, axis=1, begin=0, end=1) for x in elements]
+    pairs = [F.slice_axis(x, axis=0, begin=0, end=2 * half) for x in elements]
+    first, second = ([every_second(F, x, k) for x in pairs] for k in (0, 1))
+    odd = _scan(F, combine, combine(F, first, second), half)
+    even = [F.slice_axis(x, axis=0, begin=0, end=1) for x in elements]
     rest = (length - 1) // 2
     if rest:
-        before = [F.slice_axis(x, axis=1, begin=0, end=rest) for x in odd]
-        filled = combine(F, before, _strided(F, elements, 2, length))
-        even = [F.concat(first, x, dim=1) for first, x in zip(even, filled)]
-    return [_interleaved(F, a, b, length) for a, b in zip(even, odd)]
+        before = [F.slice_axis(x, axis=0, begin=0, end=rest) for x in odd]
+        filled = combine(F, before, [every_second(F, x, 2) for x in elements])
+        even = [F.concat(first, x, dim=0) for first, x in zip(even, filled)]
+    return [interleaved(F, a, b, length) for a, b in zip(even, odd)]
 
 
-def _strided(F, elements, begin, end):
-    return [F.slice(x, begin=(None, begin), end=(None, end), step=(1, 2)) for x in elements]
+def every_second(F, x, begin):
+    """x_begin, x_{begin + 2}, ... of (T, B, m, n)."""
+    return F.slice(x, begin=(begin,), end=(None,), step=(2,))
 
 
-def _interleaved(F, even, odd, length):
+def interleaved(F, even, odd, length):
+    """`length` entries, in turn from two arrays."""
     half = length // 2
-    paired = F.slice_axis(even, axis=1, begin=0, end=half) if length % 2 else even
-    mixed = F.reshape(F.stack(paired, odd, axis=2), shape=(0, -3, 0, 0))
+    paired = F.slice_axis(even, axis=0, begin=0, end=half) if length % 2 else even
+    odd = F.slice_axis(odd, axis=0, begin=0, end=half)
+    mixed = F.reshape(F.stack(paired, odd, axis=1), shape=(-3, 0, 0, 0))
     if length % 2:
-        mixed = F.concat(mixed, F.slice_axis(even, axis=1, begin=half, end=None), dim=1)
+        mixed = F.concat(mixed, F.slice_axis(even, axis=0, begin=half, end=None), dim=0)
     return mixed
-
-
-def _shifted(F, after, initial, reverse):
-    """The states before each step, from those after each step and the initial one."""
-    if not reverse:
-        return delayed(F, initial, after)
-    first = F.slice_axis(after, axis=1, begin=0, end=1)
-    initial = F.broadcast_add(initial, zeros_like(F, first))
-    return F.slice_axis(F.concat(after, initial, dim=1), axis=1, begin=1, end=None)

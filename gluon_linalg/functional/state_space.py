@@ -18,20 +18,20 @@ from .tangent import stop, zeros_like
 
 ROOT_INVERSE_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
-# Differentiable arrays, (B or 1, T or 1, ...) as they came; masked rows of H, D and d are 0.
+# Differentiable arrays with time first, (T or 1, B or 1, ...); masked rows of H, D and d are 0.
 System = namedtuple(
     "System",
     [
-        "observed",  # y with 0 for what is missing, (B, T, p, 1)
-        "mask",  # (B or 1, T, p, 1) or None
+        "observed",  # y with 0 for what is missing, (T, B, p, 1)
+        "mask",  # (T, B or 1, p, 1) or None
         "transition",  # A, (., ., d, d)
         "emission",  # H, (., ., p, d)
         "process_factor",  # G, (., ., d, r)
         "observation_factor",  # D, (., ., p, q)
         "transition_offset",  # b, (., ., d, 1) or None
         "emission_offset",  # d, (., ., p, 1) or None
-        "prior_mean",  # m, (., 1, d, 1)
-        "prior_factor",  # S, (., 1, d, s)
+        "prior_mean",  # m, (1, ., d, 1)
+        "prior_factor",  # S, (1, ., d, s)
     ],
 )
 
@@ -55,9 +55,18 @@ def state_space_system(
     A missing element has its rows of H, D and d and its y replaced by 0; the filter gives it an
     independent noise of variance 1/(2π), so that it adds log N(0; 0, 1/2π) = 0.
     """
-    y = F.expand_dims(y, axis=3)
+    y, transition, emission, process_factor, observation_factor = (
+        time_first(F, x)
+        for x in (
+            F.expand_dims(y, axis=3),
+            transition,
+            emission,
+            process_factor,
+            observation_factor,
+        )
+    )
     if mask is not None:
-        mask = stop(F, F.expand_dims(mask, axis=3))
+        mask = time_first(F, stop(F, F.expand_dims(mask, axis=3)))
         mask = require_each(
             F,
             mask,
@@ -77,11 +86,11 @@ def state_space_system(
         f"{name}: y has NaN or infinity where the mask does not hide it",
     )
     if emission_offset is not None:
-        emission_offset = F.expand_dims(emission_offset, axis=3)
+        emission_offset = time_first(F, F.expand_dims(emission_offset, axis=3))
         if mask is not None:
             emission_offset = F.broadcast_mul(emission_offset, mask)
     if transition_offset is not None:
-        transition_offset = F.expand_dims(transition_offset, axis=3)
+        transition_offset = time_first(F, F.expand_dims(transition_offset, axis=3))
     return System(
         y,
         mask,
@@ -91,8 +100,8 @@ def state_space_system(
         observation_factor,
         transition_offset,
         emission_offset,
-        F.expand_dims(F.expand_dims(prior_mean, axis=1), axis=3),
-        F.expand_dims(prior_factor, axis=1),
+        F.expand_dims(F.expand_dims(prior_mean, axis=0), axis=3),
+        F.expand_dims(prior_factor, axis=0),
     )
 
 
@@ -106,13 +115,13 @@ def increments(F, system):
     return System(*(None if array is None else array - stop(F, array) for array in system))
 
 
-# What the recursion of the covariance needs, constants of shape (b, T, ...), where b is 1 unless
+# What the recursion of the covariance needs, constants of shape (T, b, ...), where b is 1 unless
 # an array that enters it has a batch axis.
 Joint = namedtuple("Joint", ["matrix", "observation_factor", "process_factor", "prior_factor"])
 
 
 def joint_system(F, system):
-    """M (b, T, p + d, d), a square D (b, T, p, p), G (b, T, d, r), a square S (b, 1, d, d)."""
+    """M (T, b, p + d, d), a square D (T, b, p, p), G (T, b, d, r), a square S (1, b, d, d)."""
     system = stopped(F, system)
     factor = _square_observation_factor(F, system)
     prior = square_factor(F, system.prior_factor)
@@ -121,35 +130,40 @@ def joint_system(F, system):
     for array in arrays:
         grid = F.broadcast_add(grid, _corner(F, array))
     emission, transition, factor, process = (F.broadcast_add(array, grid) for array in arrays)
-    batch = F.slice_axis(grid, axis=1, begin=0, end=1)
+    batch = F.slice_axis(grid, axis=0, begin=0, end=1)
     return Joint(
         F.concat(emission, transition, dim=2), factor, process, F.broadcast_add(prior, batch)
     )
 
 
 def square_factor(F, factor):
-    """A square L with L Lᵀ = S Sᵀ, (b, t, d, s) -> (b, t, d, d), by one LQ."""
+    """A square L with L Lᵀ = S Sᵀ, (t, b, d, s) -> (t, b, d, d), by one LQ."""
     zeros = zeros_like(F, product(F, factor, factor, transpose_b=True))
     return lower_factor(F, F.concat(factor, zeros, dim=3))
 
 
 def lower_factor(F, wide):
-    """L (b, t, m, m) of A = L Q, as LAPACK gives it: the signs of its diagonal are arbitrary."""
+    """L (t, b, m, m) of A = L Q, as LAPACK gives it: the signs of its diagonal are arbitrary."""
     return F.linalg.gelqf(wide)[1]
 
 
 def over_batch(F, array, like):
     """An array of batch size b = 1 or B with the batch size of `like`."""
-    return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=1, begin=0, end=1)))
+    return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=0, begin=0, end=1)))
+
+
+def time_first(F, x):
+    """(B, T, m, n) as (T, B, m, n), and the other way."""
+    return F.swapaxes(x, dim1=0, dim2=1)
 
 
 def over_time(F, array, like):
-    """An array (B or 1, T or 1, ...) over the batch and the times of `like`."""
+    """An array (T or 1, B or 1, ...) over the times and the batch of `like`."""
     return F.broadcast_add(array, _corner(F, like))
 
 
 def transposed(F, a):
-    """Aᵀ, (b, t, m, n)."""
+    """Aᵀ, (t, b, m, n)."""
     return F.transpose(a, axes=(0, 1, 3, 2))
 
 
@@ -163,10 +177,10 @@ def _square_observation_factor(F, system):
 
 
 def _time_axis(F, y):
-    """Zeros of shape (1, T, 1, 1)."""
-    return zeros_like(F, F.slice(y, begin=(0, None, 0, 0), end=(1, None, 1, 1)))
+    """Zeros of shape (T, 1, 1, 1)."""
+    return zeros_like(F, F.slice(y, begin=(None, 0, 0, 0), end=(None, 1, 1, 1)))
 
 
 def _corner(F, array):
-    """Zeros of shape (B or 1, T or 1, 1, 1)."""
+    """Zeros of shape (T or 1, B or 1, 1, 1)."""
     return zeros_like(F, F.slice(array, begin=(None, None, 0, 0), end=(None, None, 1, 1)))
