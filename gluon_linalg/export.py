@@ -24,7 +24,8 @@ def export(block, path, *examples):
     """Writes ``path-symbol.json`` and ``path-0000.params``, checked against the live block.
 
     block: an initialized HybridBlock; examples: the arrays of one call, in the order of its
-    arguments. The files load in any MXNet 1.9.1 without this package:
+    arguments; the exported graph has no input for what is None. The files load in any MXNet 1.9.1
+    without this package:
     ``SymbolBlock.imports(path + '-symbol.json', input_names, path + '-0000.params')`` with the
     names ``data`` (one input) or ``data0``, ``data1``, ... (A SymbolBlock made by hand needs
     ``mx.sym.var(name, dtype='float64')`` for float64 inputs.) Returns the two file names.
@@ -35,13 +36,14 @@ def export(block, path, *examples):
     if not examples:
         raise TypeError("export needs example inputs: export(block, path, x, ...).")
     expected = _outputs(block(*examples))
+    inputs = [array for array in examples if array is not None]
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"export: the folder {folder} does not exist.")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         trial = os.path.join(scratch, "model")
         _write(block, trial, examples)
-        _compare(block, expected, _outputs(load(trial)(*examples)))
+        _compare(block, expected, _outputs(load(trial)(*inputs)))
         names = []
         for ending in ("-0000.params", "-symbol.json"):
             os.replace(trial + ending, path + ending)
@@ -117,7 +119,9 @@ def _write(block, path, examples):
     finally:
         block._active, block._flags = was_active, flags
         block._clear_cached_op()
-    _record(block, f"{path}-symbol.json", [np.dtype(array.dtype).name for array in examples])
+    _record(
+        block, f"{path}-symbol.json", [np.dtype(a.dtype).name for a in examples if a is not None]
+    )
 
 
 def _record(block, symbol_file, dtypes):

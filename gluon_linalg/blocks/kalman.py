@@ -64,8 +64,7 @@ class KalmanLayer(LinearAlgebraBlock):
         options[: len(given)] = given
         while options and options[-1] is None:
             options.pop()
-        args = args[: self.required - 1]
-        return super().__call__(y, *args, *self._without_gaps(y, args, options))
+        return super().__call__(y, *args[: self.required - 1], *options)
 
     def check_shapes(self, sizes):
         for letter, expected, name in (
@@ -86,15 +85,6 @@ class KalmanLayer(LinearAlgebraBlock):
             raise ShapeError(
                 f"{self.name}: built for length={self._length}, got {sizes['N']} observations."
             )
-
-    def _without_gaps(self, y, args, options):
-        """The options given, with ones and zeros for a None that others follow."""
-        F = mx.sym if isinstance(y, mx.sym.Symbol) else mx.nd
-        if options and options[0] is None:
-            options[0] = fn.ones_like(F, y)
-        if len(options) > 1 and options[1] is None:
-            options[1] = fn.zeros_like(F, F.expand_dims(args[4], axis=1))
-        return options
 
     def _scan_length(self):
         """The number of steps for scans, None for loops."""

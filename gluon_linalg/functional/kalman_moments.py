@@ -14,8 +14,8 @@ without an inverse or a difference: this holds for singular and for very large c
 from .kalman import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product
-from .recursion import affine_recursion, quadratic_recursion
-from .state_space import lower_factor, over_batch, over_time, time_first, transposed
+from .recursion import quadratic_recursion
+from .state_space import lower_factor, over_time, time_first, transposed
 from .tangent import stop, zeros_like
 
 
@@ -58,17 +58,6 @@ def observation_moments(F, mean, covariance, emission, factor, offset):
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     return observed, spread + product(F, factor, factor, transpose_b=True)
-
-
-def smoothed_mean(F, filtered):
-    """E[x_t | y_1..y_T], (T, B, d, 1), by the loop."""
-    innovation = filtered.innovation
-    factor, whitened, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
-    turned = transposed(F, carried)
-    offset = product(F, whitened, innovation, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
-    after = affine_recursion(F, turned, offset, zero, reverse=True)
-    return filtered.mean + product(F, factor, product(F, turned, after) + offset)
 
 
 def smoothed_covariances(F, filtered, states, observations):

@@ -12,7 +12,7 @@ No loop is differentiated, and neither P nor Q nor R is inverted: they may be si
 
 from collections import namedtuple
 
-from .kalman_moments import filtered_mean, smoothed_mean
+from .kalman_moments import filtered_mean
 from .kalman_scan import following, smoothing_meeting, times
 from .matrix import identity_like, product
 from .recursion import affine_recursion, quadratic_recursion
@@ -58,17 +58,30 @@ def _by_loops(F, filtered, emission):
 
     turned = over_batch(F, turned, innovation)
     offset = times(F, transposed(F, whitened), innovation)
-    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
-    after = affine_recursion(F, turned, offset, zero, reverse=True)
-    before = product(F, turned, after) + offset
+    if filtered.roots is None:
+        after, before = _backward_affine(F, turned, offset)
+        displacement = times(F, filtered.covariance, before)
+    else:
+        # ρ of `kalman_moments` in the same loop, as more elements of the batch.
+        factor, columns, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
+        turned = F.concat(turned, transposed(F, carried), dim=1)
+        offset = F.concat(offset, product(F, columns, innovation, transpose_a=True), dim=1)
+        after, before = _backward_affine(F, turned, offset)
+        after, _ = F.split(after, num_outputs=2, axis=1)
+        before, coordinates = F.split(before, num_outputs=2, axis=1)
+        displacement = product(F, factor, coordinates)
     observed = times(F, transposed(F, filtered.inverse_factor), innovation) - times(
         F, transposed(F, filtered.gain), after
     )
-    if filtered.roots is None:
-        mean = filtered.mean + times(F, filtered.covariance, before)
-    else:
-        mean = smoothed_mean(F, filtered)
+    mean = filtered.mean + displacement
     return Smoothed(after, before, observed, precision_after, precision_before, mean)
+
+
+def _backward_affine(F, matrix, offset):
+    """x_t and x_{t-1} = B_t x_t + c_t from x_T = 0."""
+    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
+    after = affine_recursion(F, matrix, offset, zero, reverse=True)
+    return after, product(F, matrix, after) + offset
 
 
 def _by_meetings(F, filtered, emission, states):
