@@ -69,7 +69,7 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     elif length is None:
         gains = _square_root_loop(F, joint, states, observations)
     else:
-        scanned = scanned_states(F, joint, fixed, states, observations, length)
+        scanned = scanned_states(F, joint, fixed, states, observations, length, name)
         gains = _square_root_steps(F, joint, scanned.factor, states, observations)
     factor = _checked(F, gains, emission, form, name)
     inverse_factor = triangular_solve(F, factor, identity_like(F, factor))

@@ -17,8 +17,10 @@ divided by, Ξ11, is the factor of I + a positive matrix.
 
 from collections import namedtuple
 
-from .cholesky import triangular_solve
-from .matrix import identity_like, product
+from ..errors import SingularMatrixError
+from .checks import require_each
+from .cholesky import triangular_solve, unit_roundoff
+from .matrix import diagonal, identity_like, product
 from .recursion import every_second, interleaved
 from .state_space import lower_factor, over_batch, square_factor, transposed
 from .tangent import zeros_like
@@ -31,10 +33,11 @@ Scanned = namedtuple("Scanned", ["mean", "factor", "target", "information", "ste
 Meeting = namedtuple("Meeting", ["spread", "response", "rest", "change", "crossed"])
 
 
-def scanned_states(F, joint, fixed, states, observations, length):
+def scanned_states(F, joint, fixed, states, observations, length, name):
     """`Scanned` from a `Joint` and the `System` of constants.
 
-    Needs H_t G_{t-1} G_{t-1}ᵀ H_tᵀ + R_t to be regular for t > 1; the loop does not.
+    Raises SingularMatrixError where H_t G_{t-1} G_{t-1}ᵀ H_tᵀ + R_t, t > 1, is singular: an element
+    needs its inverse. The loop does not.
     """
     d, p = states, observations
     emission = F.slice_axis(joint.matrix, axis=2, begin=0, end=p)
@@ -44,7 +47,7 @@ def scanned_states(F, joint, fixed, states, observations, length):
         residual = F.broadcast_sub(residual, fixed.emission_offset)
     elements = _first_element(F, joint, fixed, emission, residual, p)
     if length > 1:
-        later = _later_elements(F, joint, fixed, emission, transition, residual, d, p)
+        later = _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
         elements = Element(*(F.concat(a, b, dim=0) for a, b in zip(elements, later)))
     prefix, suffix = _scan(F, elements, length, d)
     suffix = [following(F, x) for x in suffix]
@@ -176,7 +179,7 @@ def _first_element(F, joint, fixed, emission, residual, p):
     return Element(blank, mean, factor, zeros_like(F, mean), blank)
 
 
-def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
+def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name):
     """From x_{t-1} to x_t given y_t, t = 2..T."""
     noise, emission, residual = (
         F.slice_axis(x, axis=0, begin=1, end=None)
@@ -186,6 +189,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
         F.slice_axis(x, axis=0, begin=0, end=-1)
         for x in (transition, square_factor(F, joint.process_factor))
     )
+    noise = _regular(F, emission, noise, process, name)
     inverse, scaled, factor = _updated(F, emission, noise, process, p)
     whitened = product(F, inverse, product(F, emission, transition))
     innovation = residual
@@ -207,6 +211,23 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p):
         orthogonal, information = F.linalg.gelqf(information)
         innovation = times(F, orthogonal, innovation)
     return Element(matrix, mean, factor, innovation, information)
+
+
+def _regular(F, emission, noise, process, name):
+    """D if H Q Hᵀ + R has an inverse at each time."""
+    lower = lower_factor(F, F.concat(product(F, emission, process), noise, dim=3))
+    pivots = F.square(F.expand_dims(diagonal(F, lower), axis=3))
+    own = F.sum(F.square(lower), axis=3, keepdims=True)
+    rounding = unit_roundoff(F, F.slice(own, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * 4.0
+    return require_each(
+        F,
+        noise,
+        pivots > F.broadcast_mul(own, F.square(rounding)),
+        SingularMatrixError,
+        f"{name}: the parallel method needs H Q Hᵀ + R regular, and it is singular; use "
+        "method='sequential', or give the observation some noise",
+        first=1,
+    )
 
 
 def _shown(F, offset, observed):

@@ -61,3 +61,39 @@ def test_blocks_go_through_the_functional_layer():
                 assert not re.search(r"\b(F|nd|sym)\.linalg|batch_dot|BlockGrad|gemm", text), name
                 for body in re.findall(r"def hybrid_forward.*?(?=\n    def |\Z)", text, re.DOTALL):
                     assert not re.search(r"\.(shape|ndim)\b", body), name
+
+
+class ComputedState(mx.gluon.HybridBlock):
+    """A loop whose initial state is computed: with static_shape MXNet does not wait for it."""
+
+    def hybrid_forward(self, F, matrices, start):
+        def step(matrix, state):
+            following = F.batch_dot(matrix, state)
+            return following, following
+
+        outputs, final = F.contrib.foreach(step, matrices, start * 1.0)
+        return F.broadcast_add(F.sum(outputs, axis=(2, 3)), F.reshape(F.sum(0.0 * final), (1, 1)))
+
+
+def test_loops_are_right_with_static_shape():
+    random = np.random.RandomState(0)
+    matrices, start = (0.4 * random.randn(*shape) for shape in ((12, 3, 4, 4), (3, 4, 4)))
+    expected, state = [], start
+    for matrix in matrices:
+        state = matrix @ state
+        expected.append(state.sum(axis=(1, 2)))
+    arrays = [mx.nd.array(x, dtype="float64") for x in (matrices, start)]
+    gradients = []
+    for flags in ({}, {"static_alloc": True, "static_shape": True}):
+        block = ComputedState()
+        block.hybridize(**flags)
+        for _ in range(20):
+            for array in arrays:
+                array.attach_grad()
+            with mx.autograd.record():
+                values = block(*arrays)
+            values.backward()
+            np.testing.assert_allclose(values.asnumpy(), expected, rtol=1e-12)
+            gradients.append(arrays[0].grad.asnumpy())
+    for gradient in gradients[1:]:
+        np.testing.assert_allclose(gradient, gradients[0], rtol=1e-12, atol=1e-15)
