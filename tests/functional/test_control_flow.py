@@ -68,32 +68,23 @@ class ComputedState(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, matrices, start):
         def step(matrix, state):
-            following = F.batch_dot(matrix, state)
-            return following, following
+            return F.identity(state), F.batch_dot(matrix, state)
 
-        outputs, final = F.contrib.foreach(step, matrices, start * 1.0)
-        return F.broadcast_add(F.sum(outputs, axis=(2, 3)), F.reshape(F.sum(0.0 * final), (1, 1)))
+        matrices = F.transpose(matrices, axes=(1, 0, 2, 3))
+        outputs, _ = F.contrib.foreach(step, matrices, start * 1.0)
+        return F.sum(F.transpose(outputs, axes=(1, 0, 2, 3)), axis=(2, 3))
 
 
 def test_loops_are_right_with_static_shape():
     random = np.random.RandomState(0)
-    matrices, start = (0.4 * random.randn(*shape) for shape in ((12, 3, 4, 4), (3, 4, 4)))
+    matrices, start = (0.3 * random.randn(*shape) for shape in ((3, 12, 4, 4), (3, 4, 4)))
     expected, state = [], start
-    for matrix in matrices:
-        state = matrix @ state
+    for t in range(12):
         expected.append(state.sum(axis=(1, 2)))
+        state = matrices[:, t] @ state
     arrays = [mx.nd.array(x, dtype="float64") for x in (matrices, start)]
-    gradients = []
-    for flags in ({}, {"static_alloc": True, "static_shape": True}):
-        block = ComputedState()
-        block.hybridize(**flags)
-        for _ in range(20):
-            for array in arrays:
-                array.attach_grad()
-            with mx.autograd.record():
-                values = block(*arrays)
-            values.backward()
-            np.testing.assert_allclose(values.asnumpy(), expected, rtol=1e-12)
-            gradients.append(arrays[0].grad.asnumpy())
-    for gradient in gradients[1:]:
-        np.testing.assert_allclose(gradient, gradients[0], rtol=1e-12, atol=1e-15)
+    block = ComputedState()
+    block.hybridize(static_alloc=True, static_shape=True)
+    for _ in range(50):
+        values = block(*arrays).asnumpy()
+        np.testing.assert_allclose(values, np.transpose(expected), rtol=1e-12, atol=1e-15)
