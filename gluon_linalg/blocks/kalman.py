@@ -99,10 +99,7 @@ class KalmanLayer(LinearAlgebraBlock):
         return fn.backward_pass(F, system, filtered, self._states)
 
     def _tangents(self, F, system, filtered):
-        # MXNet leaves it to chance whether a compiled loop with static_shape can be differentiated:
-        # where the length is known, the gradients of moments go by scans.
-        length = None if self._length is None else self._length + self._further
-        return fn.MomentTangents(F, system, filtered, length)
+        return fn.MomentTangents(F, system, filtered, self._scan_length())
 
 
 class KalmanFilterLayer(KalmanLayer):
@@ -281,9 +278,8 @@ class KalmanSamplerLayer(KalmanLayer):
         system = fn.state_space_system(
             F, y, *arrays, prior_factor, mask, transition_offset, emission_offset, name=self.name
         )
-        length = None if self._length is None else self._length
         states, observed = fn.simulated_states(
-            F, system, prior_noise, process_noise, observation_noise, length
+            F, system, prior_noise, process_noise, observation_noise, self._scan_length()
         )
         difference = fn.without_means(F, system, system.observed - observed)
         filtered, _ = self._filter(F, difference)
