@@ -1,4 +1,4 @@
-"""The code of README.md and docs/guide.md runs as it is printed."""
+"""The code of README.md and docs/*.md runs as it is printed."""
 
 import re
 from pathlib import Path
@@ -37,3 +37,14 @@ def test_readme_and_guide(tmp_path, monkeypatch):
     assert cauchy(x).shape == (1, 50, 50)
     assert deep(x, y).shape == (1,)
     assert names["model"](x)[0].shape == (1, 50)
+
+
+def test_state_space_page():
+    names = {}
+    (code,) = code_of("docs/state_space.md")
+    exec(code, names)
+    assert names["nlml"].shape == (1,)
+    assert names["mean"].shape == (1, 100, 2)
+    assert names["forecast"].shape == (1, 12, 1)
+    # The uncertainty of a forecast grows with its distance.
+    assert (names["variance"].asnumpy().ravel()[1:] > names["variance"].asnumpy().ravel()[:-1]).all()
