@@ -1,18 +1,34 @@
 """Symmetric eigendecomposition."""
 
 from .. import functional as fn
+from ..errors import ShapeError
 from .base import LinearAlgebraBlock
 
 
 class EigBlock(LinearAlgebraBlock):
     """(U, λ) with A = Uᵀ diag(λ) U, rows of U the eigenvectors, λ ascending (LAPACK syevd).
 
-    a: (B, n, n), of which the lower triangle is read -> U: (B, n, n), λ: (B, n). The gradient is
-    returned symmetric; that of U does not exist where eigenvalues repeat. Raises NonFiniteError.
-    Paper, section 3.
+    a: (B, n, n), of which the lower triangle is read -> U: (B, k, n), λ: (B, k). λ descends with
+    `descending`; `top_k` keeps the k largest eigenvalues, k = n without it.
+    The element of largest magnitude of each eigenvector is positive; among magnitudes within
+    1/1024 of the largest, the first. The gradient is returned symmetric. Eigenvalues nearer than
+    64 ε max|λ| count as equal, and the gradient has no rotation among their eigenvectors.
+    Raises NonFiniteError, ShapeError. Paper, section 3; the equations are at `functional.eigh`.
     """
 
     arguments = (("a", "B n n"),)
 
+    def __init__(self, descending=False, top_k=None, **kwargs):
+        super().__init__(**kwargs)
+        if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
+            raise ValueError(f"top_k is {top_k!r}; expected an integer of at least 1, or None.")
+        self._descending, self._top_k = bool(descending), top_k
+
+    def check_shapes(self, sizes):
+        if self._top_k is not None and self._top_k > sizes["n"]:
+            raise ShapeError(
+                f"{self.name}: top_k is {self._top_k}, but 'a' has {sizes['n']} eigenvalues."
+            )
+
     def hybrid_forward(self, F, a):
-        return fn.eigh(F, a, self.name)
+        return fn.eigh(F, a, self.name, self._descending, self._top_k)

@@ -64,17 +64,27 @@ def _by_loops(F, filtered, emission):
     else:
         # ρ of `kalman_moments` in the same loop, as more elements of the batch.
         factor, columns, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
-        turned = F.concat(turned, transposed(F, carried), dim=1)
-        offset = F.concat(offset, product(F, columns, innovation, transpose_a=True), dim=1)
-        after, before = _backward_affine(F, turned, offset)
-        after, _ = F.split(after, num_outputs=2, axis=1)
-        before, coordinates = F.split(before, num_outputs=2, axis=1)
+        matrices = _paired(F, turned, transposed(F, carried))
+        offsets = _paired(F, offset, product(F, columns, innovation, transpose_a=True))
+        after, before = _backward_affine(F, matrices, offsets)
+        after, (before, coordinates) = _apart(F, after)[0], _apart(F, before)
         displacement = product(F, factor, coordinates)
     observed = times(F, transposed(F, filtered.inverse_factor), innovation) - times(
         F, transposed(F, filtered.gain), after
     )
     mean = filtered.mean + displacement
     return Smoothed(after, before, observed, precision_after, precision_before, mean)
+
+
+def _paired(F, x, y):
+    """Two arrays (T, B, m, n) as one (T, 2 B, m, n)."""
+    return F.reshape(F.stack(x, y, axis=1), shape=(0, -3, 0, 0))
+
+
+def _apart(F, pair):
+    """The two arrays of `_paired`."""
+    pair = F.reshape(pair, shape=(0, -4, 2, -1, 0, 0))
+    return [F.squeeze(F.slice_axis(pair, axis=1, begin=k, end=k + 1), axis=1) for k in (0, 1)]
 
 
 def _backward_affine(F, matrix, offset):

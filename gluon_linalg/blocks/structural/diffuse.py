@@ -26,8 +26,8 @@ def diffuse_prior(F, component, system, y, observed, variances, large):
     The constant is Σ_j log(κ_j √2π) over the k diffuse states, which turns log p(y) into the
     diffuse log likelihood; with n < k observations n / k of it, as only n states are determined.
 
-    y: (B, T), finite also where `observed` (B, T) is 0; variances: arrays (1, n). All constants:
-    no gradient passes, since the limit does not depend on κ.
+    y: (B, T), 0 where `observed` (B, T) is 0; variances: arrays (1, n). No gradient passes through
+    κ, since the limit does not depend on it.
     """
     if not any(component.diffuse):
         nothing = F.sum(fn.zeros_like(F, y), axis=1)
@@ -37,7 +37,7 @@ def diffuse_prior(F, component, system, y, observed, variances, large):
     divisor = F.maximum(count, fn.ones_like(F, count))
     prior_mean, centred = system.prior_mean, y
     if component.level_state is not None:
-        location = F.sum(y * observed, axis=1, keepdims=True) / divisor
+        location = F.sum(y, axis=1, keepdims=True) / divisor
         centred = F.broadcast_sub(y, location)
         chosen = [float(j == component.level_state) for j in range(component.state_size)]
         selector = F.reshape(matrix(F, one, [chosen]), shape=(1, -1))

@@ -1,0 +1,126 @@
+"""Bayesian linear regression (paper, section 2.2; Bishop, section 3.5)."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError
+from ..functional.regression import observed_data, regression_nll, regression_posterior
+from .base import LinearAlgebraBlock
+from .blr_predictor import BLRPredictor
+from .parameters import parameter_array, positive_parameter
+
+mx = import_mxnet()
+
+
+class BLRLikelihoodLayer(LinearAlgebraBlock):
+    """Negative log marginal likelihood of Bayesian linear regression, (phi, y) -> (B,).
+
+    y = Φ w + ε,  w ~ N(0, V),  ε ~ N(0, S):  φ = -log N(y | 0, Φ V Φᵀ + S),
+    V = diag(prior_variance),  S = noise_variance I  [+ diag(noise)].
+
+    phi: (B, n, d) features, of any rank and with d below, at or above n; y: (B, n) targets, or
+    (B, n, k) with targets=k, which share V, S and the factorization, and whose φ are added;
+    noise: (B, n), optional known variances of single observations, added to the learned one;
+    mask: (B, n), optional, 1 where an observation counts and 0 where it does not, whatever stands
+    there. Both may be None.
+
+    prior_variance: the initial value of a learnable parameter, one number or one for each
+    feature. noise_variance: likewise, one number; None for no such parameter, with `noise` given.
+    An intercept is a feature of ones. Computed by LQ of [I, S^-½ Φ V^½ transposed], whose
+    condition number is the square root of that of a Cholesky factorization, with an analytic
+    gradient, also to phi (`functional.regression_nll`). Costs d² (n + d).
+
+    Raises NonFiniteError, ShapeError, DtypeError.
+    """
+
+    required = 2
+
+    def __init__(self, prior_variance=1.0, noise_variance=1.0, targets=None, **kwargs):
+        super().__init__(**kwargs)
+        if targets is not None and not (isinstance(targets, int) and targets > 0):
+            raise ValueError(f"{self.name}: targets is {targets!r}, expected None or a number.")
+        if np.ndim(prior_variance) > 1 or np.ndim(noise_variance) > 0:
+            raise ShapeError(
+                f"{self.name}: prior_variance has shape {np.shape(prior_variance)} and "
+                f"noise_variance {np.shape(noise_variance)}; expected one number, or for the prior "
+                "one for each feature."
+            )
+        self._targets = targets
+        self.arguments = (
+            ("phi", "B n d"),
+            ("y", "B n" if targets is None else "B n k"),
+            ("noise", "B n"),
+            ("mask", "B n"),
+        )
+        with self.name_scope():
+            self.prior_variance = positive_parameter(self, "prior_variance", prior_variance)
+            self.noise_variance = None
+            if noise_variance is not None:
+                self.noise_variance = positive_parameter(
+                    self, "noise_variance", noise_variance, lower=1e-10
+                )
+
+    def __call__(self, phi, y, noise=None, mask=None):
+        if noise is None and self.noise_variance is None:
+            raise TypeError(
+                f"{self.name}: noise_variance is None, so every call needs `noise`, the (B, n) "
+                "variances of the observations."
+            )
+        if mask is not None:
+            return super().__call__(phi, y, noise, mask)
+        return super().__call__(phi, y) if noise is None else super().__call__(phi, y, noise)
+
+    def hybrid_forward(self, F, phi, y, noise=None, mask=None, **stored):
+        observed, prior_variance = self._model(F, phi, y, noise, mask)
+        return regression_nll(F, observed, prior_variance, self._targets or 1, self.name)
+
+    def condition(self, phi, y, noise=None, mask=None, include_noise=False):
+        """The posterior given data, a `BLRPredictor`: phi -> (mean, variance).
+
+        The data are factored once, here. The predictor holds copies: training the layer further
+        does not change it. include_noise: whether its variance is that of a new observation, with
+        noise_variance, or of Φ w.
+        """
+        self._check((phi, y, noise, mask))
+        if include_noise and self.noise_variance is None:
+            raise ValueError(
+                f"{self.name}: include_noise needs a noise_variance that holds for new "
+                "observations too."
+            )
+        observed, prior_variance = self._model(mx.nd, phi, y, noise, mask)
+        posterior = regression_posterior(mx.nd, observed, prior_variance, self.name)
+        deviation = mx.nd.sqrt(prior_variance).detach().expand_dims(axis=2)
+        weights = mx.nd.broadcast_mul(posterior.weights, deviation)
+        precision_factor = mx.nd.broadcast_div(posterior.factor, deviation)
+        noise_variance = self._natural(mx.nd, self.noise_variance, phi) if include_noise else None
+        return BLRPredictor(weights, precision_factor, noise_variance, self._targets)
+
+    def check_shapes(self, sizes):
+        features = self.prior_variance.shape[0]
+        if features not in (1, sizes["d"]):
+            raise ShapeError(
+                f"{self.name}: 'phi' has {sizes['d']} features, but prior_variance has one value "
+                f"for each of {features}."
+            )
+        if sizes.get("k", self._targets) != self._targets:
+            raise ShapeError(
+                f"{self.name}: 'y' has {sizes['k']} targets, but the layer was built with "
+                f"targets={self._targets}."
+            )
+
+    def _model(self, F, phi, y, noise, mask):
+        """What is observed, with targets (B, n, k), and the prior variances (1, 1 or d)."""
+        if self._targets is None:
+            y = F.expand_dims(y, axis=2)
+        if noise is None:
+            one_target = F.slice_axis(y, axis=2, begin=0, end=1)
+            noise = fn.zeros_like(F, F.reshape(one_target, shape=(0, -1)))
+        if self.noise_variance is not None:
+            learned = self._natural(F, self.noise_variance, phi)
+            noise = F.broadcast_add(noise, F.reshape(learned, shape=(1, 1)))
+        prior_variance = F.reshape(self._natural(F, self.prior_variance, phi), shape=(1, -1))
+        return observed_data(F, phi, y, noise, mask, self.name), prior_variance
+
+    def _natural(self, F, parameter, like):
+        return parameter.natural(F, parameter_array(F, parameter, like))

@@ -1,0 +1,75 @@
+"""The posterior of Bayesian linear regression (Bishop, equations 3.49 to 3.51 and 3.59)."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError
+from .base import LinearAlgebraBlock
+
+mx = import_mxnet()
+
+
+class BLRPredictor(LinearAlgebraBlock):
+    """phi -> (mean, variance) of the posterior of Φ w, (B, m, d) -> (B, m), (B, m).
+
+    mean = Φ μ,  variance_i = |P⁻¹ φ_i|²  [+ noise variance],
+
+    with the mean μ of the weights and the lower factor P of their precision, Σ⁻¹ = P Pᵀ, computed
+    once by `BLRLikelihoodLayer.condition`; with k targets both are (B, m, k). The variance is a
+    sum of squares: no rounding makes it negative. Exports like any block.
+    """
+
+    arguments = (("phi", "B m d"),)
+
+    def __init__(self, weight_mean, precision_factor, noise_variance=None, targets=None, **kwargs):
+        super().__init__(**kwargs)
+        self._targets = targets
+        with self.name_scope():
+            self.weight_mean = self.params.get_constant("weight_mean", weight_mean)
+            self.precision_factor = self.params.get_constant("precision_factor", precision_factor)
+            if noise_variance is not None:
+                self.noise_variance = self.params.get_constant("noise_variance", noise_variance)
+        self.params.initialize(ctx=weight_mean.context)
+
+    def hybrid_forward(self, F, phi, weight_mean, precision_factor, noise_variance=None):
+        mean = fn.product(F, phi, weight_mean)
+        whitened = fn.triangular_solve(F, precision_factor, fn.transpose(F, phi))
+        variance = F.sum(F.square(whitened), axis=1)
+        if noise_variance is not None:
+            variance = F.broadcast_add(variance, F.reshape(noise_variance, shape=(1, 1)))
+        if self._targets is None:
+            return F.squeeze(mean, axis=2), variance
+        return mean, F.broadcast_like(F.expand_dims(variance, axis=2), fn.stop(F, mean))
+
+    def mean(self, phi):
+        """The posterior mean, (B, m, d) -> (B, m)."""
+        return self(phi)[0]
+
+    def variance(self, phi):
+        """The posterior variance, (B, m, d) -> (B, m)."""
+        return self(phi)[1]
+
+    def weights(self):
+        """The posterior mean and covariance of the weights, (B, d) or (B, d, k), and (B, d, d)."""
+        mean = self.weight_mean.data()
+        covariance = fn.factor_inverse(mx.nd, self.precision_factor.data())
+        if self._targets is None:
+            mean = mean.squeeze(axis=2)
+        return mean, fn.symmetrize(mx.nd, covariance)
+
+    def cast(self, dtype):
+        """Not possible: the factor belongs to the dtype it was computed in."""
+        if np.dtype(dtype).name != self.dtype:
+            raise TypeError(
+                f"{self.name}: cast the BLRLikelihoodLayer and condition again; the factor of the "
+                f"data was computed in {self.dtype}."
+            )
+
+    def check_shapes(self, sizes):
+        batch, columns, _ = self.weight_mean.shape
+        if sizes["B"] != batch or sizes["d"] != columns:
+            raise ShapeError(
+                f"{self.name}: 'phi' has batch {sizes['B']} and {sizes['d']} features; the data it "
+                f"was conditioned on has batch {batch} and {columns} features."
+            )

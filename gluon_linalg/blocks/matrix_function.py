@@ -1,0 +1,78 @@
+"""Functions of symmetric matrices: square roots, logarithm, exponential, powers."""
+
+import math
+
+from ..functional import spectral
+from .base import LinearAlgebraBlock
+
+
+class MatrixSqrtBlock(LinearAlgebraBlock):
+    """A^{1/2}, or with `inverse` A^{-1/2}: symmetric, its square is A, or A⁻¹.
+
+    a: (B, n, n), of which the lower triangle is read -> (B, n, n). The gradient is returned
+    symmetric and is exact at and near repeated eigenvalues (`functional.symmetric_function`).
+    A must be positive semidefinite, with `inverse` positive definite. Where A is singular the
+    gradient of A^{1/2} is infinite for changes that raise its rank; what is returned is exact for
+    changes that keep it. Raises NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, inverse=False, **kwargs):
+        super().__init__(**kwargs)
+        self._inverse = bool(inverse)
+
+    def hybrid_forward(self, F, a):
+        if self._inverse:
+            return spectral.matrix_inverse_sqrt(F, a, name=self.name)
+        return spectral.matrix_sqrt(F, a, self.name)
+
+
+class MatrixLogBlock(LinearAlgebraBlock):
+    """log A = Uᵀ diag(log λ) U of a positive definite matrix: exp(log A) = A.
+
+    a: (B, n, n), of which the lower triangle is read -> (B, n, n). The gradient is returned
+    symmetric and is exact at and near repeated eigenvalues.
+    Raises NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def hybrid_forward(self, F, a):
+        return spectral.matrix_log(F, a, self.name)
+
+
+class MatrixExpBlock(LinearAlgebraBlock):
+    """exp A = Uᵀ diag(exp λ) U of any symmetric matrix.
+
+    a: (B, n, n), of which the lower triangle is read -> (B, n, n). The gradient is returned
+    symmetric and is exact at and near repeated eigenvalues. Raises NonFiniteError, also where the
+    result overflows: beyond an eigenvalue of 88 in float32 and 709 in float64.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def hybrid_forward(self, F, a):
+        return spectral.matrix_exp(F, a, self.name)
+
+
+class MatrixPowerBlock(LinearAlgebraBlock):
+    """A^p = Uᵀ diag(λ^p) U of a positive definite matrix and any number p.
+
+    a: (B, n, n), of which the lower triangle is read -> (B, n, n). The gradient is returned
+    symmetric and is exact at and near repeated eigenvalues.
+    Raises NotPositiveDefiniteError, NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, power, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(power, bool) or not isinstance(power, (int, float)):
+            raise ValueError(f"power is {power!r}; expected a number.")
+        if not math.isfinite(power):
+            raise ValueError(f"power is {power!r}; expected a finite number.")
+        self._power = float(power)
+
+    def hybrid_forward(self, F, a):
+        return spectral.matrix_power(F, a, self._power, self.name)

@@ -1,0 +1,146 @@
+"""Bayesian linear regression by LQ of the prior-augmented features (paper, section 2.2)."""
+
+from collections import namedtuple
+
+from ..errors import NonFiniteError
+from .checks import finite, require
+from .cholesky import triangular_solve
+from .gaussian import HALF_LOG_2PI
+from .lq import lq
+from .matrix import diagonal, diagonal_matrix, product, transpose
+from .tangent import ones_like, stop, with_gradient, zeros_like
+
+# Constants in units of the prior and the noise: L (B, d, d), Q_I (B, d, d), Q_M (B, d, n), the
+# weights u (B, d, k) and the residuals e = r - M u (B, n, k).
+Posterior = namedtuple("Posterior", ["factor", "prior_rows", "data_rows", "weights", "residuals"])
+
+# What the likelihood sees, behind the mask: (B, n, d), (B, n, k), (B, n), and which rows count.
+Observed = namedtuple("Observed", ["features", "targets", "noise_variance", "mask"])
+
+
+def regression_nll(F, observed, prior_variance, targets=1, name="BLR"):
+    """φ = -log N(y | 0, Φ V Φᵀ + S), summed over the targets, (B,).
+
+    prior_variance: (1, 1 or d), the diagonal of V; the noise variances are the diagonal of S;
+    targets: k. With M = S^-½ Φ V^½, r = S^-½ y and [I, Mᵀ] = L [Q_I, Q_M] the posterior weights
+    are u = L⁻ᵀ Q_M r and the residuals e = r - M u:
+
+        φ = ½ |e|² + ½ |u|² + log|L| + ½ log|2π S|.
+
+    Nothing is subtracted and ΦᵀΦ never formed. The gradient is analytic, from the same LQ:
+
+        ∂φ/∂M = Q_Mᵀ L⁻¹ - e uᵀ,   ∂φ/∂r = e,
+        ∂φ/∂log V_jj = ½ (1 - |Q_I e_j|² - u_j²),   ∂φ/∂log S_ii = ½ (1 - |Q_M e_i|² - e_i²),
+
+    finite for any Φ, also one of deficient rank. Raises NonFiniteError.
+    """
+    features, y, noise_variance, mask = observed
+    posterior = regression_posterior(F, observed, prior_variance, name)
+    factor, prior_rows, data_rows, weights, residuals = posterior
+    rows_seen = ones_like(F, noise_variance) if mask is None else mask
+    log_noise = F.log(noise_variance)
+    value = (
+        0.5 * F.sum(F.square(residuals), axis=(1, 2))
+        + 0.5 * F.sum(F.square(weights), axis=(1, 2))
+        + targets * F.sum(F.log(diagonal(F, factor)), axis=1)
+        + targets * F.sum(0.5 * log_noise + HALF_LOG_2PI * rows_seen, axis=1)
+    )
+    by_features = targets * transpose(
+        F, triangular_solve(F, factor, data_rows, transpose=True)
+    ) - product(F, residuals, weights, transpose_b=True)
+    by_features, scale = _whitened(F, by_features, prior_variance, noise_variance)
+    by_log_prior = _by_log_variance(F, prior_rows, weights, targets)
+    by_log_noise = _by_log_variance(F, data_rows, residuals, targets)
+    linear = (
+        _dot(F, stop(F, by_features), features)
+        + _dot(F, stop(F, F.broadcast_mul(residuals, scale)), y)
+        + F.sum(F.broadcast_mul(stop(F, by_log_prior), F.log(prior_variance)), axis=1)
+        + F.sum(stop(F, by_log_noise) * log_noise, axis=1)
+    )
+    return with_gradient(F, value, linear)
+
+
+def observed_data(F, features, targets, noise_variance, mask=None, name="BLR"):
+    """`Observed` with rows hidden where mask (B, n) is 0, whatever stands there.
+
+    A row of zeros with noise variance 1 adds exactly 0 to φ when its 2π is left out.
+    """
+    if mask is None:
+        return Observed(features, targets, noise_variance, None)
+    mask = stop(F, mask)
+    mask = require(
+        F,
+        mask,
+        (mask == 0.0) + (mask == 1.0),
+        ValueError,
+        f"{name}: the mask has values other than 0 and 1.",
+        axes=2,
+    )
+    rows = F.expand_dims(mask, axis=2)
+    return Observed(
+        F.where(F.broadcast_like(rows, stop(F, features)), features, zeros_like(F, features)),
+        F.where(F.broadcast_like(rows, stop(F, targets)), targets, zeros_like(F, targets)),
+        F.where(mask, noise_variance, ones_like(F, noise_variance)),
+        mask,
+    )
+
+
+def regression_posterior(F, observed, prior_variance, name="BLR"):
+    """The `Posterior` of the whitened weights given the data, all constants."""
+    features, targets, noise_variance, _ = (a if a is None else stop(F, a) for a in observed)
+    whitened, scale = _whitened(F, features, stop(F, prior_variance), noise_variance)
+    targets = F.broadcast_mul(targets, scale)
+    whitened = require(
+        F,
+        whitened,
+        finite(F, F.sum(whitened, axis=(1, 2))),
+        NonFiniteError,
+        f"{name}: the features contain NaN or infinity, or a noise variance is not a positive "
+        "number.",
+    )
+    targets = require(
+        F,
+        targets,
+        finite(F, targets),
+        NonFiniteError,
+        f"{name}: the targets contain NaN or infinity; a mask hides them.",
+    )
+    one_row = F.slice_axis(whitened, axis=1, begin=0, end=1)
+    identity = ones_like(F, F.reshape(one_row, shape=(0, -1)))
+    factor, prior_rows, data_rows = augmented_lq(F, identity, transpose(F, whitened))
+    projected = product(F, data_rows, targets)
+    weights = triangular_solve(F, factor, projected, transpose=True)
+    residuals = targets - product(F, data_rows, projected, transpose_a=True)
+    return Posterior(*(stop(F, a) for a in (factor, prior_rows, data_rows, weights, residuals)))
+
+
+def augmented_lq(F, shift, a):
+    """L, Q_1 and Q_2 with [diag(shift), A] = L [Q_1, Q_2], (B, m), (B, m, n), constants.
+
+    The small block comes first: the other order was found to lose up to ten times as much.
+    """
+    identity = diagonal_matrix(F, shift)
+    q, factor = lq(F, F.concat(identity, a, dim=2))
+    # Under Symbol no size is known, and slice_like starts from the left: the end is reversed.
+    tail = F.slice_like(F.reverse(q, axis=2), a, axes=(2,))
+    parts = factor, F.slice_like(q, identity, axes=(2,)), F.reverse(tail, axis=2)
+    return tuple(stop(F, part) for part in parts)
+
+
+def _whitened(F, rows, prior_variance, noise_variance):
+    """S^-½ X V^½ of X (B, n, d), and S^-½ as (B, n, 1)."""
+    scale = F.expand_dims(F.rsqrt(noise_variance), axis=2)
+    deviation = F.expand_dims(F.sqrt(prior_variance), axis=1)
+    return F.broadcast_mul(F.broadcast_mul(rows, scale), deviation), scale
+
+
+def _by_log_variance(F, rows, values, targets):
+    """½ (k (1 - |q_j|²) - Σ values_j²) for columns q_j of (B, d, n), rows of values (B, n, k)."""
+    leverage = F.sum(F.square(rows), axis=1)
+    return 0.5 * (targets * (1.0 - leverage) - F.sum(F.square(values), axis=2))
+
+
+def _dot(F, a, b):
+    """Σ_ij A_ij B_ij of each batch element, (B, m, n) twice -> (B,), by one product."""
+    total = product(F, F.reshape(a, shape=(0, 1, -1)), F.reshape(b, shape=(0, -1, 1)))
+    return F.reshape(total, shape=(-1,))

@@ -1,0 +1,184 @@
+"""Functions of symmetric matrices, f(A) = Uᵀ diag(f(λ)) U, with exact gradients at ties.
+
+The derivative is that of Daleckii and Krein,
+
+    d f(A) = Uᵀ (D ∘ (U dA Uᵀ)) U        D_ij = (f(λ_i) - f(λ_j)) / (λ_i - λ_j)
+
+and f'(λ_i) where the two are equal (Higham, Functions of Matrices, 2008, section 3.2). The quotient
+loses all digits where eigenvalues are near to each other, so each function here brings its D in a
+form without cancellation: every element is accurate to a few ε whatever the gap.
+"""
+
+from ..errors import NonFiniteError, NotPositiveDefiniteError
+from .checks import finite, require
+from .cholesky import unit_roundoff
+from .eigen import decomposed, symmetric_increment
+from .matrix import product, symmetrize
+
+# Eigenvalues within this many ε max|λ| of 0 may be 0: those of singular matrices of size 2 to 500
+# came out of LAPACK up to 6.3 away from it. Half of what jitter='auto' lifts eigenvalues to.
+ZERO = 8.0
+REMEDY = "Add a multiple of the identity, or compute in float64."
+
+
+def symmetric_function(F, a, value, divided_difference, domain=None, name="SymmetricFunction"):
+    """f(A) = Uᵀ diag(f(λ)) U, (B, n, n) -> (B, n, n), bitwise symmetric.
+
+    value: (F, λ) -> f(λ), element by element; divided_difference: (F, x, y) -> D(x, y) for
+    x >= y, element by element, f'(x) where they are equal; domain: (F, λ, name) -> λ (B, n),
+    checked. The lower triangle of A is read; the gradient is returned symmetric.
+    Raises NonFiniteError, also where f or D overflows, and what `domain` raises.
+    """
+    u, eigenvalues = decomposed(F, a, name)
+    if domain is not None:
+        eigenvalues = domain(F, eigenvalues, name)
+    values = value(F, eigenvalues)
+    column, row = F.expand_dims(eigenvalues, axis=2), F.expand_dims(eigenvalues, axis=1)
+    differences = divided_difference(
+        F, F.broadcast_maximum(column, row), F.broadcast_minimum(column, row)
+    )
+    text = f"{name}: the result or its derivative is too large for the dtype."
+    values = require(F, values, finite(F, values), NonFiniteError, text, axes=2)
+    differences = require(F, differences, finite(F, differences), NonFiniteError, text)
+    result = product(F, F.broadcast_mul(u, F.expand_dims(values, axis=2)), u, transpose_a=True)
+    moved = product(F, product(F, u, symmetric_increment(F, a)), u, transpose_b=True)
+    change = product(F, product(F, u, differences * moved, transpose_a=True), u)
+    return symmetrize(F, result + change)
+
+
+def matrix_sqrt(F, a, name="MatrixSqrt"):
+    """A^{1/2} of a positive semidefinite matrix, (B, n, n) -> (B, n, n).
+
+    D = 1 / (√x + √y). Where both eigenvalues are 0 to rounding (<= 8 ε max λ) the derivative is
+    infinite, and D is 0 there instead: the gradient is exact for changes of A that keep its rank.
+    Raises NotPositiveDefiniteError when an eigenvalue is below -8 ε max|λ|.
+    """
+
+    def divided_difference(F, larger, smaller):
+        largest = F.max(larger, axis=(1, 2), keepdims=True)
+        regular = F.broadcast_greater(larger, rounding_bound(F, largest))
+        return regular / (F.sqrt(larger) + F.sqrt(smaller) + (1.0 - regular))
+
+    return symmetric_function(
+        F, a, lambda F, x: F.sqrt(x), divided_difference, positive_semidefinite, name
+    )
+
+
+def matrix_inverse_sqrt(F, a, floor=None, name="MatrixInverseSqrt"):
+    """A^{-1/2}, (B, n, n) -> (B, n, n); with a floor, of A whose eigenvalues are lifted to it.
+
+    f(λ) = x^{-1/2} with x = max(λ, φ), φ = floor · max|λ| a constant; x = λ without a floor, where
+    A must be positive definite and not only semidefinite.
+    D = -q / (√x √y (√x + √y)), where q is the quotient of the differences after and before the
+    lifting: 1 where both eigenvalues are above the floor, 0 where neither is.
+    Raises NotPositiveDefiniteError.
+    """
+
+    def lifted(F, x):
+        if floor is None:
+            return x
+        # Both λ (B, n) and the pairs (B, n, n) contain the largest magnitude.
+        largest = F.max(F.abs(x), axis=0, exclude=True, keepdims=True)
+        return F.broadcast_maximum(x, float(floor) * largest)
+
+    def divided_difference(F, larger, smaller):
+        x, y = lifted(F, larger), lifted(F, smaller)
+        gap = larger - smaller
+        tie = gap == 0.0
+        quotient = (x - y + tie * (x == larger)) / (gap + tie)
+        root_x, root_y = F.sqrt(x), F.sqrt(y)
+        return -quotient / root_x / root_y / (root_x + root_y)
+
+    domain = positive_definite if floor is None else positive_semidefinite
+    return symmetric_function(
+        F, a, lambda F, x: F.rsqrt(lifted(F, x)), divided_difference, domain, name
+    )
+
+
+def matrix_log(F, a, name="MatrixLog"):
+    """log A of a positive definite matrix, (B, n, n) -> (B, n, n).
+
+    D = log1p(z) / (z y) with z = (x - y) / y, x >= y. Raises NotPositiveDefiniteError.
+    """
+
+    def divided_difference(F, larger, smaller):
+        excess = (larger - smaller) / smaller
+        tie = excess == 0.0
+        return (F.log1p(excess) + tie) / (excess + tie) / smaller
+
+    return symmetric_function(
+        F, a, lambda F, x: F.log(x), divided_difference, positive_definite, name
+    )
+
+
+def matrix_exp(F, a, name="MatrixExp"):
+    """exp A of any symmetric matrix, (B, n, n) -> (B, n, n).
+
+    D = e^x (1 - e^{-d}) / d with d = x - y >= 0. Raises NonFiniteError when it overflows.
+    """
+
+    def divided_difference(F, larger, smaller):
+        gap = larger - smaller
+        tie = gap == 0.0
+        return F.exp(larger) * ((tie - F.expm1(-gap)) / (gap + tie))
+
+    return symmetric_function(F, a, lambda F, x: F.exp(x), divided_difference, name=name)
+
+
+def matrix_power(F, a, power, name="MatrixPower"):
+    """A^p of a positive definite matrix and any number p, (B, n, n) -> (B, n, n).
+
+    D = sign(p) w^p (1 - e^{-|p| t}) / (z y) with z = (x - y) / y, t = log1p(z) = log(x / y) and w
+    the one of x >= y with the larger power. Raises NotPositiveDefiniteError.
+    """
+    power = float(power)
+    size = abs(power)
+
+    def divided_difference(F, larger, smaller):
+        excess = (larger - smaller) / smaller
+        tie = excess == 0.0
+        quotient = (tie * size - F.expm1(-size * F.log1p(excess))) / (excess + tie) / smaller
+        dominant = larger if power > 0 else smaller
+        return (dominant**power) * quotient * (1.0 if power > 0 else -1.0)
+
+    return symmetric_function(
+        F, a, lambda F, x: x**power, divided_difference, positive_definite, name
+    )
+
+
+def positive_definite(F, eigenvalues, name):
+    """λ (B, n), each above 8 ε max|λ|: else NotPositiveDefiniteError."""
+    smallest, bound = _smallest_and_bound(F, eigenvalues)
+    return require(
+        F,
+        eigenvalues,
+        smallest > bound,
+        NotPositiveDefiniteError,
+        f"{name}: the matrix is not positive definite: its smallest eigenvalue is negative, or 0 "
+        f"to rounding (at most 8 ε times the largest). {REMEDY}",
+        axes=2,
+    )
+
+
+def positive_semidefinite(F, eigenvalues, name):
+    """max(λ, 0), (B, n), with no λ below -8 ε max|λ|: else NotPositiveDefiniteError."""
+    smallest, bound = _smallest_and_bound(F, eigenvalues)
+    return require(
+        F,
+        F.relu(eigenvalues),
+        smallest >= -bound,
+        NotPositiveDefiniteError,
+        f"{name}: the matrix is not positive semidefinite: its smallest eigenvalue is negative by "
+        "more than rounding (8 ε times the largest).",
+        axes=2,
+    )
+
+
+def rounding_bound(F, largest):
+    """8 ε max|λ|: what LAPACK may give for an eigenvalue that is 0."""
+    return ZERO * unit_roundoff(F, largest) * largest
+
+
+def _smallest_and_bound(F, eigenvalues):
+    largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
+    return F.min(eigenvalues, axis=1, keepdims=True), rounding_bound(F, largest)

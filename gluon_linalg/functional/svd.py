@@ -1,0 +1,64 @@
+"""Thin singular value decomposition."""
+
+from ..errors import NonFiniteError
+from .checks import finite, require
+from .eigen import reciprocal_above, row_signs, tie_bound
+from .matrix import diagonal, product, transpose
+from .tangent import stop, zeros_like
+
+
+def svd(F, a, tall=False, name="SVD"):
+    """(U, s, V) with A = U diag(s) V, s >= 0 descending, UᵀU = V Vᵀ = I (LAPACK gesvd).
+
+    a: (B, m, n) -> U: (B, m, k), s: (B, k), V: (B, k, n), k = min(m, n): m <= n, or m >= n with
+    `tall`. The element of largest magnitude of each row of V is positive (`row_signs`). Every s_i
+    is accurate to a few ε s_max: relative to itself a small one is not. With C = Uᵀ dA Vᵀ in its
+    symmetric and antisymmetric parts S and N the gradient is that of
+
+        ds_i = C_ii
+        dU = U Ω,                                   Ω_ij = S_ij / (s_j - s_i) + N_ij / (s_j + s_i)
+        dV = Ψ V + diag(1/s) Uᵀ dA (I - VᵀV),       Ψ_ij = S_ij / (s_i - s_j) + N_ij / (s_j + s_i)
+
+    and for tall matrices that of the transpose. Each term whose denominator is at most
+    64 ε s_max is left out: the vectors of equal or vanishing singular values are not unique.
+    Raises NonFiniteError. Townsend 2016, Differentiating the singular value decomposition.
+    """
+    wide = transpose(F, a) if tall else a
+    left, s, right = _decomposed(F, wide, name)
+    sign = row_signs(F, transpose(F, left) if tall else right)
+    left = F.broadcast_mul(left, F.expand_dims(sign, axis=1))
+    right = F.broadcast_mul(right, F.expand_dims(sign, axis=2))
+    column, row, bound = F.expand_dims(s, axis=2), F.expand_dims(s, axis=1), tie_bound(F, s)
+    over_difference = reciprocal_above(F, F.broadcast_sub(row, column), bound)
+    over_sum = reciprocal_above(F, F.broadcast_add(row, column), bound)
+    inverse = reciprocal_above(F, column, bound)
+
+    # 0, with the gradient of `wide`.
+    increment = wide - stop(F, wide)
+    half = product(F, left, increment, transpose_a=True)
+    moved = product(F, half, right, transpose_b=True)
+    mirrored = transpose(F, moved)
+    symmetric = over_difference * (0.5 * (moved + mirrored))
+    antisymmetric = over_sum * (0.5 * (moved - mirrored))
+    outside = F.broadcast_mul(half - product(F, moved, right), inverse)
+    left = left + product(F, left, antisymmetric + symmetric)
+    right = right + product(F, antisymmetric - symmetric, right) + outside
+    s = s + diagonal(F, moved)
+    return (transpose(F, right), s, transpose(F, left)) if tall else (left, s, right)
+
+
+def _decomposed(F, wide, name):
+    """(U, s, V) as LAPACK gives them, constants, so that gesvd is never differentiated.
+
+    NaN and infinity never reach LAPACK: one such matrix makes it fail for the whole batch. MXNet
+    has this operator under its NumPy names only; it runs without NumPy mode.
+    """
+    is_finite = finite(F, wide)
+    clean = F.where(is_finite, stop(F, wide), zeros_like(F, wide))
+    left, s, right = (x.as_nd_ndarray() for x in F.numpy._internal.svd(clean.as_np_ndarray()))
+    text = f"{name}: the matrix contains NaN or infinity."
+    return (
+        require(F, left, is_finite, NonFiniteError, text),
+        require(F, s, is_finite, NonFiniteError, text, axes=2),
+        require(F, right, is_finite, NonFiniteError, text),
+    )

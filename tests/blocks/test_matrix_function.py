@@ -1,0 +1,155 @@
+"""Square roots, logarithm, exponential and powers of symmetric matrices in every mode."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+import scipy.linalg
+
+from gluon_linalg import errors
+from gluon_linalg.blocks.matrix_function import (
+    MatrixExpBlock,
+    MatrixLogBlock,
+    MatrixPowerBlock,
+    MatrixSqrtBlock,
+)
+from harness import check_block
+from harness.modes import MODES, evaluate, in_mode
+
+EVERY_MODE = pytest.mark.parametrize("mode", MODES)
+BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def positive_definite(batch, n, seed=0):
+    """Eigenvalues between 1 and 4, well separated."""
+    random = np.random.RandomState(seed)
+    q = np.stack([np.linalg.qr(random.randn(n, n))[0] for _ in range(batch)])
+    return q * np.linspace(1.0, 4.0, n) @ q.transpose(0, 2, 1)
+
+
+BLOCKS = {
+    "sqrt": (MatrixSqrtBlock, scipy.linalg.sqrtm),
+    "inverse sqrt": (
+        lambda: MatrixSqrtBlock(inverse=True),
+        lambda a: np.linalg.inv(scipy.linalg.sqrtm(a)),
+    ),
+    "log": (MatrixLogBlock, scipy.linalg.logm),
+    "exp": (MatrixExpBlock, scipy.linalg.expm),
+    "power": (
+        lambda: MatrixPowerBlock(1.7),
+        lambda a: scipy.linalg.fractional_matrix_power(a, 1.7),
+    ),
+    "negative power": (
+        lambda: MatrixPowerBlock(-2),
+        lambda a: np.linalg.inv(a @ a),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_block(name, tmp_path):
+    factory, function = BLOCKS[name]
+    cases = [[positive_definite(2, 3)], [positive_definite(1, 1)], [positive_definite(3, 5)]]
+    oracle = lambda a, _: np.stack([function(x) for x in a])  # noqa: E731
+    check_block(factory, cases, tmp_path, oracle, symmetric=(0,))
+
+
+@EVERY_MODE
+@BOTH
+def test_exponential_at_an_exact_tie(mode, dtype, tmp_path):
+    """d tr(G exp A) at A = 2 I is e² G: MXNet's own syevd gives 0 beside the diagonal."""
+    a = mx.nd.array([2.0 * np.eye(3)], dtype=dtype)
+    weights = mx.nd.array([[[1, 2, 0], [2, 0, 0], [0, 0, 1]]], dtype=dtype)
+    block = ready(MatrixExpBlock(), mode, a, tmp_path)
+    found = evaluate(block, [a], [weights]).gradients[0]
+    rounding = 1e-6 if dtype == "float32" else 1e-15
+    np.testing.assert_allclose(found, np.exp(2.0) * weights.asnumpy(), rtol=rounding)
+
+
+@EVERY_MODE
+@BOTH
+def test_values_and_gradients_at_ties(mode, dtype, tmp_path):
+    """Of 4 I: f(4) I and f'(4) G."""
+    a = mx.nd.array([4.0 * np.eye(2)] * 2, dtype=dtype)
+    weights = mx.nd.array([[[1.0, 2.0], [2.0, 3.0]]] * 2, dtype=dtype)
+    expected = {
+        "sqrt": (2.0, 0.25),
+        "inverse sqrt": (0.5, -0.0625),
+        "log": (np.log(4.0), 0.25),
+        "exp": (np.exp(4.0), np.exp(4.0)),
+        "power": (4.0**1.7, 1.7 * 4.0**0.7),
+        "negative power": (4.0**-2, -2 * 4.0**-3),
+    }
+    rounding = 1e-6 if dtype == "float32" else 1e-15
+    for name, (value, slope) in expected.items():
+        block = ready(BLOCKS[name][0](), mode, a, tmp_path)
+        result = evaluate(block, [a], [weights])
+        np.testing.assert_allclose(result.outputs[0], value * np.stack([np.eye(2)] * 2), rounding)
+        np.testing.assert_allclose(result.gradients[0], slope * weights.asnumpy(), rounding)
+
+
+@pytest.mark.parametrize("mode", ["imperative", "hybridized", "static_shape"])
+@BOTH
+def test_matrices_that_have_no_value(mode, dtype, tmp_path):
+    """The error names block and batch element, and the block goes on."""
+    good = mx.nd.array([np.eye(2), 2 * np.eye(2)], dtype=dtype)
+    singular, indefinite = np.ones((2, 2)), np.diag([3.0, -1.0])
+    refused = {
+        "sqrt": [indefinite],
+        "inverse sqrt": [indefinite, singular],
+        "log": [indefinite, singular, np.zeros((2, 2))],
+        "power": [indefinite, singular],
+    }
+    for name, matrices in refused.items():
+        block = ready(BLOCKS[name][0](), mode, good, tmp_path)
+        for matrix in matrices:
+            bad = mx.nd.array([np.eye(2), matrix], dtype=dtype)
+            with pytest.raises(errors.NotPositiveDefiniteError) as caught:
+                block(bad).asnumpy()
+            assert block.name in str(caught.value)
+            assert "batch elements: 1 of 2" in str(caught.value)
+            assert np.isfinite(block(good).asnumpy()).all()
+    block = ready(MatrixExpBlock(), mode, good, tmp_path)
+    with pytest.raises(errors.NonFiniteError, match="too large"):
+        block(mx.nd.array([np.eye(2), 1e3 * np.eye(2)], dtype=dtype)).asnumpy()
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("name", BLOCKS)
+def test_nan_and_infinity(name, mode, tmp_path):
+    """A named error, or in an exported graph NaN for this batch element alone."""
+    good = mx.nd.array([np.eye(2), 2 * np.eye(2)], dtype="float64")
+    block = ready(BLOCKS[name][0](), mode, good, tmp_path)
+    for matrix in ([[0, np.nan], [np.nan, np.inf]], [[np.inf, 0], [0, 1]]):
+        bad = mx.nd.array([np.eye(2), matrix], dtype="float64")
+        if mode == "exported":
+            found = block(bad).asnumpy()
+            assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
+        else:
+            with pytest.raises(errors.NonFiniteError, match="NaN or infinity"):
+                block(bad).asnumpy()
+
+
+def test_an_exported_graph_marks_a_singular_matrix(tmp_path):
+    good = mx.nd.array([np.eye(2), 2 * np.eye(2)], dtype="float64")
+    block = ready(MatrixLogBlock(), "exported", good, tmp_path)
+    found = block(mx.nd.array([np.ones((2, 2)), np.eye(2)], dtype="float64")).asnumpy()
+    assert np.isnan(found[0]).all() and not found[1].any()
+
+
+@pytest.mark.parametrize("power", ["2", None, np.nan, np.inf, True])
+def test_a_power_is_a_number(power):
+    with pytest.raises(ValueError, match="power is"):
+        MatrixPowerBlock(power)
+
+
+def test_inverse_functions():
+    a = mx.nd.array(positive_definite(2, 5), dtype="float64")
+    again = MatrixExpBlock()(MatrixLogBlock()(a))
+    np.testing.assert_allclose(again.asnumpy(), a.asnumpy(), atol=1e-13)
+    root = MatrixSqrtBlock()(a)
+    np.testing.assert_allclose(mx.nd.batch_dot(root, root).asnumpy(), a.asnumpy(), atol=1e-13)
+
+
+def ready(block, mode, example, folder):
+    block.initialize()
+    return in_mode(block, mode, [example], folder)
