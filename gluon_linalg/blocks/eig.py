@@ -1,5 +1,7 @@
 """Symmetric eigendecomposition."""
 
+import numbers
+
 from .. import functional as fn
 from ..errors import ShapeError
 from .base import LinearAlgebraBlock
@@ -12,7 +14,8 @@ class EigBlock(LinearAlgebraBlock):
     `descending`; `top_k` keeps the k largest eigenvalues, k = n without it.
     The element of largest magnitude of each eigenvector is positive; among magnitudes within
     1/1024 of the largest, the first. The gradient is returned symmetric. Eigenvalues nearer than
-    64 ε max|λ| count as equal, and the gradient has no rotation among their eigenvectors.
+    64 ε max|λ| count as equal, and the gradient has no rotation among their eigenvectors. The
+    gradient of a function Uᵀ diag(f(λ)) U is lost there: `MatrixExpBlock` and the like have it.
     Raises NonFiniteError, ShapeError. Paper, section 3; the equations are at `functional.eigh`.
     """
 
@@ -20,7 +23,7 @@ class EigBlock(LinearAlgebraBlock):
 
     def __init__(self, descending=False, top_k=None, **kwargs):
         super().__init__(**kwargs)
-        if top_k is not None and not (isinstance(top_k, int) and top_k >= 1):
+        if top_k is not None and not (isinstance(top_k, numbers.Integral) and top_k >= 1):
             raise ValueError(f"top_k is {top_k!r}; expected an integer of at least 1, or None.")
         self._descending, self._top_k = bool(descending), top_k
 

@@ -155,7 +155,7 @@ class KalmanFilterLayer(KalmanLayer):
         if self._moments == "factor":
             factor = fn.filtered_factor(F, filtered.roots, self._observations)
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
-        return likelihood, _vectors(F, mean + change.mean), fn.time_first(F, spread)
+        return likelihood, _vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
 
 class KalmanSmootherLayer(KalmanLayer):
@@ -186,11 +186,11 @@ class KalmanSmootherLayer(KalmanLayer):
         tangents = self._tangents(F, system, filtered)
         mean = _vectors(F, smoothed.mean + tangents.smoothed_mean(smoothed))
         changes = tangents.smoothed_covariances(smoothed)
-        covariance = fn.time_first(F, F.broadcast_add(changes[0], covariance))
+        covariance = fn.batch_first(F, F.broadcast_add(changes[0], covariance))
         if not self._lag_one:
             return mean, covariance
-        lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=0, begin=0, end=-1)
-        return mean, covariance, fn.time_first(F, lag_one)
+        lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=1, begin=0, end=-1)
+        return mean, covariance, fn.batch_first(F, lag_one)
 
     def check_shapes(self, sizes):
         super().check_shapes(sizes)
@@ -250,10 +250,10 @@ class KalmanForecastLayer(KalmanLayer):
             F, mean, covariance, emission, observation_factor, emission_offset
         )
         mean, covariance, observed, spread = (
-            F.slice_axis(x, axis=0, begin=-self._further, end=None)
+            F.slice_axis(x, axis=1, begin=-self._further, end=None)
             for x in (mean, covariance, observed, spread)
         )
-        covariance, spread = (fn.time_first(F, x) for x in (covariance, spread))
+        covariance, spread = (fn.batch_first(F, x) for x in (covariance, spread))
         return _vectors(F, mean), covariance, _vectors(F, observed), spread
 
 
@@ -289,5 +289,5 @@ class KalmanSamplerLayer(KalmanLayer):
 
 
 def _vectors(F, x):
-    """(T, B, d, 1) as (B, T, d)."""
-    return F.squeeze(fn.time_first(F, x), axis=3)
+    """(1, T, B, d, 1) as (B, T, d)."""
+    return F.squeeze(fn.batch_first(F, x), axis=3)

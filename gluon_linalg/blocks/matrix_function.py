@@ -1,6 +1,7 @@
 """Functions of symmetric matrices: square roots, logarithm, exponential, powers."""
 
 import math
+import numbers
 
 from ..functional import spectral
 from .base import LinearAlgebraBlock
@@ -68,9 +69,8 @@ class MatrixPowerBlock(LinearAlgebraBlock):
 
     def __init__(self, power, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(power, bool) or not isinstance(power, (int, float)):
-            raise ValueError(f"power is {power!r}; expected a number.")
-        if not math.isfinite(power):
+        is_number = isinstance(power, numbers.Real) and not isinstance(power, bool)
+        if not (is_number and math.isfinite(power)):
             raise ValueError(f"power is {power!r}; expected a finite number.")
         self._power = float(power)
 

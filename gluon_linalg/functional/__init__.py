@@ -43,7 +43,7 @@ from .matrix import (
     transpose,
 )
 from .simulation import simulated_states, without_means
-from .state_space import state_space_system, time_first
+from .state_space import batch_first, state_space_system
 from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 from .transform import positive
 
@@ -54,6 +54,7 @@ __all__ = [
     "backward_pass",
     "centred",
     "checked_triangular_solve",
+    "batch_first",
     "cholesky",
     "cholesky_solve",
     "diagonal",
@@ -94,7 +95,6 @@ __all__ = [
     "state_space_system",
     "stop",
     "symmetrize",
-    "time_first",
     "transpose",
     "triangular_solve",
     "unit_roundoff",

@@ -29,14 +29,14 @@ def require(F, value, holds, error_class, text, axes=3):
 
 
 def require_each(F, value, holds, error_class, text, first=0):
-    """As `require` for values (T, B, m, n) and what holds at each time, (T, b, m, 1).
+    """As `require` for values (1, T, B, m, n) and what holds at each time, (1, T, b, m, 1).
 
     The error names the batch element and the time, counted from `first`. In a graph the value is
     NaN at that time.
     """
-    holds = F.min(stop(F, holds), axis=2, keepdims=True)
+    holds = F.min(stop(F, holds), axis=3, keepdims=True)
     if F is mx.nd:
-        failed = np.argwhere(holds.asnumpy()[:, :, 0, 0] != 1)
+        failed = np.argwhere(holds.asnumpy()[0, :, :, 0, 0] != 1)
         if len(failed):
             time, element = failed[0]
             raise error_class(f"{text} (batch element {element}, t = {first + time}).")

@@ -19,8 +19,8 @@ from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
 from .cholesky import potrf, triangular_solve, unit_roundoff
 from .kalman_scan import scanned_states, times
-from .matrix import diagonal, identity_like, product
-from .recursion import affine_recursion, before_steps, loop
+from .matrix import diagonal, identity_like, product, with_axis
+from .recursion import affine_recursion, before_steps, for_each, loop
 from .state_space import joint_system, lower_factor, over_batch, stopped, transposed
 from .tangent import stop, zeros_like
 
@@ -31,18 +31,18 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # time or the one before is 0 up to rounding.
 SINGULAR = 4.0
 
-# Constants (T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
+# Constants (1, T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
 Filtered = namedtuple(
     "Filtered",
     [
-        "inverse_factor",  # F⁻½, (T, b, p, p), lower
-        "gain",  # K = A P Hᵀ F⁻¹, (T, b, d, p)
-        "closed",  # Φ = A - K H, (T, b, d, d)
-        "covariance",  # P, predicted, (T, b, d, d)
-        "whitened",  # F⁻½ H P, (T, b, p, d)
-        "carried",  # Φ P, (T, b, d, d)
-        "mean",  # a, predicted, (T, B, d, 1)
-        "innovation",  # e = F⁻½ (y - H a - d), (T, B, p, 1)
+        "inverse_factor",  # F⁻½, (1, T, b, p, p), lower
+        "gain",  # K = A P Hᵀ F⁻¹, (1, T, b, d, p)
+        "closed",  # Φ = A - K H, (1, T, b, d, d)
+        "covariance",  # P, predicted, (1, T, b, d, d)
+        "whitened",  # F⁻½ H P, (1, T, b, p, d)
+        "carried",  # Φ P, (1, T, b, d, d)
+        "mean",  # a, predicted, (1, T, B, d, 1)
+        "innovation",  # e = F⁻½ (y - H a - d), (1, T, B, p, 1)
         "roots",  # `Roots`, None in the covariance form
         "scanned",  # `kalman_scan.Scanned`, None by the loop
     ],
@@ -50,7 +50,7 @@ Filtered = namedtuple(
 # S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
 Roots = namedtuple("Roots", ["factor", "whitened", "carried", "following", "matrix", "noise"])
 
-# What a form of the filter knows, (T, b, ...): F½, K̄, P or None, its `Roots` or None.
+# What a form of the filter knows, (1, T, b, ...): F½, K̄, P or None, its `Roots` or None.
 Gains = namedtuple("Gains", ["factor", "scaled_gain", "covariance", "roots"])
 
 
@@ -107,22 +107,22 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
 
 
 def split_rows(F, matrix, first):
-    """The first rows and the others of (T, b, m, n)."""
+    """The first rows and the others of (1, T, b, m, n)."""
     return (
-        F.slice_axis(matrix, axis=2, begin=0, end=first),
-        F.slice_axis(matrix, axis=2, begin=first, end=None),
+        F.slice_axis(matrix, axis=3, begin=0, end=first),
+        F.slice_axis(matrix, axis=3, begin=first, end=None),
     )
 
 
 def joint_noise(F, joint):
-    """N = diag(D, G), (T, b, p + d, p + r)."""
+    """N = diag(D, G), (1, T, b, p + d, p + r)."""
     emission_noise = joint.observation_factor
     corner = zeros_like(F, product(F, emission_noise, _emission(F, joint), transpose_a=True))
     above = zeros_like(F, product(F, corner, joint.process_factor))
     return F.concat(
-        F.concat(emission_noise, above, dim=3),
-        F.concat(transposed(F, corner), joint.process_factor, dim=3),
-        dim=2,
+        F.concat(emission_noise, above, dim=4),
+        F.concat(transposed(F, corner), joint.process_factor, dim=4),
+        dim=3,
     )
 
 
@@ -137,10 +137,10 @@ def _square_root_loop(F, joint, states, observations):
         return [lower, orthogonal], [following]
 
     noise = joint_noise(F, joint)
-    initial = F.squeeze(joint.prior_factor, axis=0)
-    (lower, orthogonal), _ = F.contrib.foreach(body, [joint.matrix, noise], [initial])
+    data = [joint.matrix, noise]
+    (lower, orthogonal), _ = for_each(F, body, data, joint.prior_factor)
     p = observations
-    following = F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+    following = F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
     factor = before_steps(F, following, joint.prior_factor)
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
@@ -151,10 +151,10 @@ def _square_root_steps(F, joint, filtered, states, observations):
     Here S⁺ of one step and S of the next are two factors of one covariance.
     """
     _, transition = split_rows(F, joint.matrix, observations)
-    array = F.concat(product(F, transition, filtered), joint.process_factor, dim=3)
+    array = F.concat(product(F, transition, filtered), joint.process_factor, dim=4)
     factor = before_steps(F, lower_factor(F, array), joint.prior_factor)
     noise = joint_noise(F, joint)
-    array = F.concat(product(F, joint.matrix, factor), noise, dim=3)
+    array = F.concat(product(F, joint.matrix, factor), noise, dim=4)
     orthogonal, lower = F.linalg.gelqf(array)
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
@@ -162,11 +162,11 @@ def _square_root_steps(F, joint, filtered, states, observations):
 def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
     p = observations
     head, tail = split_rows(F, lower, p)
-    columns = F.slice_axis(orthogonal, axis=3, begin=0, end=states)
+    columns = F.slice_axis(orthogonal, axis=4, begin=0, end=states)
     whitened, carried = split_rows(F, columns, p)
-    innovation_factor = F.slice_axis(head, axis=3, begin=0, end=p)
-    scaled_gain = F.slice_axis(tail, axis=3, begin=0, end=p)
-    following = F.slice_axis(tail, axis=3, begin=p, end=None)
+    innovation_factor = F.slice_axis(head, axis=4, begin=0, end=p)
+    scaled_gain = F.slice_axis(tail, axis=4, begin=0, end=p)
+    following = F.slice_axis(tail, axis=4, begin=p, end=None)
     roots = Roots(factor, whitened, carried, following, matrix, noise)
     return Gains(innovation_factor, scaled_gain, None, roots)
 
@@ -192,15 +192,13 @@ def _covariance_loop(F, joint, observations, name):
         following = below - product(F, scaled, scaled, transpose_a=True)
         return [factor, scaled, F.identity(following)], [following]
 
-    initial = F.squeeze(prior, axis=0)
-    results, _ = F.contrib.foreach(body, [joint.matrix, noise], [initial])
-    factor, scaled, following = results
+    (factor, scaled, following), _ = for_each(F, body, [joint.matrix, noise], prior)
     covariance = before_steps(F, following, prior)
     return Gains(factor, transposed(F, scaled), covariance, None)
 
 
 def _mean_loop(F, joint, fixed, gain):
-    """a (T, B, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
+    """a (1, T, B, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
     return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
 
@@ -211,8 +209,8 @@ def _mean_arrays(F, joint, fixed, gain):
     pull = zeros_like(F, times(F, gain, residual))
     if fixed.transition_offset is not None:
         pull = F.broadcast_sub(pull, fixed.transition_offset)
-    gain = F.concat(gain, -identity_like(F, product(F, gain, gain, transpose_b=True)), dim=3)
-    target = F.concat(residual, pull, dim=2)
+    gain = F.concat(gain, -identity_like(F, product(F, gain, gain, transpose_b=True)), dim=4)
+    target = F.concat(residual, pull, dim=3)
     return over_batch(F, gain, residual), over_batch(F, joint.matrix, residual), target
 
 
@@ -221,7 +219,7 @@ def _mean_step(F, gain, matrix, target, mean):
 
 
 def _predicted_means(F, fixed, transition, filtered):
-    """a (T, B, d, 1) from the filtered means."""
+    """a (1, T, B, d, 1) from the filtered means."""
     following = times(F, transition, filtered)
     if fixed.transition_offset is not None:
         following = F.broadcast_add(following, fixed.transition_offset)
@@ -235,9 +233,9 @@ def _refined_means(F, fixed, joint, mean, gain, closed, length):
     over time (gradients of shared arrays) feel that.
     """
     stepped = _mean_step(F, *_mean_arrays(F, joint, fixed, gain), mean)
-    following = F.slice_axis(F.concat(mean, stepped, dim=0), axis=0, begin=1, end=None)
-    following = F.slice_axis(following, axis=0, begin=0, end=length)
-    zero = F.slice_axis(zeros_like(F, mean), axis=0, begin=0, end=1)
+    following = F.slice_axis(F.concat(mean, stepped, dim=1), axis=1, begin=1, end=None)
+    following = F.slice_axis(following, axis=1, begin=0, end=length)
+    zero = F.slice_axis(zeros_like(F, mean), axis=1, begin=0, end=1)
     defect = stepped - following
     return mean + affine_recursion(F, over_batch(F, closed, mean), defect, zero, length)
 
@@ -252,8 +250,8 @@ def _residual(F, fixed):
 def _checked(F, gains, emission, form, name):
     """F½ if every innovation has a variance of its own, more than what rounding leaves of 0."""
     factor = gains.factor
-    pivots = F.abs(F.expand_dims(diagonal(F, factor), axis=3))
-    own = F.sum(F.square(factor), axis=3, keepdims=True)
+    pivots = F.abs(with_axis(F, diagonal(F, factor), 4))
+    own = F.sum(F.square(factor), axis=4, keepdims=True)
     factor = require_each(
         F,
         factor,
@@ -263,13 +261,16 @@ def _checked(F, gains, emission, form, name):
     )
     # P_t is what is left of A P Aᵀ + Q, whose diagonal is that of P_t + K̄ K̄ᵀ, up to rounding.
     if gains.roots is None:
-        state = F.expand_dims(diagonal(F, gains.covariance), axis=3)
+        state = with_axis(F, diagonal(F, gains.covariance), 4)
     else:
-        state = F.sum(F.square(gains.roots.factor), axis=3, keepdims=True)
-    removed = F.sum(F.square(gains.scaled_gain), axis=3, keepdims=True)
-    removed = before_steps(F, removed, F.slice_axis(zeros_like(F, removed), axis=0, begin=0, end=1))
+        state = F.sum(F.square(gains.roots.factor), axis=4, keepdims=True)
+    removed = F.sum(F.square(gains.scaled_gain), axis=4, keepdims=True)
+    removed = before_steps(F, removed, F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1))
     scale = own + product(F, F.square(emission), state + removed)
-    rounding = unit_roundoff(F, F.slice(scale, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * SINGULAR
+    rounding = (
+        unit_roundoff(F, F.slice(scale, begin=(None, 0, 0, 0, 0), end=(None, 1, 1, 1, 1)))
+        * SINGULAR
+    )
     bound = rounding if form == "covariance" else F.square(rounding)
     return require_each(
         F,
@@ -282,15 +283,15 @@ def _checked(F, gains, emission, form, name):
 
 
 def _negative_log_likelihood(F, factor, innovation, mask):
-    pivots = F.expand_dims(diagonal(F, factor), axis=3)
+    pivots = with_axis(F, diagonal(F, factor), 4)
     constant = F.log(F.abs(pivots)) + HALF_LOG_2PI
     constant = F.broadcast_add(constant, zeros_like(F, innovation))
     if mask is not None:
         constant = F.broadcast_mul(constant, mask)
     terms = constant + 0.5 * F.square(innovation)
-    return stop(F, F.sum(terms, axis=(0, 2, 3)))
+    return stop(F, F.sum(terms, axis=(0, 1, 3, 4)))
 
 
 def _emission(F, joint):
     rows = joint.observation_factor
-    return F.slice_like(joint.matrix, rows, axes=(2,))
+    return F.slice_like(joint.matrix, rows, axes=(3,))

@@ -13,32 +13,32 @@ without an inverse or a difference: this holds for singular and for very large c
 
 from .kalman import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
-from .matrix import identity_like, product
+from .matrix import identity_like, product, with_axis
 from .recursion import quadratic_recursion
 from .state_space import lower_factor, over_time, time_first, transposed
 from .tangent import stop, zeros_like
 
 
 def filtered_mean(F, filtered):
-    """E[x_t | y_1..y_t], (T, B, d, 1)."""
+    """E[x_t | y_1..y_t], (1, T, B, d, 1)."""
     gained = times(F, transposed(F, filtered.whitened), filtered.innovation)
     return stop(F, filtered.mean + gained)
 
 
 def filtered_factor(F, roots, observations):
-    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (T, b, d, d)."""
+    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d)."""
     p = observations
     emission, _ = split_rows(F, roots.matrix, p)
-    noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=3, begin=0, end=p), p)
-    head = F.concat(product(F, emission, roots.factor), noise, dim=3)
+    noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=4, begin=0, end=p), p)
+    head = F.concat(product(F, emission, roots.factor), noise, dim=4)
     blank = zeros_like(F, product(F, emission, noise, transpose_a=True))
-    tail = F.concat(roots.factor, blank, dim=3)
-    lower = lower_factor(F, F.concat(head, tail, dim=2))
-    return F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+    tail = F.concat(roots.factor, blank, dim=4)
+    lower = lower_factor(F, F.concat(head, tail, dim=3))
+    return F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
 
 
 def filtered_covariance(F, filtered, observations):
-    """Var(x_t | y_1..y_t), (T, b, d, d), bitwise symmetric."""
+    """Var(x_t | y_1..y_t), (1, T, b, d, d), bitwise symmetric."""
     if filtered.roots is None:
         explained = product(F, filtered.whitened, filtered.whitened, transpose_a=True)
         return _symmetric(F, filtered.covariance - explained)
@@ -47,28 +47,28 @@ def filtered_covariance(F, filtered, observations):
 
 
 def observation_moments(F, mean, covariance, emission, factor, offset):
-    """Of y_t, (T, B, p, 1) and (T, B, p, p), from those of x_t; nothing is masked.
+    """Of y_t, (1, T, B, p, 1) and (1, T, B, p, p), from those of x_t; nothing is masked.
 
     emission, factor, offset: (B or 1, T or 1, ...), as a layer gets them.
     """
     emission, factor = (over_time(F, time_first(F, x), covariance) for x in (emission, factor))
     observed = product(F, emission, mean)
     if offset is not None:
-        offset = time_first(F, F.expand_dims(offset, axis=3))
+        offset = time_first(F, with_axis(F, offset, 3))
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     return observed, spread + product(F, factor, factor, transpose_b=True)
 
 
 def smoothed_covariances(F, filtered, states, observations):
-    """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (T, b, d, d)."""
+    """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (1, T, b, d, d)."""
     if filtered.scanned is not None:
         return _covariances_by_meetings(F, filtered.scanned, states)
     roots = filtered.roots
     turned = transposed(F, roots.carried)
     free = _free_rows(F, roots, states, observations)
     offset = product(F, free, free, transpose_a=True)
-    last = F.slice_axis(identity_like(F, offset), axis=0, begin=0, end=1)
+    last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
     after = quadratic_recursion(F, turned, offset, last, reverse=True)
     before = _sandwich(F, turned, after) + offset
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)
@@ -89,16 +89,17 @@ def _free_rows(F, roots, states, observations):
     The LQ of [M S  N] with the rows [0  I] of the process noise below it is square.
     """
     p = observations
-    process = F.slice_axis(roots.noise, axis=3, begin=p, end=None)
+    process = F.slice_axis(roots.noise, axis=4, begin=p, end=None)
     _, process = split_rows(F, process, p)
-    _, below = split_rows(F, F.slice_axis(roots.noise, axis=3, begin=0, end=p), p)
+    _, below = split_rows(F, F.slice_axis(roots.noise, axis=4, begin=0, end=p), p)
     hidden = zeros_like(F, product(F, process, roots.factor, transpose_a=True))
     observed = zeros_like(F, product(F, process, below, transpose_a=True))
     identity = identity_like(F, product(F, process, process, transpose_a=True))
-    array = F.concat(product(F, roots.matrix, roots.factor), roots.noise, dim=3)
-    array = F.concat(array, F.concat(hidden, observed, identity, dim=3), dim=2)
+    array = F.concat(product(F, roots.matrix, roots.factor), roots.noise, dim=4)
+    array = F.concat(array, F.concat(hidden, observed, identity, dim=4), dim=3)
     orthogonal, _ = F.linalg.gelqf(array)
-    begin, end = (None, None, p + states, 0), (None, None, None, states)
+    begin = (None, None, None, p + states, 0)
+    end = (None, None, None, None, states)
     return F.slice(orthogonal, begin=begin, end=end)
 
 

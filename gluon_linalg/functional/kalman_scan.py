@@ -20,12 +20,12 @@ from collections import namedtuple
 from ..errors import SingularMatrixError
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
-from .matrix import diagonal, identity_like, product
+from .matrix import diagonal, identity_like, product, with_axis
 from .recursion import every_second, interleaved
 from .state_space import lower_factor, over_batch, square_factor, transposed
 from .tangent import zeros_like
 
-# A, U and Z are (T, b, d, d), the vectors b and z (T, B, d, 1).
+# A, U and Z are (1, T, b, d, d), the vectors b and z (1, T, B, d, 1).
 Element = namedtuple("Element", ["matrix", "mean", "factor", "target", "information"])
 # What each element means for all t: the state given y_1..y_t, (b_t, U_t), and what y_{t+1}..y_T
 # say of x_t, (z_t, Z_t); and the elements of single steps, from t - 1 to t.
@@ -40,15 +40,15 @@ def scanned_states(F, joint, fixed, states, observations, length, name):
     needs its inverse. The loop does not.
     """
     d, p = states, observations
-    emission = F.slice_axis(joint.matrix, axis=2, begin=0, end=p)
-    transition = F.slice_axis(joint.matrix, axis=2, begin=p, end=None)
+    emission = F.slice_axis(joint.matrix, axis=3, begin=0, end=p)
+    transition = F.slice_axis(joint.matrix, axis=3, begin=p, end=None)
     residual = fixed.observed
     if fixed.emission_offset is not None:
         residual = F.broadcast_sub(residual, fixed.emission_offset)
     elements = _first_element(F, joint, fixed, emission, residual, p)
     if length > 1:
         later = _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
-        elements = Element(*(F.concat(a, b, dim=0) for a, b in zip(elements, later)))
+        elements = Element(*(F.concat(a, b, dim=1) for a, b in zip(elements, later)))
     prefix, suffix = _scan(F, elements, length, d)
     suffix = [following(F, x) for x in suffix]
     return Scanned(*prefix, *suffix, elements)
@@ -60,7 +60,7 @@ def smoothing_meeting(F, scanned, mean, states):
 
 
 def smoothing_transition(F, scanned, states):
-    """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (T, b, d, d); 0 for the last t."""
+    """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (1, T, b, d, d); 0 for the last t."""
     step = scanned.steps
     met = meet(F, step.mean, step.factor, scanned.target, scanned.information, states)
     moved = product(F, met.crossed, step.matrix, transpose_a=True)
@@ -71,21 +71,21 @@ def meet(F, mean, factor, target, information, states):
     """Where (b_i, U_i) meets (z_j, Z_j): X, Θ11 r, Ξ22 and Θ21 r, and Ξ21."""
     d = states
     identity = identity_like(F, factor)
-    top = F.concat(product(F, factor, information, transpose_a=True), identity, dim=3)
-    bottom = F.concat(information, zeros_like(F, information), dim=3)
-    orthogonal, lower = F.linalg.gelqf(F.concat(top, bottom, dim=2))
-    head = F.slice(lower, begin=(None, None, 0, 0), end=(None, None, d, d))
-    crossed = F.slice(lower, begin=(None, None, d, 0), end=(None, None, None, d))
-    rest = F.slice(lower, begin=(None, None, d, d), end=(None, None, None, None))
+    top = F.concat(product(F, factor, information, transpose_a=True), identity, dim=4)
+    bottom = F.concat(information, zeros_like(F, information), dim=4)
+    orthogonal, lower = F.linalg.gelqf(F.concat(top, bottom, dim=3))
+    head = F.slice(lower, begin=(None, None, None, 0, 0), end=(None, None, None, d, d))
+    crossed = F.slice(lower, begin=(None, None, None, d, 0), end=(None, None, None, None, d))
+    rest = F.slice(lower, begin=(None, None, None, d, d), end=(None, None, None, None, None))
     spread = transposed(F, triangular_solve(F, head, transposed(F, factor)))
     difference = target - product(F, over_batch(F, information, mean), mean, transpose_a=True)
-    columns = F.slice_axis(orthogonal, axis=3, begin=0, end=d)
+    columns = F.slice_axis(orthogonal, axis=4, begin=0, end=d)
     turned = product(F, over_batch(F, columns, mean), difference)
     return Meeting(
         spread,
-        F.slice_axis(turned, axis=2, begin=0, end=d),
+        F.slice_axis(turned, axis=3, begin=0, end=d),
         rest,
-        F.slice_axis(turned, axis=2, begin=d, end=None),
+        F.slice_axis(turned, axis=3, begin=d, end=None),
         crossed,
     )
 
@@ -97,8 +97,8 @@ def times(F, matrix, vector):
 
 def following(F, x):
     """x_{t+1} for all t, 0 for the last."""
-    zero = zeros_like(F, F.slice_axis(x, axis=0, begin=0, end=1))
-    return F.slice_axis(F.concat(x, zero, dim=0), axis=0, begin=1, end=None)
+    zero = zeros_like(F, F.slice_axis(x, axis=1, begin=0, end=1))
+    return F.slice_axis(F.concat(x, zero, dim=1), axis=1, begin=1, end=None)
 
 
 def _scan(F, elements, length, d):
@@ -110,22 +110,22 @@ def _scan(F, elements, length, d):
     if length == 1:
         return [elements.mean, elements.factor], [elements.target, elements.information]
     if length % 2:
-        elements = Element(*(F.concat(x, y, dim=0) for x, y in zip(elements, _blank(F, elements))))
+        elements = Element(*(F.concat(x, y, dim=1) for x, y in zip(elements, _blank(F, elements))))
     half = (length + 1) // 2
     even = Element(*(every_second(F, x, 0) for x in elements))
     odd = Element(*(every_second(F, x, 1) for x in elements))
     prefix, suffix = _scan(F, _composed(F, even, odd, d), half, d)
-    first = [F.slice_axis(x, axis=0, begin=0, end=1) for x in (even.mean, even.factor)]
-    last = [F.slice_axis(x, axis=0, begin=-1, end=None) for x in (odd.target, odd.information)]
+    first = [F.slice_axis(x, axis=1, begin=0, end=1) for x in (even.mean, even.factor)]
+    last = [F.slice_axis(x, axis=1, begin=-1, end=None) for x in (odd.target, odd.information)]
     if half > 1:
-        before = [F.slice_axis(x, axis=0, begin=0, end=-1) for x in prefix]
-        now = Element(*(F.slice_axis(x, axis=0, begin=1, end=None) for x in even))
+        before = [F.slice_axis(x, axis=1, begin=0, end=-1) for x in prefix]
+        now = Element(*(F.slice_axis(x, axis=1, begin=1, end=None) for x in even))
         filled = _extended_prefix(F, before, now, d)
-        first = [F.concat(x, y, dim=0) for x, y in zip(first, filled)]
-        after = [F.slice_axis(x, axis=0, begin=1, end=None) for x in suffix]
-        now = Element(*(F.slice_axis(x, axis=0, begin=0, end=-1) for x in odd))
+        first = [F.concat(x, y, dim=1) for x, y in zip(first, filled)]
+        after = [F.slice_axis(x, axis=1, begin=1, end=None) for x in suffix]
+        now = Element(*(F.slice_axis(x, axis=1, begin=0, end=-1) for x in odd))
         filled = _extended_suffix(F, now, after, d)
-        last = [F.concat(x, y, dim=0) for x, y in zip(filled, last)]
+        last = [F.concat(x, y, dim=1) for x, y in zip(filled, last)]
     prefix = [interleaved(F, x, y, length) for x, y in zip(first, prefix)]
     suffix = [interleaved(F, x, y, length) for x, y in zip(suffix, last)]
     return prefix, suffix
@@ -154,21 +154,21 @@ def _extended_suffix(F, i, after, d):
 def _prefix(F, mean, met, j):
     """(b, U) after both."""
     mean = times(F, j.matrix, mean + times(F, met.spread, met.response)) + j.mean
-    array = F.concat(product(F, j.matrix, met.spread), j.factor, dim=3)
+    array = F.concat(product(F, j.matrix, met.spread), j.factor, dim=4)
     return [mean, lower_factor(F, array)]
 
 
 def _suffix(F, i, met):
     """(z, Z) of both."""
-    array = F.concat(product(F, i.matrix, met.rest, transpose_a=True), i.information, dim=3)
+    array = F.concat(product(F, i.matrix, met.rest, transpose_a=True), i.information, dim=4)
     orthogonal, information = F.linalg.gelqf(array)
-    return [times(F, orthogonal, F.concat(met.change, i.target, dim=2)), information]
+    return [times(F, orthogonal, F.concat(met.change, i.target, dim=3)), information]
 
 
 def _first_element(F, joint, fixed, emission, residual, p):
     """The filtered state of the first observation: no dependence on what was before."""
     noise, emission, residual = (
-        F.slice_axis(x, axis=0, begin=0, end=1)
+        F.slice_axis(x, axis=1, begin=0, end=1)
         for x in (joint.observation_factor, emission, residual)
     )
     inverse, scaled, factor = _updated(F, emission, noise, joint.prior_factor, p)
@@ -182,11 +182,11 @@ def _first_element(F, joint, fixed, emission, residual, p):
 def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name):
     """From x_{t-1} to x_t given y_t, t = 2..T."""
     noise, emission, residual = (
-        F.slice_axis(x, axis=0, begin=1, end=None)
+        F.slice_axis(x, axis=1, begin=1, end=None)
         for x in (joint.observation_factor, emission, residual)
     )
     transition, process = (
-        F.slice_axis(x, axis=0, begin=0, end=-1)
+        F.slice_axis(x, axis=1, begin=0, end=-1)
         for x in (transition, square_factor(F, joint.process_factor))
     )
     noise = _regular(F, emission, noise, process, name)
@@ -203,10 +203,10 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
     matrix = transition - product(F, scaled, whitened)
     information = transposed(F, whitened)
     if p < d:
-        blank = F.slice_axis(zeros_like(F, transition), axis=3, begin=0, end=d - p)
-        information = F.concat(information, blank, dim=3)
-        blank = F.slice_axis(zeros_like(F, mean), axis=2, begin=0, end=d - p)
-        innovation = F.concat(innovation, blank, dim=2)
+        blank = F.slice_axis(zeros_like(F, transition), axis=4, begin=0, end=d - p)
+        information = F.concat(information, blank, dim=4)
+        blank = F.slice_axis(zeros_like(F, mean), axis=3, begin=0, end=d - p)
+        innovation = F.concat(innovation, blank, dim=3)
     elif p > d:
         orthogonal, information = F.linalg.gelqf(information)
         innovation = times(F, orthogonal, innovation)
@@ -215,10 +215,12 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
 
 def _regular(F, emission, noise, process, name):
     """D if H Q Hᵀ + R has an inverse at each time."""
-    lower = lower_factor(F, F.concat(product(F, emission, process), noise, dim=3))
-    pivots = F.square(F.expand_dims(diagonal(F, lower), axis=3))
-    own = F.sum(F.square(lower), axis=3, keepdims=True)
-    rounding = unit_roundoff(F, F.slice(own, begin=(0, 0, 0, 0), end=(1, 1, 1, 1))) * 4.0
+    lower = lower_factor(F, F.concat(product(F, emission, process), noise, dim=4))
+    pivots = F.square(with_axis(F, diagonal(F, lower), 4))
+    own = F.sum(F.square(lower), axis=4, keepdims=True)
+    rounding = (
+        unit_roundoff(F, F.slice(own, begin=(None, 0, 0, 0, 0), end=(None, 1, 1, 1, 1))) * 4.0
+    )
     return require_each(
         F,
         noise,
@@ -232,23 +234,23 @@ def _regular(F, emission, noise, process, name):
 
 def _shown(F, offset, observed):
     """An offset b (B or 1, T or 1, d, 1) at the steps from 1 to T - 1."""
-    like = F.slice_axis(zeros_like(F, observed), axis=2, begin=0, end=1)
-    return F.slice_axis(F.broadcast_add(offset, like), axis=0, begin=0, end=-1)
+    like = F.slice_axis(zeros_like(F, observed), axis=3, begin=0, end=1)
+    return F.slice_axis(F.broadcast_add(offset, like), axis=1, begin=0, end=-1)
 
 
 def _updated(F, emission, noise, factor, p):
     """One measurement update of a factor: Ψ½⁻¹, P Hᵀ Ψ½⁻ᵀ and the factor after it."""
-    head = F.concat(product(F, emission, factor), noise, dim=3)
+    head = F.concat(product(F, emission, factor), noise, dim=4)
     crossed = zeros_like(F, product(F, emission, noise, transpose_a=True))
-    lower = lower_factor(F, F.concat(head, F.concat(factor, crossed, dim=3), dim=2))
-    head = F.slice(lower, begin=(None, None, 0, 0), end=(None, None, p, p))
-    scaled = F.slice(lower, begin=(None, None, p, 0), end=(None, None, None, p))
-    after = F.slice(lower, begin=(None, None, p, p), end=(None, None, None, None))
+    lower = lower_factor(F, F.concat(head, F.concat(factor, crossed, dim=4), dim=3))
+    head = F.slice(lower, begin=(None, None, None, 0, 0), end=(None, None, None, p, p))
+    scaled = F.slice(lower, begin=(None, None, None, p, 0), end=(None, None, None, None, p))
+    after = F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
     return triangular_solve(F, head, identity_like(F, head)), scaled, after
 
 
 def _blank(F, elements):
     """An element of no time: A = I, nothing else."""
-    last = Element(*(F.slice_axis(x, axis=0, begin=-1, end=None) for x in elements))
+    last = Element(*(F.slice_axis(x, axis=1, begin=-1, end=None) for x in elements))
     zeros = [zeros_like(F, x) for x in last[1:]]
     return Element(identity_like(F, last.matrix), *zeros)

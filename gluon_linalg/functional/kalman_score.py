@@ -23,12 +23,12 @@ from .tangent import stop, with_gradient, zeros_like
 Smoothed = namedtuple(
     "Smoothed",
     [
-        "after",  # r_t, (T, B, d, 1)
-        "before",  # r_{t-1}, (T, B, d, 1)
-        "observed",  # u, (T, B, p, 1)
-        "precision_after",  # N_t, (T, b, d, d)
-        "precision_before",  # N_{t-1}, (T, b, d, d)
-        "mean",  # x̂ = a + P r_{t-1}, (T, B, d, 1)
+        "after",  # r_t, (1, T, B, d, 1)
+        "before",  # r_{t-1}, (1, T, B, d, 1)
+        "observed",  # u, (1, T, B, p, 1)
+        "precision_after",  # N_t, (1, T, b, d, d)
+        "precision_before",  # N_{t-1}, (1, T, b, d, d)
+        "mean",  # x̂ = a + P r_{t-1}, (1, T, B, d, 1)
     ],
 )
 
@@ -52,7 +52,7 @@ def _by_loops(F, filtered, emission):
     whitened = product(F, filtered.inverse_factor, emission)
     turned = transposed(F, filtered.closed)
     offset = product(F, whitened, whitened, transpose_a=True)
-    zero = F.slice_axis(zeros_like(F, turned), axis=0, begin=0, end=1)
+    zero = F.slice_axis(zeros_like(F, turned), axis=1, begin=0, end=1)
     precision_after = quadratic_recursion(F, turned, offset, zero, reverse=True)
     precision_before = product(F, product(F, turned, precision_after), filtered.closed) + offset
 
@@ -77,19 +77,19 @@ def _by_loops(F, filtered, emission):
 
 
 def _paired(F, x, y):
-    """Two arrays (T, B, m, n) as one (T, 2 B, m, n)."""
-    return F.reshape(F.stack(x, y, axis=1), shape=(0, -3, 0, 0))
+    """Two arrays (1, T, B, m, n) as one (T, 2 B, m, n)."""
+    return F.reshape(F.stack(x, y, axis=2), shape=(0, 0, -3, 0, 0))
 
 
 def _apart(F, pair):
     """The two arrays of `_paired`."""
-    pair = F.reshape(pair, shape=(0, -4, 2, -1, 0, 0))
-    return [F.squeeze(F.slice_axis(pair, axis=1, begin=k, end=k + 1), axis=1) for k in (0, 1)]
+    pair = F.reshape(pair, shape=(0, 0, -4, 2, -1, 0, 0))
+    return [F.squeeze(F.slice_axis(pair, axis=2, begin=k, end=k + 1), axis=2) for k in (0, 1)]
 
 
 def _backward_affine(F, matrix, offset):
     """x_t and x_{t-1} = B_t x_t + c_t from x_T = 0."""
-    zero = F.slice_axis(zeros_like(F, offset), axis=0, begin=0, end=1)
+    zero = F.slice_axis(zeros_like(F, offset), axis=1, begin=0, end=1)
     after = affine_recursion(F, matrix, offset, zero, reverse=True)
     return after, product(F, matrix, after) + offset
 
@@ -136,7 +136,7 @@ def _linear(F, system, filtered, smoothed):
         F, filtered.inverse_factor, filtered.inverse_factor, transpose_a=True
     ) + product(F, gain, precision_gain, transpose_a=True)
     first_force, first_precision = (
-        F.slice_axis(x, axis=0, begin=0, end=1)
+        F.slice_axis(x, axis=1, begin=0, end=1)
         for x in (smoothed.before, smoothed.precision_before)
     )
     pairs = [
@@ -159,13 +159,13 @@ def _linear(F, system, filtered, smoothed):
     total = None
     for coefficient, array in pairs:
         if array is not None:
-            term = F.sum(F.broadcast_mul(stop(F, coefficient), array), axis=(0, 2, 3))
+            term = F.sum(F.broadcast_mul(stop(F, coefficient), array), axis=(0, 1, 3, 4))
             total = term if total is None else total + term
     return total
 
 
 def _factor_gradient(F, force, precision, factor):
     """(w wᵀ - Λ) N of a noise factor N."""
-    factor = F.broadcast_add(factor, zeros_like(F, F.slice_axis(force, axis=2, begin=0, end=1)))
+    factor = F.broadcast_add(factor, zeros_like(F, F.slice_axis(force, axis=3, begin=0, end=1)))
     outer = product(F, force, product(F, force, factor, transpose_a=True))
     return outer - product(F, over_batch(F, precision, force), factor)

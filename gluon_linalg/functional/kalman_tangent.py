@@ -23,7 +23,7 @@ Change = namedtuple("Change", ["mean", "covariance"])
 
 
 class MomentTangents:
-    """The increments of all moments of one filter pass, each of shape (T, B, ...).
+    """The increments of all moments of one filter pass, each of shape (1, T, B, ...).
 
     F, system, filtered: as in `kalman_filter`; length: T for scans, None for loops.
     """
@@ -128,7 +128,7 @@ class MomentTangents:
         self.mean = affine_recursion(F, pass_.closed, offset, change.prior_mean, self.length)
 
     def _crossed(self, gain, closed, turned, carried):
-        """Y of a step with these coefficients, (T, B, d, p)."""
+        """Y of a step with these coefficients, (1, T, B, d, p)."""
         F, pass_, fixed = self.F, self.filtered, self.fixed
         predicted = product(F, closed, self.covariance) + product(F, turned, pass_.covariance)
         crossed = product(F, predicted, fixed.emission, transpose_b=True)
@@ -136,25 +136,25 @@ class MomentTangents:
         return crossed - product(F, gain, self.noise)
 
     def _innovation_change(self):
-        """δF, (T, B, p, p)."""
+        """δF, (1, T, B, p, p)."""
         F, emission = self.F, self.fixed.emission
         spread = product(F, self.filtered.covariance, emission, transpose_b=True)
         along = self._symmetric(product(F, self.change.emission, spread))
         return _sandwich(F, emission, self.covariance) + along + self.noise
 
     def _weighted_innovation(self):
-        """F⁻¹ v, (T, B, p, 1)."""
+        """F⁻¹ v, (1, T, B, p, 1)."""
         pass_ = self.filtered
         return product(self.F, pass_.inverse_factor, pass_.innovation, transpose_a=True)
 
     def _weighted_emission(self):
-        """F⁻¹ H, (T, B, p, d)."""
+        """F⁻¹ H, (1, T, B, p, d)."""
         F, inverse_factor = self.F, self.filtered.inverse_factor
         whitened = product(F, inverse_factor, self.fixed.emission)
         return product(F, inverse_factor, whitened, transpose_a=True)
 
     def _backward(self, recursion, matrix, offset):
-        zero = self.F.slice_axis(zeros_like(self.F, offset), axis=0, begin=0, end=1)
+        zero = self.F.slice_axis(zeros_like(self.F, offset), axis=1, begin=0, end=1)
         return recursion(self.F, matrix, offset, zero, self.length, reverse=True)
 
     def _doubled(self, change, fixed):

@@ -33,6 +33,11 @@ def mirror_lower(F, a):
     return with_gradient(F, mirrored, symmetrize(F, a))
 
 
+def with_axis(F, x, axis):
+    """x with an axis of size 1 inserted; `expand_dims` without oneDNN (see `recursion.for_each`)."""
+    return F.stack(x, axis=axis)
+
+
 def diagonal(F, a):
     """The diagonals, (B, n, n) -> (B, n)."""
     return F.linalg.extractdiag(a)

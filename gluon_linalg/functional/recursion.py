@@ -1,40 +1,40 @@
 """Linear recursions over time, step by step or by an associative scan.
 
-Arrays are (T, B, m, n): time comes first. With ``length=None`` a recursion is MXNet's `foreach`:
+Arrays are (1, T, B, m, n): time comes first, after an axis that `for_each` explains. With ``length=None`` a recursion is MXNet's `foreach`:
 any T, a graph of one size. With ``length=T`` it is a scan of depth O(log T) (Blelloch 1990).
 
 Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gradients for such
 arrays. Everything is passed as data or as a state.
 """
 
-from .matrix import product
+from .matrix import product, with_axis
 from .tangent import ones_like, zeros_like
 
 
 def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
-    """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (T, B, d, 1).
+    """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (1, T, B, d, 1).
 
-    matrix Φ: (T, B, d, d); offset c: (T, B, d, 1); initial: (1, B, d, 1). With `reverse` time runs
+    matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1). With `reverse` time runs
     backwards: x_T = initial, x_{t-1} = Φ_t x_t + c_t.
     """
     if length is None:
         return loop(F, _affine_step, (matrix, offset), initial, reverse)
     # [x; 1] -> [[Φ, c], [0, 1]] [x; 1]: one product composes two steps.
-    below = F.slice_axis(matrix, axis=2, begin=0, end=1)
-    corner = F.slice_axis(offset, axis=2, begin=0, end=1)
-    bottom = F.concat(zeros_like(F, below), ones_like(F, corner), dim=3)
-    steps = F.concat(F.concat(matrix, offset, dim=3), bottom, dim=2)
+    below = F.slice_axis(matrix, axis=3, begin=0, end=1)
+    corner = F.slice_axis(offset, axis=3, begin=0, end=1)
+    bottom = F.concat(zeros_like(F, below), ones_like(F, corner), dim=4)
+    steps = F.concat(F.concat(matrix, offset, dim=4), bottom, dim=3)
     (steps,) = scan(F, _compose, [steps], length, reverse)
-    turned = F.slice(steps, begin=(None, None, None, None), end=(None, None, -1, -1))
-    moved = F.slice(steps, begin=(None, None, None, -1), end=(None, None, -1, None))
+    turned = F.slice(steps, begin=(None, None, None, None, None), end=(None, None, None, -1, -1))
+    moved = F.slice(steps, begin=(None, None, None, None, -1), end=(None, None, None, -1, None))
     start = F.broadcast_add(initial, zeros_like(F, offset))
     return before_steps(F, product(F, turned, start) + moved, initial, reverse)
 
 
 def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
-    """X_1 = initial, X_{t+1} = Φ_t X_t Φ_tᵀ + C_t; returns X_1, ..., X_T, (T, B, d, d).
+    """X_1 = initial, X_{t+1} = Φ_t X_t Φ_tᵀ + C_t; returns X_1, ..., X_T, (1, T, B, d, d).
 
-    As `affine_recursion`, with offsets C of shape (T, B, d, d) and an initial (1, B, d, d).
+    As `affine_recursion`, with offsets C of shape (1, T, B, d, d) and an initial (1, 1, B, d, d).
     """
     if length is None:
         return loop(F, _quadratic_step, (matrix, offset), initial, reverse)
@@ -44,39 +44,53 @@ def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
 
 
 def loop(F, step, data, initial, reverse=False):
-    """The states before each step, (T, B, ...), of ``state = step(F, *data_t, state)``."""
+    """The states before each step, (1, T, B, ...), of ``state = step(F, *data_t, state)``."""
 
     def body(arrays, states):
         following = step(F, *arrays, *states)
-        return following, [following]
+        return [following], [following]
 
-    data = [F.reverse(x, axis=0) if reverse else x for x in data]
-    after, (final,) = F.contrib.foreach(body, data, [F.squeeze(initial, axis=0)])
+    data = [F.reverse(x, axis=1) if reverse else x for x in data]
+    (after,), final = for_each(F, body, data, initial)
     # MXNet refuses to differentiate a loop of which one result is not used.
-    after = F.broadcast_add(after, F.expand_dims(zeros_like(F, final) * final, axis=0))
-    after = F.reverse(after, axis=0) if reverse else after
+    after = F.broadcast_add(after, zeros_like(F, final) * final)
+    after = F.reverse(after, axis=1) if reverse else after
     return before_steps(F, after, initial, reverse)
 
 
+def for_each(F, body, data, initial):
+    """`foreach` over the times of arrays (1, T, B, m, n): a list of such arrays, the final state.
+
+    MXNet runs a compiled `foreach` without waiting for its inputs, and on the way looks at, and
+    resets, what oneDNN keeps with their memory. So no oneDNN operator may touch what goes in and
+    out: those of MXNet 1.9.1 take float32 arrays of 1 to 4 axes; hence the leading axis of all
+    arrays here, `squeeze` and `stack` where it changes, and never `expand_dims` or `Reshape`.
+    """
+    data = [F.squeeze(x, axis=0) for x in data]
+    results, (final,) = F.contrib.foreach(body, data, [F.squeeze(initial, axis=(0, 1))])
+    final = with_axis(F, with_axis(F, final, 0), 0)
+    return [with_axis(F, x, 0) for x in results], final
+
+
 def scan(F, combine, elements, length, reverse=False):
-    """Prefix compositions e_1, e_2∘e_1, ... of `elements`, a list of arrays (length, B, ...).
+    """Prefix compositions e_1, e_2∘e_1, ... of `elements`, a list of arrays (1, length, B, ...).
 
     combine(F, earlier, later) composes two lists of arrays. In `reverse` the last element is the
     first to act.
     """
     if reverse:
-        elements = [F.reverse(x, axis=0) for x in elements]
+        elements = [F.reverse(x, axis=1) for x in elements]
     scanned = _scan(F, combine, elements, length)
-    return [F.reverse(x, axis=0) for x in scanned] if reverse else scanned
+    return [F.reverse(x, axis=1) for x in scanned] if reverse else scanned
 
 
 def before_steps(F, after, initial, reverse=False):
     """The states before each step, from those after each step and the initial one."""
-    first = F.slice_axis(after, axis=0, begin=0, end=1)
+    first = F.slice_axis(after, axis=1, begin=0, end=1)
     initial = F.broadcast_add(initial, zeros_like(F, first))
     if reverse:
-        return F.slice_axis(F.concat(after, initial, dim=0), axis=0, begin=1, end=None)
-    return F.slice_axis(F.concat(initial, after, dim=0), axis=0, begin=0, end=-1)
+        return F.slice_axis(F.concat(after, initial, dim=1), axis=1, begin=1, end=None)
+    return F.slice_axis(F.concat(initial, after, dim=1), axis=1, begin=0, end=-1)
 
 
 def _affine_step(F, matrix, offset, state):
@@ -105,29 +119,29 @@ def _scan(F, combine, elements, length):
     if length == 1:
         return elements
     half = length // 2
-    pairs = [F.slice_axis(x, axis=0, begin=0, end=2 * half) for x in elements]
+    pairs = [F.slice_axis(x, axis=1, begin=0, end=2 * half) for x in elements]
     first, second = ([every_second(F, x, k) for x in pairs] for k in (0, 1))
     odd = _scan(F, combine, combine(F, first, second), half)
-    even = [F.slice_axis(x, axis=0, begin=0, end=1) for x in elements]
+    even = [F.slice_axis(x, axis=1, begin=0, end=1) for x in elements]
     rest = (length - 1) // 2
     if rest:
-        before = [F.slice_axis(x, axis=0, begin=0, end=rest) for x in odd]
+        before = [F.slice_axis(x, axis=1, begin=0, end=rest) for x in odd]
         filled = combine(F, before, [every_second(F, x, 2) for x in elements])
-        even = [F.concat(first, x, dim=0) for first, x in zip(even, filled)]
+        even = [F.concat(first, x, dim=1) for first, x in zip(even, filled)]
     return [interleaved(F, a, b, length) for a, b in zip(even, odd)]
 
 
 def every_second(F, x, begin):
-    """x_begin, x_{begin + 2}, ... of (T, B, m, n)."""
-    return F.slice(x, begin=(begin,), end=(None,), step=(2,))
+    """x_begin, x_{begin + 2}, ... of (1, T, B, m, n)."""
+    return F.slice(x, begin=(None, begin), end=(None, None), step=(1, 2))
 
 
 def interleaved(F, even, odd, length):
     """`length` entries, in turn from two arrays."""
     half = length // 2
-    paired = F.slice_axis(even, axis=0, begin=0, end=half) if length % 2 else even
-    odd = F.slice_axis(odd, axis=0, begin=0, end=half)
-    mixed = F.reshape(F.stack(paired, odd, axis=1), shape=(-3, 0, 0, 0))
+    paired = F.slice_axis(even, axis=1, begin=0, end=half) if length % 2 else even
+    odd = F.slice_axis(odd, axis=1, begin=0, end=half)
+    mixed = F.reshape(F.stack(paired, odd, axis=2), shape=(0, -3, 0, 0, 0))
     if length % 2:
-        mixed = F.concat(mixed, F.slice_axis(even, axis=0, begin=half, end=None), dim=0)
+        mixed = F.concat(mixed, F.slice_axis(even, axis=1, begin=half, end=None), dim=1)
     return mixed

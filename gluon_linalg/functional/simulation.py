@@ -1,20 +1,20 @@
 """Draws from a state space model."""
 
-from .matrix import product
+from .matrix import product, with_axis
 from .recursion import affine_recursion
-from .state_space import over_batch, over_time, time_first
+from .state_space import leading_axes, over_batch, over_time, time_first
 
 
 def simulated_states(F, system, prior_noise, process_noise, observation_noise, length=None):
-    """x⁺ (T, B, d, 1) and y⁺ (T, B, p, 1) of a `state_space.System` from standard normal numbers.
+    """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a `state_space.System` from standard normal numbers.
 
     prior_noise (B, s), process_noise (B, T, r), observation_noise (B, T, q). What is missing in y
     is 0 in y⁺.
     """
     process_noise, observation_noise = (
-        time_first(F, F.expand_dims(x, axis=3)) for x in (process_noise, observation_noise)
+        time_first(F, with_axis(F, x, 3)) for x in (process_noise, observation_noise)
     )
-    prior_noise = F.expand_dims(F.expand_dims(prior_noise, axis=0), axis=3)
+    prior_noise = leading_axes(F, with_axis(F, prior_noise, 2))
     spread = product(F, over_batch(F, system.prior_factor, prior_noise), prior_noise)
     initial = F.broadcast_add(system.prior_mean, spread)
     along = {

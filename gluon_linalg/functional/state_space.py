@@ -13,7 +13,7 @@ from collections import namedtuple
 
 from ..errors import NonFiniteError
 from .checks import require_each
-from .matrix import product
+from .matrix import product, with_axis
 from .tangent import stop, zeros_like
 
 ROOT_INVERSE_2PI = 1.0 / math.sqrt(2.0 * math.pi)
@@ -22,7 +22,7 @@ ROOT_INVERSE_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 System = namedtuple(
     "System",
     [
-        "observed",  # y with 0 for what is missing, (T, B, p, 1)
+        "observed",  # y with 0 for what is missing, (1, T, B, p, 1)
         "mask",  # (T, B or 1, p, 1) or None
         "transition",  # A, (., ., d, d)
         "emission",  # H, (., ., p, d)
@@ -58,7 +58,7 @@ def state_space_system(
     y, transition, emission, process_factor, observation_factor = (
         time_first(F, x)
         for x in (
-            F.expand_dims(y, axis=3),
+            with_axis(F, y, 3),
             transition,
             emission,
             process_factor,
@@ -66,7 +66,7 @@ def state_space_system(
         )
     )
     if mask is not None:
-        mask = time_first(F, stop(F, F.expand_dims(mask, axis=3)))
+        mask = time_first(F, stop(F, with_axis(F, mask, 3)))
         mask = require_each(
             F,
             mask,
@@ -86,11 +86,11 @@ def state_space_system(
         f"{name}: y has NaN or infinity where the mask does not hide it",
     )
     if emission_offset is not None:
-        emission_offset = time_first(F, F.expand_dims(emission_offset, axis=3))
+        emission_offset = time_first(F, with_axis(F, emission_offset, 3))
         if mask is not None:
             emission_offset = F.broadcast_mul(emission_offset, mask)
     if transition_offset is not None:
-        transition_offset = time_first(F, F.expand_dims(transition_offset, axis=3))
+        transition_offset = time_first(F, with_axis(F, transition_offset, 3))
     return System(
         y,
         mask,
@@ -100,8 +100,8 @@ def state_space_system(
         observation_factor,
         transition_offset,
         emission_offset,
-        F.expand_dims(F.expand_dims(prior_mean, axis=0), axis=3),
-        F.expand_dims(prior_factor, axis=0),
+        leading_axes(F, with_axis(F, prior_mean, 2)),
+        leading_axes(F, prior_factor),
     )
 
 
@@ -115,13 +115,13 @@ def increments(F, system):
     return System(*(None if array is None else array - stop(F, array) for array in system))
 
 
-# What the recursion of the covariance needs, constants of shape (T, b, ...), where b is 1 unless
+# What the recursion of the covariance needs, constants of shape (1, T, b, ...), where b is 1 unless
 # an array that enters it has a batch axis.
 Joint = namedtuple("Joint", ["matrix", "observation_factor", "process_factor", "prior_factor"])
 
 
 def joint_system(F, system):
-    """M (T, b, p + d, d), a square D (T, b, p, p), G (T, b, d, r), a square S (1, b, d, d)."""
+    """M (1, T, b, p + d, d), a square D (1, T, b, p, p), G (1, T, b, d, r), a square S (1, 1, b, d, d)."""
     system = stopped(F, system)
     factor = _square_observation_factor(F, system)
     prior = square_factor(F, system.prior_factor)
@@ -130,16 +130,16 @@ def joint_system(F, system):
     for array in arrays:
         grid = F.broadcast_add(grid, _corner(F, array))
     emission, transition, factor, process = (F.broadcast_add(array, grid) for array in arrays)
-    batch = F.slice_axis(grid, axis=0, begin=0, end=1)
+    batch = F.slice_axis(grid, axis=1, begin=0, end=1)
     return Joint(
-        F.concat(emission, transition, dim=2), factor, process, F.broadcast_add(prior, batch)
+        F.concat(emission, transition, dim=3), factor, process, F.broadcast_add(prior, batch)
     )
 
 
 def square_factor(F, factor):
     """A square L with L Lᵀ = S Sᵀ, (t, b, d, s) -> (t, b, d, d), by one LQ."""
     zeros = zeros_like(F, product(F, factor, factor, transpose_b=True))
-    return lower_factor(F, F.concat(factor, zeros, dim=3))
+    return lower_factor(F, F.concat(factor, zeros, dim=4))
 
 
 def lower_factor(F, wide):
@@ -149,12 +149,22 @@ def lower_factor(F, wide):
 
 def over_batch(F, array, like):
     """An array of batch size b = 1 or B with the batch size of `like`."""
-    return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=0, begin=0, end=1)))
+    return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=1, begin=0, end=1)))
 
 
 def time_first(F, x):
-    """(B, T, m, n) as (T, B, m, n), and the other way."""
-    return F.swapaxes(x, dim1=0, dim2=1)
+    """(B, T, m, n) as (1, T, B, m, n)."""
+    return with_axis(F, F.swapaxes(x, dim1=0, dim2=1), 0)
+
+
+def batch_first(F, x):
+    """(1, T, B, m, n) as (B, T, m, n)."""
+    return F.swapaxes(F.squeeze(x, axis=0), dim1=0, dim2=1)
+
+
+def leading_axes(F, x):
+    """(B, m, n) as (1, 1, B, m, n)."""
+    return with_axis(F, with_axis(F, x, 0), 0)
 
 
 def over_time(F, array, like):
@@ -164,23 +174,25 @@ def over_time(F, array, like):
 
 def transposed(F, a):
     """Aᵀ, (t, b, m, n)."""
-    return F.transpose(a, axes=(0, 1, 3, 2))
+    return F.transpose(a, axes=(0, 1, 2, 4, 3))
 
 
 def _square_observation_factor(F, system):
     if system.mask is None:
         return square_factor(F, system.observation_factor)
-    missing = F.squeeze(1.0 - system.mask, axis=3) * ROOT_INVERSE_2PI
+    missing = F.squeeze(1.0 - system.mask, axis=4) * ROOT_INVERSE_2PI
     noise = F.linalg.makediag(missing)
     factor = F.broadcast_add(system.observation_factor, zeros_like(F, system.mask))
-    return lower_factor(F, F.concat(factor, noise, dim=3))
+    return lower_factor(F, F.concat(factor, noise, dim=4))
 
 
 def _time_axis(F, y):
     """Zeros of shape (T, 1, 1, 1)."""
-    return zeros_like(F, F.slice(y, begin=(None, 0, 0, 0), end=(None, 1, 1, 1)))
+    return zeros_like(F, F.slice(y, begin=(None, None, 0, 0, 0), end=(None, None, 1, 1, 1)))
 
 
 def _corner(F, array):
     """Zeros of shape (T or 1, B or 1, 1, 1)."""
-    return zeros_like(F, F.slice(array, begin=(None, None, 0, 0), end=(None, None, 1, 1)))
+    return zeros_like(
+        F, F.slice(array, begin=(None, None, None, 0, 0), end=(None, None, None, 1, 1))
+    )

@@ -1,0 +1,111 @@
+"""Linear discriminant analysis, as a loss and as a fitted transform."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..errors import ShapeError, SingularMatrixError
+from ..functional.discriminant import (
+    checked_indicator,
+    class_indicator,
+    discriminant_loss,
+    discriminants,
+)
+from ..functional.eigen import row_signs
+from .base import LinearAlgebraBlock
+from .projection import ProjectionBlock, check_count, check_ridge, samples
+
+mx = import_mxnet()
+
+
+class LDABlock(LinearAlgebraBlock):
+    """Minus the mean of the k largest discriminant eigenvalues, (x, labels) -> (B,): a loss.
+
+    S_b w = λ (S_w + ridge I) w,   loss = -(1/k) Σ λ_i,
+    S_w = (1/n) Σ_c Σ_{i in c} (x_i - μ_c)(x_i - μ_c)ᵀ,  S_b = (1/n) Σ_c n_c (μ_c - μ)(μ_c - μ)ᵀ.
+
+    x: (B, n, d); labels: (B, n), whole numbers from 0 to classes - 1 in x's dtype, or with
+    one_hot (B, n, classes). Classes may be absent. k: at most classes - 1, its default, and d.
+    ridge: in units of S_w; 0 needs S_w of full rank. For deep networks give one, such as 1e-3.
+    threshold: only those of the k eigenvalues count that are at most `threshold` above the
+    smallest of them, so that training lifts the weak directions (Dorfer et al. use 1).
+    details: returns (loss, λ (B, k) descending, without gradient) instead.
+
+    The gradient is analytic, also where eigenvalues are equal; where the k-th equals the next the
+    two share its place. Raises SingularMatrixError ("within-class scatter singular"),
+    NonFiniteError, ShapeError, and ValueError for other labels.
+    Fisher 1936; Dorfer, Kelz & Widmer 2016, Deep linear discriminant analysis.
+    """
+
+    def __init__(
+        self, classes, k=None, ridge=0.0, threshold=None, one_hot=False, details=False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_count(self.name, "classes", classes)
+        k = classes - 1 if k is None else k
+        check_count(self.name, "k" if classes > 1 else "classes - 1", k)
+        check_ridge(self.name, ridge)
+        if k > classes - 1:
+            raise ValueError(
+                f"{self.name}: k is {k}; {classes} classes have at most {classes - 1} "
+                "discriminant directions."
+            )
+        if threshold is not None and not threshold >= 0:
+            raise ValueError(
+                f"{self.name}: threshold is {threshold!r}; expected None, or 0 or more."
+            )
+        self._classes, self._k, self._ridge = classes, k, float(ridge)
+        self._threshold, self._one_hot, self._details = threshold, bool(one_hot), bool(details)
+        self.arguments = (("x", "B n d"), ("labels", "B n C" if one_hot else "B n"))
+
+    def hybrid_forward(self, F, x, labels):
+        found = discriminants(F, x, self._indicator(F, labels), self._k, self._ridge, self.name)
+        loss = discriminant_loss(F, found, self._threshold)
+        if not self._details:
+            return loss
+        return loss, fn.stop(F, F.slice_axis(found.eigenvalues, axis=1, begin=0, end=self._k))
+
+    def fit(self, x, labels):
+        """The k directions of fixed data, a `ProjectionBlock` x -> (x - μ) W.
+
+        x, labels: NumPy arrays or NDArrays, (N, d) and (N,) or (N, classes), or with a batch axis
+        before. Wᵀ (S_w + ridge I) W = I; the element of largest magnitude of each direction is
+        positive. Its `values` are the eigenvalues. Computed in float64.
+        """
+        data, dtype = samples(self.name, x)
+        labels = labels.asnumpy() if isinstance(labels, mx.nd.NDArray) else np.asarray(labels)
+        shape = (1, -1, self._classes) if self._one_hot else (1, -1)
+        labels = mx.nd.array(labels.reshape(shape), dtype="float64")
+        self._check((data, labels))
+        found = discriminants(
+            mx.nd, data, self._indicator(mx.nd, labels), self._k, self._ridge, self.name
+        )
+        rows = fn.transpose(mx.nd, found.directions)[:, : self._k]
+        rows = mx.nd.broadcast_mul(rows, row_signs(mx.nd, rows).expand_dims(axis=2))
+        return ProjectionBlock(
+            found.mean[0, 0].asnumpy(),
+            rows[0].asnumpy().T,
+            found.eigenvalues[0, : self._k].asnumpy(),
+            dtype,
+        )
+
+    def check_shapes(self, sizes):
+        if sizes.get("C", self._classes) != self._classes:
+            raise ShapeError(
+                f"{self.name}: 'labels' has {sizes['C']} columns for {self._classes} classes."
+            )
+        if self._k > sizes["d"]:
+            raise ShapeError(
+                f"{self.name}: k is {self._k}, but 'x' has {sizes['d']} features; give "
+                f"k={sizes['d']} or less."
+            )
+        if self._ridge == 0.0 and sizes["n"] <= sizes["d"]:
+            raise SingularMatrixError(
+                f"{self.name}: within-class scatter singular: {sizes['n']} samples of "
+                f"{sizes['d']} features. Give ridge=..., more samples, or fewer features."
+            )
+
+    def _indicator(self, F, labels):
+        if self._one_hot:
+            return checked_indicator(F, labels, self.name)
+        return class_indicator(F, labels, self._classes, self.name)

@@ -1,0 +1,66 @@
+"""Mean and covariance as Gluon's normalization layers have them: of the batch, or running."""
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from ..functional.covariance import as_rows, centred_samples, covariance
+from ..functional.running import running_average
+
+mx = import_mxnet()
+
+
+class Moments(mx.gluon.HybridBlock):
+    """x (B, n, d) -> (x - μ, μ, S): centred samples, mean and covariance, with divisor n - ddof.
+
+    momentum: a number makes all B n samples one set, (1, B n, d), (1, 1, d), (1, d, d). Training,
+    μ and S are those of the batch, and running <- momentum * running + (1 - momentum) * batch, in
+    the forward pass; otherwise they are the running ones, which begin as 0 and I. None: each of
+    the B sets has its own, always: (B, n, d), (B, 1, d), (B, d, d).
+    """
+
+    def __init__(self, momentum, ddof, in_features=0, **kwargs):
+        super().__init__(**kwargs)
+        check_momentum(momentum)
+        self._momentum, self._ddof = momentum, ddof
+        if momentum is not None:
+            with self.name_scope():
+                self.running_mean = self._running("mean", (in_features,), "zeros")
+                self.running_covariance = self._running(
+                    "covariance", (in_features, in_features), IdentityMatrix()
+                )
+
+    def hybrid_forward(self, F, x, running_mean=None, running_covariance=None):
+        if self._momentum is None:
+            centred, mean = centred_samples(F, x)
+            return centred, mean, covariance(F, centred, self._ddof)
+        rows = as_rows(F, x)
+        centred, mean = centred_samples(F, rows)
+        batch = F.squeeze(covariance(F, centred, self._ddof), axis=0)
+        mean = F.reshape(mean, shape=(-1,))
+        mean = running_average(F, mean, running_mean, self._momentum)
+        mean = F.reshape(mean, shape=(1, 1, -1))
+        chosen = running_average(F, batch, running_covariance, self._momentum)
+        return F.broadcast_sub(rows, mean), mean, F.expand_dims(chosen, axis=0)
+
+    def _running(self, name, shape, init):
+        return self.params.get(
+            f"running_{name}",
+            shape=shape,
+            init=init,
+            grad_req="null",
+            allow_deferred_init=True,
+            differentiable=False,
+        )
+
+
+@mx.init.register
+class IdentityMatrix(mx.init.Initializer):
+    """Ones on the diagonal of a square matrix, zeros beside it."""
+
+    def _init_weight(self, _, array):
+        array[:] = np.eye(array.shape[0])
+
+
+def check_momentum(momentum):
+    if momentum is not None and not 0.0 <= momentum < 1.0:
+        raise ValueError(f"momentum is {momentum!r}, expected None or a number from 0 to below 1.")

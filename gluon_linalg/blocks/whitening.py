@@ -1,0 +1,80 @@
+"""Whitening: features without correlation and with unit variance, as a normalization layer."""
+
+from .. import functional as fn
+from ..errors import ShapeError
+from ..functional.covariance import as_batch
+from ..functional.spectral import matrix_inverse_sqrt
+from .base import LinearAlgebraBlock
+from .moments import Moments
+
+FORMS = ("zca", "pca", "cholesky")
+
+# What is added to S beside epsilon, in units of ε tr S: above its rounding, which makes
+# eigenvalues of deficient S negative.
+ROUNDING = 64.0
+
+
+class WhiteningBlock(LinearAlgebraBlock):
+    """y = (x - μ) W with Wᵀ (S + s I) W = I, (B, n, d) -> (B, n, d).
+
+    form   W, with S + s I = Uᵀ diag(λ) U = L Lᵀ
+    zca    (S + s I)^{-1/2}: of all choices the y nearest to x
+    pca    Uᵀ diag(λ)^{-1/2}: principal components, λ descending
+    cholesky  L⁻ᵀ: y_j is x_j without what x_1 ... x_{j-1} explain
+
+    S = Σ_i (x_i - μ)(x_i - μ)ᵀ / n;  s = epsilon + 64 ε tr S, a constant in the gradient: epsilon
+    as in gluon.nn.BatchNorm, and what rounding may hide (ε is 1.1e-16 in float64, 6.0e-8 in
+    float32). Variances far below s come out small, never as noise blown up to 1.
+
+    x: n samples of d features. momentum: all B n samples are one set; in training μ and S are
+    those of the batch, and in inference running averages over batches, as in gluon.nn.BatchNorm
+    (updated in the forward pass); None: each of the B sets has its own, always. in_features: d,
+    found in the first call if left out.
+
+    The gradient goes through μ and S. For zca and cholesky it is exact, also where eigenvalues are
+    equal; for pca it has no rotation among components with equal λ, as in `EigBlock`.
+    Raises NonFiniteError, and NotPositiveDefiniteError for constant data with epsilon=0.
+    Kessy, Lewin & Strimmer 2018; Huang et al. 2018, Decorrelated batch normalization.
+    """
+
+    arguments = (("x", "B n d"),)
+
+    def __init__(self, form="zca", momentum=0.9, epsilon=1e-5, in_features=0, **kwargs):
+        super().__init__(**kwargs)
+        if form not in FORMS:
+            raise ValueError(f"{self.name}: form is {form!r}, expected one of {', '.join(FORMS)}.")
+        if not epsilon >= 0.0:
+            raise ValueError(f"{self.name}: epsilon is {epsilon!r}; expected 0 or more.")
+        self._form, self._epsilon, self._momentum = form, float(epsilon), momentum
+        with self.name_scope():
+            self.moments = Moments(momentum, ddof=0, in_features=in_features)
+
+    def hybrid_forward(self, F, x):
+        centred, _, covariance = self.moments(x)
+        white = fn.product(F, centred, self._matrix(F, self._shifted(F, covariance)))
+        return white if self._momentum is None else as_batch(F, white, x)
+
+    def check_shapes(self, sizes):
+        if self._momentum is None and sizes["n"] < 2:
+            raise ShapeError(
+                f"{self.name}: 'x' has one sample in each batch element; with momentum=None its "
+                "covariance needs two or more."
+            )
+
+    def _shifted(self, F, covariance):
+        variances = fn.stop(F, fn.diagonal(F, covariance))
+        total = F.sum(variances, axis=1, keepdims=True)
+        shift = self._epsilon + ROUNDING * fn.unit_roundoff(F, total) * total
+        return fn.shift_diagonal(F, covariance, fn.stop(F, shift))
+
+    def _matrix(self, F, covariance):
+        """W, (B, d, d)."""
+        if self._form == "zca":
+            return matrix_inverse_sqrt(F, covariance, name=self.name)
+        if self._form == "cholesky":
+            factor = fn.cholesky(F, covariance, name=self.name)
+            return fn.transpose(F, fn.triangular_solve(F, factor, fn.identity_like(F, factor)))
+        components, variances = fn.eigh(F, covariance, self.name, descending=True)
+        return fn.transpose(
+            F, F.broadcast_mul(components, F.expand_dims(F.rsqrt(variances), axis=2))
+        )

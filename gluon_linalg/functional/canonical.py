@@ -1,0 +1,75 @@
+"""Canonical correlation analysis of two views of the same samples."""
+
+from collections import namedtuple
+
+from ..errors import NonFiniteError, SingularMatrixError
+from .cholesky import triangular_solve, unit_roundoff
+from .covariance import (
+    centred_samples,
+    require_finite,
+    ridge_factor,
+    scaled_samples,
+    top_k_weights,
+)
+from .eigen import TIE, decomposed
+from .matrix import product, transpose
+from .tangent import stop, with_gradient, zeros_like
+
+# X with XᵀX = S (B, n, p); L (B, p, p) with S + ρ I = L Lᵀ; Q (B, p, n) with Xᵀ = L Q; the mean.
+View = namedtuple("View", ["scaled", "factor", "rows", "mean"])
+
+
+def canonical_view(F, x, ridge, what, name="CCA"):
+    """The `View` of samples (B, n, p); L, Q are constants. SingularMatrixError, NonFiniteError."""
+    x = require_finite(F, x, what, NonFiniteError, name)
+    centred, mean = centred_samples(F, x)
+    scaled = scaled_samples(F, centred, ddof=1)
+    text = (
+        f"{name}: the covariance of {what} is singular: its features are linearly dependent, or "
+        "there are too few samples. Give ridge=..., or use fewer features."
+    )
+    factor, rows = ridge_factor(F, scaled, ridge, SingularMatrixError, text)
+    return View(scaled, factor, rows, mean)
+
+
+def canonical_correlations(F, x, y, k, name="CCA"):
+    """(σ, Σσ): the k largest correlations, descending (B, k), and their sum (B,); x, y are `View`s.
+
+    σ are the singular values of T = (S_xx + ρI)^{-1/2} S_xy (S_yy + ρI)^{-1/2}. They are those of
+    Q_x Q_yᵀ too, and the positive eigenvalues of [[0, Q_x Q_yᵀ], [Q_y Q_xᵀ, 0]], whose eigenvectors
+    are the pairs (u, v)/√2 and belong together also where σ are equal. With a = L_x⁻ᵀ u,
+    b = L_y⁻ᵀ v
+
+        dσ = aᵀ dS_xy b - ½ σ (aᵀ dS_xx a + bᵀ dS_yy b).
+
+    The gradient of the sum is exact where σ are equal. Where the k-th equals the next, or is 0 (up
+    to 64 ε), it has none: those that are equal share the place equally, and those that are 0 get
+    the subgradient 0. Andrew, Arora, Bilmes & Livescu 2013; Björck & Golub 1973.
+    """
+    cross = product(F, x.rows, y.rows, transpose_b=True)
+    upper = F.concat(zeros_like(F, x.factor), cross, dim=2)
+    lower = F.concat(transpose(F, cross), zeros_like(F, y.factor), dim=2)
+    vectors, values = decomposed(F, F.concat(upper, lower, dim=1), name)
+    vectors, values = F.reverse(vectors, axis=1), F.relu(F.reverse(values, axis=1))
+    values = stop(F, values)
+    x_vectors = F.slice_like(vectors, x.factor, axes=(2,))
+    y_vectors = F.reverse(F.slice_like(F.reverse(vectors, axis=2), y.factor, axes=(2,)), axis=2)
+    x_scores = product(F, x.scaled, _directions(F, x.factor, x_vectors))
+    y_scores = product(F, y.scaled, _directions(F, y.factor, y_vectors))
+    shared = F.sum(x_scores * y_scores, axis=1)
+    own = F.sum(F.square(x_scores) + F.square(y_scores), axis=1)
+    bound = TIE * unit_roundoff(F, F.slice_axis(values, axis=1, begin=0, end=1))
+    positive = F.broadcast_greater(values, bound)
+    changes = positive * (shared - 0.5 * values * own)
+    weights = top_k_weights(F, values, k, bound)
+    largest = F.slice_axis(values, axis=1, begin=0, end=k)
+    return (
+        with_gradient(F, largest, F.slice_axis(changes, axis=1, begin=0, end=k)),
+        with_gradient(F, F.sum(largest, axis=1), F.sum(weights * changes, axis=1)),
+    )
+
+
+def _directions(F, factor, vectors):
+    """√2 L⁻ᵀ uᵀ, constants in columns, of the rows of `vectors`."""
+    scaled = 2.0**0.5 * transpose(F, vectors)
+    return stop(F, triangular_solve(F, factor, scaled, transpose=True))

@@ -1,0 +1,109 @@
+"""Linear discriminant analysis: eigenvalues of the scatter between classes over that within."""
+
+from collections import namedtuple
+
+from ..errors import NonFiniteError, SingularMatrixError
+from .checks import require
+from .cholesky import triangular_solve
+from .covariance import require_finite, ridge_factor, sample_count, top_k_weights
+from .eigen import decomposed, tie_bound
+from .matrix import product
+from .tangent import ones_like, stop, with_gradient
+
+# λ (B, d) descending, weights (B, d) of the k largest, directions (B, d, d) in columns, constants;
+# quotients (B, d): 0 with the gradient of each λ; mean (B, 1, d).
+Discriminants = namedtuple(
+    "Discriminants", ["eigenvalues", "weights", "directions", "changes", "mean"]
+)
+
+
+def discriminants(F, x, indicator, k, ridge=0.0, name="LDA"):
+    """Generalized eigenpairs S_b w = λ (S_w + ρ I) w, wᵀ(S_w + ρ I)w = 1, of labelled samples.
+
+    x: (B, n, d); indicator: (B, n, C), the class of each sample as a row of 0 and a single 1.
+
+        S_w = (1/n) Σ_c Σ_{i in c} (x_i - μ_c)(x_i - μ_c)ᵀ,  S_b = (1/n) Σ_c n_c (μ_c - μ)(μ_c - μ)ᵀ
+
+    With S_w + ρ I = L Lᵀ by LQ they are the eigenpairs of L⁻¹ S_b L⁻ᵀ. The gradient
+    dλ = wᵀ(dS_b - λ dS_w)w needs no derivative of a factorization.
+    Raises SingularMatrixError, NonFiniteError. Fisher 1936; Fukunaga 1990, section 10.2.
+    """
+    x = require_finite(F, x, "'x'", NonFiniteError, name)
+    within, between, mean = scatter_factors(F, x, indicator)
+    factor, _ = ridge_factor(
+        F,
+        within,
+        ridge,
+        SingularMatrixError,
+        f"{name}: within-class scatter singular: the features are linearly dependent within the "
+        "classes, or there are too few samples. Give ridge=..., or use fewer features.",
+    )
+    whitened = triangular_solve(F, factor, F.transpose(stop(F, between), axes=(0, 2, 1)))
+    vectors, values = decomposed(F, product(F, whitened, whitened, transpose_b=True), name)
+    vectors, values = F.reverse(vectors, axis=1), stop(F, F.relu(F.reverse(values, axis=1)))
+    directions = triangular_solve(F, factor, F.transpose(vectors, axes=(0, 2, 1)), transpose=True)
+    directions = stop(F, directions)
+    numerator = F.sum(F.square(product(F, between, directions)), axis=1)
+    denominator = F.sum(F.square(product(F, within, directions)), axis=1)
+    changes = numerator - values * denominator
+    weights = top_k_weights(F, values, k, F.reshape(tie_bound(F, values), shape=(-1, 1)))
+    return Discriminants(values, weights, directions, changes - stop(F, changes), mean)
+
+
+def discriminant_loss(F, found, threshold=None):
+    """-(1/k) Σ of the k largest eigenvalues, (B,); `found` is `Discriminants`.
+
+    threshold: only those of the k that are at most `threshold` above the smallest of them count,
+    and the mean is over these (Dorfer, Kelz & Widmer 2016, equation 8).
+    """
+    values, weights = found.eigenvalues, found.weights
+    if threshold is not None:
+        counted = weights > 0
+        highest = F.max(values, axis=1, keepdims=True)
+        smallest = F.min(
+            F.where(counted, values, F.broadcast_mul(ones_like(F, values), highest)),
+            axis=1,
+            keepdims=True,
+        )
+        weights = weights * F.broadcast_lesser_equal(values, smallest + float(threshold))
+    weights = stop(F, F.broadcast_div(weights, F.sum(weights, axis=1, keepdims=True)))
+    return -with_gradient(
+        F, F.sum(weights * values, axis=1), F.sum(weights * found.changes, axis=1)
+    )
+
+
+def scatter_factors(F, x, indicator):
+    """(Z, M, μ) with S_w = ZᵀZ and S_b = MᵀM, (B, n, d), (B, C, d), (B, 1, d)."""
+    count = sample_count(F, x)
+    mean = F.broadcast_div(F.sum(x, axis=1, keepdims=True), count)
+    x = F.broadcast_sub(x, mean)
+    in_class = F.expand_dims(F.sum(indicator, axis=1), axis=2)
+    sums = product(F, indicator, x, transpose_a=True)
+    # A class without samples has weight 0 whatever its mean.
+    means = F.broadcast_div(sums, F.maximum(in_class, 1.0))
+    scale = F.sqrt(F.broadcast_div(in_class, count))
+    within = F.broadcast_div(x - product(F, indicator, means), F.sqrt(count))
+    return within, F.broadcast_mul(means, scale), mean
+
+
+def class_indicator(F, labels, classes, name="LDA"):
+    """Rows of 0 and a single 1 in labels' dtype, (B, n) of 0 ... C - 1 -> (B, n, C)."""
+    labels = F.expand_dims(stop(F, labels), axis=2)
+    ones = F.tile(ones_like(F, labels), reps=(1, 1, classes))
+    numbers = F.cumsum(ones, axis=2) - 1.0
+    return checked_indicator(F, F.broadcast_equal(labels, numbers), name)
+
+
+def checked_indicator(F, indicator, name="LDA"):
+    """The rows (B, n, C) where each is 0 but for a single 1."""
+    indicator = stop(F, indicator)
+    row_is_one = F.sum(indicator, axis=2) == 1.0
+    zero_or_one = F.min((indicator == 0.0) + (indicator == 1.0), axis=2)
+    return require(
+        F,
+        indicator,
+        row_is_one * zero_or_one,
+        ValueError,
+        f"{name}: labels must be whole numbers from 0 to classes - 1, or with one_hot=True rows "
+        "of 0 and a single 1.",
+    )
