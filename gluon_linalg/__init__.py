@@ -7,6 +7,8 @@ _import_mxnet()
 from . import errors
 from ._version import __version__
 from .blocks import (
+    BLRLikelihoodLayer,
+    BLRPredictor,
     CholeskyBlock,
     CholeskySolveBlock,
     EigBlock,
@@ -17,12 +19,21 @@ from .blocks import (
     KalmanForecastLayer,
     KalmanSamplerLayer,
     KalmanSmootherLayer,
+    LeastSquaresBlock,
     LogDetBlock,
     LQBlock,
+    MatrixExpBlock,
+    MatrixLogBlock,
+    MatrixPowerBlock,
+    MatrixSqrtBlock,
     QRBlock,
+    StructuralForecaster,
+    StructuralModel,
+    SVDBlock,
     TriangularSolveBlock,
     explain,
     kernels,
+    structural,
 )
 from .errors import install_translation as _install_translation
 from .export import export, load
@@ -32,6 +43,8 @@ _install_translation()
 _install_loop_guard()
 
 __all__ = [
+    "BLRLikelihoodLayer",
+    "BLRPredictor",
     "CholeskyBlock",
     "CholeskySolveBlock",
     "EigBlock",
@@ -43,8 +56,16 @@ __all__ = [
     "KalmanSamplerLayer",
     "KalmanSmootherLayer",
     "LQBlock",
+    "LeastSquaresBlock",
     "LogDetBlock",
+    "MatrixExpBlock",
+    "MatrixLogBlock",
+    "MatrixPowerBlock",
+    "MatrixSqrtBlock",
     "QRBlock",
+    "SVDBlock",
+    "StructuralForecaster",
+    "StructuralModel",
     "TriangularSolveBlock",
     "__version__",
     "errors",
@@ -52,4 +73,5 @@ __all__ = [
     "export",
     "kernels",
     "load",
+    "structural",
 ]

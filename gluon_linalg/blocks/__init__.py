@@ -1,6 +1,9 @@
 """The Gluon blocks."""
 
+from . import structural
 from .base import LinearAlgebraBlock, explain
+from .blr import BLRLikelihoodLayer
+from .blr_predictor import BLRPredictor
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
@@ -11,10 +14,21 @@ from .kalman import (
     KalmanSamplerLayer,
     KalmanSmootherLayer,
 )
+from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
+from .matrix_function import (
+    MatrixExpBlock,
+    MatrixLogBlock,
+    MatrixPowerBlock,
+    MatrixSqrtBlock,
+)
 from .solve import InverseBlock, TriangularSolveBlock
+from .structural import StructuralForecaster, StructuralModel
+from .svd import SVDBlock
 
 __all__ = [
+    "BLRLikelihoodLayer",
+    "BLRPredictor",
     "CholeskyBlock",
     "CholeskySolveBlock",
     "EigBlock",
@@ -26,9 +40,18 @@ __all__ = [
     "KalmanSamplerLayer",
     "KalmanSmootherLayer",
     "LQBlock",
+    "LeastSquaresBlock",
     "LinearAlgebraBlock",
     "LogDetBlock",
+    "MatrixExpBlock",
+    "MatrixLogBlock",
+    "MatrixPowerBlock",
+    "MatrixSqrtBlock",
     "QRBlock",
+    "SVDBlock",
+    "StructuralForecaster",
+    "StructuralModel",
     "TriangularSolveBlock",
     "explain",
+    "structural",
 ]

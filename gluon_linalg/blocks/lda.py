@@ -29,7 +29,7 @@ class LDABlock(LinearAlgebraBlock):
     ridge: in units of S_w; 0 needs S_w of full rank. For deep networks give one, such as 1e-3.
     threshold: only those of the k eigenvalues count that are at most `threshold` above the
     smallest of them, so that training lifts the weak directions (Dorfer et al. use 1).
-    details: returns (loss, λ (B, k) descending, without gradient) instead.
+    details: returns (loss, λ (B, k)) instead: descending, each with its gradient.
 
     The gradient is analytic, also where eigenvalues are equal; where the k-th equals the next the
     two share its place. Raises SingularMatrixError ("within-class scatter singular"),
@@ -63,7 +63,8 @@ class LDABlock(LinearAlgebraBlock):
         loss = discriminant_loss(F, found, self._threshold)
         if not self._details:
             return loss
-        return loss, fn.stop(F, F.slice_axis(found.eigenvalues, axis=1, begin=0, end=self._k))
+        values = found.eigenvalues + found.changes
+        return loss, F.slice_axis(values, axis=1, begin=0, end=self._k)
 
     def fit(self, x, labels):
         """The k directions of fixed data, a `ProjectionBlock` x -> (x - μ) W.

@@ -11,7 +11,7 @@ from .matrix import product
 from .tangent import ones_like, stop, with_gradient
 
 # λ (B, d) descending, weights (B, d) of the k largest, directions (B, d, d) in columns, constants;
-# quotients (B, d): 0 with the gradient of each λ; mean (B, 1, d).
+# changes (B, d): 0 with the gradient of each λ; mean μ (B, 1, d).
 Discriminants = namedtuple(
     "Discriminants", ["eigenvalues", "weights", "directions", "changes", "mean"]
 )

@@ -21,7 +21,14 @@ from .cholesky import potrf, triangular_solve, unit_roundoff
 from .kalman_scan import scanned_states, times
 from .matrix import diagonal, identity_like, product, with_axis
 from .recursion import affine_recursion, before_steps, for_each, loop
-from .state_space import joint_system, lower_factor, over_batch, stopped, transposed
+from .state_space import (
+    joint_system,
+    lower_factor,
+    over_batch,
+    stopped,
+    symmetric,
+    transposed,
+)
 from .tangent import stop, zeros_like
 
 mx = import_mxnet()
@@ -81,7 +88,7 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         carried = product(F, closed, covariance)
     else:
         root = gains.roots
-        covariance = product(F, root.factor, root.factor, transpose_b=True)
+        covariance = symmetric(F, product(F, root.factor, root.factor, transpose_b=True))
         whitened = product(F, root.whitened, root.factor, transpose_b=True)
         carried = product(F, root.carried, root.factor, transpose_b=True)
         carried = product(F, root.following, carried)
@@ -198,7 +205,7 @@ def _covariance_loop(F, joint, observations, name):
 
 
 def _mean_loop(F, joint, fixed, gain):
-    """a (1, T, B, d, 1) by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
+    """a by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
     return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
 

@@ -15,13 +15,13 @@ from .kalman import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product, with_axis
 from .recursion import quadratic_recursion
-from .state_space import lower_factor, over_time, time_first, transposed
+from .state_space import lower_factor, over_time, symmetric, time_first, transposed
 from .tangent import stop, zeros_like
 
 
 def filtered_mean(F, filtered):
     """E[x_t | y_1..y_t], (1, T, B, d, 1)."""
-    gained = times(F, transposed(F, filtered.whitened), filtered.innovation)
+    gained = times(F, filtered.whitened, filtered.innovation, transpose=True)
     return stop(F, filtered.mean + gained)
 
 
@@ -41,9 +41,9 @@ def filtered_covariance(F, filtered, observations):
     """Var(x_t | y_1..y_t), (1, T, b, d, d), bitwise symmetric."""
     if filtered.roots is None:
         explained = product(F, filtered.whitened, filtered.whitened, transpose_a=True)
-        return _symmetric(F, filtered.covariance - explained)
+        return _fixed_symmetric(F, filtered.covariance - explained)
     factor = filtered_factor(F, filtered.roots, observations)
-    return _symmetric(F, product(F, factor, factor, transpose_b=True))
+    return _fixed_symmetric(F, product(F, factor, factor, transpose_b=True))
 
 
 def observation_moments(F, mean, covariance, emission, factor, offset):
@@ -57,7 +57,8 @@ def observation_moments(F, mean, covariance, emission, factor, offset):
         offset = time_first(F, with_axis(F, offset, 3))
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
-    return observed, spread + product(F, factor, factor, transpose_b=True)
+    spread = spread + product(F, factor, factor, transpose_b=True)
+    return observed, symmetric(F, spread)
 
 
 def smoothed_covariances(F, filtered, states, observations):
@@ -72,7 +73,7 @@ def smoothed_covariances(F, filtered, states, observations):
     after = quadratic_recursion(F, turned, offset, last, reverse=True)
     before = _sandwich(F, turned, after) + offset
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)
-    smoothed = _symmetric(F, _sandwich(F, roots.factor, before))
+    smoothed = _fixed_symmetric(F, _sandwich(F, roots.factor, before))
     return smoothed, stop(F, product(F, roots.following, crossed))
 
 
@@ -80,7 +81,7 @@ def _covariances_by_meetings(F, scanned, states):
     spread = smoothing_meeting(F, scanned, scanned.mean, states).spread
     smoothed = product(F, spread, spread, transpose_b=True)
     lag_one = product(F, smoothing_transition(F, scanned, states), smoothed)
-    return _symmetric(F, smoothed), stop(F, lag_one)
+    return _fixed_symmetric(F, smoothed), stop(F, lag_one)
 
 
 def _free_rows(F, roots, states, observations):
@@ -108,5 +109,5 @@ def _sandwich(F, matrix, x):
     return product(F, product(F, matrix, x), matrix, transpose_b=True)
 
 
-def _symmetric(F, x):
-    return stop(F, 0.5 * (x + transposed(F, x)))
+def _fixed_symmetric(F, x):
+    return stop(F, symmetric(F, x))

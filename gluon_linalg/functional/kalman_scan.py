@@ -78,9 +78,9 @@ def meet(F, mean, factor, target, information, states):
     crossed = F.slice(lower, begin=(None, None, None, d, 0), end=(None, None, None, None, d))
     rest = F.slice(lower, begin=(None, None, None, d, d), end=(None, None, None, None, None))
     spread = transposed(F, triangular_solve(F, head, transposed(F, factor)))
-    difference = target - product(F, over_batch(F, information, mean), mean, transpose_a=True)
+    difference = target - times(F, information, mean, transpose=True)
     columns = F.slice_axis(orthogonal, axis=4, begin=0, end=d)
-    turned = product(F, over_batch(F, columns, mean), difference)
+    turned = times(F, columns, difference)
     return Meeting(
         spread,
         F.slice_axis(turned, axis=3, begin=0, end=d),
@@ -90,9 +90,9 @@ def meet(F, mean, factor, target, information, states):
     )
 
 
-def times(F, matrix, vector):
-    """Matrices of batch size b times vectors of batch size B."""
-    return product(F, over_batch(F, matrix, vector), vector)
+def times(F, matrix, vector, transpose=False):
+    """Matrices of batch size b, or their transposes, times vectors of batch size B."""
+    return product(F, over_batch(F, matrix, vector), vector, transpose_a=transpose)
 
 
 def following(F, x):

@@ -57,7 +57,7 @@ def _by_loops(F, filtered, emission):
     precision_before = product(F, product(F, turned, precision_after), filtered.closed) + offset
 
     turned = over_batch(F, turned, innovation)
-    offset = times(F, transposed(F, whitened), innovation)
+    offset = times(F, whitened, innovation, transpose=True)
     if filtered.roots is None:
         after, before = _backward_affine(F, turned, offset)
         displacement = times(F, filtered.covariance, before)
@@ -69,9 +69,8 @@ def _by_loops(F, filtered, emission):
         after, before = _backward_affine(F, matrices, offsets)
         after, (before, coordinates) = _apart(F, after)[0], _apart(F, before)
         displacement = product(F, factor, coordinates)
-    observed = times(F, transposed(F, filtered.inverse_factor), innovation) - times(
-        F, transposed(F, filtered.gain), after
-    )
+    observed = times(F, filtered.inverse_factor, innovation, transpose=True)
+    observed = observed - times(F, filtered.gain, after, transpose=True)
     mean = filtered.mean + displacement
     return Smoothed(after, before, observed, precision_after, precision_before, mean)
 
@@ -102,8 +101,8 @@ def _by_meetings(F, filtered, emission, states):
     precision = product(F, met.rest, met.rest, transpose_b=True)
     inverse_factor, whitened = filtered.inverse_factor, filtered.whitened
     remaining = filtered.innovation - times(F, whitened, force)
-    observed = times(F, transposed(F, inverse_factor), remaining)
-    before = force + times(F, transposed(F, emission), observed)
+    observed = times(F, inverse_factor, remaining, transpose=True)
+    before = force + times(F, emission, observed, transpose=True)
     scaled = product(F, inverse_factor, emission)
     gain = transposed(F, whitened)
     closed = identity_like(F, precision) - product(F, gain, scaled)

@@ -34,7 +34,7 @@ def mirror_lower(F, a):
 
 
 def with_axis(F, x, axis):
-    """x with an axis of size 1 inserted; `expand_dims` without oneDNN (see `recursion.for_each`)."""
+    """x with one more axis of size 1: `expand_dims` without oneDNN (`recursion.for_each`)."""
     return F.stack(x, axis=axis)
 
 

@@ -1,7 +1,8 @@
 """Linear recursions over time, step by step or by an associative scan.
 
-Arrays are (1, T, B, m, n): time comes first, after an axis that `for_each` explains. With ``length=None`` a recursion is MXNet's `foreach`:
-any T, a graph of one size. With ``length=T`` it is a scan of depth O(log T) (Blelloch 1990).
+Arrays are (1, T, B, m, n): time comes first, after an axis that `for_each` explains. With
+``length=None`` a recursion is MXNet's `foreach`: any T, a graph of one size. With ``length=T`` it
+is a scan of depth O(log T) (Blelloch 1990).
 
 Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gradients for such
 arrays. Everything is passed as data or as a state.
@@ -14,8 +15,8 @@ from .tangent import ones_like, zeros_like
 def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
     """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (1, T, B, d, 1).
 
-    matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1). With `reverse` time runs
-    backwards: x_T = initial, x_{t-1} = Φ_t x_t + c_t.
+    matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1). With `reverse`
+    time runs backwards: x_T = initial, x_{t-1} = Φ_t x_t + c_t.
     """
     if length is None:
         return loop(F, _affine_step, (matrix, offset), initial, reverse)

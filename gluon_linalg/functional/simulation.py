@@ -6,7 +6,7 @@ from .state_space import leading_axes, over_batch, over_time, time_first
 
 
 def simulated_states(F, system, prior_noise, process_noise, observation_noise, length=None):
-    """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a `state_space.System` from standard normal numbers.
+    """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a `System` from standard normal numbers.
 
     prior_noise (B, s), process_noise (B, T, r), observation_noise (B, T, q). What is missing in y
     is 0 in y⁺.

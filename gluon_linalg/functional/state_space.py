@@ -121,7 +121,10 @@ Joint = namedtuple("Joint", ["matrix", "observation_factor", "process_factor", "
 
 
 def joint_system(F, system):
-    """M (1, T, b, p + d, d), a square D (1, T, b, p, p), G (1, T, b, d, r), a square S (1, 1, b, d, d)."""
+    """The `Joint` of a system.
+
+    M (1, T, b, p + d, d), D (1, T, b, p, p), G (1, T, b, d, r), S (1, 1, b, d, d): D, S square.
+    """
     system = stopped(F, system)
     factor = _square_observation_factor(F, system)
     prior = square_factor(F, system.prior_factor)
@@ -154,12 +157,12 @@ def over_batch(F, array, like):
 
 def time_first(F, x):
     """(B, T, m, n) as (1, T, B, m, n)."""
-    return with_axis(F, F.swapaxes(x, dim1=0, dim2=1), 0)
+    return F.transpose(with_axis(F, x, 0), axes=(0, 2, 1, 3, 4))
 
 
 def batch_first(F, x):
     """(1, T, B, m, n) as (B, T, m, n)."""
-    return F.swapaxes(F.squeeze(x, axis=0), dim1=0, dim2=1)
+    return F.squeeze(F.transpose(x, axes=(0, 2, 1, 3, 4)), axis=0)
 
 
 def leading_axes(F, x):
@@ -170,6 +173,11 @@ def leading_axes(F, x):
 def over_time(F, array, like):
     """An array (T or 1, B or 1, ...) over the times and the batch of `like`."""
     return F.broadcast_add(array, _corner(F, like))
+
+
+def symmetric(F, a):
+    """½(A + Aᵀ): bitwise symmetric."""
+    return 0.5 * (a + transposed(F, a))
 
 
 def transposed(F, a):

@@ -269,9 +269,8 @@ def test_trains_inside_a_network():
         np.testing.assert_allclose(other, first, rtol=1e-11)
 
 
-@METHODS
 @pytest.mark.parametrize("kind", ["filter", "forecast"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("method, dtype", [("sequential", "float32"), ("parallel", "float64")])
 def test_runs_without_this_package(kind, dtype, method, tmp_path):
     system = random_system(3, 2, 6, 3, 2, steps=2 * (kind == "forecast"))
     system["y"] = np.where(system["mask"] > 0, system["y"], np.nan)

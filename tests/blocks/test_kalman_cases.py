@@ -65,22 +65,20 @@ def test_two_sensors_partly_missing_smoothed(method):
 
 @EVERY_LAYER
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("hidden", [-9999.0, 1e30, np.inf, -np.inf, np.nan])
-def test_nothing_behind_the_mask_is_seen(kind, options, hidden, dtype):
+def test_nothing_behind_the_mask_is_seen(kind, options, dtype):
     """Outputs and gradients are the same bit for bit, whatever a masked y holds."""
-    clean, dirty = two_sensors(), two_sensors(hidden)
-    if kind == "sampler":
-        clean, dirty = with_noise(clean), with_noise(dirty)
+    clean = with_noise(two_sensors()) if kind == "sampler" else two_sensors()
     layer = layer_for(kind, clean, **options)
     outputs, gradients = differentiate(layer, clean, dtype=dtype)
-    found, found_gradients = differentiate(layer, dirty, dtype=dtype)
-    for a, b in zip(found, outputs):
-        np.testing.assert_array_equal(a, b)
-        assert np.isfinite(a).all()
-    for name, gradient in gradients.items():
-        np.testing.assert_array_equal(found_gradients[name], gradient, err_msg=name)
-        assert np.isfinite(gradient).all()
+    assert all(np.isfinite(array).all() for array in (*outputs, *gradients.values()))
     assert (gradients["y"][0, 1:3, 1] == 0.0).all()
+    for hidden in (-9999.0, 1e30, np.inf, -np.inf, np.nan):
+        dirty = dict(clean, y=two_sensors(hidden)["y"])
+        found, found_gradients = differentiate(layer, dirty, dtype=dtype)
+        for a, b in zip(found, outputs):
+            np.testing.assert_array_equal(a, b)
+        for name, gradient in gradients.items():
+            np.testing.assert_array_equal(found_gradients[name], gradient, err_msg=name)
 
 
 @VARIANTS

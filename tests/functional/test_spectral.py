@@ -192,6 +192,17 @@ def test_a_function_of_ones_own():
     np.testing.assert_allclose(gradient, WEIGHTS - inverse @ WEIGHTS @ inverse, atol=1e-13)
 
 
+def test_overflow_is_told():
+    """Of the value, 1/0, and of the derivative alone: 1e15 has slope 1e45 here."""
+    with pytest.raises(errors.NonFiniteError, match="too large"):
+        spectral.symmetric_function(
+            mx.nd, mx.nd.zeros((1, 2, 2)), lambda F, x: 1.0 / x, lambda F, x, y: x + 1.0
+        )
+    tiny = mx.nd.array([1e-30 * np.eye(2)])
+    with pytest.raises(errors.NonFiniteError, match="too large"):
+        spectral.matrix_inverse_sqrt(mx.nd, tiny)
+
+
 def test_only_the_lower_triangle_is_read():
     a = matrix(GENERIC, [1.0, 2.0, 3.0, 4.0], "float64")
     other = np.tril(a) + 7.0 * np.triu(np.ones((4, 4)), 1)
