@@ -32,6 +32,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
     def forward(self, *args):
         if not (self._active and isinstance(args[0], mx.nd.NDArray)):
             return super().forward(*args)
+        self._compile_anew_for(tuple(arg is not None for arg in args))
         # Read the result at once: a failure is raised here, not wherever it is read later, and a
         # second, imperative run names the block and the batch element.
         try:
@@ -66,6 +67,12 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def check_shapes(self, sizes):
         """Further rules on the sizes of the axes, a dict of letters; raises ShapeError."""
+
+    def _compile_anew_for(self, pattern):
+        """Gluon compiles for the arguments of the first call, and refuses others."""
+        if getattr(self, "_pattern", pattern) != pattern:
+            self._clear_cached_op()
+        self._pattern = pattern
 
     def _check(self, args):
         least = len(self.arguments) if self.required is None else self.required

@@ -12,7 +12,7 @@ from ..errors import (
 )
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import guarded, ones_like, stop, with_gradient
+from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 
 mx = import_mxnet()
 
@@ -58,7 +58,9 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     """
     if jitter != "auto":
         return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
-    _, eigenvalues = F.linalg.syevd(stop(F, a))
+    # syevd of NaN fails for the whole batch, or returns numbers.
+    is_finite = finite(F, a)
+    _, eigenvalues = F.linalg.syevd(F.where(is_finite, stop(F, a), zeros_like(F, a)))
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
     epsilon = unit_roundoff(F, largest)
@@ -69,7 +71,7 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     shift = require(
         F,
         shift,
-        finite(F, smallest + largest),
+        is_finite,
         NonFiniteError,
         f"{name}: the matrix contains NaN or infinity (jitter does not repair these).",
         axes=2,

@@ -168,3 +168,15 @@ def test_several_devices_hold_copies():
     for device in (mx.cpu(0), mx.cpu(1)):
         x = mx.nd.array(np.zeros((1, 2, 1)), ctx=device)
         assert (kernel(x).asnumpy() == 1.0).all()
+
+
+def test_optional_arguments_may_change_from_call_to_call():
+    x, y = mx.nd.array([[[0.0], [1.0]]]), mx.nd.array([[0.5, -0.5]])
+    noise = mx.nd.array([[0.1, 0.2]])
+    layer = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=0.1)
+    layer.initialize()
+    expected = [layer(x, y).asscalar(), layer(x, y, noise).asscalar()]
+    layer.hybridize(static_alloc=True, static_shape=True)
+    for _ in range(2):
+        found = [layer(x, y).asscalar(), layer(x, y, noise).asscalar()]
+        assert abs(found[0] - expected[0]) < 1e-6 and abs(found[1] - expected[1]) < 1e-6

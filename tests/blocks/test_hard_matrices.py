@@ -377,3 +377,15 @@ def test_numpy_mode_is_explained(name):
     with pytest.raises(TypeError, match="as_nd_ndarray"):
         block(*values)
     block(*[value.as_nd_ndarray() for value in values])
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_jitter_meets_nan_in_matrices_of_any_size(hybridize):
+    """At 8 x 8 and more the eigenvalues of NaN fail in LAPACK, or are numbers."""
+    for n in (8, 30):
+        matrices = np.stack([np.eye(n), np.eye(n)])
+        matrices[1, 2, 1] = np.nan
+        block = gl.CholeskyBlock(jitter="auto")
+        block.hybridize(hybridize)
+        with pytest.raises(gl.errors.NonFiniteError, match="1 of 2"):
+            block(mx.nd.array(matrices))
