@@ -47,4 +47,5 @@ def test_state_space_page():
     assert names["mean"].shape == (1, 100, 2)
     assert names["forecast"].shape == (1, 12, 1)
     # The uncertainty of a forecast grows with its distance.
-    assert (names["variance"].asnumpy().ravel()[1:] > names["variance"].asnumpy().ravel()[:-1]).all()
+    variance = names["variance"].asnumpy().ravel()
+    assert (variance[1:] > variance[:-1]).all()

@@ -8,12 +8,7 @@ from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
-from .kalman import (
-    KalmanFilterLayer,
-    KalmanForecastLayer,
-    KalmanSamplerLayer,
-    KalmanSmootherLayer,
-)
+from .kalman import KalmanFilterLayer
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
 from .matrix_function import (
@@ -22,6 +17,7 @@ from .matrix_function import (
     MatrixPowerBlock,
     MatrixSqrtBlock,
 )
+from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLayer
 from .solve import InverseBlock, TriangularSolveBlock
 from .structural import StructuralForecaster, StructuralModel
 from .svd import SVDBlock

@@ -1,4 +1,4 @@
-"""The Kalman filter, smoother, forecaster and sampler as layers (paper, section 2.3).
+"""The Kalman filter as a layer (paper, section 2.3), and what its relatives share with it.
 
 One model for all of them:
 
@@ -7,9 +7,11 @@ One model for all of them:
 the prior being that of the state at the first observation, ε and η standard normal.
 """
 
+import numpy as np
+
 from .. import functional as fn
 from .._runtime import import_mxnet
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
 
 mx = import_mxnet()
@@ -38,7 +40,10 @@ class KalmanLayer(LinearAlgebraBlock):
     1 in place of B or T. The last three may be left out, or be None.
 
     state_size d, observation_size p. method: 'sequential', a loop over any T, or 'parallel', scans
-    of depth O(log T), which need `length` = T.
+    of depth O(log T), which need `length` = T. precision: 'float64' computes in float64 inside;
+    results have the dtype of the block, float32 or what it was cast to.
+
+    A subclass implements `compute` for arrays in the dtype of the computation.
     """
 
     arguments = (("y", "B N p"),) + SYSTEM + OPTIONS
@@ -46,9 +51,18 @@ class KalmanLayer(LinearAlgebraBlock):
     # How many more steps than y the arrays of the system have.
     _further = 0
 
-    def __init__(self, state_size, observation_size=1, method="sequential", length=None, **kwargs):
+    def __init__(
+        self,
+        state_size,
+        observation_size=1,
+        method="sequential",
+        length=None,
+        precision=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self._states, self._observations = int(state_size), int(observation_size)
+        self._states = self._size("state_size", state_size)
+        self._observations = self._size("observation_size", observation_size)
         if method not in METHODS:
             raise ValueError(f"{self.name}: method is {method!r}, expected one of {METHODS}.")
         if method == "parallel" and length is None:
@@ -56,7 +70,16 @@ class KalmanLayer(LinearAlgebraBlock):
                 f"{self.name}: method='parallel' needs length=T, the number of observations: a "
                 "scan is built for one length. method='sequential' takes any."
             )
-        self._method, self._length = method, length
+        if precision not in (None, "float64"):
+            raise ValueError(
+                f"{self.name}: precision is {precision!r}, expected 'float64' or None."
+            )
+        self._method, self._precision, self._dtype = method, precision, "float32"
+        self._length = None if length is None else self._size("length", length)
+
+    def cast(self, dtype):
+        super().cast(dtype)
+        self._dtype = np.dtype(dtype).name
 
     def __call__(self, y, *args, mask=None, transition_offset=None, emission_offset=None):
         args, options = list(args), [mask, transition_offset, emission_offset]
@@ -65,6 +88,32 @@ class KalmanLayer(LinearAlgebraBlock):
         while options and options[-1] is None:
             options.pop()
         return super().__call__(y, *args[: self.required - 1], *options)
+
+    def hybrid_forward(self, F, *arrays):
+        if self._precision is None:
+            return self.compute(F, *arrays)
+        results = self.compute(F, *(a if a is None else F.cast(a, "float64") for a in arrays))
+        if not isinstance(results, tuple):
+            return F.cast(results, self._dtype)
+        return tuple(F.cast(result, self._dtype) for result in results)
+
+    def compute(self, F, *arrays):
+        """The results, inside a graph."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement compute")
+
+    def _check(self, args):
+        super()._check(args)
+        given = np.dtype(args[0].dtype).name
+        if self._precision is not None and given != self._dtype:
+            raise DtypeError(
+                f"{self.name}: the inputs are {given} and the block is {self._dtype}. Call "
+                f"{self.name}.cast('{given}'); with precision, results have the block's dtype."
+            )
+
+    def _size(self, name, value):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{self.name}: {name} is {value!r}, expected an integer of 1 or more.")
+        return int(value)
 
     def check_shapes(self, sizes):
         for letter, expected, name in (
@@ -126,9 +175,10 @@ class KalmanFilterLayer(KalmanLayer):
         length=None,
         form="square_root",
         moments=False,
+        precision=None,
         **kwargs,
     ):
-        super().__init__(state_size, observation_size, method, length, **kwargs)
+        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
         if form == "covariance" and method == "parallel":
@@ -140,7 +190,7 @@ class KalmanFilterLayer(KalmanLayer):
             )
         self._form, self._moments = form, moments
 
-    def hybrid_forward(self, F, y, *arrays):
+    def compute(self, F, y, *arrays):
         system = fn.state_space_system(F, y, *arrays, name=self.name)
         filtered, value = self._filter(F, system, self._form)
         smoothed = self._backward(F, system, filtered)
@@ -155,139 +205,9 @@ class KalmanFilterLayer(KalmanLayer):
         if self._moments == "factor":
             factor = fn.filtered_factor(F, filtered.roots, self._observations)
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
-        return likelihood, _vectors(F, mean + change.mean), fn.batch_first(F, spread)
+        return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
 
-class KalmanSmootherLayer(KalmanLayer):
-    """E[x_t | y_1..y_T], (B, T, d), and Var(x_t | y_1..y_T), (B, T, d, d).
-
-    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without
-    the inverse of any covariance (`functional.kalman_moments`). Arguments and errors as in
-    `KalmanLayer` and `KalmanFilterLayer`.
-    """
-
-    def __init__(
-        self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        lag_one=False,
-        **kwargs,
-    ):
-        super().__init__(state_size, observation_size, method, length, **kwargs)
-        self._lag_one = bool(lag_one)
-
-    def hybrid_forward(self, F, y, *arrays):
-        system = fn.state_space_system(F, y, *arrays, name=self.name)
-        filtered, _ = self._filter(F, system)
-        smoothed = self._backward(F, system, filtered)
-        covariance, lag_one = fn.smoothed_covariances(F, filtered, self._states, self._observations)
-        tangents = self._tangents(F, system, filtered)
-        mean = _vectors(F, smoothed.mean + tangents.smoothed_mean(smoothed))
-        changes = tangents.smoothed_covariances(smoothed)
-        covariance = fn.batch_first(F, F.broadcast_add(changes[0], covariance))
-        if not self._lag_one:
-            return mean, covariance
-        lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=1, begin=0, end=-1)
-        return mean, covariance, fn.batch_first(F, lag_one)
-
-    def check_shapes(self, sizes):
-        super().check_shapes(sizes)
-        if self._lag_one and sizes["N"] < 2:
-            raise ShapeError(f"{self.name}: lag_one needs two observations or more, got 1.")
-
-
-class KalmanForecastLayer(KalmanLayer):
-    """Moments of the next h = `steps` states and observations, given y_1, ..., y_T.
-
-    State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
-    (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. Arguments as in
-    `KalmanLayer`, but arrays that vary in time have T + h entries (y and mask have T).
-    """
-
-    def __init__(
-        self,
-        state_size,
-        observation_size=1,
-        steps=1,
-        method="sequential",
-        length=None,
-        **kwargs,
-    ):
-        super().__init__(state_size, observation_size, method, length, **kwargs)
-        if int(steps) < 1:
-            raise ValueError(f"{self.name}: steps is {steps}, expected 1 or more.")
-        self._further = int(steps)
-
-    def hybrid_forward(
-        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
-        prior_factor, mask=None, transition_offset=None, emission_offset=None,
-    ):  # fmt: skip
-        future = F.tile(
-            fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)), reps=(1, self._further, 1)
-        )
-        seen = fn.ones_like(F, y) if mask is None else mask
-        system = fn.state_space_system(
-            F,
-            F.concat(y, future, dim=1),
-            transition,
-            emission,
-            process_factor,
-            observation_factor,
-            prior_mean,
-            prior_factor,
-            F.concat(seen, future, dim=1),
-            transition_offset,
-            emission_offset,
-            name=self.name,
-        )
-        filtered, _ = self._filter(F, system)
-        tangents = self._tangents(F, system, filtered)
-        mean = filtered.mean + tangents.mean
-        covariance = F.broadcast_add(tangents.covariance, filtered.covariance)
-        observed, spread = fn.observation_moments(
-            F, mean, covariance, emission, observation_factor, emission_offset
-        )
-        mean, covariance, observed, spread = (
-            F.slice_axis(x, axis=1, begin=-self._further, end=None)
-            for x in (mean, covariance, observed, spread)
-        )
-        covariance, spread = (fn.batch_first(F, x) for x in (covariance, spread))
-        return _vectors(F, mean), covariance, _vectors(F, observed), spread
-
-
-class KalmanSamplerLayer(KalmanLayer):
-    """A draw of the states x_1..x_T given y_1..y_T, (B, T, d), from standard normal numbers.
-
-    x⁺ + E[x | y] - E[x | y⁺] with (x⁺, y⁺) drawn from the model (Durbin & Koopman 2002).
-    Arguments as in `KalmanLayer`, and after prior_factor prior_noise (B, s), process_noise
-    (B, T, r) and observation_noise (B, T, q): the same numbers give the same draw.
-    """
-
-    NOISE = (("prior_noise", "B s"), ("process_noise", "B N r"), ("observation_noise", "B N q"))
-    arguments = (("y", "B N p"),) + SYSTEM + NOISE + OPTIONS
-    required = 10
-
-    def hybrid_forward(
-        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
-        prior_factor, prior_noise, process_noise, observation_noise, mask=None,
-        transition_offset=None, emission_offset=None,
-    ):  # fmt: skip
-        arrays = (transition, emission, process_factor, observation_factor, prior_mean)
-        system = fn.state_space_system(
-            F, y, *arrays, prior_factor, mask, transition_offset, emission_offset, name=self.name
-        )
-        states, observed = fn.simulated_states(
-            F, system, prior_noise, process_noise, observation_noise, self._scan_length()
-        )
-        difference = fn.without_means(F, system, system.observed - observed)
-        filtered, _ = self._filter(F, difference)
-        smoothed = self._backward(F, difference, filtered)
-        change = self._tangents(F, difference, filtered).smoothed_mean(smoothed)
-        return _vectors(F, states + smoothed.mean + change)
-
-
-def _vectors(F, x):
+def vectors(F, x):
     """(1, T, B, d, 1) as (B, T, d)."""
     return F.squeeze(fn.batch_first(F, x), axis=3)

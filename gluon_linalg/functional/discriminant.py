@@ -7,7 +7,7 @@ from .checks import require
 from .cholesky import triangular_solve
 from .covariance import require_finite, ridge_factor, sample_count, top_k_weights
 from .eigen import decomposed, tie_bound
-from .matrix import product
+from .matrix import product, transpose
 from .tangent import ones_like, stop, with_gradient
 
 # λ (B, d) descending, weights (B, d) of the k largest, directions (B, d, d) in columns, constants;
@@ -38,10 +38,10 @@ def discriminants(F, x, indicator, k, ridge=0.0, name="LDA"):
         f"{name}: within-class scatter singular: the features are linearly dependent within the "
         "classes, or there are too few samples. Give ridge=..., or use fewer features.",
     )
-    whitened = triangular_solve(F, factor, F.transpose(stop(F, between), axes=(0, 2, 1)))
+    whitened = triangular_solve(F, factor, transpose(F, stop(F, between)))
     vectors, values = decomposed(F, product(F, whitened, whitened, transpose_b=True), name)
     vectors, values = F.reverse(vectors, axis=1), stop(F, F.relu(F.reverse(values, axis=1)))
-    directions = triangular_solve(F, factor, F.transpose(vectors, axes=(0, 2, 1)), transpose=True)
+    directions = triangular_solve(F, factor, transpose(F, vectors), transpose=True)
     directions = stop(F, directions)
     numerator = F.sum(F.square(product(F, between, directions)), axis=1)
     denominator = F.sum(F.square(product(F, within, directions)), axis=1)

@@ -12,22 +12,26 @@ The first d columns of Q, Ω (p, d) and Θ (d, d), carry everything else without
 
 import math
 from collections import namedtuple
-from itertools import count
 
 from .._runtime import import_mxnet
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
-from .cholesky import potrf, triangular_solve, unit_roundoff
+from .cholesky import triangular_solve, unit_roundoff
+from .kalman_gains import (
+    SINGULAR_INNOVATION,
+    covariance_loop,
+    split_rows,
+    square_root_loop,
+    square_root_steps,
+)
 from .kalman_scan import scanned_states, times
 from .matrix import diagonal, identity_like, product, with_axis
-from .recursion import affine_recursion, before_steps, for_each, loop
+from .recursion import affine_recursion, before_steps, loop
 from .state_space import (
     joint_system,
-    lower_factor,
     over_batch,
     stopped,
     symmetric,
-    transposed,
 )
 from .tangent import stop, zeros_like
 
@@ -54,11 +58,6 @@ Filtered = namedtuple(
         "scanned",  # `kalman_scan.Scanned`, None by the loop
     ],
 )
-# S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
-Roots = namedtuple("Roots", ["factor", "whitened", "carried", "following", "matrix", "noise"])
-
-# What a form of the filter knows, (1, T, b, ...): F½, K̄, P or None, its `Roots` or None.
-Gains = namedtuple("Gains", ["factor", "scaled_gain", "covariance", "roots"])
 
 
 def kalman_filter(F, system, states, observations, form="square_root", length=None, name="Kalman"):
@@ -72,12 +71,12 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     emission, transition = split_rows(F, joint.matrix, observations)
     fixed, scanned = stopped(F, system), None
     if form == "covariance":
-        gains = _covariance_loop(F, joint, observations, name)
+        gains = covariance_loop(F, joint, observations, name)
     elif length is None:
-        gains = _square_root_loop(F, joint, states, observations)
+        gains = square_root_loop(F, joint, states, observations)
     else:
         scanned = scanned_states(F, joint, fixed, states, observations, length, name)
-        gains = _square_root_steps(F, joint, scanned.factor, states, observations)
+        gains = square_root_steps(F, joint, scanned.factor, states, observations)
     factor = _checked(F, gains, emission, form, name)
     inverse_factor = triangular_solve(F, factor, identity_like(F, factor))
     gain = product(F, gains.scaled_gain, inverse_factor)
@@ -97,7 +96,8 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     else:
         mean = _predicted_means(F, fixed, transition, scanned.mean)
         mean = _refined_means(F, fixed, joint, mean, gain, closed, length)
-    residual = _residual(F, fixed) - times(F, emission, mean)
+    residual = _finite(F, _residual(F, fixed) - times(F, emission, mean), name)
+    mean = _finite(F, mean, name)
     filtered = Filtered(
         inverse_factor,
         gain,
@@ -111,97 +111,6 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         scanned,
     )
     return filtered, _negative_log_likelihood(F, factor, filtered.innovation, fixed.mask)
-
-
-def split_rows(F, matrix, first):
-    """The first rows and the others of (1, T, b, m, n)."""
-    return (
-        F.slice_axis(matrix, axis=3, begin=0, end=first),
-        F.slice_axis(matrix, axis=3, begin=first, end=None),
-    )
-
-
-def joint_noise(F, joint):
-    """N = diag(D, G), (1, T, b, p + d, p + r)."""
-    emission_noise = joint.observation_factor
-    corner = zeros_like(F, product(F, emission_noise, _emission(F, joint), transpose_a=True))
-    above = zeros_like(F, product(F, corner, joint.process_factor))
-    return F.concat(
-        F.concat(emission_noise, above, dim=4),
-        F.concat(transposed(F, corner), joint.process_factor, dim=4),
-        dim=3,
-    )
-
-
-def _square_root_loop(F, joint, states, observations):
-    """`Gains` by a loop over time: any T."""
-
-    def body(data, state):
-        (factor,) = state
-        matrix, noise = data
-        orthogonal, lower = F.linalg.gelqf(F.concat(product(F, matrix, factor), noise, dim=2))
-        following = F.slice(lower, begin=(None, observations, observations), end=(None, None, None))
-        return [lower, orthogonal], [following]
-
-    noise = joint_noise(F, joint)
-    data = [joint.matrix, noise]
-    (lower, orthogonal), _ = for_each(F, body, data, joint.prior_factor)
-    p = observations
-    following = F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
-    factor = before_steps(F, following, joint.prior_factor)
-    return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
-
-
-def _square_root_steps(F, joint, filtered, states, observations):
-    """`Gains` of all steps at once from the factors U of the filtered covariances.
-
-    Here S⁺ of one step and S of the next are two factors of one covariance.
-    """
-    _, transition = split_rows(F, joint.matrix, observations)
-    array = F.concat(product(F, transition, filtered), joint.process_factor, dim=4)
-    factor = before_steps(F, lower_factor(F, array), joint.prior_factor)
-    noise = joint_noise(F, joint)
-    array = F.concat(product(F, joint.matrix, factor), noise, dim=4)
-    orthogonal, lower = F.linalg.gelqf(array)
-    return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
-
-
-def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
-    p = observations
-    head, tail = split_rows(F, lower, p)
-    columns = F.slice_axis(orthogonal, axis=4, begin=0, end=states)
-    whitened, carried = split_rows(F, columns, p)
-    innovation_factor = F.slice_axis(head, axis=4, begin=0, end=p)
-    scaled_gain = F.slice_axis(tail, axis=4, begin=0, end=p)
-    following = F.slice_axis(tail, axis=4, begin=p, end=None)
-    roots = Roots(factor, whitened, carried, following, matrix, noise)
-    return Gains(innovation_factor, scaled_gain, None, roots)
-
-
-def _covariance_loop(F, joint, observations, name):
-    """`Gains` by the recursion of P itself: faster for many small systems, weak in float32."""
-    p = observations
-    noise = joint_noise(F, joint)
-    noise = product(F, noise, noise, transpose_b=True)
-    prior = product(F, joint.prior_factor, joint.prior_factor, transpose_b=True)
-    times = count()
-
-    def body(data, state):
-        matrix, noise = data
-        (covariance,) = state
-        spread = product(F, product(F, matrix, covariance), matrix, transpose_b=True) + noise
-        observed = F.slice(spread, begin=(None, 0, 0), end=(None, p, p))
-        crossed = F.slice(spread, begin=(None, 0, p), end=(None, p, None))
-        below = F.slice(spread, begin=(None, p, p), end=(None, None, None))
-        where = f"{name}: innovation covariance at t = {next(times)}" if F is mx.nd else name
-        factor = potrf(F, observed, where)
-        scaled = triangular_solve(F, factor, crossed)
-        following = below - product(F, scaled, scaled, transpose_a=True)
-        return [factor, scaled, F.identity(following)], [following]
-
-    (factor, scaled, following), _ = for_each(F, body, [joint.matrix, noise], prior)
-    covariance = before_steps(F, following, prior)
-    return Gains(factor, transposed(F, scaled), covariance, None)
 
 
 def _mean_loop(F, joint, fixed, gain):
@@ -259,13 +168,7 @@ def _checked(F, gains, emission, form, name):
     factor = gains.factor
     pivots = F.abs(with_axis(F, diagonal(F, factor), 4))
     own = F.sum(F.square(factor), axis=4, keepdims=True)
-    factor = require_each(
-        F,
-        factor,
-        own * 0.0 == 0.0,
-        NonFiniteError,
-        f"{name}: NaN or infinity in the arrays of the system, or in what follows from them",
-    )
+    factor = _finite(F, factor, name)
     # P_t is what is left of A P Aᵀ + Q, whose diagonal is that of P_t + K̄ K̄ᵀ, up to rounding.
     if gains.roots is None:
         state = with_axis(F, diagonal(F, gains.covariance), 4)
@@ -284,8 +187,17 @@ def _checked(F, gains, emission, form, name):
         factor,
         F.square(pivots) > F.broadcast_mul(scale, bound),
         SingularMatrixError,
-        f"{name}: singular innovation covariance: an observation without noise is determined by "
-        "the others; give its row of the observation factor some noise, or mask it",
+        f"{name}: {SINGULAR_INNOVATION}",
+    )
+
+
+def _finite(F, x, name):
+    return require_each(
+        F,
+        x,
+        F.sum(x, axis=4, keepdims=True) * 0.0 == 0.0,
+        NonFiniteError,
+        f"{name}: NaN or infinity in the arrays of the system, or in what follows from them",
     )
 
 
@@ -297,8 +209,3 @@ def _negative_log_likelihood(F, factor, innovation, mask):
         constant = F.broadcast_mul(constant, mask)
     terms = constant + 0.5 * F.square(innovation)
     return stop(F, F.sum(terms, axis=(0, 1, 3, 4)))
-
-
-def _emission(F, joint):
-    rows = joint.observation_factor
-    return F.slice_like(joint.matrix, rows, axes=(3,))

@@ -11,7 +11,7 @@ without an inverse or a difference: this holds for singular and for very large c
 **By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
 """
 
-from .kalman import split_rows
+from .kalman_gains import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product, with_axis
 from .recursion import quadratic_recursion

@@ -8,15 +8,12 @@ as the joint system ``[y_t; x_{t+1}] = M_t x_t + o_t + N_t [ε_t; η_t]`` with M
 o = [d; b] and N = diag(D, G).
 """
 
-import math
 from collections import namedtuple
 
 from ..errors import NonFiniteError
 from .checks import require_each
 from .matrix import product, with_axis
 from .tangent import stop, zeros_like
-
-ROOT_INVERSE_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 # Differentiable arrays with time first, (T or 1, B or 1, ...); masked rows of H, D and d are 0.
 System = namedtuple(
@@ -53,7 +50,7 @@ def state_space_system(
     """The `System` of a model; what the mask hides reaches neither values nor gradients.
 
     A missing element has its rows of H, D and d and its y replaced by 0; the filter gives it an
-    independent noise of variance 1/(2π), so that it adds log N(0; 0, 1/2π) = 0.
+    independent noise of variance 1, which tells nothing, and leaves it out of the likelihood.
     """
     y, transition, emission, process_factor, observation_factor = (
         time_first(F, x)
@@ -188,7 +185,7 @@ def transposed(F, a):
 def _square_observation_factor(F, system):
     if system.mask is None:
         return square_factor(F, system.observation_factor)
-    missing = F.squeeze(1.0 - system.mask, axis=4) * ROOT_INVERSE_2PI
+    missing = F.squeeze(1.0 - system.mask, axis=4)
     noise = F.linalg.makediag(missing)
     factor = F.broadcast_add(system.observation_factor, zeros_like(F, system.mask))
     return lower_factor(F, F.concat(factor, noise, dim=4))

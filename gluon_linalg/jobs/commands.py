@@ -35,7 +35,7 @@ def run(arguments=None):
 @click.group()
 @click.version_option(__version__, prog_name="gluon-linalg")
 def command():
-    """Trains Gaussian processes described in a job file, and predicts with them.
+    """Trains models described in a job file, and predicts with them.
 
     \b
     gluon-linalg train job.yaml
@@ -53,7 +53,8 @@ def train(job_file, output, context, overwrite):
 
     The output folder receives the model (model-symbol.json and model-0000.params, readable by any
     MXNet 1.9 program), model-io.json, metrics.json, training_curve.csv, plot.png, job.resolved.yaml
-    and checkpoint.params. A run that was interrupted continues when it is started again.
+    and checkpoint.params; a state space model also leaves forecast.csv and smoothed.csv. A run that
+    was interrupted continues when it is started again.
 
     The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C.
     """
@@ -69,14 +70,16 @@ def train(job_file, output, context, overwrite):
 
 @command.command()
 @click.argument("folder", metavar="OUT")
-@click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The inputs.")
+@click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The rows.")
 @click.option("--output", metavar="FILE", help="Write here instead of to OUT/predictions.csv.")
 @click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
 def predict(folder, data_path, output, context):
     """Predicts new observations with the model that `train` has left in OUT.
 
-    NEW.csv needs the input columns of the job. The predictions have these columns and mean, std,
-    lower_95 and upper_95, in the units of the target.
+    For a Gaussian process NEW.csv needs the input columns of the job, and each row is predicted.
+    For a state space model it is a series of its own, with the time, target and covariates of the
+    job, and what follows its last observation is forecast. The predictions have the inputs or times
+    and mean, std, lower_95 and upper_95, in the units of the target.
     """
     path, rows, target = predict_file(folder, data_path, output, context)
     click.echo(f"{rows} predictions of {target} in {path}")

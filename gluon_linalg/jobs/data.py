@@ -5,6 +5,7 @@ import math
 import re
 from calendar import monthrange
 from dataclasses import dataclass
+from datetime import date
 from typing import Dict, List
 
 import numpy as np
@@ -30,9 +31,13 @@ class Table:
         return np.column_stack([self.columns[name] for name in names])
 
 
-def read_table(path, names, date_columns):
-    """The columns `names` of the CSV file; those in `date_columns` may hold dates."""
-    header, rows = _read_rows(path)
+def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
+    """The columns `names` of the CSV file; those in `date_columns` may hold dates.
+
+    An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
+    row is a row of empty cells.
+    """
+    header, rows = _read_rows(path, keep_blank)
     places = {name: _place(path, header, name) for name in names}
     if not rows:
         raise JobError(f"{path}: there are no rows below the header; add some")
@@ -41,6 +46,7 @@ def read_table(path, names, date_columns):
         texts[name] = [cells[place] for _, cells in rows]
         is_date = name in date_columns and DATE.fullmatch(texts[name][0]) is not None
         convert = _decimal_year if is_date else _number
+        convert = _or_missing(convert) if name in with_gaps else convert
         dates += [name] if is_date else []
         columns[name] = np.array(
             [_converted(path, line, name, cells[place], convert) for line, cells in rows]
@@ -48,7 +54,7 @@ def read_table(path, names, date_columns):
     return Table(str(path), columns, texts, [line for line, _ in rows], dates)
 
 
-def _read_rows(path):
+def _read_rows(path, keep_blank):
     """The header and the rows that are not blank, each with its line number."""
     rows = []
     try:
@@ -56,7 +62,7 @@ def _read_rows(path):
             reader = csv.reader(file, strict=True)
             for cells in reader:
                 cells = [cell.strip() for cell in cells]
-                if any(cells):
+                if any(cells) or keep_blank:
                     rows.append((reader.line_num, cells))
     except UnicodeDecodeError:
         raise JobError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
@@ -66,9 +72,14 @@ def _read_rows(path):
         raise JobError(f"{path}: there is no such data file; correct the path") from None
     except (OSError, ValueError) as error:
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+    while rows and not any(rows[-1][1]):
+        rows.pop()
+    while rows and not any(rows[0][1]):
+        rows.pop(0)
     if not rows:
         raise JobError(f"{path}: the file is empty; it needs a header and rows of numbers")
     header = rows.pop(0)[1]
+    rows = [(line, cells if any(cells) else [""] * len(header)) for line, cells in rows]
     for line, cells in rows:
         if len(cells) != len(header):
             raise JobError(
@@ -103,14 +114,32 @@ def _number(text):
     return float(text)
 
 
-def _decimal_year(text):
-    """1958-03 is 1958 + 3/12; 1958-03-16 lies (16 - 1)/31 of a month later."""
+def _or_missing(convert):
+    def convert_or_missing(text):
+        try:
+            return convert(text) if text else math.nan
+        except ValueError as error:
+            raise ValueError(f"{error}; leave the cell of a missing value empty") from None
+
+    return convert_or_missing
+
+
+def parse_date(text):
+    """The date of 1958-03-16, or of 1958-03, the first of the month; ValueError if it is none."""
     found = DATE.fullmatch(text)
     if found is None:
         raise ValueError(f"'{text[:40]}' is not a date such as 1958-03 or 1958-03-01")
     year, month, day = (int(part) for part in (found[1], found[2], found[3] or "1"))
-    if not (year >= 1 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):
-        raise ValueError(f"there is no date {text}; correct it")
-    if day == 1:
-        return year + month / 12
-    return year + (month + (day - 1) / monthrange(year, month)[1]) / 12
+    try:
+        return date(year, month, day)
+    except ValueError:
+        raise ValueError(f"there is no date {text}; correct it") from None
+
+
+def _decimal_year(text):
+    """1958-03 is 1958 + 3/12; 1958-03-16 lies (16 - 1)/31 of a month later."""
+    when = parse_date(text)
+    if when.day == 1:
+        return when.year + when.month / 12
+    share = (when.day - 1) / monthrange(when.year, when.month)[1]
+    return when.year + (when.month + share) / 12

@@ -17,10 +17,14 @@ PLOT = "plot.png"
 MODEL = "model"
 MODEL_IO = "model-io.json"
 PREDICTIONS = "predictions.csv"
+FORECAST = "forecast.csv"
+SMOOTHED = "smoothed.csv"
 FILES = (
     # Last written first: a folder that loses its job file becomes someone else's.
     METRICS,
     PREDICTIONS,
+    FORECAST,
+    SMOOTHED,
     PLOT,
     CURVE,
     MODEL_IO,

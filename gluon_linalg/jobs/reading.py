@@ -7,8 +7,12 @@ import reprlib
 import yaml
 from pydantic import ValidationError
 
-from .config import Job
-from .errors import JobError, reason
+from .errors import JobError, reason, suggestion
+from .gp.config import GaussianProcessJob
+from .statespace.config import StateSpaceJob
+
+# The sections of a job file, by its key `task`.
+JOBS = {"gp": GaussianProcessJob, "statespace": StateSpaceJob}
 
 MESSAGES = {
     "missing": "missing; add this key",
@@ -41,8 +45,11 @@ def read_job(path, overrides=None):
 
 def validate(path, document):
     """The job of a document; JobError for the first thing wrong with it."""
+    task = document.get("task", "gp") if isinstance(document, dict) else "gp"
+    if task not in list(JOBS):
+        raise JobError(f"{path}: task: {_value(task)}: unknown task; {suggestion(task, JOBS)}")
     try:
-        job = Job.model_validate(document)
+        job = JOBS[task].model_validate(document)
     except ValidationError as error:
         raise JobError(f"{path}: {_first(error, document)}") from None
     except RecursionError:

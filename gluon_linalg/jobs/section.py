@@ -1,6 +1,6 @@
 """The base of all sections of a job file, and the types of their values."""
 
-from typing import List
+from typing import ClassVar, List
 
 from pydantic import (
     AfterValidator,
@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -37,6 +38,42 @@ class Section(BaseModel):
                         {"key": str(key), "advice": suggestion(key, cls.model_fields)},
                     )
         return value
+
+
+class OneOf(Section):
+    """A choice: exactly one of the keys, with a section or a list of such choices."""
+
+    noun: ClassVar[str]
+    advice: ClassVar[str]
+
+    @model_validator(mode="after")
+    def one_key(self):
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) if given else "none"
+            raise ValueError(f"expected one {self.noun}, found {found}; {self.advice}")
+        return self
+
+    @model_serializer
+    def only_the_given(self):
+        name, value = self.chosen()
+        if isinstance(value, list):
+            return {name: [part.only_the_given() for part in value]}
+        return {name: value.model_dump()}
+
+    def chosen(self):
+        """The key that is given and its section, or its list."""
+        for name in type(self).model_fields:
+            if getattr(self, name) is not None:
+                return name, getattr(self, name)
+        raise AssertionError("a validated choice has one key")
+
+
+def check_fixed(names, parameters):
+    for name in names:
+        if name not in parameters:
+            raise ValueError(f"'{name}' is no parameter to fix; {suggestion(name, parameters)}")
+    return names
 
 
 def _refuse_truth(value):

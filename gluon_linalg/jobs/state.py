@@ -4,8 +4,6 @@ import hashlib
 import os
 import time
 
-import numpy as np
-
 from .._runtime import import_mxnet
 from . import optimizer_state
 from .errors import JobError
@@ -109,9 +107,7 @@ def is_of_data(arrays, dataset):
 
 def digest(dataset):
     """A fingerprint of all rows, as a list of small integers."""
-    parts = [dataset.x, dataset.y, dataset.holdout_x, dataset.holdout_y]
-    content = b"".join(np.ascontiguousarray(array).tobytes() for array in parts)
-    return list(hashlib.sha256(content).digest())
+    return list(hashlib.sha256(dataset.content()).digest())
 
 
 def _array(values):

@@ -5,27 +5,26 @@ from collections import namedtuple
 import numpy as np
 
 from .._runtime import import_mxnet
-from ..errors import LinearAlgebraError, NotPositiveDefiniteError
+from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
 from . import output as names
 from .config import LBFGS
 from .context import find_context
-from .dataset import read_dataset
 from .errors import JobError
-from .files import read_json
-from .gaussian_process import GaussianProcess
+from .files import read_json, write_csv, write_json
 from .gluon import make_optimizer, train_gluon
+from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
 from .metrics import nlml_metrics, versions
 from .objective import Objective
 from .output import OutputFolder
 from .progress import Progress
-from .results import write_results
 from .state import TrainingState
+from .statespace.task import StateSpace
 
 mx = import_mxnet()
 
 # The kinds of models, by the key `task`.
-TASKS = {"gp": GaussianProcess}
+TASKS = {"gp": GaussianProcess, "statespace": StateSpace}
 
 Result = namedtuple("Result", "folder metrics was_finished")
 
@@ -33,7 +32,7 @@ Result = namedtuple("Result", "folder metrics was_finished")
 def train(job, overwrite=False, show_bar=None):
     """Trains, evaluates and exports the model of a `Job`; returns a `Result`."""
     context = find_context(job.context)
-    dataset = read_dataset(job)
+    dataset = TASKS[job.task].read_dataset(job)
     folder = OutputFolder(job, dataset, overwrite)
     if folder.status == "finished":
         return Result(folder, read_json(folder.file(names.METRICS)), True)
@@ -41,7 +40,7 @@ def train(job, overwrite=False, show_bar=None):
     task = TASKS[job.task](job, dataset, context)
     initial_values = task.values()
     objective = Objective(task.layer, task.arguments(), task.parameters, context)
-    loss = _initial_loss(objective, dataset)
+    loss = _initial_loss(objective, task)
     if job.training.optimizer != LBFGS:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
@@ -55,8 +54,8 @@ def train(job, overwrite=False, show_bar=None):
     ending = _optimize(job.training, objective, state, show_bar)
     metrics = {
         "task": job.task,
-        "rows": len(dataset.y),
-        "nlml": nlml_metrics(state.curve[0][2], objective.evaluate(), len(dataset.y)),
+        "rows": dataset.count,
+        "nlml": nlml_metrics(state.curve[0][2], objective.evaluate(), dataset.count),
         "training": {
             "optimizer": job.training.optimizer,
             "iterations": state.iteration,
@@ -69,26 +68,26 @@ def train(job, overwrite=False, show_bar=None):
         "versions": versions(),
     }
     state.save()
-    write_results(folder, task, state, metrics)
+    write_csv(folder.file(names.CURVE), ["iteration", "seconds", "nlml"], state.curve)
+    task.write_results(folder, metrics)
+    # With this, the last of the files, the job is finished.
+    write_json(folder.file(names.METRICS), metrics)
     return Result(folder, metrics, False)
 
 
-def _initial_loss(objective, dataset):
+def _initial_loss(objective, task):
     loss = objective.evaluate()
     if np.isfinite(loss):
         return loss
+    path = task.dataset.path
     try:
         objective.explain()
-    except NotPositiveDefiniteError:
-        raise JobError(
-            f"{dataset.path}: the covariance matrix of its rows is not positive definite at the "
-            "initial values; raise model.noise_variance, set model.jitter: auto, or compute in "
-            "float64 (model.dtype or model.precision)"
-        ) from None
+    except (NotPositiveDefiniteError, SingularMatrixError):
+        raise JobError(f"{path}: {task.singular}") from None
     except LinearAlgebraError:
         pass
     raise JobError(
-        f"{dataset.path}: the likelihood of its rows is not a finite number at the initial values; "
+        f"{path}: the likelihood of its rows is not a finite number at the initial values; "
         "bring the values in model, and the numbers in the file, nearer to 1"
     )
 

@@ -52,6 +52,12 @@ def test_training_is_the_same_in_every_mode(dtype, tmp_path):
     tolerance = 1e-12 if dtype == "float64" else 1e-5
     for case in [data(2, 6, 3)], [data(1, 4, 3)]:
         expected = trained("imperative", case, dtype, tmp_path)
+        # The gradient goes through mean and covariance: that of one set of all samples.
+        rows, weights = case[0].reshape(1, -1, 3), fixed_weights(case[0]).reshape(1, -1, 3)
+        block = build(lambda: WhiteningBlock(momentum=None), dtype, [rows])
+        apart = evaluate(block, arrays([rows], dtype), arrays([weights], dtype)).gradients[0]
+        found = expected[0].gradients[0].reshape(apart.shape)
+        assert np.abs(found - apart).max() <= 10 * tolerance * np.abs(apart).max()
         for mode in MODES:
             found = trained(mode, case, dtype, tmp_path)
             assert_same(found[0], expected[0], tolerance, mode)
@@ -63,8 +69,11 @@ def trained(mode, inputs, dtype, folder):
     """Result of a training step, and the running statistics after it."""
     example = arrays(inputs, dtype)
     block = in_mode(build(WhiteningBlock, dtype, inputs), mode, example, folder)
-    weights = arrays([np.random.RandomState(3).randn(*inputs[0].shape)], dtype)
-    return evaluate(block, example, weights), running(block)
+    return evaluate(block, example, arrays([fixed_weights(inputs[0])], dtype)), running(block)
+
+
+def fixed_weights(x):
+    return np.random.RandomState(3).randn(*x.shape)
 
 
 def running(block):

@@ -4,22 +4,35 @@ import pytest
 from pydantic_core import PydanticUndefined
 from small_job import ROOT
 
-from gluon_linalg.jobs import config, expression
-from gluon_linalg.jobs.config import optimizer_names
+from gluon_linalg.jobs.config import Training, optimizer_names
+from gluon_linalg.jobs.gp import config as gp
+from gluon_linalg.jobs.gp.expression import KernelExpression
+from gluon_linalg.jobs.statespace import config as statespace
+from gluon_linalg.jobs.statespace.components import Component
 
 DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
+# Each task has a part of its own, in which the same keys may mean something else.
+STATE_SPACE = "## Structural time series"
+PARTS = dict(zip(("gp", "statespace"), DOCUMENT.split(f"\n{STATE_SPACE}\n")))
 SECTIONS = {
-    "": config.Job,
-    "data.": config.Data,
-    "data.holdout.": config.Holdout,
-    "model.": config.Model,
-    "training.": config.Training,
+    "gp": {
+        "": gp.GaussianProcessJob,
+        "data.": gp.Data,
+        "data.holdout.": gp.Holdout,
+        "model.": gp.Model,
+        "training.": Training,
+    },
+    "statespace": {
+        "": statespace.StateSpaceJob,
+        "data.": statespace.Data,
+        "data.holdout.": statespace.Holdout,
+        "model.": statespace.Model,
+        "forecast.": statespace.Forecast,
+    },
 }
-KERNELS = {
-    name: field.annotation.__args__[0]
-    for name, field in expression.KernelExpression.model_fields.items()
-    if name not in ("sum", "product")
-}
+CHOICES = {"gp": KernelExpression, "statespace": Component}
+# Described once, for all tasks.
+COMMON = ("training", "context", "output", "seed")
 
 
 def shown(default):
@@ -33,19 +46,27 @@ def shown(default):
 
 
 def rows():
-    sections = {**SECTIONS, **{f"{name}.": section for name, section in KERNELS.items()}}
-    for prefix, section in sections.items():
-        for name, field in section.model_fields.items():
-            yield prefix + name, shown(field.get_default(call_default_factory=False)), field
-    for name, field in expression.KernelExpression.model_fields.items():
-        yield name, None, field
+    for task, sections in SECTIONS.items():
+        choices = CHOICES[task].model_fields
+        parts = {
+            f"{name}.": field.annotation.__args__[0]
+            for name, field in choices.items()
+            if name not in ("sum", "product")
+        }
+        for prefix, section in {**sections, **parts}.items():
+            for name, field in section.model_fields.items():
+                if task == "gp" or prefix + name not in COMMON:
+                    default = shown(field.get_default(call_default_factory=False))
+                    yield task, prefix + name, default, field
+        for name, field in choices.items():
+            yield task, name, None, field
 
 
-@pytest.mark.parametrize("key, default, field", list(rows()))
-def test_every_key_has_a_row(key, default, field):
+@pytest.mark.parametrize("task, key, default, field", list(rows()))
+def test_every_key_has_a_row(task, key, default, field):
     assert field.description
-    lines = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{key}` |")]
-    assert len(lines) == 1, f"docs/jobs.md needs one row for `{key}`"
+    lines = [line for line in PARTS[task].splitlines() if line.startswith(f"| `{key}` |")]
+    assert len(lines) == 1, f"docs/jobs.md needs one row for `{key}` of {task}"
     cells = [cell.strip() for cell in lines[0].strip("|").split(" | ")]
     assert cells[-1].replace("\\|", "|") == field.description
     if field.default_factory is None and default is not None:

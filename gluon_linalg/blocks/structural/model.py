@@ -5,8 +5,9 @@ from ..._runtime import import_mxnet
 from ...errors import ShapeError
 from ..base import LinearAlgebraBlock
 from ..copying import frozen_copy
-from ..kalman import KalmanFilterLayer, KalmanForecastLayer, KalmanSmootherLayer
+from ..kalman import KalmanFilterLayer
 from ..parameters import parameter_array, positive_parameter
+from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
 from .arrays import scalar_one
 from .base import Component, Sum
 from .bounded import VARIANCE_FLOOR

@@ -1,13 +1,10 @@
-"""The picture of a trained model."""
+"""The picture of a trained Gaussian process."""
 
 import numpy as np
 
-from .files import replacing
-from .metrics import BAND
+from ..metrics import BAND
+from ..picture import HELD_OUT, INK, MODEL, save_picture
 
-INK = "#1f2933"
-MODEL = "#1d6fb8"
-HELD_OUT = "#d1495b"
 GRID_POINTS = 2000
 # How far the curve goes on beyond the data, as a share of their range.
 MARGIN = 0.06
@@ -19,38 +16,12 @@ def plot_model(path, dataset, predict_new, leave_one_out):
     predict_new: x -> mean, variance of new observations; leave_one_out: the same of the training
     rows, each given all others.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style = {
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "axes.titlepad": 12,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "legend.facecolor": "white",
-        "legend.edgecolor": "none",
-        "legend.framealpha": 0.85,
-        # A column may be called $x^2: its name is no formula.
-        "text.parse_math": False,
-    }
-    with pyplot.rc_context({k: v for k, v in style.items() if k in matplotlib.rcParams}):
-        if len(dataset.inputs) == 1:
-            figure = _plot_function(pyplot, dataset, predict_new)
-        else:
-            figure = _plot_agreement(pyplot, dataset, predict_new, leave_one_out)
-        try:
-            with replacing(path) as trial:
-                figure.savefig(trial, dpi=150, format="png")
-        finally:
-            pyplot.close(figure)
+    if len(dataset.inputs) == 1:
+        save_picture(path, lambda pyplot: _plot_function(pyplot, dataset, predict_new))
+    else:
+        save_picture(
+            path, lambda pyplot: _plot_agreement(pyplot, dataset, predict_new, leave_one_out)
+        )
 
 
 def _plot_function(pyplot, dataset, predict_new):

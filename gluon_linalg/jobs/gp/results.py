@@ -1,27 +1,21 @@
-"""Writes what a trained model leaves in the folder of results."""
+"""Writes what a trained Gaussian process leaves in the folder of results."""
 
-from .._runtime import import_mxnet
-from ..errors import LinearAlgebraError
-from ..export import export
-from . import output as names
-from .errors import JobError, reason
-from .files import write_csv, write_json
-from .gaussian_process import predict
-from .metrics import holdout_metrics
+from .. import output as names
+from ..files import write_json
+from ..metrics import holdout_metrics
+from ..task import export_model
 from .plot import plot_model
-
-mx = import_mxnet()
+from .predict import predict
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
 
 
-def write_results(folder, task, state, metrics):
-    """The curve, the model, the plot and, as the last, `metrics`: with it the job is finished."""
+def write_results(folder, task, metrics):
+    """The model and the plot; the hold-out goes into `metrics`."""
     dataset = task.dataset
-    write_csv(folder.file(names.CURVE), ["iteration", "seconds", "nlml"], state.curve)
     predictor = task.predictor()
-    _export(predictor, folder.file(names.MODEL), task.x[:, :EXAMPLE_ROWS])
+    export_model(predictor, folder.file(names.MODEL), task.x[:, :EXAMPLE_ROWS])
     write_json(folder.file(names.MODEL_IO), describe_model(task))
 
     def predict_new(x):
@@ -31,7 +25,6 @@ def write_results(folder, task, state, metrics):
     if len(dataset.holdout_y):
         metrics["holdout"] = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
     plot_model(folder.file(names.PLOT), dataset, predict_new, _leave_one_out(task, predictor))
-    write_json(folder.file(names.METRICS), metrics)
 
 
 def describe_model(task):
@@ -51,17 +44,6 @@ def describe_model(task):
             "(1, m): the variance of the latent function; plus noise_variance for an observation",
         ],
     }
-
-
-def _export(predictor, path, example):
-    try:
-        export(predictor, path, example)
-    except LinearAlgebraError:
-        raise
-    except (OSError, mx.base.MXNetError) as error:
-        # MXNet does not report a full disk; what it wrote cannot be read back then.
-        why = reason(error) if isinstance(error, OSError) else "the disk may be full"
-        raise JobError(f"{path}: the model cannot be written: {why}") from None
 
 
 def _leave_one_out(task, predictor):

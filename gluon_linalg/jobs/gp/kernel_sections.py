@@ -4,9 +4,9 @@ from typing import ClassVar, List, Optional, Tuple
 
 from pydantic import Field, field_validator
 
-from ..blocks import kernels
-from .errors import suggestion
-from .section import Names, Positive, Positives, Section
+from ...blocks import kernels
+from ..errors import suggestion
+from ..section import Names, Positive, Positives, Section, check_fixed
 
 
 class Leaf(Section):
@@ -146,10 +146,3 @@ class White(Leaf):
     kernel_class: ClassVar = kernels.White
 
     variance: Positive = Field(1.0, description="The variance of the independent part.")
-
-
-def check_fixed(names, parameters):
-    for name in names:
-        if name not in parameters:
-            raise ValueError(f"'{name}' is no parameter to fix; {suggestion(name, parameters)}")
-    return names

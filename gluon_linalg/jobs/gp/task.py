@@ -1,25 +1,27 @@
-"""The task `gp`: the layer of a job, its loss and its predictions."""
+"""The layer of a Gaussian process job, its loss and its predictions."""
 
 import numpy as np
 
-from .._runtime import import_mxnet
-from ..blocks import GPLikelihoodLayer
-from ..blocks.parameters import PositiveParameter
-from .errors import JobError
+from ...blocks import GPLikelihoodLayer
+from ..errors import JobError
+from ..task import Task, to_model_array
+from .dataset import read_dataset
 from .expression import build_kernel, leaves
-
-mx = import_mxnet()
-
-# How many rows are predicted at once: each needs a row of n numbers.
-CHUNK = 2048
+from .results import write_results
 
 
-class GaussianProcess:
-    """A `GPLikelihoodLayer` with its data; `parameters` are named as in the job file."""
+class GaussianProcess(Task):
+    """A `GPLikelihoodLayer` with its data."""
+
+    singular = (
+        "the covariance matrix of its rows is not positive definite at the initial values; raise "
+        "model.noise_variance, set model.jitter: auto, or compute in float64 (model.dtype or "
+        "model.precision)"
+    )
+    read_dataset = staticmethod(read_dataset)
 
     def __init__(self, job, dataset, context):
-        self.job, self.dataset, self.context = job, dataset, context
-        self.parameters = {}
+        super().__init__(job, dataset, context)
         self.layer = self._build_layer()
         dtype = job.model.dtype
         self.x = to_model_array(dataset.model_inputs()[None], dtype, context, dataset.path)
@@ -27,8 +29,10 @@ class GaussianProcess:
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
     def arguments(self):
-        """What the layer is called with."""
         return self.x, self.y
+
+    def write_results(self, folder, metrics):
+        write_results(folder, self, metrics)
 
     def predictor(self):
         """The posterior of the latent function, for export."""
@@ -38,17 +42,6 @@ class GaussianProcess:
         """In units of the model."""
         parameter = self.layer.noise_variance
         return 0.0 if parameter is None else float(parameter.value()[0])
-
-    def values(self):
-        """All parameters in natural units of the model, by their path in the job file."""
-        return {
-            path: _number_or_list(
-                parameter.value()
-                if isinstance(parameter, PositiveParameter)
-                else parameter.data(self.context).asnumpy()
-            )
-            for path, parameter in self.parameters.items()
-        }
 
     def _build_layer(self):
         model = self.job.model
@@ -70,36 +63,6 @@ class GaussianProcess:
         return layer
 
 
-def predict(predictor, units, noise_variance, x, context):
-    """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
-    dtype = predictor_dtype(predictor)
-    means, variances = [], []
-    for start in range(0, len(x), CHUNK):
-        chunk = units.inputs_to_model(x[start : start + CHUNK])
-        mean, variance = predictor(to_model_array(chunk[None], dtype, context, "the inputs"))
-        means.append(mean.asnumpy()[0].astype("float64"))
-        variances.append(variance.asnumpy()[0].astype("float64"))
-    mean, variance = np.concatenate(means), np.concatenate(variances) + noise_variance
-    return units.mean_from_model(mean), units.variance_from_model(variance)
-
-
-def predictor_dtype(predictor):
-    """The dtype of a live or an imported predictor."""
-    for parameter in predictor.collect_params().values():
-        if parameter.name.endswith("variance"):
-            return np.dtype(parameter.dtype).name
-    raise AssertionError("every kernel has a variance")
-
-
-def to_model_array(values, dtype, context, source):
-    """An NDArray of a NumPy array; JobError when a number is too large for the dtype."""
-    with np.errstate(over="ignore"):
-        values = np.asarray(values, dtype=dtype)
-    if not np.isfinite(values).all():
-        raise JobError(f"{source}: a number is too large for {dtype}; rescale the column")
-    return mx.nd.array(values, dtype=dtype, ctx=context)
-
-
 def _refuse_repeated_inputs(job, dataset, x):
     """Without noise, two observations at one input leave no Gaussian process."""
     model = job.model
@@ -116,8 +79,3 @@ def _refuse_repeated_inputs(job, dataset, x):
             f"{'' if job.model.dtype == 'float64' else ' in float32'}, and the model has no "
             "noise; set model.noise_variance above 0, or remove one of them"
         )
-
-
-def _number_or_list(array):
-    values = np.asarray(array, dtype="float64").reshape(-1).tolist()
-    return values[0] if len(values) == 1 else values

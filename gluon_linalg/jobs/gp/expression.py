@@ -1,10 +1,11 @@
 """Kernel expressions: their part of the job file, and the kernels they stand for."""
 
-from typing import List, Optional
+from typing import ClassVar, List, Optional
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator
 
-from ..blocks import kernels
+from ...blocks import kernels
+from ..section import OneOf, Positive, Section, check_fixed
 from .kernel_sections import (
     RBF,
     Constant,
@@ -16,9 +17,7 @@ from .kernel_sections import (
     Polynomial,
     RationalQuadratic,
     White,
-    check_fixed,
 )
-from .section import Positive, Section
 
 
 class Scaled(Section):
@@ -34,8 +33,13 @@ class Scaled(Section):
         return check_fixed(names, ("variance",))
 
 
-class KernelExpression(Section):
+class KernelExpression(OneOf):
     """A kernel: exactly one of these keys."""
+
+    noun: ClassVar[str] = "kernel"
+    advice: ClassVar[str] = (
+        "combine several as sum: [...] or product: [...], and write a kernel as rbf: {}"
+    )
 
     rbf: Optional[RBF] = Field(None, description="variance · exp(-½ r²), r in lengthscales.")
     matern12: Optional[Matern12] = Field(None, description="Rough: exp(-r).")
@@ -56,31 +60,6 @@ class KernelExpression(Section):
         None, min_length=1, description="The product of a list of kernels."
     )
     scaled: Optional[Scaled] = Field(None, description="A number, learned, times a kernel.")
-
-    @model_validator(mode="after")
-    def one_kernel(self):
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = ", ".join(given) if given else "none"
-            raise ValueError(
-                f"expected one kernel, found {found}; combine several as sum: [...] or "
-                "product: [...], and write a kernel as rbf: {}"
-            )
-        return self
-
-    @model_serializer
-    def only_the_given(self):
-        name, value = self.chosen()
-        if isinstance(value, list):
-            return {name: [part.only_the_given() for part in value]}
-        return {name: value.model_dump()}
-
-    def chosen(self):
-        """The name of the kernel and its section, or its list of parts."""
-        for name in type(self).model_fields:
-            if getattr(self, name) is not None:
-                return name, getattr(self, name)
-        raise AssertionError("a validated expression has one kernel")
 
 
 def leaves(expression, path=("kernel",)):

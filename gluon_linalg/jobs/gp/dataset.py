@@ -1,37 +1,24 @@
 """The data of a job: training and hold-out rows, and the units of the model."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import List
 
 import numpy as np
 
+from ..data import read_table
+from ..errors import JobError
+from ..units import TargetUnits, finite, target_units
 from .config import MOST_ROWS
-from .data import read_table
-from .errors import JobError
 
 
 @dataclass
-class Units:
-    """The model sees (x - input_offset) and (y - target_offset) / target_scale."""
+class Units(TargetUnits):
+    """The model also sees x - input_offset."""
 
     input_offset: List[float]
-    target_offset: float
-    target_scale: float
 
     def inputs_to_model(self, x):
         return x - np.asarray(self.input_offset)
-
-    def target_to_model(self, y):
-        return (y - self.target_offset) / self.target_scale
-
-    def mean_from_model(self, mean):
-        return mean * self.target_scale + self.target_offset
-
-    def variance_from_model(self, variance):
-        return variance * self.target_scale**2
-
-    def as_dict(self):
-        return asdict(self)
 
 
 @dataclass
@@ -48,6 +35,16 @@ class Dataset:
     holdout_x: np.ndarray
     holdout_y: np.ndarray
     units: Units
+
+    @property
+    def count(self):
+        """The number of observations to train on."""
+        return len(self.y)
+
+    def content(self):
+        """All numbers as bytes, for a fingerprint."""
+        parts = [self.x, self.y, self.holdout_x, self.holdout_y]
+        return b"".join(np.ascontiguousarray(array).tobytes() for array in parts)
 
     def model_inputs(self):
         return self.units.inputs_to_model(self.x)
@@ -102,9 +99,6 @@ def _units(job, x, y):
     )
     with np.errstate(all="ignore"):
         input_offset = x.mean(axis=0) if center else np.zeros(x.shape[1])
-        target_offset = 0.0 if config.target_scaling == "raw" else float(y.mean())
-        # A constant target has no scale of its own.
-        target_scale = (float(y.std()) or 1.0) if config.target_scaling == "standardize" else 1.0
-    if not (np.isfinite(input_offset).all() and np.isfinite([target_offset, target_scale]).all()):
-        raise JobError(f"{config.path}: the numbers are too large to average; rescale them")
-    return Units(input_offset.tolist(), target_offset, target_scale)
+    finite(config.path, input_offset)
+    of_target = target_units(config.path, config.target_scaling, y)
+    return Units(**of_target.as_dict(), input_offset=input_offset.tolist())

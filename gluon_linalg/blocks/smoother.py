@@ -1,0 +1,135 @@
+"""What a state space model says of its states: smoother, forecaster and sampler."""
+
+from .. import functional as fn
+from ..errors import ShapeError
+from .kalman import OPTIONS, SYSTEM, KalmanLayer, vectors
+
+
+class KalmanSmootherLayer(KalmanLayer):
+    """E[x_t | y_1..y_T], (B, T, d), and Var(x_t | y_1..y_T), (B, T, d, d).
+
+    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without
+    the inverse of any covariance (`functional.kalman_moments`). Arguments and errors as in
+    `KalmanLayer` and `KalmanFilterLayer`.
+    """
+
+    def __init__(
+        self,
+        state_size,
+        observation_size=1,
+        method="sequential",
+        length=None,
+        lag_one=False,
+        precision=None,
+        **kwargs,
+    ):
+        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
+        self._lag_one = bool(lag_one)
+
+    def compute(self, F, y, *arrays):
+        system = fn.state_space_system(F, y, *arrays, name=self.name)
+        filtered, _ = self._filter(F, system)
+        smoothed = self._backward(F, system, filtered)
+        covariance, lag_one = fn.smoothed_covariances(F, filtered, self._states, self._observations)
+        tangents = self._tangents(F, system, filtered)
+        mean = vectors(F, smoothed.mean + tangents.smoothed_mean(smoothed))
+        changes = tangents.smoothed_covariances(smoothed)
+        covariance = fn.batch_first(F, F.broadcast_add(changes[0], covariance))
+        if not self._lag_one:
+            return mean, covariance
+        lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=1, begin=0, end=-1)
+        return mean, covariance, fn.batch_first(F, lag_one)
+
+    def check_shapes(self, sizes):
+        super().check_shapes(sizes)
+        if self._lag_one and sizes["N"] < 2:
+            raise ShapeError(f"{self.name}: lag_one needs two observations or more, got 1.")
+
+
+class KalmanForecastLayer(KalmanLayer):
+    """Moments of the next h = `steps` states and observations, given y_1, ..., y_T.
+
+    State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
+    (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. Arguments as in
+    `KalmanLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+    """
+
+    def __init__(
+        self,
+        state_size,
+        observation_size=1,
+        steps=1,
+        method="sequential",
+        length=None,
+        precision=None,
+        **kwargs,
+    ):
+        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
+        self._further = self._size("steps", steps)
+
+    def compute(
+        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
+        prior_factor, mask=None, transition_offset=None, emission_offset=None,
+    ):  # fmt: skip
+        future = F.tile(
+            fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)), reps=(1, self._further, 1)
+        )
+        seen = fn.ones_like(F, y) if mask is None else mask
+        system = fn.state_space_system(
+            F,
+            F.concat(y, future, dim=1),
+            transition,
+            emission,
+            process_factor,
+            observation_factor,
+            prior_mean,
+            prior_factor,
+            F.concat(seen, future, dim=1),
+            transition_offset,
+            emission_offset,
+            name=self.name,
+        )
+        filtered, _ = self._filter(F, system)
+        tangents = self._tangents(F, system, filtered)
+        mean = filtered.mean + tangents.mean
+        covariance = F.broadcast_add(tangents.covariance, filtered.covariance)
+        observed, spread = fn.observation_moments(
+            F, mean, covariance, emission, observation_factor, emission_offset
+        )
+        mean, covariance, observed, spread = (
+            F.slice_axis(x, axis=1, begin=-self._further, end=None)
+            for x in (mean, covariance, observed, spread)
+        )
+        covariance, spread = (fn.batch_first(F, x) for x in (covariance, spread))
+        return vectors(F, mean), covariance, vectors(F, observed), spread
+
+
+class KalmanSamplerLayer(KalmanLayer):
+    """A draw of the states x_1..x_T given y_1..y_T, (B, T, d), from standard normal numbers.
+
+    x⁺ + E[x | y] - E[x | y⁺] with (x⁺, y⁺) drawn from the model (Durbin & Koopman 2002).
+    Arguments as in `KalmanLayer`, and after prior_factor prior_noise (B, s), process_noise
+    (B, T, r) and observation_noise (B, T, q): the same numbers give the same draw.
+    """
+
+    NOISE = (("prior_noise", "B s"), ("process_noise", "B N r"), ("observation_noise", "B N q"))
+    arguments = (("y", "B N p"),) + SYSTEM + NOISE + OPTIONS
+    required = 10
+
+    def compute(
+        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
+        prior_factor, prior_noise, process_noise, observation_noise, mask=None,
+        transition_offset=None, emission_offset=None,
+    ):  # fmt: skip
+        arrays = (transition, emission, process_factor, observation_factor, prior_mean)
+        system = fn.state_space_system(
+            F, y, *arrays, prior_factor, mask, transition_offset, emission_offset, name=self.name
+        )
+        states, observed = fn.simulated_states(
+            F, system, prior_noise, process_noise, observation_noise, self._scan_length()
+        )
+        difference = fn.without_means(F, system, system.observed - observed)
+        filtered, _ = self._filter(F, difference)
+        smoothed = self._backward(F, difference, filtered)
+        change = self._tangents(F, difference, filtered).smoothed_mean(smoothed)
+        return vectors(F, states + smoothed.mean + change)

@@ -1,0 +1,1 @@
+"""The task ``gp``: a Gaussian process."""

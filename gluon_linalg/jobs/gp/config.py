@@ -1,0 +1,140 @@
+"""The job file of the task `gp`."""
+
+from typing import List, Literal, Optional, Union
+
+from pydantic import Field, field_validator, model_validator
+
+from ..config import Job
+from ..section import Name, Names, Number, Section, check_fixed
+from .expression import KernelExpression, leaves
+
+# An n by n matrix of MXNet has at most 2³¹ - 1 elements.
+MOST_ROWS = 46340
+
+
+class Holdout(Section):
+    """Rows that are kept from training, to judge the model by; exactly one of the keys."""
+
+    last: Optional[int] = Field(None, ge=1, description="This many rows at the end of the file.")
+    fraction: Optional[Number] = Field(
+        None, gt=0, lt=1, description="This share of the rows, drawn at random with `seed`."
+    )
+
+    @model_validator(mode="after")
+    def one_rule(self):
+        if (self.last is None) == (self.fraction is None):
+            raise ValueError("expected either last: ROWS or fraction: SHARE")
+        return self
+
+
+class Data(Section):
+    """The table and the part its columns play."""
+
+    path: Name = Field(
+        ..., description="The CSV file, with a header; relative to the folder of the job file."
+    )
+    inputs: Names = Field(
+        ...,
+        description="The input columns: numbers, or dates such as 1958-03 or 1958-03-01, which "
+        "become years: year + month/12, plus the share of the month that has passed.",
+    )
+    target: Name = Field(..., description="The column to be modelled.")
+    target_scaling: Literal["raw", "center", "standardize"] = Field(
+        "center",
+        description="What is done to the target before training: nothing; its mean subtracted; "
+        "also divided by its standard deviation. Predictions are in original units.",
+    )
+    center_inputs: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether the mean of each input column is subtracted before it is rounded to "
+        "`model.dtype`. auto: for float32, unless a linear or polynomial kernel or a linear mean "
+        "gives x = 0 a meaning.",
+    )
+    holdout: Optional[Holdout] = Field(
+        None, description="The rows kept from training; none for no such rows."
+    )
+
+    @model_validator(mode="after")
+    def columns_differ(self):
+        for index, name in enumerate(self.inputs):
+            if name in self.inputs[:index] or name == self.target:
+                raise ValueError(f"the column '{name}' has two parts to play; name each once")
+        return self
+
+
+class Model(Section):
+    """The Gaussian process."""
+
+    kernel: KernelExpression = Field(..., description="The covariance function.")
+    mean: Literal["zero", "constant", "linear"] = Field(
+        "zero", description="The mean function: zero, or with learned coefficients."
+    )
+    noise_variance: Number = Field(
+        1.0,
+        ge=0,
+        description="The initial noise variance of an observation; 0 for a model without noise.",
+    )
+    fixed: List[str] = Field(
+        [],
+        description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
+        "in the kernel.",
+    )
+    jitter: Union[float, str] = Field(
+        0.0,
+        description="What is added to the diagonal of the covariance, relative to its mean: a "
+        "number in [0, 1), or auto for the smallest that works.",
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        "float64", description="The number type of the parameters and of the exported model."
+    )
+    precision: Optional[Literal["float64"]] = Field(
+        None, description="float64 computes a float32 model in float64 inside; null for `dtype`."
+    )
+
+    @field_validator("noise_variance")
+    @classmethod
+    def noise_is_zero_or_above_its_bound(cls, value):
+        if 0 < value <= 1e-10:
+            raise ValueError("expected 0 or a number above 1e-10")
+        return value
+
+    @field_validator("jitter", mode="before")
+    @classmethod
+    def jitter_is_auto_or_a_share(cls, value):
+        if value == "auto":
+            return value
+        try:
+            share = float(value)
+        except (TypeError, ValueError):
+            share = -1.0
+        if isinstance(value, bool) or not 0 <= share < 1:
+            raise ValueError("expected auto or a number in [0, 1)")
+        return share
+
+    @field_validator("fixed")
+    @classmethod
+    def fixed_names_are_parameters(cls, names):
+        return check_fixed(names, ("noise_variance",))
+
+    @property
+    def is_stationary(self):
+        """Whether x = 0 is a point like any other."""
+        return self.mean != "linear" and all(
+            section.is_stationary for _, section in leaves(self.kernel)
+        )
+
+
+class GaussianProcessJob(Job):
+    """A Gaussian process."""
+
+    task: Literal["gp"] = Field("gp", description="The kind of model: gp, a Gaussian process.")
+    data: Data = Field(..., description="The table and its columns.")
+    model: Model = Field(..., description="The model and its initial parameters.")
+
+    def problem(self):
+        for path, section in leaves(self.model.kernel):
+            problem = section.problem(self.data.inputs)
+            if problem is not None:
+                keys, message = problem
+                return ("model",) + path + keys, message
+        return None

@@ -1,0 +1,1 @@
+"""The task ``statespace``: a structural time series model."""

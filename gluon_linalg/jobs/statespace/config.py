@@ -1,0 +1,158 @@
+"""The job file of the task `statespace`."""
+
+from typing import List, Literal, Optional, Union
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Annotated
+
+from ..config import Job
+from ..section import Name, Number, Section, check_fixed
+from .component_sections import Variance
+from .components import Component, components_problem
+from .times import MOST_STEPS, UNITS
+
+DEFAULT_STEPS = 12
+
+
+class Holdout(Section):
+    """The end of the series, which is kept from training to judge the forecast by."""
+
+    last: int = Field(
+        ..., ge=1, le=MOST_STEPS, description="This many steps at the end of the series."
+    )
+
+
+class Data(Section):
+    """The table and the part its columns play."""
+
+    path: Name = Field(
+        ..., description="The CSV file, with a header; relative to the folder of the job file."
+    )
+    time: Optional[Name] = Field(
+        None,
+        description="The column of times, increasing: numbers, or dates such as 1958-03 or "
+        "1958-03-01; null to count the rows.",
+    )
+    step: Optional[Union[Number, Literal["day", "week", "month", "quarter", "year"]]] = Field(
+        None,
+        description="The time from one observation to the next: a number, or day, week, month, "
+        "quarter or year for dates. Absent times become missing observations. null when no row is "
+        "absent.",
+    )
+    target: Name = Field(
+        ..., description="The column to be modelled; an empty cell is a missing observation."
+    )
+    covariates: List[Name] = Field(
+        [], description="The columns whose effect a `regression` estimates."
+    )
+    target_scaling: Literal["raw", "center", "standardize"] = Field(
+        "center",
+        description="What is done to the target before training: nothing; its mean subtracted; "
+        "also divided by its standard deviation. Results are in original units.",
+    )
+    holdout: Optional[Holdout] = Field(
+        None, description="The steps kept from training; none for no such steps."
+    )
+
+    @field_validator("step", mode="before")
+    @classmethod
+    def step_is_a_word_or_a_length(cls, value):
+        if value is None or value in list(UNITS):
+            return value
+        try:
+            length = 0.0 if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            length = 0.0
+        if not 0 < length < float("inf"):
+            raise ValueError(f"expected a number above 0, or one of {', '.join(UNITS)}")
+        return length
+
+    @model_validator(mode="after")
+    def columns_differ(self):
+        names = [self.target, *self.covariates, *([] if self.time is None else [self.time])]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"the column '{name}' has two parts to play; name each once")
+        if self.step is not None and self.time is None:
+            raise ValueError("step needs the column of times; add time")
+        return self
+
+
+class Model(Section):
+    """A sum of components, seen through noise."""
+
+    components: Annotated[List[Component], Field(min_length=1)] = Field(
+        ..., description="The components whose sum is the signal."
+    )
+    noise_variance: Optional[Variance] = Field(
+        None, description="The initial noise variance of an observation; 0 for none."
+    )
+    fixed: List[str] = Field(
+        [],
+        description="`[noise_variance]` when it is not trained. Parameters of components are "
+        "fixed in the component.",
+    )
+    method: Literal["sequential", "parallel"] = Field(
+        "sequential",
+        description="How the likelihood is computed in training: by a loop over the steps, or by "
+        "scans of logarithmic depth, which lose some digits. Results and the exported model use "
+        "the loop.",
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        "float64", description="The number type of the parameters and of the exported model."
+    )
+
+    @field_validator("fixed")
+    @classmethod
+    def fixed_names_are_parameters(cls, names):
+        return check_fixed(names, ("noise_variance",))
+
+    @model_validator(mode="after")
+    def something_is_random(self):
+        if "noise_variance" in self.fixed and self.noise_variance is None:
+            raise ValueError("noise_variance is fixed, but has no value; give it one")
+        parts = [component.chosen()[1] for component in self.components]
+        if self.noise_variance == 0 and all(part.is_deterministic() for part in parts):
+            raise ValueError("nothing is random; raise noise_variance or a variance above 0")
+        return self
+
+
+class Forecast(Section):
+    """How far ahead."""
+
+    steps: Optional[Annotated[int, Field(ge=1, le=MOST_STEPS)]] = Field(
+        None,
+        description="The number of steps to forecast after those of the training; null for as "
+        f"many as the hold-out has, or {DEFAULT_STEPS} without one.",
+    )
+
+
+class StateSpaceJob(Job):
+    """A structural time series model."""
+
+    task: Literal["statespace"] = Field(
+        ..., description="The kind of model: statespace, a structural time series model."
+    )
+    data: Data = Field(..., description="The table and its columns.")
+    model: Model = Field(..., description="The model and its initial parameters.")
+    forecast: Forecast = Field(default_factory=Forecast, description="How far ahead.")
+
+    @property
+    def held_out(self):
+        """The number of steps in the hold-out."""
+        return 0 if self.data.holdout is None else self.data.holdout.last
+
+    @property
+    def steps(self):
+        """The number of steps to forecast."""
+        return self.forecast.steps or self.held_out or DEFAULT_STEPS
+
+    def problem(self):
+        problem = components_problem(self.model.components, self.data.covariates)
+        if problem is not None:
+            keys, message = problem
+            return ("model", "components", *keys), message
+        if self.steps < self.held_out:
+            message = f"{self.steps} steps, but the hold-out has {self.held_out}; raise it"
+            return ("forecast", "steps"), message
+        return None

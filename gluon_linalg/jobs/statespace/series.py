@@ -1,0 +1,84 @@
+"""The series of a CSV file: on regular steps, up to its last observation."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Union
+
+import numpy as np
+
+from ..data import Table, read_table
+from ..errors import JobError
+from .times import Dates, Numbers, Rows, find_times
+
+
+@dataclass
+class Series:
+    """Observations on regular steps, NaN where one is missing, and what is known of later ones.
+
+    y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64.
+    """
+
+    path: str
+    times: Union[Rows, Numbers, Dates]
+    texts: Dict[int, str]
+    y: np.ndarray
+    covariates: np.ndarray
+    columns: List[str]
+
+    def labels(self, begin, end):
+        """How the steps from `begin` to before `end` are called: as in the file, if they are."""
+        return [self.texts.get(index) or self.times.text(index) for index in range(begin, end)]
+
+    def places(self, begin, end):
+        """Where a plot has these steps."""
+        return [self.times.place(index) for index in range(begin, end)]
+
+    def known_covariates(self, count, steps):
+        """The covariates of `count` steps, (count, k); JobError where one is missing.
+
+        steps: how many of these are forecast.
+        """
+        known, origin = len(self.covariates), count - steps
+        if self.columns and known < count:
+            last = self.labels(origin - 1, origin)[0]
+            raise JobError(
+                f"{self.path}: a forecast of {steps} steps after {last} needs their covariates, "
+                f"but the file has those of {known - origin}; add rows with an empty target, or "
+                "lower forecast.steps"
+            )
+        missing = np.argwhere(np.isnan(self.covariates[:count]))
+        if len(missing):
+            index, column = missing[0]
+            raise JobError(
+                f"{self.path}: column '{self.columns[column]}': there is no value at "
+                f"{self.labels(index, index + 1)[0]}; covariates are needed at every step"
+            )
+        return self.covariates[:count] if self.columns else np.zeros((count, 0))
+
+
+def read_series(path, time, step, target, covariates):
+    """The `Series` of a file; see `Data` for the arguments."""
+    names = [*([] if time is None else [time]), target, *covariates]
+    table = read_table(
+        path, names, [time], with_gaps=[target, *covariates], keep_blank=time is None
+    )
+    times, indices = find_times(table, time, step)
+    observed = np.flatnonzero(~np.isnan(table.columns[target]))
+    if not len(observed):
+        raise JobError(f"{path}: column '{target}': no value is observed; fill some cells in")
+    y = _on_steps(table, [target], indices)[: indices[observed[-1]] + 1, 0]
+    return Series(
+        str(path),
+        times,
+        {} if time is None else dict(zip(indices.tolist(), table.texts[time])),
+        y,
+        _on_steps(table, covariates, indices),
+        list(covariates),
+    )
+
+
+def _on_steps(table: Table, names, indices):
+    """The columns by step, (m, k), NaN where the file has no row."""
+    values = np.full((indices[-1] + 1, len(names)), np.nan)
+    if names:
+        values[indices] = table.array(names)
+    return values

@@ -1,0 +1,75 @@
+"""What the training loop needs of a kind of model, and what all kinds share."""
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from ..blocks.parameters import PositiveParameter
+from ..errors import LinearAlgebraError
+from ..export import export
+from .errors import JobError, reason
+
+mx = import_mxnet()
+
+
+class Task:
+    """A layer whose outputs are losses, with its data.
+
+    A subclass sets `layer` and fills `parameters`, whose names are the paths in the job file.
+    """
+
+    # What the user can do when a matrix is singular at the initial values; follows the path.
+    singular = None
+
+    def __init__(self, job, dataset, context):
+        self.job, self.dataset, self.context = job, dataset, context
+        self.parameters = {}
+
+    @staticmethod
+    def read_dataset(job):
+        """The data; they have `path`, `count` (of observations) and `content()` (bytes)."""
+        raise NotImplementedError
+
+    def arguments(self):
+        """What the layer is called with."""
+        raise NotImplementedError
+
+    def write_results(self, folder, metrics):
+        """Writes the exported model and all results of this task; adds to `metrics`."""
+        raise NotImplementedError
+
+    def values(self):
+        """All parameters in natural units of the model, by their path in the job file."""
+        return {path: self.value(path) for path in self.parameters}
+
+    def value(self, path):
+        """One of the `values`: a number, or a list."""
+        parameter = self.parameters[path]
+        if isinstance(parameter, PositiveParameter):
+            return number_or_list(parameter.value())
+        return number_or_list(parameter.data(self.context).asnumpy())
+
+
+def export_model(block, path, *examples):
+    """`gluon_linalg.export`, with JobError for what the disk refuses."""
+    try:
+        export(block, path, *examples)
+    except LinearAlgebraError:
+        raise
+    except (OSError, mx.base.MXNetError) as error:
+        # MXNet does not report a full disk; what it wrote cannot be read back then.
+        why = reason(error) if isinstance(error, OSError) else "the disk may be full"
+        raise JobError(f"{path}: the model cannot be written: {why}") from None
+
+
+def to_model_array(values, dtype, context, source):
+    """An NDArray of a NumPy array; JobError when a number is too large for the dtype."""
+    with np.errstate(over="ignore"):
+        values = np.asarray(values, dtype=dtype)
+    if not np.isfinite(values).all():
+        raise JobError(f"{source}: a number is too large for {dtype}; rescale the column")
+    return mx.nd.array(values, dtype=dtype, ctx=context)
+
+
+def number_or_list(array):
+    values = np.asarray(array, dtype="float64").reshape(-1).tolist()
+    return values[0] if len(values) == 1 else values

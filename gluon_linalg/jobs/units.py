@@ -1,0 +1,43 @@
+"""The units in which a model sees the target."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .errors import JobError
+
+
+@dataclass
+class TargetUnits:
+    """The model sees (y - target_offset) / target_scale."""
+
+    target_offset: float
+    target_scale: float
+
+    def target_to_model(self, y):
+        return (y - self.target_offset) / self.target_scale
+
+    def mean_from_model(self, mean):
+        return mean * self.target_scale + self.target_offset
+
+    def variance_from_model(self, variance):
+        return variance * self.target_scale**2
+
+    def as_dict(self):
+        return asdict(self)
+
+
+def target_units(path, scaling, y):
+    """The units for the rule `data.target_scaling` and the training rows y (n,)."""
+    with np.errstate(all="ignore"):
+        offset = 0.0 if scaling == "raw" else float(y.mean())
+        # A constant target has no scale of its own.
+        scale = (float(y.std()) or 1.0) if scaling == "standardize" else 1.0
+    return TargetUnits(*finite(path, offset, scale))
+
+
+def finite(path, *values):
+    """The values as they are; JobError unless all are finite."""
+    if not all(np.isfinite(value).all() for value in values):
+        raise JobError(f"{path}: the numbers are too large to average; rescale them")
+    return values
