@@ -4,11 +4,13 @@ from . import structural
 from .base import LinearAlgebraBlock, explain
 from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
+from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
+from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
 from .matrix_function import (
@@ -17,14 +19,19 @@ from .matrix_function import (
     MatrixPowerBlock,
     MatrixSqrtBlock,
 )
+from .pca import PCABlock
+from .ppca import PPCALikelihoodLayer
+from .projection import ProjectionBlock
 from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLayer
 from .solve import InverseBlock, TriangularSolveBlock
 from .structural import StructuralForecaster, StructuralModel
 from .svd import SVDBlock
+from .whitening import WhiteningBlock
 
 __all__ = [
     "BLRLikelihoodLayer",
     "BLRPredictor",
+    "CCABlock",
     "CholeskyBlock",
     "CholeskySolveBlock",
     "EigBlock",
@@ -35,6 +42,7 @@ __all__ = [
     "KalmanForecastLayer",
     "KalmanSamplerLayer",
     "KalmanSmootherLayer",
+    "LDABlock",
     "LQBlock",
     "LeastSquaresBlock",
     "LinearAlgebraBlock",
@@ -43,11 +51,15 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "PCABlock",
+    "PPCALikelihoodLayer",
+    "ProjectionBlock",
     "QRBlock",
     "SVDBlock",
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "WhiteningBlock",
     "explain",
     "structural",
 ]

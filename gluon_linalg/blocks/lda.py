@@ -60,7 +60,7 @@ class LDABlock(LinearAlgebraBlock):
 
     def hybrid_forward(self, F, x, labels):
         found = discriminants(F, x, self._indicator(F, labels), self._k, self._ridge, self.name)
-        loss = discriminant_loss(F, found, self._threshold)
+        loss = discriminant_loss(F, found, self._k, self._threshold)
         if not self._details:
             return loss
         values = found.eigenvalues + found.changes

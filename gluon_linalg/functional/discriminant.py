@@ -50,7 +50,7 @@ def discriminants(F, x, indicator, k, ridge=0.0, name="LDA"):
     return Discriminants(values, weights, directions, changes - stop(F, changes), mean)
 
 
-def discriminant_loss(F, found, threshold=None):
+def discriminant_loss(F, found, k, threshold=None):
     """-(1/k) Σ of the k largest eigenvalues, (B,); `found` is `Discriminants`.
 
     threshold: only those of the k that are at most `threshold` above the smallest of them count,
@@ -58,13 +58,7 @@ def discriminant_loss(F, found, threshold=None):
     """
     values, weights = found.eigenvalues, found.weights
     if threshold is not None:
-        counted = weights > 0
-        highest = F.max(values, axis=1, keepdims=True)
-        smallest = F.min(
-            F.where(counted, values, F.broadcast_mul(ones_like(F, values), highest)),
-            axis=1,
-            keepdims=True,
-        )
+        smallest = F.slice_axis(values, axis=1, begin=k - 1, end=k)
         weights = weights * F.broadcast_lesser_equal(values, smallest + float(threshold))
     weights = stop(F, F.broadcast_div(weights, F.sum(weights, axis=1, keepdims=True)))
     return -with_gradient(

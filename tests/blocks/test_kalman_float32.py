@@ -58,17 +58,20 @@ def test_random_systems(kind, options):
 @METHODS
 @INNOVATION_MODELS
 def test_gradients_of_an_innovation_model(setting, expected, method):
-    """All finite; those that float32 inputs determine within 1 % of float64.
+    """All finite; with float64 inside, each to the precision of float32.
 
-    Not those in y and the transition: a relative change of 1e-7 in the arrays
-    changes them several times over.
+    Innovations of 1e-4 are differences of states of size 1, of which float32 keeps three digits,
+    and these gradients are sums of hundreds of them that nearly cancel: no float32 filter has them.
     """
     system = rounded(innovation_model(*setting))
     layer = layer_for("filter", system, method)
-    _, exact = differentiate(layer, system)
+    outputs, exact = differentiate(layer, system)
     _, found = differentiate(layer, system, dtype="float32")
     for name in exact:
         assert np.isfinite(found[name]).all(), name
-    for name in set(exact) - {"y", "transition"}:
-        difference = np.abs(found[name] - exact[name]).max()
-        assert difference < 1e-2 * np.abs(exact[name]).max(), name
+    layer = layer_for("filter", system, method, precision="float64")
+    found, gradients = differentiate(layer, system, dtype="float32")
+    assert_near(found, outputs, 1e-6)
+    for name, gradient in gradients.items():
+        difference = np.abs(gradient - exact[name]).max()
+        assert difference < 1e-6 * np.abs(exact[name]).max(), name
