@@ -43,10 +43,10 @@ from .blocks import (
 )
 from .errors import install_translation as _install_translation
 from .export import export, load
-from .loops import install_loop_guard as _install_loop_guard
+from .static_shape import install_static_shape_guard as _install_static_shape_guard
 
 _install_translation()
-_install_loop_guard()
+_install_static_shape_guard()
 
 __all__ = [
     "BLRLikelihoodLayer",

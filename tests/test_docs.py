@@ -41,11 +41,15 @@ def test_readme_and_guide(tmp_path, monkeypatch):
 
 def test_state_space_page():
     names = {}
-    (code,) = code_of("docs/state_space.md")
-    exec(code, names)
+    filtering, structural = code_of("docs/state_space.md")
+    exec(filtering, names)
     assert names["nlml"].shape == (1,)
     assert names["mean"].shape == (1, 100, 2)
     assert names["forecast"].shape == (1, 12, 1)
     # The uncertainty of a forecast grows with its distance.
     variance = names["variance"].asnumpy().ravel()
     assert (variance[1:] > variance[:-1]).all()
+    exec(structural, names)
+    assert names["loss"].shape == (2,)
+    assert names["mean"].shape == names["variance"].shape == (2, 12)
+    assert len(names["parts"]) == 2
