@@ -145,7 +145,7 @@ class KalmanLayer(LinearAlgebraBlock):
         )
 
     def _backward(self, F, system, filtered):
-        return fn.backward_pass(F, system, filtered, self._states)
+        return fn.backward_pass(F, system, filtered, self._states, self._scan_length())
 
     def _tangents(self, F, system, filtered):
         return fn.MomentTangents(F, system, filtered, self._scan_length())

@@ -38,13 +38,14 @@ def scored_likelihood(F, system, value, filtered, smoothed):
     return with_gradient(F, value, -_linear(F, system, filtered, smoothed))
 
 
-def backward_pass(F, system, filtered, states):
-    """`Smoothed` from the results of the filter; states is d."""
+def backward_pass(F, system, filtered, states, length=None):
+    """`Smoothed` from the results of the filter; states is d, length that of the filter."""
     fixed = stopped(F, system)
     emission = over_time(F, fixed.emission, filtered.closed)
     if filtered.scanned is None:
         return _by_loops(F, filtered, emission)
-    return _by_meetings(F, filtered, emission, states)
+    transition = over_time(F, fixed.transition, filtered.closed)
+    return _by_meetings(F, filtered, emission, transition, states, length)
 
 
 def _by_loops(F, filtered, emission):
@@ -93,19 +94,25 @@ def _backward_affine(F, matrix, offset):
     return after, product(F, matrix, after) + offset
 
 
-def _by_meetings(F, filtered, emission, states):
+def _by_meetings(F, filtered, emission, transition, states, length):
     """From what the future says of each filtered state: r' = Aᵀ r_t and N' = Aᵀ N_t A."""
     now = filtered_mean(F, filtered)
     met = smoothing_meeting(F, filtered.scanned, now, states)
     force = times(F, met.rest, met.change)
     precision = product(F, met.rest, met.rest, transpose_b=True)
     inverse_factor, whitened = filtered.inverse_factor, filtered.whitened
-    remaining = filtered.innovation - times(F, whitened, force)
-    observed = times(F, inverse_factor, remaining, transpose=True)
-    before = force + times(F, emission, observed, transpose=True)
     scaled = product(F, inverse_factor, emission)
     gain = transposed(F, whitened)
     closed = identity_like(F, precision) - product(F, gain, scaled)
+    _, before = _stepped_back(F, filtered, emission, force)
+    # One step of iterative refinement, as of the predicted means (`kalman`).
+    defect = times(F, transition, following(F, before), transpose=True) - force
+    zero = F.slice_axis(zeros_like(F, defect), axis=1, begin=0, end=1)
+    turned = over_batch(F, transposed(F, filtered.closed), defect)
+    offset = times(F, closed, defect, transpose=True)
+    missed = affine_recursion(F, turned, offset, zero, length, reverse=True)
+    correction = defect + times(F, transition, missed, transpose=True)
+    observed, before = _stepped_back(F, filtered, emission, force + correction)
     precision_before = product(F, product(F, closed, precision, transpose_a=True), closed)
     precision_before = precision_before + product(F, scaled, scaled, transpose_a=True)
     mean = now + times(F, met.spread, met.response)
@@ -117,6 +124,13 @@ def _by_meetings(F, filtered, emission, states):
         precision_before,
         mean,
     )
+
+
+def _stepped_back(F, filtered, emission, force):
+    """u and r_{t-1} from r'."""
+    remaining = filtered.innovation - times(F, filtered.whitened, force)
+    observed = times(F, filtered.inverse_factor, remaining, transpose=True)
+    return observed, force + times(F, emission, observed, transpose=True)
 
 
 def _linear(F, system, filtered, smoothed):
