@@ -53,8 +53,9 @@ def train(job_file, output, context, overwrite):
 
     The output folder receives the model (model-symbol.json and model-0000.params, readable by any
     MXNet 1.9 program), model-io.json, metrics.json, training_curve.csv, plot.png, job.resolved.yaml
-    and checkpoint.params; a state space model also leaves forecast.csv and smoothed.csv. A run that
-    was interrupted continues when it is started again.
+    and checkpoint.params; a state space model also leaves forecast.csv and smoothed.csv, principal
+    components scores.csv and components.csv. A run that was interrupted continues when it is
+    started again.
 
     The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C.
     """
@@ -76,17 +77,21 @@ def train(job_file, output, context, overwrite):
 def predict(folder, data_path, output, context):
     """Predicts new observations with the model that `train` has left in OUT.
 
-    For a Gaussian process NEW.csv needs the input columns of the job, and each row is predicted.
+    For a Gaussian process or a linear regression NEW.csv needs the input columns of the job, and
+    each row is predicted; for principal components their columns, and each row gets its scores.
     For a state space model it is a series of its own, with the time, target and covariates of the
-    job, and what follows its last observation is forecast. The predictions have the inputs or times
-    and mean, std, lower_95 and upper_95, in the units of the target.
+    job, and what follows its last observation is forecast. Predictions have the inputs or times and
+    mean, std, lower_95 and upper_95, in the units of the target.
     """
-    path, rows, target = predict_file(folder, data_path, output, context)
-    click.echo(f"{rows} predictions of {target} in {path}")
+    path, rows, what = predict_file(folder, data_path, output, context)
+    click.echo(f"{rows} {what} in {path}")
 
 
 def summary(metrics):
     """The lines that tell how a job went."""
+    if "components" in metrics:
+        yield from _components(metrics["components"], metrics["rows"])
+        return
     nlml, training = metrics["nlml"], metrics["training"]
     yield (
         f"NLML {nlml['initial']:.4f} -> {nlml['trained']:.4f} "
@@ -104,6 +109,13 @@ def summary(metrics):
             f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
             f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
         )
+
+
+def _components(components, rows):
+    ratios = components["explained_ratio"]
+    yield f"{len(ratios)} components explain {sum(ratios):.1%} of the variance of {rows} rows"
+    for number, ratio in enumerate(ratios, start=1):
+        yield f"  component {number}: {ratio:.1%}"
 
 
 def _short(value):

@@ -58,27 +58,36 @@ class Training(Section):
 
 
 class Job(Section):
-    """A training job; each task has a subclass with its own data and model."""
+    """A job; each task has a subclass with its own data and model."""
 
     task: str = Field(..., description="The kind of model.")
     data: Section = Field(..., description="The table and its columns.")
-    model: Section = Field(..., description="The model and its initial parameters.")
-    training: Training = Field(
-        default_factory=Training, description="How the parameters are found."
-    )
+    model: Section = Field(..., description="The model.")
     context: Literal["cpu", "gpu", "auto"] = Field(
         "auto", description="Where to compute; auto is the GPU if MXNet sees one."
     )
     output: Name = Field(
         ..., description="The folder for the results; relative to the current folder."
     )
-    seed: int = Field(
-        0, ge=0, le=2**31 - 1, description="The seed of the random hold-out and of MXNet."
-    )
 
     def problem(self):
         """What does not fit together across sections, as (keys, message), or None."""
         return None
+
+
+class TrainedJob(Job):
+    """A job with parameters that are found step by step."""
+
+    model: Section = Field(..., description="The model and its initial parameters.")
+    training: Training = Field(
+        default_factory=Training, description="How the parameters are found."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="The seed of the random hold-out and of MXNet.",
+    )
 
 
 def optimizer_names():

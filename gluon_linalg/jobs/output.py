@@ -19,12 +19,16 @@ MODEL_IO = "model-io.json"
 PREDICTIONS = "predictions.csv"
 FORECAST = "forecast.csv"
 SMOOTHED = "smoothed.csv"
+SCORES = "scores.csv"
+COMPONENTS = "components.csv"
 FILES = (
     # Last written first: a folder that loses its job file becomes someone else's.
     METRICS,
     PREDICTIONS,
     FORECAST,
     SMOOTHED,
+    SCORES,
+    COMPONENTS,
     PLOT,
     CURVE,
     MODEL_IO,
@@ -89,7 +93,7 @@ class OutputFolder:
                 f"{self.path}: holds the results of another job ({difference}); train with "
                 "--overwrite, or choose another output"
             )
-        if METRICS in names and self._earlier.training == self.job.training:
+        if METRICS in names and _training(self._earlier) == _training(self.job):
             return "finished"
         return "started" if checkpoint else "new"
 
@@ -107,9 +111,15 @@ class OutputFolder:
                 earlier, now = _but_iterations(earlier), _but_iterations(now)
             if earlier != now and name != "output":
                 return f"{name} differs"
-        if self.job.training.iterations < self._earlier.training.iterations:
+        training = _training(self.job)
+        if training is not None and training.iterations < self._earlier.training.iterations:
             return "training.iterations is lower"
         return None
+
+
+def _training(job):
+    """None for a task that computes its model at once."""
+    return getattr(job, "training", None)
 
 
 def _but_iterations(training):

@@ -7,21 +7,28 @@ import numpy as np
 from .._runtime import import_mxnet
 from ..export import load
 from . import output as names
+from .blr.predict import Predictor as LinearRegressionPredictor
 from .context import find_context
 from .errors import JobError
 from .files import read_json
 from .gp.predict import Predictor as GaussianProcessPredictor
-from .predictions import write_predictions
+from .pca.predict import Predictor as PrincipalComponentsPredictor
+from .predictions import write_columns
 from .statespace.predict import Predictor as StateSpacePredictor
 
 mx = import_mxnet()
 
 # What reads the rows and asks the graph, by the key `task`.
-PREDICTORS = {"gp": GaussianProcessPredictor, "statespace": StateSpacePredictor}
+PREDICTORS = {
+    "gp": GaussianProcessPredictor,
+    "blr": LinearRegressionPredictor,
+    "statespace": StateSpacePredictor,
+    "pca": PrincipalComponentsPredictor,
+}
 
 
 def predict_file(folder, data_path, output_path=None, context="auto"):
-    """Writes mean, std and 95 % band of new observations; returns path, row count and target."""
+    """Writes what the model says of new rows; returns path, row count and what the rows are."""
     context = find_context(context)
     if not os.path.exists(os.path.join(folder, names.METRICS)):
         raise JobError(f"{folder}: there is no finished job here; name the output folder of one")
@@ -33,12 +40,13 @@ def predict_file(folder, data_path, output_path=None, context="auto"):
         raise JobError(f"{description_path}: is damaged; train again with --overwrite") from None
     rows = predictor.read(data_path)
     model = _load(os.path.join(folder, names.MODEL), context)
-    labels, mean, variance = predictor.predict(rows, model, context)
-    if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+    columns = predictor.predict(rows, model, context)
+    numbers = [values for _, values in columns if isinstance(values, np.ndarray)]
+    if not all(np.isfinite(values).all() for values in numbers):
         raise JobError(f"{data_path}: {predictor.not_finite}")
     output_path = output_path or os.path.join(folder, names.PREDICTIONS)
-    write_predictions(output_path, labels, mean, variance)
-    return output_path, len(mean), predictor.target
+    write_columns(output_path, columns)
+    return output_path, len(numbers[0]), predictor.what
 
 
 def _load(path, context):

@@ -6,9 +6,14 @@ from .files import write_csv
 from .metrics import BAND
 
 
-def write_predictions(path, labels, mean, variance):
-    """A CSV file; labels: the columns before mean, std, lower_95 and upper_95, by name."""
+def prediction_columns(labels, mean, variance):
+    """The columns by name; labels: those before mean, std, lower_95 and upper_95."""
     std = np.sqrt(variance)
-    columns = list(labels.values())
-    columns += [array.tolist() for array in (mean, std, mean - BAND * std, mean + BAND * std)]
-    write_csv(path, [*labels, "mean", "std", "lower_95", "upper_95"], zip(*columns))
+    band = {"lower_95": mean - BAND * std, "upper_95": mean + BAND * std}
+    return [*labels.items(), ("mean", mean), ("std", std), *band.items()]
+
+
+def write_columns(path, columns):
+    """A CSV file of columns, pairs of a name and a list or array."""
+    values = [v.tolist() if isinstance(v, np.ndarray) else v for _, v in columns]
+    write_csv(path, [name for name, _ in columns], zip(*values))

@@ -7,12 +7,19 @@ import reprlib
 import yaml
 from pydantic import ValidationError
 
+from .blr.config import LinearRegressionJob
 from .errors import JobError, reason, suggestion
 from .gp.config import GaussianProcessJob
+from .pca.config import PrincipalComponentsJob
 from .statespace.config import StateSpaceJob
 
 # The sections of a job file, by its key `task`.
-JOBS = {"gp": GaussianProcessJob, "statespace": StateSpaceJob}
+JOBS = {
+    "gp": GaussianProcessJob,
+    "blr": LinearRegressionJob,
+    "statespace": StateSpaceJob,
+    "pca": PrincipalComponentsJob,
+}
 
 MESSAGES = {
     "missing": "missing; add this key",

@@ -7,7 +7,8 @@ import numpy as np
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
 from . import output as names
-from .config import LBFGS
+from .blr.task import LinearRegression
+from .config import LBFGS, TrainedJob
 from .context import find_context
 from .errors import JobError
 from .files import read_json, write_csv, write_json
@@ -17,6 +18,7 @@ from .lbfgs import train_lbfgs
 from .metrics import nlml_metrics, versions
 from .objective import Objective
 from .output import OutputFolder
+from .pca.task import PrincipalComponents
 from .progress import Progress
 from .state import TrainingState
 from .statespace.task import StateSpace
@@ -24,7 +26,12 @@ from .statespace.task import StateSpace
 mx = import_mxnet()
 
 # The kinds of models, by the key `task`.
-TASKS = {"gp": GaussianProcess, "statespace": StateSpace}
+TASKS = {
+    "gp": GaussianProcess,
+    "blr": LinearRegression,
+    "statespace": StateSpace,
+    "pca": PrincipalComponents,
+}
 
 Result = namedtuple("Result", "folder metrics was_finished")
 
@@ -36,6 +43,30 @@ def train(job, overwrite=False, show_bar=None):
     folder = OutputFolder(job, dataset, overwrite)
     if folder.status == "finished":
         return Result(folder, read_json(folder.file(names.METRICS)), True)
+    find_model = _train if isinstance(job, TrainedJob) else _compute
+    metrics = {
+        "task": job.task,
+        "rows": dataset.count,
+        **find_model(job, dataset, context, folder, show_bar),
+        "context": str(context),
+        "versions": versions(),
+    }
+    # With this, the last of the files, the job is finished.
+    write_json(folder.file(names.METRICS), metrics)
+    return Result(folder, metrics, False)
+
+
+def _compute(job, dataset, context, folder, _):
+    """A model that needs no steps; returns its metrics."""
+    task = TASKS[job.task](job, dataset, context)
+    folder.open()
+    metrics = {}
+    task.write_results(folder, metrics)
+    return metrics
+
+
+def _train(job, dataset, context, folder, show_bar):
+    """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
     task = TASKS[job.task](job, dataset, context)
     initial_values = task.values()
@@ -53,8 +84,6 @@ def train(job, overwrite=False, show_bar=None):
     state.save()
     ending = _optimize(job.training, objective, state, show_bar)
     metrics = {
-        "task": job.task,
-        "rows": dataset.count,
         "nlml": nlml_metrics(state.curve[0][2], objective.evaluate(), dataset.count),
         "training": {
             "optimizer": job.training.optimizer,
@@ -64,15 +93,11 @@ def train(job, overwrite=False, show_bar=None):
             **ending,
         },
         "parameters": {"initial": initial_values, "trained": task.values()},
-        "context": str(context),
-        "versions": versions(),
     }
     state.save()
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", "nlml"], state.curve)
     task.write_results(folder, metrics)
-    # With this, the last of the files, the job is finished.
-    write_json(folder.file(names.METRICS), metrics)
-    return Result(folder, metrics, False)
+    return metrics
 
 
 def _initial_loss(objective, task):

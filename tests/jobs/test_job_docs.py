@@ -4,23 +4,52 @@ import pytest
 from pydantic_core import PydanticUndefined
 from small_job import ROOT
 
+from gluon_linalg.jobs.blr import config as blr
+from gluon_linalg.jobs.blr.features import FeatureExpression
 from gluon_linalg.jobs.config import Training, optimizer_names
 from gluon_linalg.jobs.gp import config as gp
 from gluon_linalg.jobs.gp.expression import KernelExpression
+from gluon_linalg.jobs.pca import config as pca
+from gluon_linalg.jobs.regression.config import Holdout
 from gluon_linalg.jobs.statespace import config as statespace
 from gluon_linalg.jobs.statespace.components import Component
 
 DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 # Each task has a part of its own, in which the same keys may mean something else.
-STATE_SPACE = "## Structural time series"
-PARTS = dict(zip(("gp", "statespace"), DOCUMENT.split(f"\n{STATE_SPACE}\n")))
+HEADINGS = {
+    "blr": "Bayesian linear regression",
+    "pca": "Principal components",
+    "statespace": "Structural time series",
+}
+
+
+def parts():
+    """The document cut at the headings of the tasks; what comes first is of gp."""
+    places = {DOCUMENT.index(f"\n## {title}\n"): task for task, title in HEADINGS.items()}
+    ends = [*sorted(places), len(DOCUMENT)]
+    cut = {places[begin]: DOCUMENT[begin:end] for begin, end in zip(ends, ends[1:])}
+    return {"gp": DOCUMENT[: ends[0]], **cut}
+
+
+PARTS = parts()
 SECTIONS = {
     "gp": {
         "": gp.GaussianProcessJob,
         "data.": gp.Data,
-        "data.holdout.": gp.Holdout,
+        "data.holdout.": Holdout,
         "model.": gp.Model,
         "training.": Training,
+    },
+    "blr": {
+        "": blr.LinearRegressionJob,
+        "data.": blr.Data,
+        "data.holdout.": Holdout,
+        "model.": blr.Model,
+    },
+    "pca": {
+        "": pca.PrincipalComponentsJob,
+        "data.": pca.Data,
+        "model.": pca.Model,
     },
     "statespace": {
         "": statespace.StateSpaceJob,
@@ -30,7 +59,7 @@ SECTIONS = {
         "forecast.": statespace.Forecast,
     },
 }
-CHOICES = {"gp": KernelExpression, "statespace": Component}
+CHOICES = {"gp": KernelExpression, "blr": FeatureExpression, "statespace": Component}
 # Described once, for all tasks.
 COMMON = ("training", "context", "output", "seed")
 
@@ -41,19 +70,19 @@ def shown(default):
     if default is None:
         return "null"
     if isinstance(default, list):
-        return str(default[0]) if default else "[]"
+        return str(default[0] if len(default) == 1 else default)
     return str(default)
 
 
 def rows():
     for task, sections in SECTIONS.items():
-        choices = CHOICES[task].model_fields
-        parts = {
+        choices = CHOICES[task].model_fields if task in CHOICES else {}
+        own = {
             f"{name}.": field.annotation.__args__[0]
             for name, field in choices.items()
             if name not in ("sum", "product")
         }
-        for prefix, section in {**sections, **parts}.items():
+        for prefix, section in {**sections, **own}.items():
             for name, field in section.model_fields.items():
                 if task == "gp" or prefix + name not in COMMON:
                     default = shown(field.get_default(call_default_factory=False))

@@ -2,64 +2,26 @@
 
 from typing import List, Literal, Optional, Union
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from ..config import Job
-from ..section import Name, Names, Number, Section, check_fixed
+from ..config import TrainedJob
+from ..regression.config import RegressionData
+from ..section import Number, Section, check_fixed
 from .expression import KernelExpression, leaves
 
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.
 MOST_ROWS = 46340
 
 
-class Holdout(Section):
-    """Rows that are kept from training, to judge the model by; exactly one of the keys."""
-
-    last: Optional[int] = Field(None, ge=1, description="This many rows at the end of the file.")
-    fraction: Optional[Number] = Field(
-        None, gt=0, lt=1, description="This share of the rows, drawn at random with `seed`."
-    )
-
-    @model_validator(mode="after")
-    def one_rule(self):
-        if (self.last is None) == (self.fraction is None):
-            raise ValueError("expected either last: ROWS or fraction: SHARE")
-        return self
-
-
-class Data(Section):
+class Data(RegressionData):
     """The table and the part its columns play."""
 
-    path: Name = Field(
-        ..., description="The CSV file, with a header; relative to the folder of the job file."
-    )
-    inputs: Names = Field(
-        ...,
-        description="The input columns: numbers, or dates such as 1958-03 or 1958-03-01, which "
-        "become years: year + month/12, plus the share of the month that has passed.",
-    )
-    target: Name = Field(..., description="The column to be modelled.")
-    target_scaling: Literal["raw", "center", "standardize"] = Field(
-        "center",
-        description="What is done to the target before training: nothing; its mean subtracted; "
-        "also divided by its standard deviation. Predictions are in original units.",
-    )
     center_inputs: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether the mean of each input column is subtracted before it is rounded to "
         "`model.dtype`. auto: for float32, unless a linear or polynomial kernel or a linear mean "
         "gives x = 0 a meaning.",
     )
-    holdout: Optional[Holdout] = Field(
-        None, description="The rows kept from training; none for no such rows."
-    )
-
-    @model_validator(mode="after")
-    def columns_differ(self):
-        for index, name in enumerate(self.inputs):
-            if name in self.inputs[:index] or name == self.target:
-                raise ValueError(f"the column '{name}' has two parts to play; name each once")
-        return self
 
 
 class Model(Section):
@@ -124,7 +86,7 @@ class Model(Section):
         )
 
 
-class GaussianProcessJob(Job):
+class GaussianProcessJob(TrainedJob):
     """A Gaussian process."""
 
     task: Literal["gp"] = Field("gp", description="The kind of model: gp, a Gaussian process.")

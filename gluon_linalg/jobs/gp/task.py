@@ -4,15 +4,17 @@ import numpy as np
 
 from ...blocks import GPLikelihoodLayer
 from ..errors import JobError
-from ..task import Task, to_model_array
+from ..regression.task import RegressionTask
+from ..task import to_model_array
 from .dataset import read_dataset
 from .expression import build_kernel, leaves
-from .results import write_results
 
 
-class GaussianProcess(Task):
+class GaussianProcess(RegressionTask):
     """A `GPLikelihoodLayer` with its data."""
 
+    title = "Gaussian process"
+    graph_input = "(1, m, d): the inputs minus input_offset"
     singular = (
         "the covariance matrix of its rows is not positive definite at the initial values; raise "
         "model.noise_variance, set model.jitter: auto, or compute in float64 (model.dtype or "
@@ -28,12 +30,6 @@ class GaussianProcess(Task):
         self.y = to_model_array(dataset.model_target()[None], dtype, context, dataset.path)
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
-    def arguments(self):
-        return self.x, self.y
-
-    def write_results(self, folder, metrics):
-        write_results(folder, self, metrics)
-
     def predictor(self):
         """The posterior of the latent function, for export."""
         return self.layer.condition(self.x, self.y)
@@ -42,6 +38,9 @@ class GaussianProcess(Task):
         """In units of the model."""
         parameter = self.layer.noise_variance
         return 0.0 if parameter is None else float(parameter.value()[0])
+
+    def leave_one_out(self, predictor):
+        return [array.asnumpy()[0] for array in predictor.leave_one_out()]
 
     def _build_layer(self):
         model = self.job.model

@@ -5,7 +5,7 @@ from typing import List, Literal, Optional, Union
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
-from ..config import Job
+from ..config import TrainedJob
 from ..section import Name, Number, Section, check_fixed
 from .component_sections import Variance
 from .components import Component, components_problem
@@ -127,7 +127,7 @@ class Forecast(Section):
     )
 
 
-class StateSpaceJob(Job):
+class StateSpaceJob(TrainedJob):
     """A structural time series model."""
 
     task: Literal["statespace"] = Field(

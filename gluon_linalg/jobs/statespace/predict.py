@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..predictions import prediction_columns
 from ..task import to_model_array
 from ..units import TargetUnits
 from .estimates import forecast
@@ -19,12 +20,13 @@ class Predictor:
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.units = TargetUnits(**{n: description[n] for n in TargetUnits.__dataclass_fields__})
+        self.what = f"predictions of {self.target}"
 
     def read(self, path):
         return read_series(path, self.time, self.step, self.target, self.covariates)
 
     def predict(self, series, model, context):
-        """The times, and mean and variance of the observations there."""
+        """The times, and mean, std and 95 % band of the observations there."""
         count = len(series.y)
         is_observed = ~np.isnan(series.y)
         y = np.where(is_observed, self.units.target_to_model(series.y), 0.0)
@@ -33,4 +35,4 @@ class Predictor:
             arguments.insert(1, series.known_covariates(count + self.steps, self.steps))
         arrays = [to_model_array(a[None], self.dtype, context, series.path) for a in arguments]
         labels = {series.times.name: series.labels(count, count + self.steps)}
-        return (labels, *forecast(model, self.units, arrays))
+        return prediction_columns(labels, *forecast(model, self.units, arrays))

@@ -5,7 +5,7 @@ import numpy as np
 from .. import output as names
 from ..files import write_csv, write_json
 from ..metrics import holdout_metrics
-from ..predictions import write_predictions
+from ..predictions import prediction_columns, write_columns
 from ..task import export_model
 from .estimates import estimate
 from .plot import plot_model
@@ -22,7 +22,8 @@ def write_results(folder, task, metrics):
     count = len(dataset.y)
     labels = dataset.series.labels(count, count + dataset.steps)
     times = dataset.series.times
-    write_predictions(folder.file(names.FORECAST), {times.name: labels}, *estimates.forecast)
+    table = prediction_columns({times.name: labels}, *estimates.forecast)
+    write_columns(folder.file(names.FORECAST), table)
     _write_smoothed(folder.file(names.SMOOTHED), dataset, estimates)
     if estimates.coefficients:
         metrics["coefficients"] = estimates.coefficients

@@ -1,4 +1,4 @@
-"""The picture of a trained Gaussian process."""
+"""The picture of a trained regression."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ GRID_POINTS = 2000
 MARGIN = 0.06
 
 
-def plot_model(path, dataset, predict_new, leave_one_out):
+def plot_model(path, dataset, title, predict_new, leave_one_out):
     """Data, mean and 95 % band for one input; predicted against observed for more.
 
-    predict_new: x -> mean, variance of new observations; leave_one_out: the same of the training
-    rows, each given all others.
+    title: the kind of model; predict_new: x -> mean, variance of new observations; leave_one_out:
+    the same of the training rows, each given all others.
     """
     if len(dataset.inputs) == 1:
-        save_picture(path, lambda pyplot: _plot_function(pyplot, dataset, predict_new))
+        save_picture(path, lambda pyplot: _plot_function(pyplot, dataset, title, predict_new))
     else:
         save_picture(
             path, lambda pyplot: _plot_agreement(pyplot, dataset, predict_new, leave_one_out)
         )
 
 
-def _plot_function(pyplot, dataset, predict_new):
+def _plot_function(pyplot, dataset, title, predict_new):
     """The function above, and below it what it leaves of the data."""
     figure, (upper, lower) = pyplot.subplots(
         2, 1, figsize=(10, 6.5), sharex=True, constrained_layout=True,
@@ -53,7 +53,7 @@ def _plot_function(pyplot, dataset, predict_new):
     lower.set_xlabel(dataset.inputs[0] + (" (year)" if dataset.dates else ""))
     lower.set_ylabel("data - mean")
     upper.set_ylabel(dataset.target)
-    upper.set_title(f"{dataset.target} by {dataset.inputs[0]}: Gaussian process")
+    upper.set_title(f"{dataset.target} by {dataset.inputs[0]}: {title}")
     upper.legend(loc="best")
     figure.align_ylabels()
     return figure

@@ -1,0 +1,1 @@
+"""The task ``blr``: Bayesian linear regression on features."""

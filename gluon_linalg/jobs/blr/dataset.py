@@ -1,0 +1,52 @@
+"""The data of a linear regression job: its rows and the units of the model."""
+
+from dataclasses import dataclass
+from typing import List
+
+import numpy as np
+
+from ..errors import JobError
+from ..regression.dataset import read_rows
+from ..units import TargetUnits, finite, target_units
+
+# An MXNet array has at most 2³¹ - 1 elements.
+MOST_ELEMENTS = 2**31 - 1
+
+
+@dataclass
+class Units(TargetUnits):
+    """The model also sees (x - input_offset) / input_scale."""
+
+    input_offset: List[float]
+    input_scale: List[float]
+
+    def inputs_to_model(self, x):
+        return (x - np.asarray(self.input_offset)) / np.asarray(self.input_scale)
+
+
+def read_dataset(job):
+    """Reads the table, sets the hold-out rows apart and chooses the units from the others."""
+    return read_rows(job, _units)
+
+
+def _units(job, x, y):
+    config = job.data
+    features = job.model.features.chosen()[1].count(x.shape[1])
+    if features * (len(y) + features) > MOST_ELEMENTS:
+        most = MOST_ELEMENTS // features - features
+        raise JobError(
+            f"{config.path}: {len(y)} rows to train on; {features} features allow at most {most}"
+        )
+    offset, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    with np.errstate(all="ignore"):
+        if config.input_scaling == "unit":
+            offset, scale = x.min(axis=0), np.ptp(x, axis=0)
+        elif config.input_scaling != "raw":
+            offset = x.mean(axis=0)
+        if config.input_scaling == "standardize":
+            scale = x.std(axis=0)
+    finite(config.path, offset, scale)
+    # A constant column has no scale of its own.
+    scale = np.where(scale > 0, scale, 1.0)
+    of_target = target_units(config.path, config.target_scaling, y)
+    return Units(**of_target.as_dict(), input_offset=offset.tolist(), input_scale=scale.tolist())

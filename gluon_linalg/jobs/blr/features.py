@@ -1,0 +1,67 @@
+"""The features of a job file, and the blocks that compute them."""
+
+from typing import ClassVar, List, Literal, Optional
+
+from pydantic import Field
+from typing_extensions import Annotated
+
+from ..section import OneOf, Section
+from .feature_blocks import NetworkFeatures, PolynomialFeatures
+
+Width = Annotated[int, Field(ge=1, le=10000)]
+
+
+class Linear(Section):
+    """1, x_1, ..., x_d"""
+
+    def count(self, inputs):
+        """The number of features of so many input columns."""
+        return 1 + inputs
+
+    def build(self, inputs):
+        """A block x (B, n, d) -> phi (B, n, count)."""
+        return PolynomialFeatures(1)
+
+
+class Polynomial(Section):
+    """1 and x_j, x_j², ..., x_j^degree of each column"""
+
+    degree: int = Field(2, ge=1, le=100, description="The highest power.")
+
+    def count(self, inputs):
+        return 1 + inputs * self.degree
+
+    def build(self, inputs):
+        return PolynomialFeatures(self.degree)
+
+
+class Network(Section):
+    """1 and the last layer of h ↦ activation(W h + b), starting at h = x"""
+
+    hidden: Annotated[List[Width], Field(min_length=1)] = Field(
+        [32, 16], description="The sizes of the layers; the last is the number of features but 1."
+    )
+    activation: Literal["tanh", "relu", "sigmoid", "softrelu"] = Field(
+        "tanh", description="The function between the layers; softrelu is log(1 + exp(x))."
+    )
+
+    def count(self, inputs):
+        return 1 + self.hidden[-1]
+
+    def build(self, inputs):
+        return NetworkFeatures(inputs, self.hidden, self.activation)
+
+
+class FeatureExpression(OneOf):
+    """The features: exactly one of these keys."""
+
+    noun: ClassVar[str] = "kind of features"
+    advice: ClassVar[str] = "write it as linear: {}, polynomial: {degree: 3} or mlp: {}"
+
+    linear: Optional[Linear] = Field(None, description="The input columns themselves.")
+    polynomial: Optional[Polynomial] = Field(
+        None, description="Powers of each column, without products of columns."
+    )
+    mlp: Optional[Network] = Field(
+        None, description="A neural network, trained with the marginal likelihood of the whole."
+    )

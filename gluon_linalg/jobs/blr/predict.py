@@ -1,0 +1,10 @@
+"""Predictions of an exported linear regression."""
+
+from ..regression.predict import RegressionPredictor
+from .dataset import Units
+
+
+class Predictor(RegressionPredictor):
+    """Predicts the rows of a file."""
+
+    units_class = Units

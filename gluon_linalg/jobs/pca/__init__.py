@@ -1,0 +1,1 @@
+"""The task ``pca``: principal component analysis."""

@@ -1,0 +1,58 @@
+"""The job file of the task `pca`."""
+
+from typing import Literal, Optional
+
+from pydantic import Field, model_validator
+
+from ..config import Job
+from ..section import Name, Names, Section
+
+
+class Data(Section):
+    """The table and its columns."""
+
+    path: Name = Field(
+        ..., description="The CSV file, with a header; relative to the folder of the job file."
+    )
+    columns: Names = Field(..., description="The columns to analyse, numbers.")
+
+    @model_validator(mode="after")
+    def columns_differ(self):
+        for index, name in enumerate(self.columns):
+            if name in self.columns[:index]:
+                raise ValueError(f"the column '{name}' is named twice; name each once")
+        return self
+
+
+class Model(Section):
+    """The analysis."""
+
+    components: Optional[int] = Field(
+        None, ge=1, description="The number of components; null for as many as there are."
+    )
+    standardize: bool = Field(
+        False,
+        description="Whether each column is divided by its standard deviation first, so that the "
+        "units of the columns do not matter.",
+    )
+    whiten: bool = Field(False, description="Whether the scores are scaled to a variance of 1.")
+    dtype: Literal["float32", "float64"] = Field(
+        "float64", description="The number type of the exported model; the analysis is in float64."
+    )
+
+
+class PrincipalComponentsJob(Job):
+    """Principal component analysis."""
+
+    task: Literal["pca"] = Field(
+        ..., description="The kind of model: pca, principal component analysis."
+    )
+    data: Data = Field(..., description="The table and its columns.")
+    model: Model = Field(default_factory=Model, description="The analysis.")
+
+    def problem(self):
+        count = self.model.components
+        if count is not None and count > len(self.data.columns):
+            message = f"{len(self.data.columns)} columns have no {count} components; lower it"
+            return ("model", "components"), message
+        return None

@@ -1,0 +1,37 @@
+"""The scores of new rows."""
+
+import numpy as np
+
+from ..data import read_table
+from ..task import to_model_array
+
+# How many rows are projected at once.
+CHUNK = 16384
+
+
+class Predictor:
+    """The scores of the rows of a file with an exported projection."""
+
+    not_finite = "the numbers are too large for the scores"
+
+    def __init__(self, description):
+        self.columns, self.dtype = description["columns"], description["dtype"]
+        self.what = f"rows of scores on {description['components']} components"
+
+    def read(self, path):
+        return read_table(path, self.columns, ())
+
+    def predict(self, table, model, context):
+        """The columns of scores."""
+        x = table.array(self.columns)
+        parts = []
+        for start in range(0, len(x), CHUNK):
+            rows = x[None, start : start + CHUNK]
+            array = to_model_array(rows, self.dtype, context, table.path)
+            parts.append(model(array).asnumpy()[0].astype("float64"))
+        return score_columns(np.concatenate(parts))
+
+
+def score_columns(scores):
+    """The columns of a table of scores (n, k)."""
+    return [(f"score_{number}", column) for number, column in enumerate(scores.T, start=1)]

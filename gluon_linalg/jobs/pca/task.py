@@ -1,0 +1,103 @@
+"""A principal component analysis and what it leaves in the folder of results."""
+
+import numpy as np
+
+from ..._runtime import import_mxnet
+from ...blocks import PCABlock, PPCALikelihoodLayer
+from ...blocks.projection import ProjectionBlock
+from ...errors import SingularMatrixError
+from .. import output as names
+from ..files import write_arrays, write_json
+from ..predictions import write_columns
+from ..state import data_fingerprint
+from ..task import export_model, to_model_array
+from .dataset import read_dataset
+from .plot import plot_components
+from .predict import score_columns
+
+mx = import_mxnet()
+
+# The exported graph is compared with the live model on this many rows.
+EXAMPLE_ROWS = 100
+
+
+class PrincipalComponents:
+    """Components of the columns of a table, computed at once."""
+
+    read_dataset = staticmethod(read_dataset)
+
+    def __init__(self, job, dataset, context):
+        self.job, self.dataset, self.context = job, dataset, context
+        self.x = to_model_array(dataset.x[None], job.model.dtype, context, dataset.path)
+        scaled = dataset.scaled()
+        fitted = PCABlock(dataset.components).fit(scaled)
+        self.variances = fitted.values
+        self.ratios = fitted.values / dataset.total_variance
+        self.loadings = fitted.matrix.data().asnumpy()
+        self.projection = self._projection(scaled)
+
+    def write_results(self, folder, metrics):
+        """The projection, its tables and the plot; the components go into `metrics`."""
+        # So that a later run knows which rows these results are of.
+        write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(self.dataset))
+        export_model(self.projection, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
+        write_json(folder.file(names.MODEL_IO), self._description())
+        scores = self.projection(self.x).asnumpy()[0].astype("float64")
+        write_columns(folder.file(names.SCORES), score_columns(scores))
+        write_columns(folder.file(names.COMPONENTS), self._components())
+        metrics["components"] = {
+            "explained_variance": self.variances.tolist(),
+            "explained_ratio": self.ratios.tolist(),
+        }
+        metrics["probabilistic"] = self._likelihood()
+        plot_components(folder.file(names.PLOT), self.ratios, scores)
+
+    def _projection(self, scaled):
+        """x in original units -> scores."""
+        model, dataset = self.job.model, self.dataset
+        matrix = self.loadings
+        if model.whiten:
+            matrix = PCABlock(dataset.components, whiten=True).fit(scaled).matrix.data().asnumpy()
+        projection = ProjectionBlock(
+            dataset.mean, matrix / dataset.scale[:, None], self.variances, model.dtype
+        )
+        projection.collect_params().reset_ctx(self.context)
+        return projection
+
+    def _components(self):
+        numbers = list(range(1, len(self.variances) + 1))
+        return [
+            ("component", numbers),
+            ("explained_variance", self.variances),
+            ("explained_ratio", self.ratios),
+            ("cumulative_ratio", np.cumsum(self.ratios)),
+            *zip(self.dataset.columns, self.loadings),
+        ]
+
+    def _likelihood(self):
+        """Of probabilistic PCA at its maximum; None where it is unbounded."""
+        dataset = self.dataset
+        layer, scaled = PPCALikelihoodLayer(dataset.components), dataset.scaled()
+        layer.cast("float64")
+        try:
+            layer.fit(scaled)
+            value = float(layer(mx.nd.array(scaled[None], dtype="float64")).asscalar())
+        except SingularMatrixError:
+            return None
+        noise_variance = float(layer.noise_variance.value()[0])
+        return {
+            "nll": value,
+            "nll_per_row": value / dataset.count,
+            "noise_variance": noise_variance,
+        }
+
+    def _description(self):
+        """What `predict` needs beside the graph."""
+        return {
+            "task": self.job.task,
+            "columns": self.dataset.columns,
+            "components": self.dataset.components,
+            "dtype": self.job.model.dtype,
+            "graph_inputs": {"data": "(1, m, d): the columns in original units"},
+            "graph_outputs": ["(1, m, k): the scores"],
+        }

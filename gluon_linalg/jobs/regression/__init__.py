@@ -1,0 +1,1 @@
+"""What the tasks share that predict a target from input columns: rows, predictions, picture."""

@@ -1,0 +1,51 @@
+"""The table of a regression in a job file."""
+
+from typing import Literal, Optional
+
+from pydantic import Field, model_validator
+
+from ..section import Name, Names, Number, Section
+
+
+class Holdout(Section):
+    """Rows that are kept from training, to judge the model by; exactly one of the keys."""
+
+    last: Optional[int] = Field(None, ge=1, description="This many rows at the end of the file.")
+    fraction: Optional[Number] = Field(
+        None, gt=0, lt=1, description="This share of the rows, drawn at random with `seed`."
+    )
+
+    @model_validator(mode="after")
+    def one_rule(self):
+        if (self.last is None) == (self.fraction is None):
+            raise ValueError("expected either last: ROWS or fraction: SHARE")
+        return self
+
+
+class RegressionData(Section):
+    """The table and the part its columns play."""
+
+    path: Name = Field(
+        ..., description="The CSV file, with a header; relative to the folder of the job file."
+    )
+    inputs: Names = Field(
+        ...,
+        description="The input columns: numbers, or dates such as 1958-03 or 1958-03-01, which "
+        "become years: year + month/12, plus the share of the month that has passed.",
+    )
+    target: Name = Field(..., description="The column to be modelled.")
+    target_scaling: Literal["raw", "center", "standardize"] = Field(
+        "center",
+        description="What is done to the target before training: nothing; its mean subtracted; "
+        "also divided by its standard deviation. Predictions are in original units.",
+    )
+    holdout: Optional[Holdout] = Field(
+        None, description="The rows kept from training; none for no such rows."
+    )
+
+    @model_validator(mode="after")
+    def columns_differ(self):
+        for index, name in enumerate(self.inputs):
+            if name in self.inputs[:index] or name == self.target:
+                raise ValueError(f"the column '{name}' has two parts to play; name each once")
+        return self

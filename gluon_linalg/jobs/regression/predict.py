@@ -1,0 +1,47 @@
+"""Predictions of a regression, live or exported."""
+
+import numpy as np
+
+from ..data import read_table
+from ..predictions import prediction_columns
+from ..task import to_model_array
+
+# How many rows are predicted at once: each needs a row of as many numbers as there are data.
+CHUNK = 2048
+
+
+class RegressionPredictor:
+    """Predicts the rows of a file with an exported graph; made of `describe_regression`."""
+
+    not_finite = "the inputs are too far away to predict there"
+    units_class = None
+
+    def __init__(self, description):
+        self.inputs, self.target = description["inputs"], description["target"]
+        fields = self.units_class.__dataclass_fields__
+        self.units = self.units_class(**{name: description[name] for name in fields})
+        self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
+        self.dates = description["date_inputs"]
+        self.what = f"predictions of {self.target}"
+
+    def read(self, path):
+        return read_table(path, self.inputs, self.dates)
+
+    def predict(self, table, model, context):
+        """The input columns, and mean, std and 95 % band of new observations."""
+        x = table.array(self.inputs)
+        labels = {name: table.texts[name] for name in self.inputs}
+        moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
+        return prediction_columns(labels, *moments)
+
+
+def predict(predictor, units, noise_variance, x, dtype, context):
+    """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
+    means, variances = [], []
+    for start in range(0, len(x), CHUNK):
+        chunk = units.inputs_to_model(x[start : start + CHUNK])
+        mean, variance = predictor(to_model_array(chunk[None], dtype, context, "the inputs"))
+        means.append(mean.asnumpy()[0].astype("float64"))
+        variances.append(variance.asnumpy()[0].astype("float64"))
+    mean, variance = np.concatenate(means), np.concatenate(variances) + noise_variance
+    return units.mean_from_model(mean), units.variance_from_model(variance)
