@@ -13,6 +13,7 @@ import gluon_linalg as gl
 from gluon_linalg import functional as fn
 from gluon_linalg.blocks.blr import BLRLikelihoodLayer
 from harness import check_block
+from harness.modes import MODES, in_mode
 
 PRIOR, NOISE = 1.7, 0.3
 ARD = [0.7, 1.9, 0.4]
@@ -142,20 +143,24 @@ def test_weights_are_the_closed_form():
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 2e-10), ("float32", 1e-6)])
-@pytest.mark.parametrize("hybridize", [False, True])
-def test_fewer_observations_than_features(dtype, tolerance, hybridize):
+@pytest.mark.parametrize("mode", MODES)
+def test_fewer_observations_than_features(dtype, tolerance, mode, tmp_path):
     """Case B1: the covariance must also span what the data say nothing about."""
     phi, y = nd([[[1, 2, 0], [0, 1, 1]]], [[1, 2]], dtype=dtype)
     block = layer(1.0, 1.0, dtype)
-    if hybridize:
-        block.hybridize(static_alloc=True, static_shape=True)
+    predictor = block.condition(phi, y)
+    block = in_mode(block, mode, [phi, y], tmp_path)
     assert abs(block(phi, y).asscalar() - 3.8359771598) < tolerance * 5
-    mean, covariance = block.condition(phi, y).weights()
+    mean, covariance = predictor.weights()
     np.testing.assert_allclose(
         mean.asnumpy()[0], [-1 / 14, 8 / 14, 10 / 14], rtol=0, atol=tolerance
     )
     expected = np.array([[11, -4, 2], [-4, 4, -2], [2, -2, 8]]) / 14
     np.testing.assert_allclose(covariance.asnumpy()[0], expected, rtol=0, atol=tolerance)
+    unit = nd(np.eye(3)[None], dtype=dtype)
+    mean, variance = in_mode(predictor, mode, [unit], tmp_path)(unit)
+    np.testing.assert_allclose(mean.asnumpy()[0], [-1 / 14, 8 / 14, 10 / 14], atol=tolerance)
+    np.testing.assert_allclose(variance.asnumpy()[0], np.diag(expected), atol=tolerance)
 
 
 def trained(phi, y):
@@ -304,12 +309,15 @@ def test_only_zero_features():
     assert not by_phi.any()
 
 
-def test_constant_targets():
+@pytest.mark.parametrize("mode", MODES)
+def test_constant_targets(mode, tmp_path):
     """Case B4: nothing is divided by their variance."""
     phi = np.vander([0.0, 0.5, 1.0], 2)[None]
+    inputs = nd(phi, [[3.0, 3.0, 3.0]])
     block = layer(1.0, 0.1)
-    value, by_input, by_parameter = gradients(block, *nd(phi, [[3.0, 3.0, 3.0]]))
-    mean, variance = block.condition(*nd(phi, [[3.0, 3.0, 3.0]]))(nd(phi))
+    mean, variance = in_mode(block.condition(*inputs), mode, inputs[:1], tmp_path)(inputs[0])
+    block = in_mode(block, mode, inputs, tmp_path)
+    value, by_input, by_parameter = gradients(block, *inputs)
     for array in (value, *by_input, *by_parameter, mean.asnumpy(), variance.asnumpy()):
         assert np.isfinite(array).all()
     assert (variance.asnumpy() > 0).all()

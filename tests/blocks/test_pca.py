@@ -247,18 +247,22 @@ def test_ppca_fit(dtype):
     assert layer(array).asscalar() == pytest.approx(-30 * PCA(2).fit(x).score(x), rel=1e-5)
 
 
-def test_ppca_without_noise():
+@EVERY_MODE
+def test_ppca_without_noise(mode, tmp_path):
     """P4: noise variance 0 in the limit of largest likelihood is an error that says so."""
     random = np.random.RandomState(0)
     for shape, k in (((5, 3), 3), ((3, 5), 2), ((3, 5), 3), ((9, 2), 4)):
         with pytest.raises(errors.SingularMatrixError, match="noise variance"):
             PPCALikelihoodLayer(k).fit(random.randn(*shape))
     layer = PPCALikelihoodLayer(1).fit(random.randn(3, 5))
-    assert np.isfinite(layer(mx.nd.array(random.randn(1, 3, 5), dtype="float32")).asscalar())
+    x = mx.nd.array(random.randn(1, 3, 5), dtype="float32")
+    assert np.isfinite(in_mode(layer, mode, [x], tmp_path)(x).asscalar())
     # k >= d is a model like others, as long as its noise variance is positive.
     layer = PPCALikelihoodLayer(4)
     layer.initialize()
-    assert np.isfinite(layer(mx.nd.array(random.randn(2, 3, 2))).asnumpy()).all()
+    x = mx.nd.array(random.randn(2, 3, 2))
+    layer(x)
+    assert np.isfinite(in_mode(layer, mode, [x], tmp_path)(x).asnumpy()).all()
 
 
 def test_ppca_training():
