@@ -2,10 +2,9 @@
 
     features = MLP(x),  y = [features, 1] w + noise,  w ~ N(0, v I)
 
-One network is trained by the marginal likelihood, in which w is integrated out; each of its
-predictions has a variance of its own. The same network with a Dense output is trained by the
-squared error; its predictions have the variance of the training residuals. The marginal
-likelihood keeps w from overfitting, not the network below it: try --weight-decay 0 0.
+One network is trained by the marginal likelihood, with w integrated out, and predicts a variance
+for each point. The same network with a Dense output is trained by the squared error; its variance
+is that of the residuals. Only w is kept from overfitting, not the network: try --weight-decay 0 0.
 """
 
 import argparse

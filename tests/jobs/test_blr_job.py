@@ -95,7 +95,10 @@ SCALINGS = {
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("scaling, degree", list(zip(SCALINGS, (1, 1, 3, 2))))
 def test_numbers_by_hand(train, run, workspace, scaling, degree):
-    """All of the table to scale, the first 13 rows to train on would scale differently."""
+    """Inputs that begin at 0 would not tell a range from a maximum."""
+    x, y = ROWS[:, :2] + [3.0, -5.0], ROWS[:, 2]
+    rows = "".join(f"{a},{b},{c}\n" for (a, b), c in zip(x.tolist(), y.tolist()))
+    (workspace / "table.csv").write_text("x,z,y\n" + rows)
     features = {"linear": {}} if degree == 1 else {"polynomial": {"degree": degree}}
     prior = np.linspace(0.5, 2.0, 1 + 2 * degree)
     metrics = train(
@@ -107,7 +110,6 @@ def test_numbers_by_hand(train, run, workspace, scaling, degree):
             "model.prior_variance": prior.tolist(),
         }
     )
-    x, y = ROWS[:, :2], ROWS[:, 2]
     center, unit = y[:13].mean(), y[:13].std()
     # The hold-out is scaled as the training is.
     ends = SCALINGS[scaling](x[:13])
