@@ -31,8 +31,8 @@ class PCABlock(LinearAlgebraBlock):
     float64, 6.0e-8 in float32), and `whiten` drops their components: scores 0. The element of
     largest magnitude of each component is positive, of magnitudes within 1/1024 of it the first.
     The gradient, through μ and S too, is finite; components whose λ are nearer than 64 ε λ_1 have
-    no rotation in it. Scores change order and sign from batch to batch, the reconstruction does not:
-    what is trained behind this block should see the latter, or scores of `fit`.
+    no rotation in it. Scores change order and sign from batch to batch, the reconstruction does
+    not: what is trained behind this block should see the latter, or scores of `fit`.
     Raises ShapeError, NonFiniteError. Jolliffe 2002.
     """
 
