@@ -18,6 +18,9 @@ from pathlib import Path
 
 import numpy
 
+from .server import ROLE, prepare_environment, run_server
+from .server import role as server_role
+
 # Plain builtins that numpy exported under its own name until 1.24; MXNet still uses them.
 _REMOVED_NUMPY_ALIASES = ("bool", "int", "float", "object", "complex", "str")
 
@@ -66,13 +69,29 @@ def import_mxnet():
     try:
         if "mxnet" not in sys.modules:
             _preload_cuda_libraries()
-        import mxnet
+            mxnet = _import_in_any_role()
+        else:
+            import mxnet
     except (ImportError, OSError) as error:
         advice = _advice(error)
         if advice is None:
             raise
         raise ImportError(advice.format(error=error)) from error
     _check_version(mxnet)
+    return mxnet
+
+
+def _import_in_any_role():
+    """MXNet; in the scheduler and the servers of a distributed training, serves and ends there."""
+    prepare_environment()
+    name = server_role()
+    if name is not None:
+        # With the role in sight, `import mxnet` itself would serve and never return.
+        del os.environ[ROLE]
+    import mxnet
+
+    if name is not None:
+        run_server(mxnet, name)
     return mxnet
 
 

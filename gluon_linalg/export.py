@@ -139,6 +139,9 @@ def _record(block, symbol_file, dtypes):
         if node["op"] != "null":
             continue
         attributes = node.setdefault("attrs", {})
+        if attributes.get("__init__", "").startswith("Constant_"):
+            # A name of an object of this process, with its address: the value is in the other file.
+            del attributes["__init__"]
         if node["name"] in names:
             attributes["__dtype__"] = codes[dtypes[names.index(node["name"])]]
         elif node["name"] in parameters and parameters[node["name"]].grad_req == "null":

@@ -1,6 +1,9 @@
 """The command ``gluon-linalg``."""
 
+import os
 import sys
+
+from ..server import ROLE
 
 # What the extra `jobs` installs, by module name.
 EXTRA = ("click", "matplotlib", "pydantic", "scipy", "tqdm", "yaml")
@@ -20,7 +23,13 @@ def main(arguments=None):
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run(arguments))
+    status = run(arguments)
+    if ROLE in os.environ:
+        # An orderly end would wait for the other processes, which a failed one must not.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

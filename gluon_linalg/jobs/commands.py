@@ -1,19 +1,22 @@
 """The subcommands of ``gluon-linalg`` and what they print."""
 
-import signal
 import sys
-import threading
 import warnings
 
 import click
 
 from .._version import __version__
+from . import interruption, log
 from .errors import JobError
+from .launch import launch as launch_job
 from .predict import predict_file
 from .reading import read_job
 from .train import train as train_job
+from .workers import DISTRIBUTED
 
 CONTEXT = click.Choice(["cpu", "gpu", "auto"])
+KVSTORE = click.Choice(["device", DISTRIBUTED])
+LOG = click.Choice([log.PLAIN, log.JSON])
 
 
 def run(arguments=None):
@@ -27,8 +30,11 @@ def run(arguments=None):
         return _refuse(str(error))
     except click.ClickException as error:
         return _refuse(error.format_message())
+    except interruption.Interrupted as stopped:
+        _say(str(stopped))
+        return stopped.status
     except (KeyboardInterrupt, click.Abort):
-        print("\ninterrupted; run the same command again to continue", file=sys.stderr)
+        _say("interrupted; run the same command again to continue")
         return 130
 
 
@@ -47,8 +53,11 @@ def command():
 @click.argument("job_file", metavar="JOB.yaml")
 @click.option("--output", metavar="FOLDER", help="Write here instead of to the job's `output`.")
 @click.option("--context", type=CONTEXT, help="Compute here instead of on the job's `context`.")
+@click.option("--devices", metavar="LIST", help="Share each batch among these: gpu(0),gpu(1)")
+@click.option("--kvstore", type=KVSTORE, help="Instead of the job's `training.kvstore`.")
+@click.option("--log", "log_style", type=LOG, help="What is written to stderr meanwhile.")
 @click.option("--overwrite", is_flag=True, help="Train anew, whatever the folder has of a job.")
-def train(job_file, output, context, overwrite):
+def train(job_file, output, context, devices, kvstore, log_style, overwrite):
     """Trains the model of JOB.yaml (YAML or JSON) and exports it.
 
     The output folder receives the model (model-symbol.json and model-0000.params, readable by any
@@ -57,16 +66,46 @@ def train(job_file, output, context, overwrite):
     components scores.csv and components.csv. A run that was interrupted continues when it is
     started again.
 
-    The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C.
+    The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C. After
+    SIGTERM the state of the training is saved and the exit status is 0.
     """
-    _stop_politely()
-    job = read_job(job_file, {"output": output, "context": context})
-    result = train_job(job, overwrite)
+    log.set_up(log_style)
+    interruption.listen()
+    overrides = {"output": output, "context": context, "training.kvstore": kvstore}
+    if devices is not None:
+        overrides["devices"] = devices.split(",")
+    result = train_job(read_job(job_file, overrides), overwrite)
+    if result.folder is None:
+        return
     if result.was_finished:
         click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
     for line in summary(result.metrics):
         click.echo(line)
     click.echo(f"results in {result.folder.path}")
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.option("--workers", type=click.IntRange(1, 1024), required=True, help="How many train.")
+@click.option(
+    "--servers",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="How many add up the gradients.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the scheduler; else a free one.")
+@click.argument("arguments", metavar="-- train JOB.yaml ...", nargs=-1, required=True)
+def launch(workers, servers, port, arguments):
+    """Runs `gluon-linalg train JOB.yaml` in several processes of this machine that train together.
+
+    \b
+    gluon-linalg launch --workers 2 -- train job.yaml
+
+    The job needs `training: {kvstore: dist_sync}`, or `--kvstore dist_sync` after `train`. Over
+    several machines, start one process on each as docs/distributed.md says.
+    """
+    interruption.listen()
+    sys.exit(launch_job(arguments, workers, servers, port))
 
 
 @command.command()
@@ -125,11 +164,13 @@ def _short(value):
 
 
 def _refuse(message):
-    print(" ".join(message.split()), file=sys.stderr)
+    _say(" ".join(message.split()), log.failure)
     return 2
 
 
-def _stop_politely():
-    """The signal that ends a container counts as Ctrl-C."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _say(message, log_it=log.event):
+    """One line on stderr, as an object where the log is made of such."""
+    if log.is_json():
+        log_it(message)
+    else:
+        print(message, file=sys.stderr)

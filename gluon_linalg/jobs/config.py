@@ -6,8 +6,10 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
 from .._runtime import import_mxnet
+from .context import check_device_names
 from .errors import suggestion
-from .section import Name, Number, Section
+from .section import Name, Names, Number, Section
+from .workers import DISTRIBUTED
 
 mx = import_mxnet()
 
@@ -38,6 +40,14 @@ class Training(Section):
     gradient_tolerance: Annotated[Number, Field(ge=0)] = Field(
         1e-5, description="lbfgs stops when no element of the gradient is larger."
     )
+    batch_size: Optional[Annotated[int, Field(ge=1, le=10**6)]] = Field(
+        None, description="The number of series an iteration sees; null for all. Not for lbfgs."
+    )
+    kvstore: Literal["device", DISTRIBUTED] = Field(
+        "device",
+        description="How gradients are added up: among the devices of one process, or by "
+        "dist_sync also among several processes.",
+    )
     checkpoint_every: int = Field(
         50, ge=1, description="The number of iterations from one checkpoint to the next."
     )
@@ -54,6 +64,10 @@ class Training(Section):
     def keys_fit_the_optimizer(self):
         if self.optimizer == LBFGS and (self.learning_rate is not None or self.options):
             raise ValueError("lbfgs takes neither learning_rate nor options; remove them")
+        if self.optimizer == LBFGS and self.batch_size is not None:
+            raise ValueError(
+                "lbfgs takes no batch_size, it needs the loss of everything; remove it"
+            )
         return self
 
 
@@ -66,9 +80,19 @@ class Job(Section):
     context: Literal["cpu", "gpu", "auto"] = Field(
         "auto", description="Where to compute; auto is the GPU if MXNet sees one."
     )
+    devices: Optional[Names] = Field(
+        None,
+        description="Several devices that share the series of each batch, such as [gpu(0), gpu(1)];"
+        " null for the one of `context`.",
+    )
     output: Name = Field(
         ..., description="The folder for the results; relative to the current folder."
     )
+
+    @field_validator("devices")
+    @classmethod
+    def devices_exist(cls, names):
+        return None if names is None else check_device_names(names)
 
     def problem(self):
         """What does not fit together across sections, as (keys, message), or None."""

@@ -1,21 +1,59 @@
-"""The device of a job."""
+"""The devices of a job."""
+
+import re
 
 from .._runtime import import_mxnet
 from .errors import JobError
 
 mx = import_mxnet()
 
+DEVICE = re.compile(r"(cpu|gpu)(?:\((\d{1,4})\))?")
+
 
 def find_context(name):
     """The MXNet context for cpu, gpu or auto."""
     if name == "cpu" or (name == "auto" and _gpu_count() == 0):
         return mx.cpu()
-    if _gpu_count() == 0:
+    _refuse_missing_gpu(0)
+    return mx.gpu(0)
+
+
+def find_devices(names):
+    """The MXNet contexts for a list of names such as gpu(0)."""
+    devices = []
+    for name in names:
+        kind, index = DEVICE.fullmatch(name).groups()
+        index = int(index or 0)
+        if kind == "gpu":
+            _refuse_missing_gpu(index)
+        devices.append(mx.Context(kind, index))
+    return devices
+
+
+def check_device_names(names):
+    """The names in their full form, gpu(0); ValueError for what is no device."""
+    full = []
+    for name in names:
+        match = DEVICE.fullmatch(name.strip())
+        if match is None:
+            raise ValueError(f"'{name}' is no device; expected gpu(0), gpu(1), ... or cpu")
+        full.append(f"{match.group(1)}({match.group(2) or 0})")
+    if len(set(full)) < len(full):
+        raise ValueError("a device is named twice; keep one")
+    if len({name[:3] for name in full}) > 1:
+        raise ValueError("expected devices of one kind: GPUs or CPUs")
+    return full
+
+
+def _refuse_missing_gpu(index):
+    count = _gpu_count()
+    if count == 0:
         raise JobError(
             "context: gpu: MXNet sees no GPU; use context: cpu or auto, or install "
             'pip install "gluon-linalg[gpu]" on a machine with an NVIDIA GPU'
         )
-    return mx.gpu(0)
+    if index >= count:
+        raise JobError(f"devices: gpu({index}): MXNet sees {count} GPUs, numbered from 0")
 
 
 def _gpu_count():

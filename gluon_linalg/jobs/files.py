@@ -56,6 +56,14 @@ def read_json(path):
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
 
 
+def read_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+
+
 def write_yaml(path, value):
     with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
         yaml.safe_dump(value, file, sort_keys=False, allow_unicode=True)

@@ -20,14 +20,18 @@ def train_gluon(objective, config, state):
     """Steps until `config.iterations`. Returns (converged, message)."""
     trainer = make_trainer(objective, config)
     optimizer = trainer.optimizer
-    state.attach_trainer(trainer)
+    state.attach_trainer(trainer, objective.devices)
+    # The gradient at the parameters of this iteration.
+    if not np.isfinite(objective.evaluate(state.iteration)):
+        raise JobError("training: the loss of the first batch is not a finite number")
     accepted, halvings = objective.vector(), 0
     while state.iteration < config.iterations:
         _step(trainer, config)
-        loss = objective.evaluate()
+        loss = objective.evaluate(state.iteration + 1)
         if np.isfinite(loss):
             accepted, halvings = objective.vector(), 0
             state.advance(loss)
+            state.stop_if_asked(objective.stop)
             continue
         halvings += 1
         if halvings > HALVINGS:
@@ -37,14 +41,14 @@ def train_gluon(objective, config, state):
             )
         # Back to where the loss was a number, without momentum, at half the step.
         objective.set_vector(accepted)
-        objective.evaluate()
-        optimizer_state.reset(trainer, objective.context)
+        objective.evaluate(state.iteration)
+        optimizer_state.reset(trainer, objective.devices)
         optimizer.lr *= 0.5
     return False, "the number of iterations was reached"
 
 
 def make_trainer(objective, config):
-    """A trainer on one device."""
+    """A trainer that takes the gradients as they are: `objective` has added them up."""
     optimizer = make_optimizer(config)
     return mx.gluon.Trainer(list(objective.parameters.values()), optimizer, kvstore=None)
 

@@ -1,5 +1,7 @@
 """L-BFGS-B of SciPy on the loss of a job."""
 
+import zlib
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -10,22 +12,42 @@ LIMIT = "the number of iterations was reached"
 
 
 class Search:
-    """The loss as SciPy sees it, and the lowest point found so far."""
+    """The loss as SciPy sees it, and the lowest point found so far.
 
-    def __init__(self, objective, vector, loss):
-        self.objective = objective
-        self.best, self.best_loss = vector, loss
-        self.last_loss = loss
+    SciPy's own memory cannot be stored. But it depends on nothing except the answers it got, so
+    these are stored (`state.answers`), and a run that continues gives them again, in no time and
+    to the last bit, until it comes to where the earlier one ended.
+    """
+
+    def __init__(self, objective, state):
+        self.objective, self.state = objective, state
+        self.best, self.best_loss = state.first_vector, state.curve[0][2]
+        self.last_loss = self.best_loss
+        self._position = 0
 
     def value_and_gradient(self, vector):
-        self.objective.set_vector(vector)
-        value = self.objective.evaluate()
+        value, gradient = self._answer(vector)
         if not np.isfinite(value):
             return self._barrier(vector)
         if value < self.best_loss:
             self.best, self.best_loss = np.array(vector), value
         self.last_loss = value
-        return value, self.objective.gradient()
+        return value, gradient
+
+    def _answer(self, vector):
+        # Tells whether SciPy asks what it asked before; another version of it may not.
+        question = float(zlib.crc32(np.ascontiguousarray(vector).tobytes()))
+        answers = self.state.answers
+        if self._position < len(answers) and answers[self._position][0] != question:
+            del answers[self._position :]
+        if self._position == len(answers):
+            self.objective.set_vector(vector)
+            value = self.objective.evaluate()
+            answers.append(np.concatenate([[question, value], self.objective.gradient()]))
+            self.state.stop_if_asked(self.objective.stop)
+        answer = answers[self._position]
+        self._position += 1
+        return float(answer[1]), answer[2:].copy()
 
     def _barrier(self, vector):
         """A finite wall that rises away from the best point.
@@ -40,13 +62,10 @@ class Search:
 
 def train_lbfgs(objective, config, state):
     """Minimizes until `config` says stop; `state` keeps the curve. Returns (converged, message)."""
-    search = Search(objective, objective.vector(), state.loss)
+    state.start_search(objective.vector())
+    search = Search(objective, state)
     try:
         return _minimize(search, config, state)
-    except KeyboardInterrupt:
-        objective.set_vector(search.best)
-        state.save()
-        raise
     finally:
         # A line search ends where it looked last.
         objective.set_vector(search.best)

@@ -4,61 +4,166 @@ import numpy as np
 
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError
+from . import interruption
+from .errors import JobError
 
 mx = import_mxnet()
 
+GPU = 2
+
 
 class Objective:
-    """Value and gradient of a Gluon loss, compiled; `parameters` are those that are trained.
+    """Value and gradient of the losses of a task, compiled; `parameters` are those trained.
 
-    A matrix that is not positive definite, and NaN, count as a loss of +inf.
+    The items of a batch, such as series, are shared among all devices of all workers, and each
+    sees the sum over all. A matrix that is not positive definite, and NaN, count as a loss of +inf.
+    `stop` tells whether some worker was told to stop before the last evaluation.
     """
 
-    def __init__(self, layer, arguments, parameters, context):
-        self.layer, self.arguments, self.context = layer, arguments, context
-        self.parameters = {k: p for k, p in parameters.items() if p.grad_req != "null"}
-        self.evaluations = 0
-        layer.hybridize(static_alloc=True, static_shape=True)
+    def __init__(self, task, devices, workers):
+        self.task, self.layer, self.devices, self.workers = task, task.layer, devices, workers
+        self.parameters = {k: p for k, p in task.parameters.items() if p.grad_req != "null"}
+        self.evaluations, self.stop = 0, False
+        self._shares, self._gradient = None, None
+        self._store = None
+        if len(devices) > 1:
+            # MXNet adds up on the GPUs themselves where there are any.
+            on_gpu = devices[0].device_typeid == GPU
+            self._store = mx.kv.create("device" if on_gpu else "local")
+        self._refuse_too_many()
+        self.layer.collect_params().reset_ctx(devices)
+        self.layer.hybridize(static_alloc=True, static_shape=True)
 
-    def evaluate(self):
-        """The loss at the current parameters; its gradients are in `parameter.grad()`."""
+    def evaluate(self, iteration=None):
+        """The loss at the current parameters, of everything or of the batch of an iteration.
+
+        Its gradients are in `gradient()`, and in `parameter.grad()` on every device.
+        """
         self.evaluations += 1
-        try:
-            if not self.parameters:
-                return _finite(self.layer(*self.arguments))
-            with mx.autograd.record():
-                loss = self.layer(*self.arguments)
-            loss.backward()
-            value = _finite(loss)
-        except LinearAlgebraError:
+        vectors = self._evaluate_shares(*self._batch(iteration))
+        if self._store is not None:
+            self._add_up(vectors)
+        vector = self.workers.sum(self._with_signal(vectors[0].asnumpy()))
+        self.stop = vector[0] > 0
+        loss, self._gradient = float(vector[1]), vector[2:]
+        if self._store is not None or self.workers.count > 1:
+            self._spread()
+        if not np.isfinite(loss) or not np.isfinite(self._gradient).all():
             return np.inf
-        return value if np.isfinite(self.gradient()).all() else np.inf
+        return loss
 
     def explain(self):
         """Raises the error that `evaluate` counts as +inf, if there is one."""
-        self.layer(*self.arguments).wait_to_read()
+        for device, arguments in zip(self.devices, self._batch(None)[0]):
+            with device:
+                self.layer(*arguments).wait_to_read()
 
     def vector(self):
         """The stored parameters as one float64 vector."""
-        return self._flat(parameter.data(self.context) for parameter in self.parameters.values())
+        arrays = (parameter.data(self.devices[0]) for parameter in self.parameters.values())
+        return _flat([array.asnumpy() for array in arrays])
 
     def gradient(self):
-        return self._flat(parameter.grad(self.context) for parameter in self.parameters.values())
+        """The gradient of the last evaluation, as one float64 vector."""
+        return self._gradient
 
     def set_vector(self, vector):
+        for parameter, values in self._pieces(vector):
+            with np.errstate(over="ignore"):
+                values = values.astype(parameter.dtype)
+            parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
+
+    def close(self):
+        """Leaves the parameters on the first device alone."""
+        self.layer.collect_params().reset_ctx(self.devices[:1])
+
+    def _batch(self, iteration):
+        """The arguments of each device, and what a loss counts."""
+        if iteration is not None:
+            mx.random.seed(_seed(self.task.job.seed, iteration, self.workers.rank))
+            if self.task.has_batches:
+                arguments, weight = self.task.batch(iteration)
+                return self._share(arguments), weight
+        if self._shares is None:
+            self._shares = self._share(self.task.arguments())
+        return self._shares, 1.0
+
+    def _share(self, arguments):
+        count = max(len(array) for array in arguments)
+        parts = len(self.devices) * self.workers.count
+        first = len(self.devices) * self.workers.rank
+        shares = []
+        for part, device in enumerate(self.devices, start=first):
+            here = slice(part * count // parts, (part + 1) * count // parts)
+            shares.append([
+                _on(array if len(array) == 1 or parts == 1 else array[here], device)
+                for array in arguments
+            ])  # fmt: skip
+        return shares
+
+    def _evaluate_shares(self, shares, weight):
+        """For each device a float64 vector: the weighted sum of its losses and the gradient."""
+        losses = []
+        try:
+            for arguments in shares:
+                if self.parameters:
+                    with mx.autograd.record():
+                        losses.append(self.layer(*arguments).sum() * weight)
+                else:
+                    losses.append(self.layer(*arguments).sum() * weight)
+            if self.parameters:
+                mx.autograd.backward(losses)
+            return [self._vector_on(d, loss) for d, loss in zip(self.devices, losses)]
+        except LinearAlgebraError:
+            count = 1 + sum(int(np.prod(p.shape)) for p in self.parameters.values())
+            return [mx.nd.full((count,), np.inf, ctx=d, dtype="float64") for d in self.devices]
+
+    def _vector_on(self, device, loss):
+        arrays = [loss, *(parameter.grad(device) for parameter in self.parameters.values())]
+        parts = [array.reshape(-1).astype("float64") for array in arrays]
+        vector = mx.nd.concat(*parts, dim=0) if len(parts) > 1 else parts[0]
+        # A failure on the device is reported here, not at some later call.
+        vector.wait_to_read()
+        return vector
+
+    def _add_up(self, vectors):
+        if self.evaluations == 1:
+            self._store.init(0, mx.nd.zeros_like(vectors[0]))
+        self._store.pushpull(0, vectors, out=vectors)
+
+    def _with_signal(self, vector):
+        return np.concatenate([[interruption.requested() is not None], vector])
+
+    def _spread(self):
+        """Writes the gradient of all to every device."""
+        for parameter, values in self._pieces(self._gradient):
+            for device in self.devices:
+                parameter.grad(device)[:] = mx.nd.array(values, dtype=parameter.dtype, ctx=device)
+
+    def _pieces(self, vector):
         start = 0
         for parameter in self.parameters.values():
             stop = start + int(np.prod(parameter.shape))
-            with np.errstate(over="ignore"):
-                values = vector[start:stop].reshape(parameter.shape).astype(parameter.dtype)
-            parameter.set_data(mx.nd.array(values, dtype=parameter.dtype, ctx=self.context))
+            yield parameter, vector[start:stop].reshape(parameter.shape)
             start = stop
 
-    @staticmethod
-    def _flat(arrays):
-        return np.concatenate([array.asnumpy().astype("float64").reshape(-1) for array in arrays])
+    def _refuse_too_many(self):
+        parts = len(self.devices) * self.workers.count
+        if self.task.batch_size < parts:
+            raise JobError(
+                f"{parts} devices (all workers together) would share the {self.task.batch_size} "
+                "of a batch; use no more devices than there are series, or training.batch_size"
+            )
 
 
-def _finite(loss):
-    value = float(loss.asnumpy().sum())
-    return value if np.isfinite(value) else np.inf
+def _on(array, device):
+    return mx.nd.array(array, dtype=array.dtype, ctx=device)
+
+
+def _flat(arrays):
+    return np.concatenate([array.astype("float64").reshape(-1) for array in arrays])
+
+
+def _seed(seed, iteration, rank):
+    """The seed of what the network draws in an iteration, so that a killed run repeats it."""
+    return int(np.random.SeedSequence([seed, iteration, rank]).generate_state(1)[0] >> 1)

@@ -1,7 +1,7 @@
 """The state of a Gluon optimizer as arrays: MXNet itself would pickle it.
 
 Some optimizers keep numbers that change from step to step, most keep arrays for each parameter,
-and all count their steps.
+and all count their steps. Every device has a copy of the arrays; all copies are equal.
 """
 
 import numbers
@@ -13,46 +13,63 @@ mx = import_mxnet()
 PREFIX = "optimizer:"
 
 
-def reset(trainer, context):
+def reset(trainer, contexts):
     """Gives every parameter a fresh state.
 
     Of its own dtype: several optimizers make float32 states for float64 parameters, which their
     operators refuse.
     """
-    updater = trainer._updaters[0]
-    for index, parameter in enumerate(trainer._params):
-        data = parameter.data(context)
-        state = trainer.optimizer.create_state_multi_precision(index, data)
-        updater.states[index] = _cast(state, data.dtype)
-        updater.states_synced[index] = True
+    for updater, context in zip(trainer._updaters, contexts):
+        for index, parameter in enumerate(trainer._params):
+            data = parameter.data(context)
+            state = trainer.optimizer.create_state_multi_precision(index, data)
+            updater.states[index] = _cast(state, data.dtype)
+            updater.states_synced[index] = True
 
 
 def arrays(trainer):
     """The state by name."""
     found = {
-        f"{PREFIX}number:{name}": mx.nd.array([value], dtype="float64")
+        f"{PREFIX}number:{name}": _number(value)
         for name, value in _numbers(trainer.optimizer).items()
     }
-    found.update(_named_leaves(trainer))
+    for index, count in trainer.optimizer._index_update_count.items():
+        found[f"{PREFIX}steps:{index}"] = _number(count)
+    found.update(_named_leaves(trainer._updaters[0]))
     return found
 
 
-def restore(trainer, stored, iteration):
+def restore(trainer, stored):
     """Sets the state from `arrays`, after `reset`."""
     optimizer = trainer.optimizer
     for name, value in _numbers(optimizer).items():
         number = stored[f"{PREFIX}number:{name}"].asscalar().item()
         setattr(optimizer, name, type(value)(number))
-    # MXNet counts the steps of each parameter from here.
-    optimizer.begin_num_update = iteration
-    for name, leaf in _named_leaves(trainer).items():
-        stored[name].copyto(leaf)
+    steps = f"{PREFIX}steps:"
+    counts = {
+        int(name[len(steps) :]): int(array.asscalar())
+        for name, array in stored.items()
+        if name.startswith(steps)
+    }
+    # One dict for each device.
+    for device in range(len(trainer._updaters)):
+        optimizer._set_current_context(device)
+        optimizer._index_update_count.clear()
+        optimizer._index_update_count.update(counts)
+    optimizer._set_current_context(0)
+    for updater in trainer._updaters:
+        for name, leaf in _named_leaves(updater).items():
+            stored[name].copyto(leaf)
 
 
-def _named_leaves(trainer):
+def _number(value):
+    return mx.nd.array([value], dtype="float64")
+
+
+def _named_leaves(updater):
     return {
         f"{PREFIX}state:{index}:{position}": leaf
-        for index, state in trainer._updaters[0].states.items()
+        for index, state in updater.states.items()
         for position, leaf in enumerate(_leaves(state))
     }
 

@@ -1,12 +1,14 @@
 """The folder of results: what may be in it, and what a new run does with it."""
 
 import os
+import shutil
 
 import yaml
 
 from .errors import JobError, reason
 from .files import UNFINISHED, UNFINISHED_EXPORT, remove_unfinished, write_yaml
 from .reading import validate
+from .scalars import FOLDER as TENSORBOARD
 from .state import FILE as CHECKPOINT
 from .state import is_of_data, read_checkpoint
 
@@ -66,6 +68,8 @@ class OutputFolder:
             for name in FILES if self.status == "new" else (METRICS,):
                 if os.path.lexists(self.file(name)):
                     os.remove(self.file(name))
+            if self.status == "new":
+                shutil.rmtree(self.file(TENSORBOARD), ignore_errors=True)
         except OSError as error:
             raise JobError(
                 f"{self.path}: the output folder cannot be made: {reason(error)}; choose another"
@@ -93,12 +97,12 @@ class OutputFolder:
                 f"{self.path}: holds the results of another job ({difference}); train with "
                 "--overwrite, or choose another output"
             )
-        if METRICS in names and _training(self._earlier) == _training(self.job):
+        if METRICS in names and _iterations(self._earlier) == _iterations(self.job):
             return "finished"
         return "started" if checkpoint else "new"
 
     def _difference(self):
-        """What sets the earlier job of this folder apart; more iterations do not."""
+        """What sets the earlier job apart; more iterations or other devices do not."""
         path = self.file(JOB)
         try:
             with open(path, encoding="utf-8") as file:
@@ -108,8 +112,8 @@ class OutputFolder:
         for name in type(self.job).model_fields:
             earlier, now = getattr(self._earlier, name), getattr(self.job, name)
             if name == "training":
-                earlier, now = _but_iterations(earlier), _but_iterations(now)
-            if earlier != now and name != "output":
+                earlier, now = _but_progress(earlier), _but_progress(now)
+            if earlier != now and name not in ("output", "context", "devices"):
                 return f"{name} differs"
         training = _training(self.job)
         if training is not None and training.iterations < self._earlier.training.iterations:
@@ -122,5 +126,9 @@ def _training(job):
     return getattr(job, "training", None)
 
 
-def _but_iterations(training):
-    return training.model_dump(exclude={"iterations", "checkpoint_every"})
+def _iterations(job):
+    return job.training.iterations if _training(job) is not None else None
+
+
+def _but_progress(training):
+    return training.model_dump(exclude={"iterations", "checkpoint_every", "kvstore"})

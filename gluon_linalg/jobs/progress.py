@@ -5,6 +5,8 @@ import time
 
 from tqdm import tqdm
 
+from . import log
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -16,7 +18,7 @@ class Progress:
         self._began = self._last_line = time.monotonic()
         show_bar = sys.stderr.isatty() if show_bar is None else show_bar
         self._bar = None
-        if show_bar:
+        if show_bar and not log.is_json():
             self._bar = tqdm(total=total, initial=start, unit="it", file=sys.stderr, leave=False)
 
     def update(self, iteration, loss):
@@ -25,17 +27,24 @@ class Progress:
             self._bar.update(1)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            print(
-                f"iteration {iteration} of at most {self.total}, loss {loss:.6g}, "
-                f"at most {self._left(iteration):.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            self._write_line(iteration, loss)
 
     def close(self):
         if self._bar is not None:
             self._bar.refresh()
             self._bar.close()
+
+    def _write_line(self, iteration, loss):
+        left = self._left(iteration)
+        if log.is_json():
+            log.event("progress", iteration=iteration, loss=loss, seconds_left=round(left, 1))
+            return
+        print(
+            f"iteration {iteration} of at most {self.total}, loss {loss:.6g}, "
+            f"at most {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _left(self, iteration):
         spent = time.monotonic() - self._began

@@ -39,15 +39,30 @@ MESSAGES = {
 
 
 def read_job(path, overrides=None):
-    """The job in the file `path`, with its paths made absolute; `overrides` replace keys."""
+    """The job in the file `path`, with its paths made absolute.
+
+    `overrides` replace keys, written with dots, unless they are None.
+    """
     document = _parse(path, _read_text(path))
     if not isinstance(document, dict):
         raise JobError(f"{path}: expected keys and values, such as task: gp")
-    given = {k: v for k, v in (overrides or {}).items() if v is not None}
-    document = {**document, **given}
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            document = _with(document, key.split("."), value)
     job = validate(path, document)
     data = job.data.model_copy(update={"path": _beside(path, job.data.path)})
     return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})
+
+
+def _with(document, keys, value):
+    """The document with a value at these keys, if what is above it are keys and values."""
+    first, *others = keys
+    if others:
+        below = document.get(first, {})
+        if not isinstance(below, dict):
+            return document
+        value = _with(below, others, value)
+    return {**document, first: value}
 
 
 def validate(path, document):

@@ -2,67 +2,105 @@
 
 import hashlib
 import os
+import signal
 import time
+
+import numpy as np
 
 from .._runtime import import_mxnet
 from . import optimizer_state
 from .errors import JobError
 from .files import write_arrays
+from .interruption import Interrupted, requested
 
 mx = import_mxnet()
 
 FILE = "checkpoint.params"
+# The longest time from one checkpoint to the next, if iterations are slow.
+SECONDS_BETWEEN = 60.0
 
 
 class TrainingState:
-    """Iteration, loss and curve; the checkpoint holds these, all parameters and the optimizer.
+    """Iteration and curve; the checkpoint holds these, all parameters and the optimizer.
 
-    All in one .params file, so that a killed process never leaves parts of two iterations.
+    All in one .params file, so that a killed process never leaves parts of two iterations. Without
+    a folder, as in all workers but the first, nothing is written.
     """
 
     def __init__(self, folder, task, every):
-        self.path = os.path.join(folder, FILE)
-        self.task, self.every, self.progress = task, every, None
-        self.iteration, self.loss, self.curve = 0, float("nan"), []
-        self._earlier_seconds, self._started = 0.0, time.monotonic()
-        self._trainer, self._stored_optimizer = None, {}
+        self.path = None if folder is None else os.path.join(folder, FILE)
+        self.task, self.every, self.observers = task, every, []
+        self.iteration, self.curve = 0, []
+        # Of L-BFGS: where it began, and what it was told since.
+        self.first_vector, self.answers = None, []
+        self._earlier_curve, self._saved = [], time.monotonic()
+        self._started, self._earlier_seconds = time.monotonic(), 0.0
+        self._trainer, self._stored = None, {}
 
     @property
     def seconds(self):
         """Spent on training, in this run and those it continues."""
         return self._earlier_seconds + time.monotonic() - self._started
 
+    @property
+    def loss(self):
+        """Of the last iteration."""
+        return self.curve[-1][2]
+
     def start(self, loss):
-        """The loss of the initial parameters."""
-        self.loss = loss
+        """The loss of the initial parameters, unless an earlier run has left its own."""
         self._started = time.monotonic()
         if not self.curve:
             self.curve.append((0, 0.0, loss))
 
+    def start_search(self, vector):
+        """L-BFGS begins; it repeats what an earlier run has done, from where that began."""
+        if self.first_vector is None:
+            self.first_vector = vector
+        self._earlier_curve, self.curve = self.curve, self.curve[:1]
+        self.iteration = 0
+
     def advance(self, loss):
         """One more iteration is complete."""
-        self.iteration, self.loss = self.iteration + 1, loss
+        self.iteration += 1
+        if self.iteration < len(self._earlier_curve):
+            self.curve.append(self._earlier_curve[self.iteration])
+            return
         self.curve.append((self.iteration, self.seconds, loss))
-        if self.progress is not None:
-            self.progress.update(self.iteration, loss)
-        if self.iteration % self.every == 0:
+        for observer in self.observers:
+            observer.update(self.iteration, loss)
+        is_late = time.monotonic() - self._saved > SECONDS_BETWEEN
+        if self.iteration % self.every == 0 or is_late:
             self.save()
 
+    def stop_if_asked(self, asked):
+        """Between two evaluations: saves and raises `Interrupted` if a signal waits for that."""
+        if asked:
+            self.save()
+            raise Interrupted(requested() or signal.SIGTERM, self.iteration)
+
     def save(self):
+        self._saved = time.monotonic()
+        if self.path is None:
+            return
         arrays = {
             "progress:iteration": _array([self.iteration]),
-            "progress:curve": _array(self.curve),
+            # A search that still repeats the earlier run has not come as far as that.
+            "progress:curve": _array(max(self.curve, self._earlier_curve, key=len)),
             **data_fingerprint(self.task.dataset),
         }
         for path, parameter in self.task.parameters.items():
             arrays[f"parameter:{path}"] = parameter.data(self.task.context)
         if self._trainer is not None:
             arrays.update(optimizer_state.arrays(self._trainer))
+        if self.first_vector is not None:
+            arrays["search:first"] = _array(self.first_vector)
+            if self.answers:
+                arrays["search:answers"] = _array(np.stack(self.answers))
         write_arrays(self.path, arrays)
 
-    def restore(self):
-        """Continues from the checkpoint."""
-        arrays = read_checkpoint(self.path)
+    def restore(self, arrays):
+        """Continues from the arrays of a checkpoint."""
         try:
             self.iteration = int(arrays["progress:iteration"].asscalar())
             self.curve = [
@@ -71,19 +109,21 @@ class TrainingState:
             self._earlier_seconds = self.curve[-1][1]
             for path, parameter in self.task.parameters.items():
                 parameter.set_data(arrays[f"parameter:{path}"])
-        except (KeyError, AssertionError, mx.base.MXNetError):
+        except (KeyError, IndexError, AssertionError, mx.base.MXNetError):
             raise _damaged(self.path) from None
-        self._stored_optimizer = {
-            k: v for k, v in arrays.items() if k.startswith(optimizer_state.PREFIX)
-        }
+        self._stored = arrays
+        if "search:first" in arrays:
+            self.first_vector = arrays["search:first"].asnumpy()
+            if "search:answers" in arrays:
+                self.answers = list(arrays["search:answers"].asnumpy())
 
-    def attach_trainer(self, trainer):
+    def attach_trainer(self, trainer, devices):
         """Gives `trainer` the optimizer state of the checkpoint, and saves it from now on."""
         self._trainer = trainer
-        optimizer_state.reset(trainer, self.task.context)
-        if self._stored_optimizer:
+        optimizer_state.reset(trainer, devices)
+        if any(name.startswith(optimizer_state.PREFIX) for name in self._stored):
             try:
-                optimizer_state.restore(trainer, self._stored_optimizer, self.iteration)
+                optimizer_state.restore(trainer, self._stored)
             except (KeyError, mx.base.MXNetError):
                 raise _damaged(self.path) from None
 
@@ -120,4 +160,4 @@ def _array(values):
 
 
 def _damaged(path):
-    return JobError(f"{path}: the checkpoint is damaged; train with --overwrite")
+    return JobError(f"{path or FILE}: the checkpoint is damaged; train with --overwrite")

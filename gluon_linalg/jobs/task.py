@@ -19,6 +19,8 @@ class Task:
 
     # What the user can do when a matrix is singular at the initial values; follows the path.
     singular = None
+    # The length of the first axis of `arguments()`: of how many series the losses are.
+    batch_axis_size = 1
 
     def __init__(self, job, dataset, context):
         self.job, self.dataset, self.context = job, dataset, context
@@ -32,6 +34,32 @@ class Task:
     def arguments(self):
         """What the layer is called with."""
         raise NotImplementedError
+
+    @property
+    def batch_size(self):
+        """How many series an iteration sees."""
+        return self.job.training.batch_size or self.batch_axis_size
+
+    @property
+    def has_batches(self):
+        """Whether an iteration sees less than everything."""
+        return self.batch_size < self.batch_axis_size
+
+    def batch(self, iteration):
+        """The arguments of an iteration, and what each of its losses counts.
+
+        Every series comes once in an epoch, in an order that the seed and the epoch determine;
+        a rest smaller than a batch waits for the next. The weighted sum of the losses is an
+        unbiased estimate of that of all series.
+        """
+        per_epoch = self.batch_axis_size // self.batch_size
+        epoch, position = divmod(iteration, per_epoch)
+        generator = np.random.RandomState([self.job.seed, epoch])
+        order = generator.permutation(self.batch_axis_size)
+        rows = order[position * self.batch_size :][: self.batch_size]
+        chosen = mx.nd.array(rows, dtype="int32", ctx=self.context)
+        arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
+        return arguments, self.batch_axis_size / self.batch_size
 
     def write_results(self, folder, metrics):
         """Writes the exported model and all results of this task; adds to `metrics`."""

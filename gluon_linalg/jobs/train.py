@@ -1,17 +1,20 @@
 """A training job from the job file to the folder of results."""
 
+import hashlib
+import json
 from collections import namedtuple
 
 import numpy as np
 
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
+from . import interruption, log
 from . import output as names
 from .blr.task import LinearRegression
 from .config import LBFGS, TrainedJob
-from .context import find_context
+from .context import find_context, find_devices
 from .errors import JobError
-from .files import read_json, write_csv, write_json
+from .files import read_bytes, read_json, write_csv, write_json
 from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
@@ -20,8 +23,11 @@ from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
 from .progress import Progress
-from .state import TrainingState
+from .scalars import FOLDER as TENSORBOARD
+from .scalars import find_scalars
+from .state import TrainingState, digest
 from .statespace.task import StateSpace
+from .workers import OneProcess, connect
 
 mx = import_mxnet()
 
@@ -37,26 +43,58 @@ Result = namedtuple("Result", "folder metrics was_finished")
 
 
 def train(job, overwrite=False, show_bar=None):
-    """Trains, evaluates and exports the model of a `Job`; returns a `Result`."""
-    context = find_context(job.context)
+    """Trains, evaluates and exports the model of a `Job`; returns a `Result`.
+
+    Of several processes that train together, only the one of rank 0 has a folder and metrics.
+    """
+    is_trained = isinstance(job, TrainedJob)
+    devices = find_devices(job.devices or []) or [find_context(job.context)]
+    workers = connect(job.training.kvstore) if is_trained else OneProcess()
     dataset = TASKS[job.task].read_dataset(job)
-    folder = OutputFolder(job, dataset, overwrite)
-    if folder.status == "finished":
-        return Result(folder, read_json(folder.file(names.METRICS)), True)
-    find_model = _train if isinstance(job, TrainedJob) else _compute
-    metrics = {
-        "task": job.task,
-        "rows": dataset.count,
-        **find_model(job, dataset, context, folder, show_bar),
-        "context": str(context),
-        "versions": versions(),
-    }
-    # With this, the last of the files, the job is finished.
-    write_json(folder.file(names.METRICS), metrics)
+    folder = OutputFolder(job, dataset, overwrite) if workers.rank == 0 else None
+    status = _agree(workers, job, dataset, folder)
+    if status == "finished":
+        metrics = None if folder is None else read_json(folder.file(names.METRICS))
+        workers.close()
+        return Result(folder, metrics, True)
+    log.event(
+        "start",
+        task=job.task,
+        rows=dataset.count,
+        devices=[str(device) for device in devices],
+        workers=workers.count,
+        rank=workers.rank,
+        continues=status == "started",
+        versions=versions(),
+    )
+    try:
+        if is_trained:
+            found = _train(job, dataset, devices, workers, folder, status, show_bar)
+        else:
+            found = _compute(job, dataset, devices[0], folder)
+    except interruption.Interrupted as stopped:
+        if stopped.iteration is not None:
+            # All workers stop at the same iteration, so they can part in order.
+            workers.close()
+        raise
+    metrics = None
+    if folder is not None:
+        metrics = {
+            "task": job.task,
+            "rows": dataset.count,
+            **found,
+            "context": ", ".join(str(device) for device in devices),
+            "workers": workers.count,
+            "versions": versions(),
+        }
+        # With this, the last of the files, the job is finished.
+        write_json(folder.file(names.METRICS), metrics)
+        log.event("finished", output=folder.path, **_numbers(found))
+    workers.close()
     return Result(folder, metrics, False)
 
 
-def _compute(job, dataset, context, folder, _):
+def _compute(job, dataset, context, folder):
     """A model that needs no steps; returns its metrics."""
     task = TASKS[job.task](job, dataset, context)
     folder.open()
@@ -65,26 +103,31 @@ def _compute(job, dataset, context, folder, _):
     return metrics
 
 
-def _train(job, dataset, context, folder, show_bar):
+def _train(job, dataset, devices, workers, folder, status, show_bar):
     """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
-    task = TASKS[job.task](job, dataset, context)
+    task = TASKS[job.task](job, dataset, devices[0])
     initial_values = task.values()
-    objective = Objective(task.layer, task.arguments(), task.parameters, context)
+    objective = Objective(task, devices, workers)
     loss = _initial_loss(objective, task)
     if job.training.optimizer != LBFGS:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
-    folder.open()
-    state = TrainingState(folder.path, task, job.training.checkpoint_every)
-    if folder.status == "started":
-        state.restore()
-        loss = objective.evaluate()
+    if folder is not None:
+        folder.open()
+    state = TrainingState(folder and folder.path, task, job.training.checkpoint_every)
+    if status == "started":
+        checkpoint = workers.broadcast(folder and read_bytes(folder.file(names.CHECKPOINT)))
+        state.restore(mx.nd.load_frombuffer(checkpoint))
     state.start(loss)
     state.save()
-    ending = _optimize(job.training, objective, state, show_bar)
+    ending = _optimize(job.training, objective, state, folder, show_bar)
+    loss = objective.evaluate()
+    objective.close()
+    if folder is None:
+        return None
     metrics = {
-        "nlml": nlml_metrics(state.curve[0][2], objective.evaluate(), dataset.count),
+        "nlml": nlml_metrics(state.curve[0][2], loss, dataset.count),
         "training": {
             "optimizer": job.training.optimizer,
             "iterations": state.iteration,
@@ -98,6 +141,22 @@ def _train(job, dataset, context, folder, show_bar):
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", "nlml"], state.curve)
     task.write_results(folder, metrics)
     return metrics
+
+
+def _agree(workers, job, dataset, folder):
+    """The status of the folder of rank 0; JobError where another worker has another job or data."""
+    described = job.model_dump(mode="json", exclude={"output", "devices", "context"})
+    described["data"].pop("path", None)
+    own = json.dumps(described, sort_keys=True) + str(digest(dataset))
+    own = hashlib.sha256(own.encode()).hexdigest()
+    message = workers.broadcast(json.dumps([own, folder and folder.status]).encode())
+    theirs, status = json.loads(message)
+    if theirs != own:
+        raise JobError(
+            f"{dataset.path}: worker {workers.rank} has another job or other rows than worker 0; "
+            "give all workers the same job file and data"
+        )
+    return status
 
 
 def _initial_loss(objective, task):
@@ -117,13 +176,23 @@ def _initial_loss(objective, task):
     )
 
 
-def _optimize(config, objective, state, show_bar):
+def _optimize(config, objective, state, folder, show_bar):
     if not objective.parameters:
         return {"converged": True, "message": "no parameter is trained"}
     optimize = train_lbfgs if config.optimizer == LBFGS else train_gluon
-    state.progress = Progress(config.iterations, state.iteration, show_bar)
+    if folder is not None:
+        scalars = find_scalars(folder.file(TENSORBOARD))
+        state.observers = [Progress(config.iterations, state.iteration, show_bar)]
+        state.observers += [] if scalars is None else [scalars]
     try:
-        converged, message = optimize(objective, config, state)
+        with interruption.deferred():
+            converged, message = optimize(objective, config, state)
     finally:
-        state.progress.close()
+        for observer in state.observers:
+            observer.close()
     return {"converged": converged, "message": message}
+
+
+def _numbers(metrics):
+    """The figures that say how it went, for the log."""
+    return {k: metrics[k] for k in ("nlml", "holdout", "training") if metrics.get(k) is not None}

@@ -112,29 +112,6 @@ def test_a_full_disk_is_one_line(write_job, workspace, limit):
     assert not (workspace / "out" / "metrics.json").exists()
 
 
-def test_sigterm_ends_like_ctrl_c(write_job, workspace):
-    job = write_job(
-        {"training.optimizer": "sgd", "training.iterations": 10**9, "training.checkpoint_every": 5}
-    )
-    process = start("from gluon_linalg.jobs.cli import main; main()", "train", job, cwd=workspace)
-    checkpoint = workspace / "out" / "checkpoint.params"
-    for _ in range(1200):
-        if checkpoint.exists() and steps(checkpoint) > 5:
-            break
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate()
-    assert process.returncode == 130
-    assert "interrupted; run the same command again to continue" in err
-    assert "Traceback" not in err
-    assert steps(checkpoint) > 5
-
-
-def steps(checkpoint):
-    return mx.nd.load(str(checkpoint))["progress:iteration"].asscalar()
-
-
 def test_no_file_is_a_pickle(run, write_job, workspace):
     run("train", write_job({"training.optimizer": "adam", "training.iterations": 3}))
     for path in (workspace / "out").iterdir():

@@ -11,7 +11,6 @@ from small_job import JOB, TABLE
 
 import gluon_linalg
 from gluon_linalg._runtime import import_mxnet
-from gluon_linalg.jobs import state as state_module
 from gluon_linalg.jobs.config import optimizer_names
 
 mx = import_mxnet()
@@ -26,7 +25,6 @@ FILES = {
     "plot.png",
     "training_curve.csv",
 }
-ADAM = {"training.optimizer": "adam", "training.learning_rate": 0.05}
 
 
 def metrics_of(folder):
@@ -120,39 +118,9 @@ def test_gluon_optimizers_continue_where_they_stopped(run, write_job, workspace,
     whole, parts = metrics_of(workspace / "whole"), metrics_of(workspace / "out")
     assert parts["training"]["iterations"] == 20
     assert parts["nlml"]["initial"] == whole["nlml"]["initial"]
-    # Of these, one draws random numbers.
-    if optimizer != "sgld":
-        assert parts["nlml"]["trained"] == pytest.approx(whole["nlml"]["trained"], rel=1e-12)
+    assert parts["nlml"]["trained"] == whole["nlml"]["trained"]
     with open(workspace / "out" / "training_curve.csv") as file:
         assert [int(row["iteration"]) for row in csv.DictReader(file)] == list(range(21))
-
-
-@pytest.mark.parametrize("changes", [{}, ADAM])
-def test_an_interrupted_job_continues(run, write_job, workspace, monkeypatch, changes):
-    job = write_job({**changes, "training.checkpoint_every": 2, "training.tolerance": 0})
-    advance = state_module.TrainingState.advance
-
-    def advance_and_interrupt(self, loss):
-        advance(self, loss)
-        if self.iteration == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(state_module.TrainingState, "advance", advance_and_interrupt)
-    status, out, err = run("train", job)
-    assert (status, out) == (130, "")
-    assert err.strip() == "interrupted; run the same command again to continue"
-    assert not (workspace / "out" / "metrics.json").exists()
-    stored = mx.nd.load(str(workspace / "out" / "checkpoint.params"))
-    # lbfgs knows its best point at any moment; a step of the others may be half done.
-    assert stored["progress:iteration"].asscalar() == (4 if changes else 5)
-    monkeypatch.undo()
-    monkeypatch.chdir(workspace)
-    assert run("train", job)[0] == 0
-    metrics = metrics_of(workspace / "out")
-    assert metrics["training"]["iterations"] > 5
-    x, _, y = table_columns()
-    expected = dense_nlml(x, y - y.mean(), rbf(1, 1), 0.1)
-    assert metrics["nlml"]["initial"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_damaged_checkpoint_is_refused(run, write_job, workspace, refused):
@@ -177,8 +145,8 @@ def test_lbfgs_turns_back_at_the_edge_of_the_finite(run, write_job, workspace, m
     objective = gluon_linalg.jobs.objective.Objective
     evaluate, refused = objective.evaluate, []
 
-    def evaluate_in_a_half_space(self):
-        value = evaluate(self)
+    def evaluate_in_a_half_space(self, iteration=None):
+        value = evaluate(self, iteration)
         refused.append(self.vector()[2] < math.log(0.03))
         return np.inf if refused[-1] else value
 

@@ -1,0 +1,88 @@
+"""Starts the processes of a distributed training on this machine, and watches over them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+from . import interruption
+
+SECONDS_BETWEEN_LOOKS = 0.2
+# How long the others may take to end when the workers have finished, or after SIGTERM.
+GRACE = 30.0
+
+
+def launch(arguments, workers, servers=1, port=None):
+    """Runs `gluon-linalg ARGUMENTS` in so many workers; returns the exit status.
+
+    As MXNet's own launcher does: one scheduler, the servers and the workers, told by DMLC_ROLE
+    and its companions who they are and where the scheduler is.
+    """
+    environment = {
+        **os.environ,
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(port or _free_port()),
+        "DMLC_NUM_SERVER": str(servers),
+        "DMLC_NUM_WORKER": str(workers),
+        # Or ps-lite looks for an interface to the outside, which a machine may lack.
+        "DMLC_INTERFACE": os.environ.get("DMLC_INTERFACE", "lo"),
+    }
+    roles = ["scheduler"] + ["server"] * servers + ["worker"] * workers
+    processes = []
+    try:
+        for role in roles:
+            processes.append(_start(arguments, {**environment, "DMLC_ROLE": role}))
+        return _wait(list(zip(roles, processes)))
+    except interruption.Interrupted:
+        for role, process in zip(roles, processes):
+            if role == "worker":
+                # It saves before it ends.
+                process.terminate()
+        _end(processes, GRACE)
+        raise
+    finally:
+        _end(processes, 0.0)
+
+
+def _start(arguments, environment):
+    command = [sys.executable, "-m", "gluon_linalg.jobs", *arguments]
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def _wait(members):
+    """Until all workers have ended well, or one process has not."""
+    while True:
+        for role, process in members:
+            if process.poll():
+                ending = _ending(process.returncode)
+                print(f"a {role} of the distributed job {ending}; the others are stopped",
+                      file=sys.stderr, flush=True)  # fmt: skip
+                return process.returncode if process.returncode > 0 else 1
+        if all(process.returncode == 0 for role, process in members if role == "worker"):
+            return 0 if _end([process for _, process in members], GRACE) == 0 else 1
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _ending(status):
+    return f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+
+
+def _end(processes, grace):
+    """Ends what still runs; returns the worst exit status of what ended by itself."""
+    deadline = time.monotonic() + grace
+    worst = 0
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.0))
+            worst = worst or process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return worst
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,172 @@
+"""A run that is stopped, killed, or out of disk ends as if nothing had happened."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from small_job import JOB, ROOT, TABLE, changed
+
+from gluon_linalg._runtime import import_mxnet
+from gluon_linalg.jobs.state import TrainingState
+
+mx = import_mxnet()
+
+COMMAND = "from gluon_linalg.jobs.cli import main; main()"
+ADAM = {"training.optimizer": "adam", "training.learning_rate": 0.05}
+# What continues: a search without end, and an optimizer with a state and random numbers.
+LBFGS = {"training.tolerance": 0, "training.gradient_tolerance": 0}
+SGLD = {"training.optimizer": "sgld", "training.learning_rate": 1e-4, "model.mean": "linear"}
+JOBS = {"lbfgs": LBFGS, "adam": ADAM, "sgld": SGLD}
+# Of a finished job; what else there is has times in it.
+MODEL_FILES = ("model-0000.params", "model-symbol.json", "model-io.json")
+
+
+def start(workspace, job="job.yaml", output="out", **options):
+    command = [sys.executable, "-c", COMMAND, "train", job, "--output", output]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=workspace, env=environment, text=True, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+def finish(workspace, **options):
+    process = start(workspace, **options)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return process
+
+
+def model(folder):
+    return {name: (folder / name).read_bytes() for name in MODEL_FILES}
+
+
+def parameters(folder):
+    """Of the exported model, in order: in one process no two blocks have the same names."""
+    arrays = mx.nd.load(str(folder / "model-0000.params"))
+    return [array.asnumpy().tobytes() for array in arrays.values()]
+
+
+def curve(folder):
+    """Iterations and losses, without the times."""
+    rows = (folder / "training_curve.csv").read_text().splitlines()
+    return [row.split(",")[::2] for row in rows]
+
+
+def iterations(folder):
+    return int(mx.nd.load(str(folder / "checkpoint.params"))["progress:iteration"].asscalar())
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("name", JOBS)
+def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, number, status):
+    changes = {**JOBS[name], "training.iterations": 20, "training.checkpoint_every": 1000}
+    run("train", write_job({**changes, "output": "whole"}))
+    advance = TrainingState.advance
+
+    def advance_and_signal(self, loss):
+        advance(self, loss)
+        if self.iteration == 5:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(TrainingState, "advance", advance_and_signal)
+    ended, out, err = run("train", write_job(changes))
+    assert (ended, out) == (status, "")
+    # The evaluation that comes next, of which a step of lbfgs may need several, is the last.
+    assert iterations(workspace / "out") == (5 if name == "lbfgs" else 6)
+    what = "interrupted" if status else "stopped by SIGTERM"
+    assert err.startswith(f"{what} after iteration") and err.count("\n") == 1
+    assert not (workspace / "out" / "metrics.json").exists()
+    monkeypatch.setattr(TrainingState, "advance", advance)
+    assert run("train", write_job(changes))[0] == 0
+    assert parameters(workspace / "out") == parameters(workspace / "whole")
+    assert curve(workspace / "out") == curve(workspace / "whole")
+
+
+def kill_at_random(workspace, name, seed, kills):
+    """Trains with as many kills as come before the end; returns how many came."""
+    generator = random.Random(seed)
+    # Less than a start takes, or a job that is killed each time would never get on.
+    longest = 2.0
+    for count in range(kills):
+        process = start(workspace, output=name)
+        time.sleep(generator.uniform(0.2, 1.0) * longest)
+        if process.poll() is not None:
+            assert process.returncode == 0, process.stderr.read()
+            return count
+        process.kill()
+        process.communicate()
+        longest *= 1.1
+    finish(workspace, output=name)
+    return kills
+
+
+def prepare(workspace, name, iterations):
+    changes = {**JOBS[name], "training.iterations": iterations, "training.checkpoint_every": 3}
+    (workspace / "table.csv").write_text(TABLE)
+    (workspace / "job.yaml").write_text(yaml.safe_dump(changed(JOB, changes)))
+    finish(workspace, output="whole")
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "sgld"])
+def test_a_killed_job_ends_with_the_same_model(tmp_path, name):
+    prepare(tmp_path, name, iterations=150)
+    kills = kill_at_random(tmp_path, "out", seed=1, kills=2)
+    assert kills == 2
+    assert model(tmp_path / "out") == model(tmp_path / "whole")
+    assert curve(tmp_path / "out") == curve(tmp_path / "whole")
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_twenty_kills(tmp_path, name):
+    """Each at a moment of its own, of a run that begins anew."""
+    prepare(tmp_path, name, iterations=400)
+    whole = model(tmp_path / "whole")
+    came = [kill_at_random(tmp_path, f"out{seed}", seed, kills=1) for seed in range(20)]
+    assert all(model(tmp_path / f"out{seed}") == whole for seed in range(20))
+    assert sum(came) >= 15
+
+
+def limit_files(size):
+    """The largest size of a file stands in for the room on a disk."""
+
+    def set_limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return set_limit
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
+    prepare(tmp_path, "lbfgs", iterations=40)
+    process = start(tmp_path, preexec_fn=limit_files(4000))
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert err.count("\n") == 1 and "checkpoint.params: cannot be written" in err
+    assert 0 < iterations(tmp_path / "out") < 40
+    finish(tmp_path)
+    assert model(tmp_path / "out") == model(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options, what", [("size=40k", "the disk is full"), ("ro", "read-only")])
+def test_a_real_disk(tmp_path, options, what):
+    """As root, in a mount namespace of its own."""
+    prepare(tmp_path, "adam", iterations=40)
+    (tmp_path / "out").mkdir()
+    command = f"mount -t tmpfs -o {options} tmpfs out && exec {sys.executable} -c '{COMMAND}' "
+    process = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", command + "train job.yaml --output out"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.count("\n") == 1, process.stderr
+    print(process.stderr)
