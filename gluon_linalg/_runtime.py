@@ -18,9 +18,6 @@ from pathlib import Path
 
 import numpy
 
-from .server import ROLE, prepare_environment, run_server
-from .server import role as server_role
-
 # Plain builtins that numpy exported under its own name until 1.24; MXNet still uses them.
 _REMOVED_NUMPY_ALIASES = ("bool", "int", "float", "object", "complex", "str")
 
@@ -69,9 +66,9 @@ def import_mxnet():
     try:
         if "mxnet" not in sys.modules:
             _preload_cuda_libraries()
-            mxnet = _import_in_any_role()
-        else:
-            import mxnet
+            if "DMLC_ROLE" in os.environ:
+                return _import_in_a_role()
+        import mxnet
     except (ImportError, OSError) as error:
         advice = _advice(error)
         if advice is None:
@@ -81,17 +78,16 @@ def import_mxnet():
     return mxnet
 
 
-def _import_in_any_role():
+def _import_in_a_role():
     """MXNet; in the scheduler and the servers of a distributed training, serves and ends there."""
-    prepare_environment()
-    name = server_role()
-    if name is not None:
-        # With the role in sight, `import mxnet` itself would serve and never return.
-        del os.environ[ROLE]
+    from . import server
+
+    server.prepare_environment()
+    role = server.take_role()
     import mxnet
 
-    if name is not None:
-        run_server(mxnet, name)
+    if role is not None:
+        server.run(mxnet, role)
     return mxnet
 
 

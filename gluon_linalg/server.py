@@ -20,22 +20,23 @@ HEARTBEAT, SILENCE = 2, 10
 
 def prepare_environment():
     """Before MXNet starts ps-lite: heartbeats."""
-    if ROLE in os.environ:
-        os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
-        os.environ.setdefault("PS_HEARTBEAT_TIMEOUT", str(SILENCE))
+    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
+    os.environ.setdefault("PS_HEARTBEAT_TIMEOUT", str(SILENCE))
 
 
-def role():
-    """scheduler or server, or None in any other process."""
-    found = os.environ.get(ROLE)
-    return found if found in SERVER_ROLES else None
+def take_role():
+    """scheduler or server, and out of the environment; or None in any other process.
+
+    With the role in sight, `import mxnet` itself would serve and never return.
+    """
+    return os.environ.pop(ROLE) if os.environ[ROLE] in SERVER_ROLES else None
 
 
-def run_server(mx, name):
+def run(mx, role):
     """Serves until the workers have finished, and ends the process."""
     from mxnet.kvstore.kvstore_server import KVStoreServer
 
-    os.environ[ROLE] = name
+    os.environ[ROLE] = role
     store = mx.kv.create("dist_sync")
     watch = (store.handle, threading.Event())
     threading.Thread(target=watch_peers, args=watch, daemon=True).start()

@@ -5,25 +5,29 @@ import sys
 
 from ..server import ROLE
 
-# What the extra `jobs` installs, by module name.
-EXTRA = ("click", "matplotlib", "pydantic", "scipy", "tqdm", "yaml")
+# What the extras install, by module name.
+EXTRAS = {
+    **dict.fromkeys(("click", "matplotlib", "pydantic", "scipy", "tqdm", "yaml"), "jobs"),
+    **dict.fromkeys(("fastapi", "fastapi_offline", "starlette", "uvicorn"), "serve"),
+}
 
 
 def main(arguments=None):
     """Runs the command; exits with 0, 2 for wrong input, or 130 when interrupted."""
     try:
         from .commands import run
+
+        status = run(arguments)
     except ImportError as error:
         missing = (error.name or "").split(".")[0]
-        if missing not in EXTRA:
+        if missing not in EXTRAS:
             raise
         print(
             f"gluon-linalg needs {missing}, which is not installed: "
-            'pip install "gluon-linalg[jobs]"',
+            f'pip install "gluon-linalg[{EXTRAS[missing]}]"',
             file=sys.stderr,
         )
         sys.exit(2)
-    status = run(arguments)
     if ROLE in os.environ:
         # An orderly end would wait for the other processes, which a failed one must not.
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The subcommands of ``gluon-linalg`` and what they print."""
 
+import json
 import sys
 import warnings
 
@@ -17,6 +18,8 @@ from .workers import DISTRIBUTED
 CONTEXT = click.Choice(["cpu", "gpu", "auto"])
 KVSTORE = click.Choice(["device", DISTRIBUTED])
 LOG = click.Choice([log.PLAIN, log.JSON])
+POSITIVE = click.IntRange(min=1)
+SECONDS = click.FloatRange(min=0.001, max=86400.0)
 
 
 def run(arguments=None):
@@ -46,6 +49,7 @@ def command():
     \b
     gluon-linalg train job.yaml
     gluon-linalg predict out --data new.csv
+    gluon-linalg serve out
     """
 
 
@@ -124,6 +128,49 @@ def predict(folder, data_path, output, context):
     """
     path, rows, what = predict_file(folder, data_path, output, context)
     click.echo(f"{rows} {what} in {path}")
+
+
+@command.command()
+@click.argument("folder", metavar="OUT")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--max-body", type=POSITIVE, default=10_000_000, show_default=True, help="Bytes.")
+@click.option("--max-rows", type=POSITIVE, default=10_000, show_default=True, help="Per request.")
+@click.option(
+    "--timeout", type=SECONDS, default=60.0, show_default=True, help="Seconds for an answer."
+)
+@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+def serve(folder, host, port, max_body, max_rows, timeout, context):
+    """Answers requests over HTTP with the model that `train` has left in OUT.
+
+    POST /invocations takes rows as JSON or CSV and answers with what `predict` would write; GET
+    /ping says whether the model answers, and /docs describes both. The log, a JSON object a line,
+    goes to stderr. SIGTERM and Ctrl-C end the server after the requests it has accepted; the exit
+    status is 0, or 2 if it cannot start.
+    """
+    from .serving.limits import Limits
+    from .serving.server import serve as serve_model
+
+    serve_model(folder, host, port, Limits(max_body, max_rows, timeout), context, click.echo)
+
+
+@command.command()
+@click.argument("folder", metavar="OUT")
+@click.option(
+    "--rows", "row_counts", default="1,32,1024", show_default=True, help="Numbers of rows."
+)
+@click.option("--seconds", type=SECONDS, default=3.0, show_default=True, help="For each of these.")
+@click.option("--url", help="Ask the server of this model there, with one client.")
+@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def bench(folder, row_counts, seconds, url, context, as_json):
+    """Measures latency and throughput of the model that `train` has left in OUT."""
+    from .serving.bench import bench as measure
+    from .serving.bench import lines
+
+    report = measure(folder, row_counts, seconds, context, url)
+    for line in [json.dumps(report, indent=2)] if as_json else lines(report):
+        click.echo(line)
 
 
 def summary(metrics):

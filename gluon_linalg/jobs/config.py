@@ -80,19 +80,9 @@ class Job(Section):
     context: Literal["cpu", "gpu", "auto"] = Field(
         "auto", description="Where to compute; auto is the GPU if MXNet sees one."
     )
-    devices: Optional[Names] = Field(
-        None,
-        description="Several devices that share the series of each batch, such as [gpu(0), gpu(1)];"
-        " null for the one of `context`.",
-    )
     output: Name = Field(
         ..., description="The folder for the results; relative to the current folder."
     )
-
-    @field_validator("devices")
-    @classmethod
-    def devices_exist(cls, names):
-        return None if names is None else check_device_names(names)
 
     def problem(self):
         """What does not fit together across sections, as (keys, message), or None."""
@@ -112,6 +102,16 @@ class TrainedJob(Job):
         le=2**31 - 1,
         description="The seed of the random hold-out and of MXNet.",
     )
+    devices: Optional[Names] = Field(
+        None,
+        description="Several devices that share the series of each batch, such as [gpu(0), gpu(1)];"
+        " null for the one of `context`.",
+    )
+
+    @field_validator("devices")
+    @classmethod
+    def devices_exist(cls, names):
+        return None if names is None else check_device_names(names)
 
 
 def optimizer_names():

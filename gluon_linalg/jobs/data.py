@@ -6,7 +6,7 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
-from typing import Dict, List
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -14,6 +14,27 @@ from .errors import JobError, reason, suggestion
 
 DATE = re.compile(r"([0-9]{4})-([0-9]{1,2})(?:-([0-9]{1,2}))?", re.ASCII)
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+
+
+class Column(NamedTuple):
+    """A column that a model reads; kind: number, date (a date or a number) or text."""
+
+    name: str
+    kind: str = "number"
+    may_be_empty: bool = False
+
+
+class Rows(NamedTuple):
+    """Rows that came in no file, read as if they were one: (line, cells), the header first.
+
+    name: what messages call the file.
+    """
+
+    name: str
+    rows: List[Tuple[int, List[str]]]
+
+    def __str__(self):
+        return self.name
 
 
 @dataclass
@@ -32,7 +53,7 @@ class Table:
 
 
 def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
-    """The columns `names` of the CSV file; those in `date_columns` may hold dates.
+    """The columns `names` of the CSV file, or `Rows`; those in `date_columns` may hold dates.
 
     An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
     row is a row of empty cells.
@@ -56,22 +77,9 @@ def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
 
 def _read_rows(path, keep_blank):
     """The header and the rows that are not blank, each with its line number."""
-    rows = []
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                cells = [cell.strip() for cell in cells]
-                if any(cells) or keep_blank:
-                    rows.append((reader.line_num, cells))
-    except UnicodeDecodeError:
-        raise JobError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise JobError(f"{path}: row {reader.line_num}: not CSV: {error}") from None
-    except FileNotFoundError:
-        raise JobError(f"{path}: there is no such data file; correct the path") from None
-    except (OSError, ValueError) as error:
-        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+    rows = path.rows if isinstance(path, Rows) else _read_cells(path)
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
+    rows = [(line, cells) for line, cells in rows if any(cells) or keep_blank]
     while rows and not any(rows[-1][1]):
         rows.pop()
     while rows and not any(rows[0][1]):
@@ -86,6 +94,22 @@ def _read_rows(path, keep_blank):
                 f"{path}: row {line}: {len(cells)} cells, but the header has {len(header)} columns"
             )
     return header, rows
+
+
+def _read_cells(path):
+    """The rows of a CSV file, each with its line number."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, cells) for cells in reader]
+    except UnicodeDecodeError:
+        raise JobError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise JobError(f"{path}: row {reader.line_num}: not CSV: {error}") from None
+    except FileNotFoundError:
+        raise JobError(f"{path}: there is no such data file; correct the path") from None
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def _place(path, header, name):

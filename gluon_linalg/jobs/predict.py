@@ -29,24 +29,45 @@ PREDICTORS = {
 
 def predict_file(folder, data_path, output_path=None, context="auto"):
     """Writes what the model says of new rows; returns path, row count and what the rows are."""
-    context = find_context(context)
-    if not os.path.exists(os.path.join(folder, names.METRICS)):
-        raise JobError(f"{folder}: there is no finished job here; name the output folder of one")
-    description_path = os.path.join(folder, names.MODEL_IO)
-    description = read_json(description_path)
-    try:
-        predictor = PREDICTORS[description["task"]](description)
-    except (KeyError, TypeError):
-        raise JobError(f"{description_path}: is damaged; train again with --overwrite") from None
-    rows = predictor.read(data_path)
-    model = _load(os.path.join(folder, names.MODEL), context)
-    columns = predictor.predict(rows, model, context)
-    numbers = [values for _, values in columns if isinstance(values, np.ndarray)]
-    if not all(np.isfinite(values).all() for values in numbers):
-        raise JobError(f"{data_path}: {predictor.not_finite}")
+    model = TrainedModel(folder, context)
+    columns = model.predict(model.read(data_path))
     output_path = output_path or os.path.join(folder, names.PREDICTIONS)
     write_columns(output_path, columns)
-    return output_path, len(numbers[0]), predictor.what
+    return output_path, len(columns[-1][1]), model.predictor.what
+
+
+class TrainedModel:
+    """The exported model of a finished job, and what reads its rows and knows its units.
+
+    folder: the output of the job; context: cpu, gpu or auto. JobError where the job is not finished
+    or a file is damaged.
+    """
+
+    def __init__(self, folder, context="auto"):
+        self.context = find_context(context)
+        if not os.path.exists(os.path.join(folder, names.METRICS)):
+            raise JobError(
+                f"{folder}: there is no finished job here; name the output folder of one"
+            )
+        path = os.path.join(folder, names.MODEL_IO)
+        self.folder, self.description = folder, read_json(path)
+        try:
+            self.predictor = PREDICTORS[self.description["task"]](self.description)
+        except (KeyError, TypeError):
+            raise JobError(f"{path}: is damaged; train again with --overwrite") from None
+        self.block = _load(os.path.join(folder, names.MODEL), self.context)
+
+    def read(self, source):
+        """The rows of a CSV file, by its path, or of `Rows`; JobError for what is wrong there."""
+        return self.predictor.read(source)
+
+    def predict(self, rows):
+        """The columns of predictions for what `read` returned: pairs of a name and its values."""
+        columns = self.predictor.predict(rows, self.block, self.context)
+        numbers = [values for _, values in columns if isinstance(values, np.ndarray)]
+        if not all(np.isfinite(values).all() for values in numbers):
+            raise JobError(f"{rows.path}: {self.predictor.not_finite}")
+        return columns
 
 
 def _load(path, context):

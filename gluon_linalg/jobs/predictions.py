@@ -15,5 +15,9 @@ def prediction_columns(labels, mean, variance):
 
 def write_columns(path, columns):
     """A CSV file of columns, pairs of a name and a list or array."""
-    values = [v.tolist() if isinstance(v, np.ndarray) else v for _, v in columns]
-    write_csv(path, [name for name, _ in columns], zip(*values))
+    write_csv(path, [name for name, _ in columns], rows_of(columns))
+
+
+def rows_of(columns):
+    """The rows of a table of columns; numbers as Python has them."""
+    return zip(*(v.tolist() if isinstance(v, np.ndarray) else v for _, v in columns))

@@ -48,8 +48,10 @@ def train(job, overwrite=False, show_bar=None):
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
     is_trained = isinstance(job, TrainedJob)
-    devices = find_devices(job.devices or []) or [find_context(job.context)]
-    workers = connect(job.training.kvstore) if is_trained else OneProcess()
+    devices, workers = [find_context(job.context)], OneProcess()
+    if is_trained:
+        devices = find_devices(job.devices or []) or devices
+        workers = connect(job.training.kvstore)
     dataset = TASKS[job.task].read_dataset(job)
     folder = OutputFolder(job, dataset, overwrite) if workers.rank == 0 else None
     status = _agree(workers, job, dataset, folder)

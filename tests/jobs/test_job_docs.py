@@ -61,7 +61,7 @@ SECTIONS = {
 }
 CHOICES = {"gp": KernelExpression, "blr": FeatureExpression, "statespace": Component}
 # Described once, for all tasks.
-COMMON = ("training", "context", "output", "seed")
+COMMON = ("training", "context", "output", "seed", "devices")
 
 
 def shown(default):
