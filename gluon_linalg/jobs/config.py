@@ -108,6 +108,10 @@ class TrainedJob(Job):
         " null for the one of `context`.",
     )
 
+    def has_steps(self):
+        """Whether there is anything to train, rather than to compute at once."""
+        return True
+
     @field_validator("devices")
     @classmethod
     def devices_exist(cls, names):

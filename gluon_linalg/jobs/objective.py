@@ -86,7 +86,7 @@ class Objective:
                 return self._share(arguments), weight
         if self._shares is None:
             self._shares = self._share(self.task.arguments())
-        return self._shares, 1.0
+        return self._shares, self.task.weight
 
     def _share(self, arguments):
         count = max(len(array) for array in arguments)

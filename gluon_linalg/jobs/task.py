@@ -7,6 +7,7 @@ from ..blocks.parameters import PositiveParameter
 from ..errors import LinearAlgebraError
 from ..export import export
 from .errors import JobError, reason
+from .metrics import nlml_metrics
 
 mx = import_mxnet()
 
@@ -21,6 +22,8 @@ class Task:
     singular = None
     # The length of the first axis of `arguments()`: of how many series the losses are.
     batch_axis_size = 1
+    # What each loss counts in the sum, when all of `arguments()` is evaluated.
+    weight = 1.0
 
     def __init__(self, job, dataset, context):
         self.job, self.dataset, self.context = job, dataset, context
@@ -60,6 +63,10 @@ class Task:
         chosen = mx.nd.array(rows, dtype="int32", ctx=self.context)
         arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
         return arguments, self.batch_axis_size / self.batch_size
+
+    def loss_metrics(self, initial, trained):
+        """What the metrics tell of the first and the last loss."""
+        return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
 
     def write_results(self, folder, metrics):
         """Writes the exported model and all results of this task; adds to `metrics`."""

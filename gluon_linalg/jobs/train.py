@@ -18,7 +18,7 @@ from .files import read_bytes, read_json, write_csv, write_json
 from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
-from .metrics import nlml_metrics, versions
+from .metrics import versions
 from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
@@ -47,7 +47,7 @@ def train(job, overwrite=False, show_bar=None):
 
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
-    is_trained = isinstance(job, TrainedJob)
+    is_trained = isinstance(job, TrainedJob) and job.has_steps()
     devices, workers = [find_context(job.context)], OneProcess()
     if is_trained:
         devices = find_devices(job.devices or []) or devices
@@ -129,7 +129,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     if folder is None:
         return None
     metrics = {
-        "nlml": nlml_metrics(state.curve[0][2], loss, dataset.count),
+        **task.loss_metrics(state.curve[0][2], loss),
         "training": {
             "optimizer": job.training.optimizer,
             "iterations": state.iteration,
