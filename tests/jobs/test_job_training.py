@@ -23,6 +23,7 @@ FILES = {
     "model-io.json",
     "model-symbol.json",
     "plot.png",
+    "tensorboard",
     "training_curve.csv",
 }
 

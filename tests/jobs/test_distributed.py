@@ -1,0 +1,188 @@
+"""Several processes on one machine, and several devices of one process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from small_job import ROOT
+
+from gluon_linalg.jobs.launch import _free_port
+
+HERE = ROOT / "tests" / "jobs"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+SERIES, STEPS = 6, 30
+
+
+def roles(workers):
+    return ["scheduler", "server"] + ["worker"] * workers
+
+
+def start(command, workers, cwd):
+    """The processes of docs/distributed.md, by hand."""
+    where = {
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(_free_port()),
+        "DMLC_NUM_SERVER": "1",
+        "DMLC_NUM_WORKER": str(workers),
+        "DMLC_INTERFACE": "lo",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, *command], cwd=cwd, text=True, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, env={**ENVIRONMENT, **where, "DMLC_ROLE": role},
+        )
+        for role in roles(workers)
+    ]  # fmt: skip
+
+
+def test_sums_are_exact_and_the_same_in_all(tmp_path):
+    processes = start([str(HERE / "distributed_workers.py"), str(tmp_path)], 3, tmp_path)
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
+    assert found == [{"wrong": 0, "right": True, "count": 3}] * 3
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A job of several series of different lengths, with something missing."""
+    rows = ["name,t,y"]
+    for series in range(SERIES):
+        for t in range(STEPS - 2 * series):
+            value = "" if (t + series) % 7 == 3 else f"{(t * (series + 3)) % 11 + 0.3 * t:.1f}"
+            rows.append(f"s{series},{2000 + t},{value}")
+    (tmp_path / "series.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def write_job(workspace, **training):
+    job = {
+        "task": "statespace",
+        "data": {"path": "series.csv", "series": "name", "time": "t", "step": 1, "target": "y"},
+        "model": {"components": [{"level": {}}]},
+        "forecast": {"steps": 3},
+        "training": {"iterations": 12, "checkpoint_every": 2, **training},
+        "output": "out",
+    }
+    (workspace / "job.yaml").write_text(yaml.safe_dump(job))
+    return "job.yaml"
+
+
+ADAM = {"optimizer": "adam", "learning_rate": 0.1}
+BATCHES = {**ADAM, "batch_size": 4}
+
+
+def command(workspace, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "gluon_linalg.jobs", *arguments],
+        cwd=workspace, env=ENVIRONMENT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def nlml(folder):
+    return json.loads((folder / "metrics.json").read_text())["nlml"]["trained"]
+
+
+@pytest.mark.parametrize("training", [{}, BATCHES], ids=["lbfgs", "adam"])
+def test_two_workers_reach_the_loss_of_one(workspace, training):
+    job = write_job(workspace, **training)
+    ran = command(workspace, "train", job, "--output", "one")
+    assert ran.returncode == 0, ran.stderr
+    distributed = ["launch", "--workers", "2", "--", "train", job, "--kvstore", "dist_sync"]
+    ran = command(workspace, *distributed)
+    assert ran.returncode == 0, ran.stderr
+    assert nlml(workspace / "out") == pytest.approx(nlml(workspace / "one"), rel=1e-9)
+    assert json.loads((workspace / "out" / "metrics.json").read_text())["workers"] == 2
+    # Rank 0 alone writes and tells.
+    assert ran.stdout.count("results in") == 1
+    assert "finished before" in command(workspace, *distributed).stdout
+
+
+@pytest.mark.parametrize("training", [{}, BATCHES], ids=["lbfgs", "adam"])
+def test_two_devices_reach_the_loss_of_one(workspace, training):
+    job = write_job(workspace, **training)
+    for devices in ("cpu", "cpu(0),cpu(1),cpu(2)"):
+        ran = command(workspace, "train", job, "--output", devices[-1], "--devices", devices)
+        assert ran.returncode == 0, ran.stderr
+    assert nlml(workspace / ")") == pytest.approx(nlml(workspace / "u"), rel=1e-9)
+
+
+def test_a_worker_that_dies_ends_the_job_and_it_continues(workspace):
+    job = write_job(workspace, **ADAM, kvstore="dist_sync")
+    long = yaml.safe_load((workspace / job).read_text())
+    long["training"]["iterations"] = 10**6
+    (workspace / "long.yaml").write_text(yaml.safe_dump(long))
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "gluon_linalg.jobs", "launch", "--workers", "2", "--", "train",
+         "long.yaml"], cwd=workspace, env=ENVIRONMENT, text=True, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    checkpoint = workspace / "out" / "checkpoint.params"
+    wait_for(checkpoint.exists)
+    time.sleep(1.0)
+    os.kill(worker_of(launcher.pid), 9)
+    _, err = launcher.communicate(timeout=30)
+    assert launcher.returncode == 1
+    assert "a worker of the distributed job was killed by signal 9; the others are stopped" in err
+    assert checkpoint.exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_without_a_launcher(workspace):
+    job = write_job(workspace, **{**ADAM, "iterations": 10**6}, kvstore="dist_sync")
+    processes = start(["-m", "gluon_linalg.jobs", "train", job], 2, workspace)
+    wait_for((workspace / "out" / "checkpoint.params").exists)
+    began = time.monotonic()
+    processes[-1].kill()
+    for process in processes[:-1]:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "has died; this process ends" in err
+    assert time.monotonic() - began < 45
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def worker_of(launcher):
+    """One of the processes that the launcher has started as workers."""
+    for name in os.listdir("/proc"):
+        try:
+            parent = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1]
+            environment = Path(f"/proc/{name}/environ").read_text().split("\0")
+        except (OSError, IndexError):
+            continue
+        if parent == str(launcher) and "DMLC_ROLE=worker" in environment:
+            return int(name)
+    raise AssertionError("there is no worker")
+
+
+@pytest.mark.parametrize(
+    "arguments, environment, expected",
+    [
+        (["--kvstore", "dist_sync"], {}, "dist_sync needs DMLC_ROLE, DMLC_PS_ROOT_URI"),
+        ([], {"DMLC_ROLE": "worker"}, "training.kvstore is device"),
+        (["--devices", "gpu(0)"], {}, "MXNet sees no GPU"),
+        (["--devices", "tpu"], {}, "'tpu' is no device"),
+        (["--devices", "cpu(1),cpu(1)"], {}, "named twice"),
+        (["--devices", ",".join(f"cpu({i})" for i in range(9))], {}, "9 devices"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(workspace, arguments, environment, expected):
+    job = write_job(workspace)
+    ran = subprocess.run(
+        [sys.executable, "-m", "gluon_linalg.jobs", "train", job, *arguments],
+        cwd=workspace, env={**ENVIRONMENT, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.stderr
+    assert expected in ran.stderr
+    assert not (workspace / "out").exists()
