@@ -2,6 +2,10 @@
 
 import os
 
+# Tests run side by side; more threads than processors only get in each other's way.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 

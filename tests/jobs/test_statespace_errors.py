@@ -310,6 +310,7 @@ KEYS = [
     "data",
     "data.time",
     "data.step",
+    "data.series",
     "data.covariates",
     "data.holdout",
     "model",

@@ -1,10 +1,12 @@
 """The figures of the example jobs of the task `statespace`, and those of another program."""
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 import yaml
+from matplotlib import image
 from small_job import ROOT, changed
 from small_statespace_job import columns_of
 from statsmodels.tsa.statespace.structural import UnobservedComponents
@@ -75,3 +77,80 @@ def test_carbon_dioxide(run, tmp_path):
     assert forecast["mean"] == pytest.approx(future.predicted_mean + np.nanmean(y), abs=1e-7)
     assert forecast["std"] == pytest.approx(future.se_mean, rel=1e-7)
     assert metrics["holdout"]["rows"] == 60 and metrics["holdout"]["rmse"] < 1.1
+
+
+def firms(path):
+    """The rows of the table of firms by name, (20, 3): investment, value and capital."""
+    table = columns_of(path)
+    rows = np.column_stack([table[name] for name in ("invest", "value", "capital")])
+    return {name: rows[np.array(table["firm"]) == name] for name in sorted(set(table["firm"]))}
+
+
+def test_investment_of_firms(run, tmp_path):
+    """Eleven series with common variances: the sum of what another program says of each."""
+    status, out, err = run("train", ROOT / "examples/panel/job.yaml", "--output", tmp_path / "out")
+    assert status == 0, err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["series"] == 11 and metrics["rows"] == 187
+    assert metrics["nlml"]["trained"] == pytest.approx(297.932, abs=1e-3)
+    trained = metrics["parameters"]["trained"]
+    level, noise = trained["components.0.level.level_variance"], trained["noise_variance"]
+    assert level == pytest.approx(0.397, abs=1e-3) and noise == pytest.approx(0.143, abs=1e-3)
+    assert metrics["holdout"]["nlpd"] == pytest.approx(4.438, abs=1e-3)
+    assert metrics["holdout"]["coverage_95"] == 31 / 33
+    assert metrics["holdout"]["worst"]["series"] == "General Motors"
+    expected = 0.0
+    for rows in firms(ROOT / "examples/data/grunfeld.csv").values():
+        y, covariates = rows[:17, 0], rows[:17, 1:]
+        units = covariates.std(axis=0)
+        reference = UnobservedComponents(
+            (y - y.mean()) / y.std(), "llevel", exog=covariates / units, mle_regression=False,
+            use_exact_diffuse=True,
+        )  # fmt: skip
+        expected -= reference.loglike([noise, level])
+        # Three diffuse states, two of them in other units than here.
+        expected += np.log(units).sum() - 3 * 0.5 * np.log(2 * np.pi)
+    assert metrics["nlml"]["trained"] == pytest.approx(expected, rel=1e-7)
+    # The picture has a panel for each of the first six.
+    pixels = image.imread(tmp_path / "out" / "plot.png")
+    assert pixels.shape[:2] == (2100, 1500)
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    for number in range(6):
+        series = slice(number * 340 + 50, number * 340 + 340)
+        assert (blue - red > 0.4)[series].sum() > 100
+        assert ((red - blue > 0.5) & (green > blue + 0.2))[series].sum() > 50
+        assert ((red - blue > 0.3) & (green < blue))[series].sum() > 20
+
+
+@pytest.mark.slow
+def test_investment_of_each_firm_by_itself(run, tmp_path):
+    """What the comment of the example says of eleven jobs."""
+    job = yaml.safe_load((ROOT / "examples/panel/job.yaml").read_text())
+    densities, inside, vanished = [], 0.0, 0
+    for name, rows in firms(ROOT / "examples/data/grunfeld.csv").items():
+        years = zip(range(1935, 1955), *rows.T.tolist())
+        lines = ["year,invest,value,capital", *(",".join(map(str, year)) for year in years)]
+        (tmp_path / "table.csv").write_text("\n".join(lines))
+        own = changed(
+            job,
+            {"data.path": "table.csv", "data.series": ..., "output": str(tmp_path / name)},
+        )
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(own))
+        status, _, err = run("train", tmp_path / "job.yaml")
+        assert status == 0, err
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        densities.append(metrics["holdout"]["nlpd"])
+        inside += 3 * metrics["holdout"]["coverage_95"]
+        vanished += min(metrics["parameters"]["trained"].values()) < 1e-6
+    assert np.mean(densities) == pytest.approx(4.83, abs=0.01)
+    assert round(inside) == 30 and vanished == 8
+
+
+def test_the_table_of_firms_is_that_of_its_script(tmp_path):
+    path = ROOT / "examples/panel/make_data.py"
+    specification = importlib.util.spec_from_file_location("make_data", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    module.main(tmp_path / "table.csv")
+    expected = (ROOT / "examples/data/grunfeld.csv").read_text()
+    assert (tmp_path / "table.csv").read_text() == expected

@@ -24,6 +24,7 @@ FILES = {
     "model-symbol.json",
     "plot.png",
     "smoothed.csv",
+    "tensorboard",
     "training_curve.csv",
 }
 BAND = 1.959963984540054

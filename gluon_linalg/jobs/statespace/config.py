@@ -15,7 +15,7 @@ DEFAULT_STEPS = 12
 
 
 class Holdout(Section):
-    """The end of the series, which is kept from training to judge the forecast by."""
+    """The end of a series, which is kept from training to judge the forecast by."""
 
     last: int = Field(
         ..., ge=1, le=MOST_STEPS, description="This many steps at the end of the series."
@@ -38,6 +38,11 @@ class Data(Section):
         description="The time from one observation to the next: a number, or day, week, month, "
         "quarter or year for dates. Absent times become missing observations. null when no row is "
         "absent.",
+    )
+    series: Optional[Name] = Field(
+        None,
+        description="The column with the name of the series that a row belongs to; null where all "
+        "rows are of one series.",
     )
     target: Name = Field(
         ..., description="The column to be modelled; an empty cell is a missing observation."
@@ -69,12 +74,15 @@ class Data(Section):
 
     @model_validator(mode="after")
     def columns_differ(self):
-        names = [self.target, *self.covariates, *([] if self.time is None else [self.time])]
+        labels = [name for name in (self.series, self.time) if name is not None]
+        names = [self.target, *self.covariates, *labels]
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")
         if self.step is not None and self.time is None:
             raise ValueError("step needs the column of times; add time")
+        if self.series is not None and self.time is None:
+            raise ValueError("series needs the column of times; add time")
         return self
 
 

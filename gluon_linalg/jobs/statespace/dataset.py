@@ -1,29 +1,63 @@
-"""The data of a state space job: the series, its end that is held out, and the units."""
+"""The data of a state space job: the series, their ends that are held out, and the units."""
 
 from dataclasses import dataclass
+from typing import List, Optional
 
 import numpy as np
 
 from ..errors import JobError
 from ..units import TargetUnits, target_units
 from .components import used_columns
+from .panel import panel_units, read_panel
 from .series import Series, read_series
 
 
 @dataclass
 class Dataset:
-    """y: (T,) in original units, NaN where missing; holdout_y: (N,), the steps that follow.
-
-    covariates: (T + steps, k), the columns in the order in which the regressions take them.
-    """
+    """The members are the series of the column `series`, or one without a name."""
 
     path: str
     target: str
+    series: Optional[str]
+    members: List["Member"]
+    steps: int
+
+    @property
+    def count(self):
+        """The number of observations to train on."""
+        return sum(member.count for member in self.members)
+
+    @property
+    def length(self):
+        """The number of steps of the longest training."""
+        return max(len(member.y) for member in self.members)
+
+    def content(self):
+        """All numbers, times and names as bytes, for a fingerprint."""
+        return b"".join(member.content() for member in self.members)
+
+    def padded(self, arrays, fill=None):
+        """Arrays (T_i, ...), one for each member, as (B, T, ...); fill: a row for each, else 0."""
+        padded = np.zeros((len(arrays), self.length, *arrays[0].shape[1:]))
+        for index, array in enumerate(arrays):
+            padded[index] = 0.0 if fill is None else fill[index]
+            padded[index, : len(array)] = array
+        return padded
+
+
+@dataclass
+class Member:
+    """One series. y: (T,) in original units, NaN where missing; holdout_y: (N,), what follows.
+
+    name: None for an only one; covariates: (T + steps, k), the columns in the order in which the
+    regressions take them.
+    """
+
+    name: Optional[str]
     series: Series
     y: np.ndarray
     holdout_y: np.ndarray
     covariates: np.ndarray
-    steps: int
     units: TargetUnits
 
     @property
@@ -36,35 +70,51 @@ class Dataset:
         return int(self.is_observed.sum())
 
     def content(self):
-        """All numbers and times as bytes, for a fingerprint."""
-        ends = " ".join(self.series.labels(0, 1) + self.series.labels(len(self.y) - 1, len(self.y)))
+        """All numbers, times and the name as bytes."""
+        ends = self.series.labels(0, 1) + self.series.labels(len(self.y) - 1, len(self.y))
+        ends = ends if self.name is None else [repr(self.name), *ends]
         parts = [self.y, self.holdout_y, self.covariates]
-        return b"".join([ends.encode(), *(np.ascontiguousarray(part).tobytes() for part in parts)])
+        arrays = (np.ascontiguousarray(part).tobytes() for part in parts)
+        return b"".join([" ".join(ends).encode(), *arrays])
 
     def model_target(self):
         """The target in units of the model, 0 where it is missing."""
         return np.where(self.is_observed, self.units.target_to_model(self.y), 0.0)
 
+    def training_covariates(self):
+        """Those of the steps of y, (T, k)."""
+        return self.covariates[: len(self.y)]
+
 
 def read_dataset(job):
-    """Reads the series, sets its end apart and chooses the units from the rest."""
+    """Reads the series, sets their ends apart and chooses the units from the rest."""
     config = job.data
     columns = sum(used_columns(job.model.components, config.covariates), [])
-    series = read_series(config.path, config.time, config.step, config.target, columns)
-    count = len(series.y) - job.held_out
-    y, holdout_y = series.y[: max(count, 0)], series.y[max(count, 0) :]
+    rest = (config.time, config.step, config.target, columns)
+    if config.series is None:
+        series = {None: read_series(config.path, *rest)}
+    else:
+        series = read_panel(config.path, config.series, *rest).series
+    members = [_member(job, name, found) for name, found in series.items()]
+    return Dataset(config.path, config.target, config.series, members, job.steps)
+
+
+def _member(job, name, series):
+    count = max(len(series.y) - job.held_out, 0)
+    y, holdout_y = series.y[:count], series.y[count:]
     observed = y[~np.isnan(y)]
     if len(observed) < 2:
+        before = f", before the hold-out of {job.held_out} steps" if job.held_out else ""
         raise JobError(
-            f"{config.path}: {len(observed)} observations to train on; at least 2 are needed"
+            f"{series.path}: {len(observed)} observations to train on{before}; at least 2 are "
+            "needed"
         )
-    return Dataset(
-        config.path,
-        config.target,
+    find_units = target_units if name is None else panel_units
+    return Member(
+        name,
         series,
         y,
         holdout_y,
         series.known_covariates(count + job.steps, job.steps),
-        job.steps,
-        target_units(config.path, config.target_scaling, observed),
+        find_units(series.path, job.data.target_scaling, observed),
     )

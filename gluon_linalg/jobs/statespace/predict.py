@@ -2,15 +2,18 @@
 
 import numpy as np
 
+from ..data import Column
+from ..errors import JobError
 from ..predictions import prediction_columns
 from ..task import to_model_array
 from ..units import TargetUnits
 from .estimates import forecast
+from .panel import batches, joined, panel_units, read_panel
 from .series import read_series
 
 
 class Predictor:
-    """Forecasts what follows the series of a file; made of `describe_model`."""
+    """Forecasts what follows the series of a table; made of `describe_model`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
 
@@ -19,20 +22,75 @@ class Predictor:
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
-        self.units = TargetUnits(**{n: description[n] for n in TargetUnits.__dataclass_fields__})
+        # The column with the names of series, and what is known of those of the training.
+        self.series = description.get("series")
+        if self.series is None:
+            self.units = {None: _units(description)}
+        else:
+            known = description["units"]
+            self.units = {name: _units(known[name]) for name in known}
+            self.scaling = description["target_scaling"]
+            self.least_observations = description["least_observations"]
         self.what = f"predictions of {self.target}"
+        self.columns = [] if self.series is None else [Column(self.series, "text")]
+        if self.time is not None:
+            self.columns.append(Column(self.time, "date" if self.has_dates else "number"))
+        gaps = [self.target, *self.covariates]
+        self.columns += [Column(name, may_be_empty=True) for name in gaps]
 
     def read(self, path):
-        return read_series(path, self.time, self.step, self.target, self.covariates)
+        """A `Series`, or a `Panel` if the model is one of many series."""
+        rest = (self.time, self.step, self.target, self.covariates)
+        if self.series is None:
+            return read_series(path, *rest)
+        return read_panel(path, self.series, *rest)
 
-    def predict(self, series, model, context):
-        """The times, and mean, std and 95 % band of the observations there."""
-        count = len(series.y)
+    def count(self, rows):
+        """How many steps the graph computes, absent ones included."""
+        return sum(len(series.y) for series in self._by_name(rows).values())
+
+    def predict(self, rows, model, context):
+        """The names and times, and mean, std and 95 % band of the observations there."""
+        found = self._by_name(rows)
+        units = {name: self._units_of(name, series) for name, series in found.items()}
+        names, tables = list(found), dict.fromkeys(found)
+        for places in batches([len(series.y) for series in found.values()]):
+            batch = [names[place] for place in places]
+            arguments = [self._arguments(found[name], units[name]) for name in batch]
+            arrays = [
+                to_model_array(np.stack(parts), self.dtype, context, rows.path)
+                for parts in zip(*arguments)
+            ]
+            forecasts = forecast(model, [units[name] for name in batch], arrays)
+            for name, moments in zip(batch, forecasts):
+                series, count = found[name], len(found[name].y)
+                labels = {series.times.name: series.labels(count, count + self.steps)}
+                tables[name] = prediction_columns(labels, *moments)
+        return joined(self.series, tables)
+
+    def _by_name(self, rows):
+        return {None: rows} if self.series is None else rows.series
+
+    def _units_of(self, name, series):
+        """Those of the training, or what the training would have taken."""
+        if self.series is None:
+            return self.units[None]
+        observed = series.y[~np.isnan(series.y)]
+        if len(observed) < self.least_observations:
+            raise JobError(
+                f"{series.path}: {len(observed)} observations; a forecast needs at least "
+                f"{self.least_observations}, the number of unknown initial values"
+            )
+        return self.units.get(name) or panel_units(series.path, self.scaling, observed)
+
+    def _arguments(self, series, units):
         is_observed = ~np.isnan(series.y)
-        y = np.where(is_observed, self.units.target_to_model(series.y), 0.0)
-        arguments = [y, is_observed]
+        arguments = [np.where(is_observed, units.target_to_model(series.y), 0.0), is_observed]
         if self.covariates:
-            arguments.insert(1, series.known_covariates(count + self.steps, self.steps))
-        arrays = [to_model_array(a[None], self.dtype, context, series.path) for a in arguments]
-        labels = {series.times.name: series.labels(count, count + self.steps)}
-        return prediction_columns(labels, *forecast(model, self.units, arrays))
+            count = len(series.y) + self.steps
+            arguments.insert(1, series.known_covariates(count, self.steps))
+        return arguments
+
+
+def _units(description):
+    return TargetUnits(**{name: description[name] for name in TargetUnits.__dataclass_fields__})

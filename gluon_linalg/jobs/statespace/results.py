@@ -3,11 +3,12 @@
 import numpy as np
 
 from .. import output as names
-from ..files import write_csv, write_json
+from ..files import write_json
 from ..metrics import holdout_metrics
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
 from .estimates import estimate
+from .panel import joined
 from .plot import plot_model
 
 
@@ -16,33 +17,27 @@ def write_results(folder, task, metrics):
     dataset = task.dataset
     model = task.trained_model()
     forecaster = model.forecaster(dataset.steps)
-    export_model(forecaster, folder.file(names.MODEL), task.y, *task.covariates, task.mask)
+    example = task.graph_arguments(dataset.members[:1])
+    export_model(forecaster, folder.file(names.MODEL), *example)
     write_json(folder.file(names.MODEL_IO), describe_model(task))
     estimates = estimate(task, model, forecaster)
-    count = len(dataset.y)
-    labels = dataset.series.labels(count, count + dataset.steps)
-    times = dataset.series.times
-    table = prediction_columns({times.name: labels}, *estimates.forecast)
-    write_columns(folder.file(names.FORECAST), table)
-    _write_smoothed(folder.file(names.SMOOTHED), dataset, estimates)
-    if estimates.coefficients:
-        metrics["coefficients"] = estimates.coefficients
-    metrics["holdout"] = None
-    observed = ~np.isnan(dataset.holdout_y)
-    if observed.any():
-        mean, variance = (array[: len(observed)][observed] for array in estimates.forecast)
-        metrics["holdout"] = holdout_metrics(dataset.holdout_y[observed], mean, variance)
+    for name, columns in ((names.FORECAST, _forecast), (names.SMOOTHED, _smoothed)):
+        tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
+        write_columns(folder.file(name), joined(dataset.series, tables))
+    _add_metrics(metrics, dataset, estimates)
     plot_model(folder.file(names.PLOT), dataset, estimates)
 
 
 def describe_model(task):
     """What `predict` needs beside the graph: columns, steps and units."""
     dataset = task.dataset
-    times, columns = dataset.series.times, dataset.series.columns
-    graph_inputs = ["(1, T): the target minus target_offset, over target_scale; any T"]
+    first = dataset.members[0].series
+    times, columns = first.times, first.columns
+    batch = "1" if dataset.series is None else "B"
+    graph_inputs = [f"({batch}, T): the target minus target_offset, over target_scale; any T"]
     if columns:
-        graph_inputs.append(f"(1, T + {dataset.steps}, {len(columns)}): the covariates")
-    graph_inputs.append("(1, T): 1 where the target is observed, 0 where it is not")
+        graph_inputs.append(f"({batch}, T + {dataset.steps}, {len(columns)}): the covariates")
+    graph_inputs.append(f"({batch}, T): 1 where the target is observed, 0 where it is not")
     return {
         "task": task.job.task,
         "time": None if times.step is None else times.name,
@@ -51,26 +46,68 @@ def describe_model(task):
         "target": dataset.target,
         "covariates": columns,
         "steps": dataset.steps,
-        **dataset.units.as_dict(),
+        **_described_units(task),
         "dtype": task.job.model.dtype,
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
         "graph_outputs": [
-            f"(1, {dataset.steps}): the mean of the next observations; times target_scale, plus "
-            "target_offset, in original units",
-            f"(1, {dataset.steps}): their variance, noise included; times target_scale²",
+            f"({batch}, {dataset.steps}): the mean of the next observations; times target_scale, "
+            "plus target_offset, in original units",
+            f"({batch}, {dataset.steps}): their variance, noise included; times target_scale²",
         ],
     }
 
 
-def _write_smoothed(path, dataset, estimates):
-    count = len(dataset.y)
-    # A missing observation is an empty cell.
-    observed = ["" if np.isnan(value) else value for value in dataset.y.tolist()]
-    columns = {
-        dataset.series.times.name: dataset.series.labels(0, count),
-        "observed": observed,
+def _described_units(task):
+    members = task.dataset.members
+    if task.dataset.series is None:
+        return members[0].units.as_dict()
+    return {
+        "series": task.dataset.series,
+        "target_scaling": task.job.data.target_scaling,
+        "least_observations": task.least_observations,
+        "units": {member.name: member.units.as_dict() for member in members},
     }
+
+
+def _forecast(member, estimates):
+    count = len(member.y)
+    labels = member.series.labels(count, count + len(estimates.forecast[0]))
+    return prediction_columns({member.series.times.name: labels}, *estimates.forecast)
+
+
+def _smoothed(member, estimates):
+    count = len(member.y)
+    # A missing observation is an empty cell.
+    observed = ["" if np.isnan(value) else value for value in member.y.tolist()]
+    columns = [(member.series.times.name, member.series.labels(0, count)), ("observed", observed)]
     for name, (mean, variance) in {"signal": estimates.signal, **estimates.components}.items():
-        columns[name] = mean[:count].tolist()
-        columns[f"{name}_std"] = np.sqrt(variance[:count]).tolist()
-    write_csv(path, list(columns), zip(*columns.values()))
+        columns += [(name, mean[:count]), (f"{name}_std", np.sqrt(variance[:count]))]
+    return columns
+
+
+def _add_metrics(metrics, dataset, estimates):
+    is_panel = dataset.series is not None
+    if is_panel:
+        metrics["series"] = len(dataset.members)
+    coefficients = {m.name: own.coefficients for m, own in zip(dataset.members, estimates)}
+    if estimates[0].coefficients:
+        metrics["coefficients"] = coefficients if is_panel else coefficients[None]
+    judged = {}
+    for member, own in zip(dataset.members, estimates):
+        observed = ~np.isnan(member.holdout_y)
+        if observed.any():
+            moments = (array[: len(observed)][observed] for array in own.forecast)
+            judged[member.name] = (member.holdout_y[observed], *moments)
+    metrics["holdout"] = None
+    if judged:
+        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
+        if is_panel:
+            metrics["holdout"]["worst"] = _worst(dataset, judged)
+
+
+def _worst(dataset, judged):
+    """The metrics of the series with the largest error in units of the model."""
+    found = {name: holdout_metrics(*arrays) for name, arrays in judged.items()}
+    scales = {member.name: member.units.target_scale for member in dataset.members}
+    worst = max(found, key=lambda name: found[name]["rmse"] / scales[name])
+    return {"series": worst, **found[worst]}

@@ -1,4 +1,4 @@
-"""The series of a CSV file: on regular steps, up to its last observation."""
+"""A series of a CSV file: on regular steps, up to its last observation."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Union
@@ -14,7 +14,9 @@ from .times import Dates, Numbers, Rows, find_times
 class Series:
     """Observations on regular steps, NaN where one is missing, and what is known of later ones.
 
-    y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64.
+    y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
+    step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
+    path: what messages call the series.
     """
 
     path: str
@@ -23,14 +25,18 @@ class Series:
     y: np.ndarray
     covariates: np.ndarray
     columns: List[str]
+    start: int = 0
 
     def labels(self, begin, end):
         """How the steps from `begin` to before `end` are called: as in the file, if they are."""
-        return [self.texts.get(index) or self.times.text(index) for index in range(begin, end)]
+        return [
+            self.texts.get(index) or self.times.text(self.start + index)
+            for index in range(begin, end)
+        ]
 
     def places(self, begin, end):
         """Where a plot has these steps."""
-        return [self.times.place(index) for index in range(begin, end)]
+        return [self.times.place(self.start + index) for index in range(begin, end)]
 
     def known_covariates(self, count, steps):
         """The covariates of `count` steps, (count, k); JobError where one is missing.
@@ -62,6 +68,12 @@ def read_series(path, time, step, target, covariates):
         path, names, [time], with_gaps=[target, *covariates], keep_blank=time is None
     )
     times, indices = find_times(table, time, step)
+    return make_series(path, table, times, indices, time, target, covariates)
+
+
+def make_series(path, table, times, indices, time, target, covariates):
+    """The `Series` of a table whose rows are at the steps `indices` of `times`, increasing."""
+    start, indices = indices[0], indices - indices[0]
     observed = np.flatnonzero(~np.isnan(table.columns[target]))
     if not len(observed):
         raise JobError(f"{path}: column '{target}': no value is observed; fill some cells in")
@@ -73,6 +85,7 @@ def read_series(path, time, step, target, covariates):
         y,
         _on_steps(table, covariates, indices),
         list(covariates),
+        int(start),
     )
 
 

@@ -17,7 +17,7 @@ SHARE = 0.1
 
 
 class StateSpace(Task):
-    """A `StructuralModel` with its data."""
+    """A `StructuralModel` with its data: one series, or many that share all parameters."""
 
     singular = (
         "an observation has no variance at the initial values; raise model.noise_variance or the "
@@ -28,20 +28,25 @@ class StateSpace(Task):
     def __init__(self, job, dataset, context):
         super().__init__(job, dataset, context)
         self.layer = self._build_layer(job.model.method, self.parameters)
-        diffuse = sum(self.layer.components.diffuse)
-        if dataset.count <= diffuse:
-            raise JobError(
-                f"{dataset.path}: {dataset.count} observations to train on; the initial values of "
-                f"these components alone take {diffuse}"
-            )
-        self.y = self.array(dataset.model_target()[None])
-        self.mask = self.array(dataset.is_observed[None].astype(float))
-        self.covariates = []
-        if self.layer.components.features:
-            self.covariates = [self.array(dataset.covariates[None])]
+        self.batch_axis_size = len(dataset.members)
+        # What the initial states of a series take before anything is learned from it.
+        self.least_observations = sum(self.layer.components.diffuse)
+        for member in dataset.members:
+            if member.count < self.least_observations:
+                raise self._too_few(member.series.path, member.count, 1)
+        if dataset.count <= self.least_observations * len(dataset.members):
+            raise self._too_few(dataset.path, dataset.count, len(dataset.members))
+        self._arguments = self._padded_arguments()
 
     def arguments(self):
-        return (self.y, *(c[:, : self.y.shape[1]] for c in self.covariates), self.mask)
+        return self._arguments
+
+    def graph_arguments(self, members):
+        """What smoother and forecaster take for members of one length, on to the last forecast."""
+        y, mask = self._targets(members, np.stack)
+        if not self.layer.components.features:
+            return [y, mask]
+        return [y, self.array(np.stack([member.covariates for member in members])), mask]
 
     def write_results(self, folder, metrics):
         write_results(folder, self, metrics)
@@ -71,7 +76,7 @@ class StateSpace(Task):
             ),
             variance if model.noise_variance is None else model.noise_variance,
             method=method,
-            length=len(dataset.y) if method == "parallel" else None,
+            length=dataset.length if method == "parallel" else None,
         )
         if layer.noise_variance is not None:
             parameters["noise_variance"] = layer.noise_variance
@@ -81,13 +86,40 @@ class StateSpace(Task):
         layer.cast(model.dtype)
         return layer
 
+    def _padded_arguments(self):
+        """Those of the layer: all series in one batch, the shorter ones with missing steps after.
+
+        A missing step adds exactly nothing to the likelihood. Only the scale of the diffuse
+        coefficients could feel it, the mean square of the covariates: it is what it was.
+        """
+        members, padded = self.dataset.members, self.dataset.padded
+        y, mask = self._targets(members, padded)
+        if not self.layer.components.features:
+            return y, mask
+        covariates = [member.training_covariates() for member in members]
+        fill = [np.sqrt(np.mean(own**2, axis=0)) for own in covariates]
+        return y, self.array(padded(covariates, fill)), mask
+
+    def _targets(self, members, join):
+        y = join([member.model_target() for member in members])
+        mask = join([member.is_observed.astype(float) for member in members])
+        return self.array(y), self.array(mask)
+
+    def _too_few(self, where, count, series):
+        return JobError(
+            f"{where}: {count} observations to train on; the initial values of these components "
+            f"alone take {self.least_observations * series}"
+        )
+
     def array(self, values):
         return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
 
 
 def _typical_variance(dataset):
     with np.errstate(over="ignore"):
-        change = np.diff(dataset.model_target()[dataset.is_observed])
+        change = np.concatenate([
+            np.diff(member.model_target()[member.is_observed]) for member in dataset.members
+        ])  # fmt: skip
         variance = SHARE * float(np.mean(change**2))
     finite(dataset.path, variance)
     return max(variance, 2.0 * SMALLEST_VARIANCE) if variance else 1.0
@@ -95,8 +127,9 @@ def _typical_variance(dataset):
 
 def _mean_squares(dataset, columns):
     """Of each column of each regression, over the training; 1 for a column of zeros."""
+    covariates = np.concatenate([member.training_covariates() for member in dataset.members])
     with np.errstate(over="ignore"):
-        squares = np.mean(dataset.covariates[: len(dataset.y)] ** 2, axis=0)
+        squares = np.mean(covariates**2, axis=0)
     finite(dataset.path, squares)
     found = iter(np.where(squares > 0, squares, 1.0).tolist())
     return [[next(found) for _ in names] for names in columns]

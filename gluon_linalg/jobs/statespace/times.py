@@ -1,6 +1,7 @@
 """Equally spaced times: which step a row is, and how later steps are called."""
 
 from calendar import monthrange
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -96,7 +97,37 @@ def find_times(table, name, step):
     if name is None:
         return Rows(), np.arange(len(table.lines))
     _refuse_disorder(table, name)
-    times = _dates(table, name, step) if name in table.dates else _numbers(table, name, step)
+    times = _equal_steps(table, name, step)
+    indices = _steps(table, name, times)
+    _refuse_between(table, name, times, np.isnan(indices) | (np.diff(indices, prepend=-1.0) == 0))
+    return times, indices.astype(int)
+
+
+def find_grid(table, name, step):
+    """As `find_times`, for a table whose rows are sorted, but may share their times."""
+    _, first_rows = np.unique(table.columns[name], return_index=True)
+    times = _equal_steps(take(table, first_rows), name, step)
+    indices = _steps(table, name, times)
+    _refuse_between(table, name, times, np.isnan(indices))
+    return times, indices.astype(int)
+
+
+def take(table, rows):
+    """The table with these rows alone, in this order."""
+    return replace(
+        table,
+        columns={name: values[rows] for name, values in table.columns.items()},
+        texts={name: [texts[row] for row in rows] for name, texts in table.texts.items()},
+        lines=[table.lines[row] for row in rows],
+    )
+
+
+def _equal_steps(table, name, step):
+    return _dates(table, name, step) if name in table.dates else _numbers(table, name, step)
+
+
+def _steps(table, name, times):
+    """The step of each row; NaN for one that is between two steps."""
     values = table.columns[name]
     if times.has_dates:
         values = [parse_date(text) for text in table.texts[name]]
@@ -108,14 +139,16 @@ def find_times(table, name, step):
             f"{table.path}: column '{name}': from {first} to {last} there are "
             f"{indices[-1] + 1:.6g} steps; at most {MOST_STEPS} are possible"
         )
-    wrong = np.flatnonzero(np.isnan(indices) | (np.diff(indices, prepend=-1.0) == 0))
-    if len(wrong):
+    return indices
+
+
+def _refuse_between(table, name, times, is_wrong):
+    if is_wrong.any():
         length = f"{times.step:g}" if not times.has_dates else f"1 {times.step}"
         raise JobError(
-            f"{_where(table, name, wrong[0])} is not a whole number of steps of {length} after "
-            f"{table.texts[name][0]}; correct it, or data.step"
+            f"{_where(table, name, np.argmax(is_wrong))} is not a whole number of steps of "
+            f"{length} after {table.texts[name][0]}; correct it, or data.step"
         )
-    return times, indices.astype(int)
 
 
 def _dates(table, name, step):

@@ -1,0 +1,110 @@
+"""Many series in one table: a row for each series and time."""
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Dict, List
+
+import numpy as np
+
+# The rows of a table, before its numbers are read, are the business of that module alone.
+from ..data import _place, _read_rows, read_table
+from ..errors import JobError
+from ..units import target_units
+from .series import Series, make_series
+from .times import find_grid, take
+
+# How many series of one length are smoothed or forecast at once: what they need is in memory.
+MOST_TOGETHER = 64
+
+
+@dataclass
+class Panel:
+    """The series of a table by name, in the order of their names; column: where these stand."""
+
+    path: str
+    column: str
+    series: Dict[str, Series]
+
+
+def read_panel(path, column, time, step, target, covariates):
+    """The `Panel` of a table; see `Data` for the arguments.
+
+    The rows may come in any order. All series lie on the same steps.
+    """
+    names = _read_names(path, column)
+    table = read_table(path, [time, target, *covariates], [time], [target, *covariates])
+    order = np.argsort(table.columns[time], kind="stable")
+    table, names = take(table, order), names[order]
+    times, indices = find_grid(table, time, step)
+    found, places, counts = np.unique(names, return_inverse=True, return_counts=True)
+    by_series = np.split(np.argsort(places, kind="stable"), np.cumsum(counts)[:-1])
+    series = {}
+    for name, rows in zip(found.tolist(), by_series):
+        own, where = take(table, rows), named(path, name)
+        _refuse_twice(own, time, indices[rows], where)
+        series[name] = make_series(where, own, times, indices[rows], time, target, covariates)
+    return Panel(str(path), column, series)
+
+
+def named(path, name):
+    """What messages call a series."""
+    return f"{path}: series '{name}'"
+
+
+def panel_units(path, scaling, observed):
+    """The units in which a model sees one of many series; observed: its values to train on."""
+    if scaling == "standardize" and observed.min() == observed.max():
+        raise JobError(
+            f"{path}: all values are the same, which leaves nothing to divide by; remove the "
+            "series, or choose data.target_scaling: center"
+        )
+    return target_units(path, scaling, observed)
+
+
+def batches(lengths):
+    """Lists of places in `lengths` where the same number stands, none longer than is sensible."""
+    lengths = np.asarray(lengths)
+    found: List[List[int]] = []
+    for length in np.unique(lengths):
+        places = np.flatnonzero(lengths == length).tolist()
+        found += [places[i : i + MOST_TOGETHER] for i in range(0, len(places), MOST_TOGETHER)]
+    return found
+
+
+def joined(column, tables):
+    """The tables by name of their series, one below the other, with the name in a first column.
+
+    A table is a list of pairs of a name and a list or array. column: None for one series.
+    """
+    if column is None:
+        return tables[None]
+    names = [name for name, table in tables.items() for _ in table[0][1]]
+    columns = [(column, names)]
+    for parts in zip(*tables.values()):
+        values = [values for _, values in parts]
+        is_array = isinstance(values[0], np.ndarray)
+        values = np.concatenate(values) if is_array else list(chain.from_iterable(values))
+        columns.append((parts[0][0], values))
+    return columns
+
+
+def _read_names(path, column):
+    """The name in each row, (n,)."""
+    header, rows = _read_rows(path, False)
+    place = _place(path, header, column)
+    for line, cells in rows:
+        if not cells[place]:
+            raise JobError(
+                f"{path}: row {line}, column '{column}': the cell is empty; name the series"
+            )
+    return np.array([cells[place] for _, cells in rows], dtype=object)
+
+
+def _refuse_twice(table, time, indices, where):
+    again = np.flatnonzero(np.diff(indices) == 0)
+    if len(again):
+        first, second = table.lines[again[0]], table.lines[again[0] + 1]
+        raise JobError(
+            f"{where}: rows {first} and {second} are of the same time, "
+            f"{table.texts[time][again[0]]}; keep one of them"
+        )
