@@ -1,0 +1,95 @@
+"""Several machines of one SageMaker training: MXNet's scheduler and server on the first of them."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections import namedtuple
+
+from .errors import JobError
+from .reading import JOBS
+from .workers import DISTRIBUTED
+
+PORT = "9091"
+# Seconds: until the names of all machines are known, and for the servers to end by themselves.
+NAMES_TIMEOUT, ENDING = 120, 30
+
+
+class Machines(namedtuple("Machines", "names current interface")):
+    """`names` are sorted, so that all machines agree on the first."""
+
+    @property
+    def count(self):
+        return len(self.names)
+
+    def environment(self, role):
+        """What MXNet's launcher would set for a process of this role; nothing on one machine."""
+        if self.count == 1:
+            return {}
+        variables = {
+            "DMLC_ROLE": role,
+            "DMLC_PS_ROOT_URI": _address(self.names[0]),
+            "DMLC_PS_ROOT_PORT": os.environ.get("DMLC_PS_ROOT_PORT", PORT),
+            "DMLC_NUM_SERVER": "1",
+            "DMLC_NUM_WORKER": str(self.count),
+        }
+        if self.interface:
+            variables["DMLC_INTERFACE"] = self.interface
+        return variables
+
+
+def read(folders):
+    """The machines of resourceconfig.json; without that file, this one."""
+    config = folders.config("resourceconfig.json") or {}
+    current = config.get("current_host", "localhost")
+    names = sorted(config.get("hosts", [current]))
+    if current not in names:
+        raise JobError(f"resourceconfig.json: {current} is not among the hosts {', '.join(names)}")
+    return Machines(names, current, config.get("network_interface_name"))
+
+
+def distribute(document):
+    """Makes the job one of several machines, unless it says otherwise."""
+    task = str(document.get("task", "gp"))
+    if task in JOBS and "training" not in JOBS[task].model_fields:
+        raise JobError(f"task: {task} is computed by one machine; use an instance count of 1")
+    training = document.setdefault("training", {})
+    if isinstance(training, dict):
+        training.setdefault("kvstore", DISTRIBUTED)
+
+
+@contextlib.contextmanager
+def servers(machines, command):
+    """Scheduler and server, on the first machine, for as long as its worker runs."""
+    roles = ("scheduler", "server") if machines.count > 1 and _is_first(machines) else ()
+    processes = [
+        subprocess.Popen(command, env={**os.environ, **machines.environment(role)})
+        for role in roles
+    ]
+    try:
+        yield
+        for process in processes:
+            # They end when all workers have said goodbye.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(ENDING)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _is_first(machines):
+    return machines.current == machines.names[0]
+
+
+def _address(name):
+    """The machines start at different times, and a name is unknown until its machine has."""
+    deadline = time.monotonic() + NAMES_TIMEOUT
+    while True:
+        try:
+            return socket.gethostbyname(name)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise JobError(f"host {name}: its address is unknown: {error}") from None
+            time.sleep(1)

@@ -1,0 +1,123 @@
+"""The job that SageMaker's hyperparameters and channels describe.
+
+Hyperparameters are flat, and SageMaker makes text of their values: ``model.noise_variance: "0.1"``.
+A value is read as YAML, so that ``{"data.inputs": "[x, z]"}`` is a list. The hyperparameter `job`
+names a job file in a channel, or is the text of one; the others replace its keys.
+"""
+
+import os
+
+import yaml
+
+from .errors import JobError, suggestion
+from .reading import PlainLoader
+
+HYPERPARAMETERS = "hyperparameters.json"
+# SageMaker and its SDK add these for themselves.
+FOREIGN = ("sagemaker_", "_")
+
+
+def job_document(folders):
+    """The job as keys and values, with the path of its data made absolute."""
+    given = folders.config(HYPERPARAMETERS)
+    if given is None:
+        raise JobError(f"{folders('input', 'config', HYPERPARAMETERS)}: there is no such file")
+    files = channel_files(folders)
+    document, job_file = _base(given.get("job"), files)
+    for key, value in given.items():
+        if key != "job" and not key.startswith(FOREIGN):
+            _put(document, key, _parse(key, value))
+    data = document.setdefault("data", {})
+    if isinstance(data, dict):
+        data["path"] = _data_path(data.get("path"), files, job_file)
+    return document
+
+
+def channel_files(folders):
+    """All files of all channels: their paths by CHANNEL/NAME."""
+    root = folders("input", "data")
+    channels = folders.config("inputdataconfig.json")
+    if channels is None:
+        channels = {name: {} for name in _names(root) if os.path.isdir(os.path.join(root, name))}
+    files = {}
+    for channel, settings in sorted(channels.items()):
+        if isinstance(settings, dict) and settings.get("TrainingInputMode") == "Pipe":
+            raise JobError(f"channel {channel}: its input mode is Pipe; use File or FastFile")
+        folder = os.path.join(root, channel)
+        if not os.path.isdir(folder):
+            raise JobError(f"channel {channel}: there is no folder {folder}")
+        for parent, _, names in sorted(os.walk(folder)):
+            for name in sorted(names):
+                path = os.path.join(parent, name)
+                files[os.path.relpath(path, root)] = path
+    return files
+
+
+def _base(job, files):
+    """The document that the hyperparameter `job` names or is, and the file it came from."""
+    if job is None:
+        return {}, None
+    path, document = None, _parse("job", job)
+    if isinstance(document, str):
+        path = _find("hyperparameter job", document, files)
+        try:
+            with open(path, encoding="utf-8-sig") as file:
+                document = _parse(path, file.read())
+        except (OSError, UnicodeDecodeError) as error:
+            raise JobError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise JobError(f"{path or 'hyperparameter job'}: expected keys and values, or a file name")
+    return document, path
+
+
+def _parse(key, value):
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.load(value, Loader=PlainLoader)  # noqa: S506 - a subclass of BaseLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or "nested too deeply"
+        raise JobError(f"{key}: not YAML: {problem}; put text in quotes") from None
+
+
+def _put(document, key, value):
+    *parents, last = key.split(".")
+    part = document
+    for depth, name in enumerate(parents):
+        part = part.setdefault(name, {})
+        if not isinstance(part, dict):
+            raise JobError(f"hyperparameter {key}: {'.'.join(parents[: depth + 1])} is no section")
+    part[last] = value
+
+
+def _data_path(given, files, job_file):
+    """The table: as named, or the only file there is beside the job file."""
+    if given is None:
+        rest = [path for path in files.values() if path != job_file]
+        if len(rest) == 1:
+            return rest[0]
+        what = f"one of {', '.join(files)}" if rest else "a file, and no channel has one"
+        raise JobError(f"data.path: expected {what}")
+    given = str(given)
+    if job_file is not None:
+        beside = os.path.normpath(os.path.join(os.path.dirname(job_file), given))
+        if os.path.exists(beside):
+            return beside
+    return given if os.path.isabs(given) else _find("data.path", given, files)
+
+
+def _find(what, name, files):
+    """The file CHANNEL/NAME, or the only one of that NAME."""
+    found = [path for key, path in files.items() if name in (key, os.path.basename(key))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise JobError(f"{what}: '{name}' is in several channels; write CHANNEL/{name}")
+    raise JobError(f"{what}: no channel has the file '{name}'; {suggestion(name, files)}")
+
+
+def _names(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,29 @@
+"""Where the files of docker/ are, and what tests of them need of this machine."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCKER = ROOT / "docker"
+CPU, GPU = DOCKER / "Dockerfile.cpu", DOCKER / "Dockerfile.gpu"
+
+
+def python311():
+    """A Python of the version of the images, whose packages the lock files name."""
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    candidates = [shutil.which("python3.11")]
+    candidates += sorted(Path.home().glob(".pyenv/versions/3.11.*/bin/python"))
+    for candidate in filter(None, candidates):
+        if subprocess.run([candidate, "-c", "import venv, ensurepip"]).returncode == 0:
+            return str(candidate)
+    return None
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
