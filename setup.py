@@ -62,7 +62,7 @@ JOBS = [
 SERVE = [
     *JOBS,
     "fastapi>=0.100,<1",
-    "fastapi-offline>=1.5,<2",
+    "fastapi-offline>=1.7,<2",
     "uvicorn>=0.22,<1",
 ]
 

@@ -67,8 +67,9 @@ def train(job_file, output, context, devices, kvstore, log_style, overwrite):
     The output folder receives the model (model-symbol.json and model-0000.params, readable by any
     MXNet 1.9 program), model-io.json, metrics.json, training_curve.csv, plot.png, job.resolved.yaml
     and checkpoint.params; a state space model also leaves forecast.csv and smoothed.csv, principal
-    components scores.csv and components.csv. A run that was interrupted continues when it is
-    started again.
+    components scores.csv and components.csv. A forecast job leaves predictor/, which GluonTS reads,
+    instead of the model, and forecast.csv and backtest.csv. A run that was interrupted continues
+    when it is started again.
 
     The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C. After
     SIGTERM the state of the training is saved and the exit status is 0.
@@ -123,8 +124,10 @@ def predict(folder, data_path, output, context):
     For a Gaussian process or a linear regression NEW.csv needs the input columns of the job, and
     each row is predicted; for principal components their columns, and each row gets its scores.
     For a state space model it is a series of its own, with the time, target and covariates of the
-    job, and what follows its last observation is forecast. Predictions have the inputs or times and
-    mean, std, lower_95 and upper_95, in the units of the target.
+    job, and what follows its last observation is forecast. For a forecast job it has series like
+    those of the job, as CSV or JSON lines, and what follows each is forecast, with the quantiles
+    0.1, 0.5 and 0.9. Other predictions have the inputs or times and mean, std, lower_95 and
+    upper_95, in the units of the target.
     """
     path, rows, what = predict_file(folder, data_path, output, context)
     click.echo(f"{rows} {what} in {path}")
@@ -178,15 +181,15 @@ def summary(metrics):
     if "components" in metrics:
         yield from _components(metrics["components"], metrics["rows"])
         return
+    if "backtest" in metrics:
+        yield from _forecasts(metrics)
+        return
     nlml, training = metrics["nlml"], metrics["training"]
     yield (
         f"NLML {nlml['initial']:.4f} -> {nlml['trained']:.4f} "
         f"({nlml['trained_per_observation']:.5f} per observation, {metrics['rows']} rows)"
     )
-    yield (
-        f"{training['optimizer']}: {training['iterations']} iterations, "
-        f"{training['seconds']:.1f} s, {training['message']}"
-    )
+    yield _training(training)
     for path, value in metrics["parameters"]["trained"].items():
         yield f"  {path} = {_short(value)}"
     if metrics["holdout"] is not None:
@@ -195,6 +198,34 @@ def summary(metrics):
             f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
             f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
         )
+
+
+def _forecasts(metrics):
+    yield f"{metrics['series']} series, {metrics['rows']} observations to train on"
+    if "loss" in metrics:
+        yield f"loss {metrics['loss']['initial']:.4f} -> {metrics['loss']['trained']:.4f}"
+        yield _training(metrics["training"])
+    backtest = metrics["backtest"]
+    if backtest is not None:
+        naive = backtest["seasonal_naive"]
+        yield (
+            f"backtest of {backtest['windows']} windows: "
+            f"CRPS {_figure(backtest['mean_wQuantileLoss'])} "
+            f"(seasonal naive {_figure(naive['mean_wQuantileLoss'])}), "
+            f"MASE {_figure(backtest['MASE'])} ({_figure(naive['MASE'])}), "
+            f"{_figure(backtest['coverage_80'], '.1%')} inside the 80 % band"
+        )
+
+
+def _training(training):
+    return (
+        f"{training['optimizer']}: {training['iterations']} iterations, "
+        f"{training['seconds']:.1f} s, {training['message']}"
+    )
+
+
+def _figure(value, style=".4g"):
+    return "unknown" if value is None else format(value, style)
 
 
 def _components(components, rows):

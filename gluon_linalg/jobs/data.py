@@ -24,7 +24,7 @@ class Column(NamedTuple):
     may_be_empty: bool = False
 
 
-class Rows(NamedTuple):
+class TableRows(NamedTuple):
     """Rows that came in no file, read as if they were one: (line, cells), the header first.
 
     name: what messages call the file.
@@ -53,7 +53,7 @@ class Table:
 
 
 def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
-    """The columns `names` of the CSV file, or `Rows`; those in `date_columns` may hold dates.
+    """The columns `names` of the CSV file, or `TableRows`; those in `date_columns` may hold dates.
 
     An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
     row is a row of empty cells.
@@ -77,7 +77,7 @@ def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
 
 def _read_rows(path, keep_blank):
     """The header and the rows that are not blank, each with its line number."""
-    rows = path.rows if isinstance(path, Rows) else _read_cells(path)
+    rows = path.rows if isinstance(path, TableRows) else _read_cells(path)
     rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
     rows = [(line, cells) for line, cells in rows if any(cells) or keep_blank]
     while rows and not any(rows[-1][1]):

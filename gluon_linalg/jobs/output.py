@@ -23,6 +23,10 @@ FORECAST = "forecast.csv"
 SMOOTHED = "smoothed.csv"
 SCORES = "scores.csv"
 COMPONENTS = "components.csv"
+BACKTEST = "backtest.csv"
+BACKTEST_FORECASTS = "backtest_forecasts.csv"
+# The folder that GluonTS reads.
+PREDICTOR = "predictor"
 FILES = (
     # Last written first: a folder that loses its job file becomes someone else's.
     METRICS,
@@ -31,6 +35,8 @@ FILES = (
     SMOOTHED,
     SCORES,
     COMPONENTS,
+    BACKTEST,
+    BACKTEST_FORECASTS,
     PLOT,
     CURVE,
     MODEL_IO,
@@ -69,7 +75,8 @@ class OutputFolder:
                 if os.path.lexists(self.file(name)):
                     os.remove(self.file(name))
             if self.status == "new":
-                shutil.rmtree(self.file(TENSORBOARD), ignore_errors=True)
+                for name in (TENSORBOARD, PREDICTOR):
+                    shutil.rmtree(self.file(name), ignore_errors=True)
         except OSError as error:
             raise JobError(
                 f"{self.path}: the output folder cannot be made: {reason(error)}; choose another"

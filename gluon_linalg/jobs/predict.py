@@ -11,6 +11,8 @@ from .blr.predict import Predictor as LinearRegressionPredictor
 from .context import find_context
 from .errors import JobError
 from .files import read_json
+from .forecast.predict import Predictor as ForecastPredictor
+from .forecast.predict import load_predictor
 from .gp.predict import Predictor as GaussianProcessPredictor
 from .pca.predict import Predictor as PrincipalComponentsPredictor
 from .predictions import write_columns
@@ -24,6 +26,7 @@ PREDICTORS = {
     "blr": LinearRegressionPredictor,
     "statespace": StateSpacePredictor,
     "pca": PrincipalComponentsPredictor,
+    "forecast": ForecastPredictor,
 }
 
 
@@ -55,10 +58,10 @@ class TrainedModel:
             self.predictor = PREDICTORS[self.description["task"]](self.description)
         except (KeyError, TypeError):
             raise JobError(f"{path}: is damaged; train again with --overwrite") from None
-        self.block = _load(os.path.join(folder, names.MODEL), self.context)
+        self.block = self._load()
 
     def read(self, source):
-        """The rows of a CSV file, by its path, or of `Rows`; JobError for what is wrong there."""
+        """The rows of a CSV file, by its path, or of `TableRows`; JobError for what is wrong."""
         return self.predictor.read(source)
 
     def predict(self, rows):
@@ -68,6 +71,12 @@ class TrainedModel:
         if not all(np.isfinite(values).all() for values in numbers):
             raise JobError(f"{rows.path}: {self.predictor.not_finite}")
         return columns
+
+    def _load(self):
+        """The graph, or the predictor of GluonTS."""
+        if self.description["task"] == "forecast":
+            return load_predictor(self.folder, self.description, self.context)
+        return _load(os.path.join(self.folder, names.MODEL), self.context)
 
 
 def _load(path, context):

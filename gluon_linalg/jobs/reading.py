@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from .blr.config import LinearRegressionJob
 from .errors import JobError, reason, suggestion
+from .forecast.config import ForecastJob
 from .gp.config import GaussianProcessJob
 from .pca.config import PrincipalComponentsJob
 from .statespace.config import StateSpaceJob
@@ -19,6 +20,7 @@ JOBS = {
     "blr": LinearRegressionJob,
     "statespace": StateSpaceJob,
     "pca": PrincipalComponentsJob,
+    "forecast": ForecastJob,
 }
 
 MESSAGES = {

@@ -15,6 +15,7 @@ from .config import LBFGS, TrainedJob
 from .context import find_context, find_devices
 from .errors import JobError
 from .files import read_bytes, read_json, write_csv, write_json
+from .forecast.task import Forecasting
 from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
@@ -37,6 +38,7 @@ TASKS = {
     "blr": LinearRegression,
     "statespace": StateSpace,
     "pca": PrincipalComponents,
+    "forecast": Forecasting,
 }
 
 Result = namedtuple("Result", "folder metrics was_finished")

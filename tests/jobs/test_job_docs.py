@@ -7,6 +7,7 @@ from small_job import ROOT
 from gluon_linalg.jobs.blr import config as blr
 from gluon_linalg.jobs.blr.features import FeatureExpression
 from gluon_linalg.jobs.config import Training, optimizer_names
+from gluon_linalg.jobs.forecast import config as forecast
 from gluon_linalg.jobs.gp import config as gp
 from gluon_linalg.jobs.gp.expression import KernelExpression
 from gluon_linalg.jobs.pca import config as pca
@@ -18,6 +19,7 @@ DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 # Each task has a part of its own, in which the same keys may mean something else.
 HEADINGS = {
     "blr": "Bayesian linear regression",
+    "forecast": "Forecasting",
     "pca": "Principal components",
     "statespace": "Structural time series",
 }
@@ -58,10 +60,23 @@ SECTIONS = {
         "model.": statespace.Model,
         "forecast.": statespace.Forecast,
     },
+    "forecast": {
+        "": forecast.ForecastJob,
+        "data.": forecast.Data,
+        "data.backtest.": forecast.Backtest,
+        "model.": forecast.Model,
+        "training.": forecast.ForecastTraining,
+    },
 }
 CHOICES = {"gp": KernelExpression, "blr": FeatureExpression, "statespace": Component}
 # Described once, for all tasks.
 COMMON = ("training", "context", "output", "seed", "devices")
+# The keys of the training that a forecast job takes as they are.
+AS_EVER = [
+    f"training.{name}"
+    for name in Training.model_fields
+    if name not in forecast.ForecastTraining.__annotations__
+]
 
 
 def shown(default):
@@ -84,7 +99,7 @@ def rows():
         }
         for prefix, section in {**sections, **own}.items():
             for name, field in section.model_fields.items():
-                if task == "gp" or prefix + name not in COMMON:
+                if task == "gp" or prefix + name not in (*COMMON, *AS_EVER):
                     default = shown(field.get_default(call_default_factory=False))
                     yield task, prefix + name, default, field
         for name, field in choices.items():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..data import read_table
+from ..data import Column, read_table
 from ..task import to_model_array
 
 # How many rows are projected at once.
@@ -15,15 +15,21 @@ class Predictor:
     not_finite = "the numbers are too large for the scores"
 
     def __init__(self, description):
-        self.columns, self.dtype = description["columns"], description["dtype"]
+        self.names, self.dtype = description["columns"], description["dtype"]
+        self.columns = [Column(name) for name in self.names]
         self.what = f"rows of scores on {description['components']} components"
 
     def read(self, path):
-        return read_table(path, self.columns, ())
+        return read_table(path, self.names, ())
+
+    @staticmethod
+    def count(table):
+        """How many rows the graph computes."""
+        return len(table.lines)
 
     def predict(self, table, model, context):
         """The columns of scores."""
-        x = table.array(self.columns)
+        x = table.array(self.names)
         parts = []
         for start in range(0, len(x), CHUNK):
             rows = x[None, start : start + CHUNK]

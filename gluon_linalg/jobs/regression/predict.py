@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..data import read_table
+from ..data import Column, read_table
 from ..predictions import prediction_columns
 from ..task import to_model_array
 
@@ -23,9 +23,15 @@ class RegressionPredictor:
         self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
         self.dates = description["date_inputs"]
         self.what = f"predictions of {self.target}"
+        self.columns = [Column(n, "date" if n in self.dates else "number") for n in self.inputs]
 
     def read(self, path):
         return read_table(path, self.inputs, self.dates)
+
+    @staticmethod
+    def count(table):
+        """How many rows the graph computes."""
+        return len(table.lines)
 
     def predict(self, table, model, context):
         """The input columns, and mean, std and 95 % band of new observations."""

@@ -1,0 +1,1 @@
+"""Forecasts of many series by the estimators of `gluon_linalg.forecast`."""

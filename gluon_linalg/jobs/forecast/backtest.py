@@ -1,0 +1,90 @@
+"""Forecasts of what is known, judged side by side with those of a seasonal naive predictor."""
+
+from collections import namedtuple
+
+import numpy as np
+import pandas as pd
+
+from .forecasting import forecasts
+
+QUANTILES = tuple(round(0.1 * number, 1) for number in range(1, 10))
+# Names of GluonTS's Evaluator; mean_wQuantileLoss is the CRPS, on these quantiles.
+METRICS = ("mean_wQuantileLoss", "MASE", "RMSE")
+COVERAGE = "coverage_80"
+NAIVE = "seasonal_naive"
+
+# A window of an item: the observations up to its end, and what was forecast of its steps.
+Window = namedtuple("Window", "item number series forecast")
+
+
+def backtest(predictor, dataset, seed):
+    """The `Window`s of a dataset, those of the first window of all items first."""
+    found = []
+    for number in range(dataset.windows):
+        known = dataset.before(number)
+        until = dataset.before(number + 1)
+        for entry, forecast in zip(until, forecasts(predictor, known, seed, dataset.path)):
+            index = pd.period_range(
+                entry["start"], periods=len(entry["target"]), freq=entry["start"].freq
+            )
+            series = pd.Series(entry["target"], index=index)
+            found.append(Window(entry["item_id"], number, series, forecast))
+    return found
+
+
+def naive_predictor(freq, prediction_length):
+    """What repeats the last season, or the last value where the frequency has none."""
+    from gluonts.model.seasonal_naive import SeasonalNaivePredictor
+    from gluonts.time_feature import get_seasonality
+
+    return SeasonalNaivePredictor(prediction_length, get_seasonality(freq))
+
+
+def judge(windows, freq):
+    """The metrics of all windows as a dict, and a dict of those of each item."""
+    from gluonts.evaluation import Evaluator
+    from gluonts.time_feature import get_seasonality
+
+    evaluator = Evaluator(QUANTILES, seasonality=get_seasonality(freq), num_workers=0)
+    # Without the bar that a call of the evaluator would show.
+    with np.errstate(all="ignore"):
+        rows = [evaluator.get_metrics_per_ts(one.series, one.forecast) for one in windows]
+        frame = pd.DataFrame.from_records(rows)
+        numbers = [name for name in frame.columns if name not in ("item_id", "forecast_start")]
+        frame = frame.astype(dict.fromkeys(numbers, "float64"))
+        items = [one.item for one in windows]
+        each = {
+            name: _metrics(evaluator, own, [one for one in windows if one.item == name])
+            for name, own in frame.groupby(items, sort=False)
+        }
+        return _metrics(evaluator, frame, windows), each
+
+
+def observed(window):
+    """The observations of its steps, NaN where one is missing."""
+    return window.series.to_numpy()[-window.forecast.prediction_length :]
+
+
+def _metrics(evaluator, frame, windows):
+    totals, _ = evaluator.get_aggregate_metrics(frame)
+    found = {name: _number(totals[name]) for name in METRICS}
+    found[COVERAGE] = _coverage(windows)
+    return found
+
+
+def _coverage(windows):
+    """The share of the observations between the quantiles 0.1 and 0.9."""
+    inside, count = 0, 0
+    for one in windows:
+        y = observed(one)
+        low, high = (one.forecast.quantile(q) for q in (0.1, 0.9))
+        known = np.isfinite(y)
+        inside += int(((low <= y) & (y <= high))[known].sum())
+        count += int(known.sum())
+    return inside / count if count else None
+
+
+def _number(value):
+    """None for a metric that divides by nothing, such as the MASE of a constant series."""
+    value = np.ma.filled(np.ma.asarray(value, dtype="float64"), np.nan)
+    return float(value) if np.isfinite(value) else None

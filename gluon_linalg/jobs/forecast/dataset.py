@@ -1,0 +1,125 @@
+"""The series of a forecast job: read, checked, and cut where a backtest begins."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import List
+
+import numpy as np
+
+from ..errors import JobError, reason
+from .estimators import build_estimator, mx
+from .json_lines import FEATURES, read_json_lines
+from .table import read_table
+
+JSON = (".json", ".jsonl")
+ENDINGS = (*JSON, ".csv")
+# GluonTS's own description of a folder of series.
+NOT_SERIES = ("metadata.json",)
+
+
+@dataclass
+class ForecastData:
+    """Entries as GluonTS has them: item_id, start, target and, in JSON lines, features."""
+
+    path: str
+    entries: List[dict]
+    prediction_length: int
+    windows: int
+
+    @property
+    def count(self):
+        """The number of observations that are trained on."""
+        return int(sum(np.isfinite(entry["target"]).sum() for entry in self.training()))
+
+    def training(self):
+        """What is before the first window of the backtest."""
+        return self.before(0)
+
+    def before(self, window):
+        """The entries up to window number `window` of the backtest; all at number `windows`."""
+        return [self._cut(entry, window) for entry in self.entries]
+
+    def content(self):
+        """All series, for a fingerprint."""
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            digest.update(f"{entry['item_id']!r} {entry['start']} ".encode())
+            for name in ("target", *FEATURES):
+                array = entry.get(name, np.zeros(0))
+                digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
+        return digest.digest()
+
+    def _cut(self, entry, window):
+        length = len(entry["target"]) - (self.windows - window) * self.prediction_length
+        cut = {**entry, "target": entry["target"][:length]}
+        if "feat_dynamic_real" in entry:
+            steps = length + self.prediction_length
+            cut["feat_dynamic_real"] = entry["feat_dynamic_real"][:, :steps]
+        return cut
+
+
+def read_dataset(job):
+    """The `ForecastData` of a job; JobError for what is wrong with its options or series."""
+    # Options come first: who has misspelt one need not wait for the data.
+    build_estimator(job, mx.cpu())
+    data, model = job.data, job.model
+    entries = read_entries(data.path, data.item, data.time, data.target, data.freq)
+    windows = 0 if data.backtest is None else data.backtest.windows
+    dataset = ForecastData(data.path, entries, model.prediction_length, windows)
+    for entry, before in zip(entries, dataset.training()):
+        _refuse_too_short(dataset, entry, before)
+    return dataset
+
+
+def read_entries(path, item, time, target, freq):
+    """The entries of a file or a folder of files, each with a name of its own."""
+    entries = []
+    for file in _files(path):
+        if str(file).endswith(JSON):
+            entries += read_json_lines(file, freq)
+        else:
+            entries += read_table(file, item, time, target, freq)
+    if not entries:
+        raise JobError(f"{path}: there are no series; add some")
+    seen = set()
+    for number, entry in enumerate(entries):
+        if entry["item_id"] is None:
+            entry["item_id"] = str(number)
+        name = entry["item_id"]
+        if name in seen:
+            raise JobError(f"{path}: two series are called '{name}'; give each its own name")
+        seen.add(name)
+        if not np.isfinite(entry["target"]).any():
+            raise JobError(f"{path}: series '{name}': no value is observed; leave the series out")
+    return entries
+
+
+def _files(path):
+    if not isinstance(path, str) or not os.path.isdir(path):
+        return [path]
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+    files = [name for name in names if name.endswith(ENDINGS) and name not in NOT_SERIES]
+    if not files:
+        raise JobError(
+            f"{path}: the folder has no .json, .jsonl or .csv file; name one with series"
+        )
+    return [os.path.join(path, name) for name in files]
+
+
+def _refuse_too_short(dataset, entry, before):
+    where = f"{dataset.path}: series '{entry['item_id']}'"
+    backtest = dataset.windows * dataset.prediction_length
+    if len(entry["target"]) <= backtest:
+        raise JobError(
+            f"{where}: {len(entry['target'])} steps, of which data.backtest takes {backtest}; "
+            "lower its windows, or leave the series out"
+        )
+    if not np.isfinite(before["target"]).any():
+        raise JobError(
+            f"{where}: no value is observed before data.backtest; lower its windows, or leave the "
+            "series out"
+        )

@@ -1,0 +1,96 @@
+"""Series in GluonTS's JSON lines: one object for each."""
+
+import json
+
+import numpy as np
+
+from ..errors import JobError, reason
+from .table import not_too_large
+from .times import period
+
+FEATURES = {"feat_static_cat": 1, "feat_static_real": 1, "feat_dynamic_real": 2}
+
+
+def read_json_lines(path, freq):
+    """Entries as GluonTS has them; JobError names the line."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    except UnicodeDecodeError:
+        raise JobError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except FileNotFoundError:
+        raise JobError(f"{path}: there is no such data file; correct the path") from None
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+    entries = []
+    for number, line in lines:
+        try:
+            entries.append(_entry(_object(line), freq))
+        except ValueError as error:
+            raise JobError(f"{path}: line {number}: {error}") from None
+    return entries
+
+
+def _object(line):
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError('expected an object such as {"start": "2020-01", "target": [1, 2]}')
+    return found
+
+
+def _entry(found, freq):
+    for key in ("start", "target"):
+        if found.get(key) is None:
+            raise ValueError(f"there is no '{key}'; each line needs start and target")
+    start, item = found["start"], found.get("item_id")
+    if not isinstance(start, str):
+        raise ValueError(f"start: expected a time in quotes, such as {json.dumps('2020-01-31')}")
+    if item is not None and not isinstance(item, (str, int, float)):
+        raise ValueError("item_id: expected text or a number")
+    entry = {
+        "item_id": None if item is None else str(item),
+        "start": _named("start", period, start, freq),
+        "target": _named("target", _numbers, found["target"], 1),
+    }
+    for name, axes in FEATURES.items():
+        if found.get(name) is not None:
+            entry[name] = _named(name, _numbers, found[name], axes)
+            if not np.isfinite(entry[name]).all():
+                raise ValueError(f"{name}: has a missing value; only target may have these")
+    return entry
+
+
+def _named(name, convert, *arguments):
+    try:
+        return convert(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _numbers(values, axes):
+    """A list, or a list of lists of one length, as an array; null and NaN are NaN."""
+    if not isinstance(values, list):
+        raise ValueError("expected a list of numbers" if axes == 1 else "expected a list of lists")
+    if axes == 1:
+        return np.array([_number(value) for value in values], dtype="float64")
+    rows = [_numbers(row, axes - 1) for row in values]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("its lists have different lengths")
+    return np.array(rows, dtype="float64")
+
+
+def _number(value):
+    if value is None or (isinstance(value, str) and value.lower() == "nan"):
+        return np.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{json.dumps(value)[:40]} is not a number; write null for a missing one")
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError("a whole number is too large; divide all numbers by one") from None
+    return value if np.isnan(value) else not_too_large(value)

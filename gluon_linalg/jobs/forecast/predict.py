@@ -1,0 +1,65 @@
+"""Forecasts of a trained predictor after the series of a new file."""
+
+import os
+from collections import namedtuple
+from pathlib import Path
+
+from ..data import Column
+from ..errors import JobError
+from .estimators import require_gluonts
+
+FOLDER = "predictor"
+
+Entries = namedtuple("Entries", "path entries")
+
+
+class Predictor:
+    """Forecasts what follows the series of a file; made of `results.describe`."""
+
+    not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
+
+    def __init__(self, description):
+        self.item, self.time = description["item"], description["time"]
+        self.target, self.freq = description["target"], description["freq"]
+        self.steps, self.seed = description["prediction_length"], description["seed"]
+        self.what = "forecast steps"
+        self.columns = [] if self.item is None else [Column(self.item, "text")]
+        self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
+
+    def read(self, path):
+        """The series of a CSV file, of JSON lines, of a folder of such files, or of `Rows`."""
+        # pandas and GluonTS are imported when there is such a model: others do without.
+        require_gluonts()
+        from .dataset import read_entries
+
+        return Entries(path, read_entries(path, self.item, self.time, self.target, self.freq))
+
+    @staticmethod
+    def count(rows):
+        """How many steps are read, absent ones included."""
+        return sum(len(entry["target"]) for entry in rows.entries)
+
+    def predict(self, rows, predictor, context):
+        """item, time, mean and the quantiles 0.1, 0.5 and 0.9 of the next steps."""
+        from .forecasting import forecast_columns, forecasts
+
+        names = [entry["item_id"] for entry in rows.entries]
+        found = forecasts(predictor, rows.entries, self.seed, rows.path)
+        return forecast_columns(names, found)
+
+
+def load_predictor(folder, description, context):
+    """The predictor of a finished job, read by GluonTS."""
+    require_gluonts()
+    from gluonts.model.predictor import Predictor as Deserialized
+
+    path = os.path.join(folder, FOLDER)
+    # A predictor without a network has no device.
+    options = {} if description["estimator"] == "structural" else {"ctx": context}
+    try:
+        return Deserialized.deserialize(Path(path), **options)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise JobError(
+            f"{path}: the predictor cannot be loaded ({lines[0]}); train again with --overwrite"
+        ) from None

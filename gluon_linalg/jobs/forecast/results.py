@@ -1,0 +1,121 @@
+"""Writes what a forecast job leaves in the folder of results."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .. import output as names
+from ..errors import JobError, reason
+from ..files import UNFINISHED, write_arrays, write_json
+from ..predictions import write_columns
+from ..state import data_fingerprint
+from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed
+from .forecasting import forecast_columns, forecasts
+from .plot import plot_forecasts
+
+
+def write_results(folder, task, metrics):
+    """The predictor, its forecasts and the plot; the backtest goes into `metrics`."""
+    job, dataset = task.job, task.dataset
+    if not job.has_steps():
+        # So that a later run knows which series these results are of.
+        write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))
+    predictor = task.predictor()
+    items = [entry["item_id"] for entry in dataset.entries]
+    found = forecasts(predictor, dataset.entries, job.seed, dataset.path)
+    columns = forecast_columns(items, found)
+    _refuse_not_finite(dataset.path, columns)
+    windows = backtest(predictor, dataset, job.seed)
+    metrics["series"] = len(items)
+    metrics["backtest"] = _judge(folder, job, dataset, windows) if windows else None
+    write_columns(folder.file(names.FORECAST), columns)
+    _write_predictor(folder.file(names.PREDICTOR), predictor)
+    write_json(folder.file(names.MODEL_IO), describe(job))
+    plot_forecasts(folder.file(names.PLOT), dataset, found, windows)
+
+
+def describe(job):
+    """What `predict` needs beside the predictor."""
+    data, model = job.data, job.model
+    return {
+        "task": job.task,
+        "item": data.item,
+        "time": data.time,
+        "target": data.target,
+        "freq": data.freq,
+        "estimator": model.estimator,
+        "prediction_length": model.prediction_length,
+        "dtype": model.dtype,
+        "seed": job.seed,
+    }
+
+
+def _judge(folder, job, dataset, windows):
+    naive = backtest(naive_predictor(job.data.freq, job.model.prediction_length), dataset, job.seed)
+    (total, each), (naive_total, naive_each) = (judge(w, job.data.freq) for w in (windows, naive))
+    values = np.concatenate([observed(one) for one in windows])
+    rows = {
+        item: {**own, **{f"{NAIVE}_{name}": value for name, value in naive_each[item].items()}}
+        for item, own in each.items()
+    }
+    header = list(next(iter(rows.values())))
+    columns = [(name, [_cell(own[name]) for own in rows.values()]) for name in header]
+    write_columns(folder.file(names.BACKTEST), [("item", list(rows)), *columns])
+    _write_windows(folder.file(names.BACKTEST_FORECASTS), windows, values)
+    return {
+        "windows": dataset.windows,
+        "observations": int(np.isfinite(values).sum()),
+        **total,
+        NAIVE: naive_total,
+    }
+
+
+def _write_windows(path, windows, values):
+    columns = forecast_columns(
+        [one.item for one in windows], [one.forecast for one in windows], QUANTILES
+    )
+    numbers = [1 + one.number for one in windows for _ in range(one.forecast.prediction_length)]
+    cells = [_cell(None if np.isnan(value) else value) for value in values.tolist()]
+    write_columns(
+        path, [columns[0], ("window", numbers), columns[1], ("observed", cells)] + columns[2:]
+    )
+
+
+def _cell(value):
+    return "" if value is None else value
+
+
+def _write_predictor(path, predictor):
+    """The folder that GluonTS reads, whole or not at all."""
+    folder, name = os.path.split(path)
+    scratch = None
+    try:
+        scratch = tempfile.mkdtemp(dir=folder, prefix=UNFINISHED)
+        trial = Path(scratch) / name
+        trial.mkdir()
+        predictor.serialize(trial)
+        for file in trial.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        os.replace(trial, path)
+    except OSError as error:
+        raise JobError(f"{path}: cannot be written: {reason(error)}") from None
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _refuse_not_finite(path, columns):
+    for _, values in columns[2:]:
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            item = columns[0][1][wrong[0]]
+            raise JobError(
+                f"{path}: series '{item}': its forecast is not finite; compute in float64 "
+                "(model.dtype), or lower training.learning_rate"
+            )

@@ -1,0 +1,89 @@
+"""Series of a CSV file in long form: a row for each series and time."""
+
+import numpy as np
+
+# The rows of a table, before its numbers are read, are the business of that module alone.
+from ..data import NUMBER, _place, _read_rows
+from ..errors import JobError
+from .times import MOST_STEPS, Grid
+
+# Larger numbers have squares that a float32 does not.
+LARGEST = 1e18
+
+
+def read_table(path, item, time, target, freq):
+    """Entries as GluonTS has them, in the order in which the names first occur.
+
+    path: of a CSV file, or `Rows`. The rows of a series may come in any order; absent times are
+    missing observations. JobError names row and column.
+    """
+    header, rows = _read_rows(path, False)
+    if not rows:
+        raise JobError(f"{path}: there are no rows below the header; add some")
+    places = {name: _place(path, header, name) for name in (item, time, target) if name is not None}
+    series = {}
+    for line, cells in rows:
+        name = "0" if item is None else cells[places[item]]
+        if not name:
+            raise JobError(
+                f"{path}: row {line}, column '{item}': the name of the series is missing"
+            )
+        cell = _At(path, line)
+        text = cells[places[time]]
+        if name not in series:
+            series[name] = cell.converted(time, text, lambda text: Grid(text, freq)), {}
+        grid, values = series[name]
+        step = cell.converted(time, text, grid.step)
+        if step in values:
+            raise JobError(
+                f"{path}: row {line}, column '{time}': {_named(item, name)} has {text} twice; "
+                "keep one row" + ("" if item else ", or name the column of series in data.item")
+            )
+        values[step] = cell.converted(target, cells[places[target]], observation)
+    return [_entry(path, item, name, *own) for name, own in series.items()]
+
+
+def observation(text):
+    """The number of a cell, NaN for an empty one; ValueError for anything else."""
+    if not text or text.lower() in ("nan", "null"):
+        return np.nan
+    if NUMBER.fullmatch(text) is None:
+        raise ValueError(f"'{text[:40]}' is not a number; leave the cell of a missing value empty")
+    return not_too_large(float(text))
+
+
+def not_too_large(number):
+    """The number itself; ValueError for one that a network cannot take."""
+    if not abs(number) <= LARGEST:
+        raise ValueError(f"{number:g} is too large; divide all numbers by one of their size")
+    return number
+
+
+class _At:
+    """A row of the file, for messages."""
+
+    def __init__(self, path, line):
+        self.path, self.line = path, line
+
+    def converted(self, name, text, convert):
+        try:
+            return convert(text)
+        except ValueError as error:
+            message = f"{self.path}: row {self.line}, column '{name}': {error}"
+            raise JobError(message) from None
+
+
+def _entry(path, item, name, grid, values):
+    first, last = min(values), max(values)
+    if last - first >= MOST_STEPS:
+        raise JobError(
+            f"{path}: {_named(item, name)}: {last - first + 1} steps from its first to its last "
+            f"time; at most {MOST_STEPS} are possible"
+        )
+    target = np.full(last - first + 1, np.nan)
+    target[np.fromiter(values, int) - first] = list(values.values())
+    return {"item_id": name, "start": grid.first + first, "target": target}
+
+
+def _named(item, name):
+    return "the series" if item is None else f"series '{name}'"

@@ -1,0 +1,129 @@
+"""The network of an estimator, its windows, and the predictor that comes of it."""
+
+import numpy as np
+
+from ..._runtime import import_mxnet
+from ..errors import JobError, reason
+from ..task import Task, to_model_array
+from .estimators import build_estimator, explained, require_gluonts
+
+mx = import_mxnet()
+
+# How many series the loss before and after training is of.
+MOST_EVALUATED = 256
+
+
+class Forecasting(Task):
+    """An estimator with its series; each iteration sees windows of its own.
+
+    The loss is the mean over the windows of a batch; that before and after training is of the last
+    window of each series.
+    """
+
+    singular = (
+        "the covariance of a window is singular at the initial values; compute in float64 "
+        "(model.dtype), or change the noise in model.options"
+    )
+
+    @staticmethod
+    def read_dataset(job):
+        """The `ForecastData` of a job."""
+        # What needs pandas is imported when there is such a job: other jobs do without.
+        require_gluonts()
+        from .dataset import read_dataset
+
+        return read_dataset(job)
+
+    def __init__(self, job, dataset, context):
+        super().__init__(job, dataset, context)
+        self.estimator = build_estimator(job, context)
+        with explained(dataset.path):
+            self._refuse_unknown_future()
+            if job.has_steps():
+                self._prepare()
+
+    @property
+    def batch_size(self):
+        """How many windows an iteration sees."""
+        return self.job.training.batch_size
+
+    @property
+    def has_batches(self):
+        """Always: windows are drawn."""
+        return True
+
+    def batch(self, iteration):
+        """The windows of an iteration, and what the loss of one counts."""
+        return self._arrays(self.windows.batch(iteration)), 1.0 / self.batch_size
+
+    def arguments(self):
+        """The last window of each series, in turn, of some of them if there are many.
+
+        At least a batch, so that there is something for each device that shares one.
+        """
+        return self._last
+
+    def loss_metrics(self, initial, trained):
+        return {"loss": {"initial": initial, "trained": trained}}
+
+    def values(self):
+        """None: the weights of a network tell nothing by themselves."""
+        return {}
+
+    def predictor(self):
+        """The trained predictor, as GluonTS has it."""
+        if not self.job.has_steps():
+            return self.estimator
+        try:
+            predictor = self.estimator.create_predictor(self.windows.transform, self.layer)
+        except (OSError, mx.base.MXNetError) as error:
+            why = reason(error) if isinstance(error, OSError) else "the disk may be full"
+            raise JobError(f"the predictor cannot be made: {why}") from None
+        predictor.seed = self.job.seed
+        return predictor
+
+    def write_results(self, folder, metrics):
+        from .results import write_results
+
+        write_results(folder, self, metrics)
+
+    def _prepare(self):
+        """The windows, and the network with all of its parameters."""
+        self.windows = self.estimator.create_windows(self.dataset.training(), self.job.seed)
+        self.layer = self.estimator.create_training_network()
+        self.layer.cast(self.job.model.dtype)
+        self.layer.initialize(ctx=self.context, init=self.estimator.trainer.init)
+        with mx.autograd.pause():
+            # Some parameters get their shapes only now.
+            self.layer(*self.batch(0)[0]).wait_to_read()
+        self.parameters = dict(self.layer.collect_params().items())
+        self._last = self._last_windows()
+        self.weight = 1.0 / len(self._last[0])
+
+    def _last_windows(self):
+        batches, count = [], 0
+        for batch in self.windows.last_batches():
+            batches.append(batch)
+            count += len(batch[0])
+            if count >= MOST_EVALUATED:
+                break
+        fields = [np.concatenate(parts)[:MOST_EVALUATED] for parts in zip(*batches)]
+        repeats = -(-self.batch_size // len(fields[0]))
+        return self._arrays([np.concatenate([field] * repeats) for field in fields])
+
+    def _arrays(self, fields):
+        dtype, path = self.job.model.dtype, self.dataset.path
+        return tuple(to_model_array(field, dtype, self.context, path) for field in fields)
+
+    def _refuse_unknown_future(self):
+        """GluonTSDataError where a feature is not known for the steps of the forecast."""
+        if not self.job.has_steps():
+            from ...forecast.structural_series import read_series
+
+            for index, entry in enumerate(self.dataset.entries):
+                with_features = self.estimator.use_feat_dynamic_real
+                read_series(entry, index, self.dataset.prediction_length, with_features)
+            return
+        transform = self.estimator.create_transformation(self.dataset.entries)
+        for index, entry in enumerate(self.dataset.entries):
+            transform(entry, index, self.estimator.context_length, self.dataset.prediction_length)

@@ -1,0 +1,1 @@
+"""A trained model behind HTTP, and how fast it is."""

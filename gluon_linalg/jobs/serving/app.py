@@ -1,0 +1,98 @@
+"""The HTTP service: /ping, /invocations, and the pages that describe them."""
+
+import asyncio
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from ..._version import __version__
+from .access_log import AccessLog
+from .negotiation import content_type, wanted_type
+from .refused import Refused
+from .schema import add_request, answers, refusals
+
+# A body that is too large is read on up to this many times its limit, and thrown away: a client
+# that is still sending would not see the answer.
+PATIENCE = 4
+
+
+def create_app(service, worker, limits):
+    """The ASGI application for a `Service` whose answers a `Worker` computes."""
+    # Its page loads nothing from other hosts.
+    app = FastAPIOffline(
+        title=f"gluon-linalg: {service.model.predictor.what}",
+        version=__version__,
+        description=f"Rows in, {service.model.predictor.what} out; both as JSON or CSV.",
+        redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    app.add_middleware(AccessLog)
+
+    @app.get("/ping", summary="Whether the model answers", responses=refusals(503))
+    async def ping() -> JSONResponse:
+        busy = worker.busy_seconds
+        if busy is None:
+            await worker.result(service.check)
+        elif busy > limits.seconds:
+            raise Refused(503, f"the model has been computing for {busy:.0f} s")
+        return JSONResponse({"status": "ok"})
+
+    @app.post("/invocations", summary="Predictions for rows", responses=answers(service))
+    async def predict(request: Request) -> Response:
+        given = content_type(request.headers)
+        wanted = wanted_type(request.headers, given)
+        body = await _body(request, limits)
+        answer, rows = await worker.result(service.answer, body, given, wanted)
+        request.scope["log"]["rows"] = rows
+        return Response(answer, media_type=wanted)
+
+    @app.exception_handler(Refused)
+    async def refuse(request, refused):
+        request.scope["log"]["error"] = str(refused)
+        # Of these bodies there may be more to come, which nobody will read.
+        headers = {"Connection": "close"} if refused.status in (408, 413) else None
+        return JSONResponse({"error": str(refused)}, refused.status, headers)
+
+    @app.exception_handler(HTTPException)
+    async def refuse_path_or_method(request, error):
+        what = f"{request.method} {request.url.path[:100]}: {error.detail}"
+        return JSONResponse({"error": what}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def apologize(request, error):
+        return JSONResponse({"error": "an error of the server; its log says more"}, 500)
+
+    add_request(app.openapi(), service)
+    return app
+
+
+async def _body(request, limits):
+    """The whole body; `Refused` if it is too large, or does not arrive in time."""
+    try:
+        return await asyncio.wait_for(_receive(request, limits.most_bytes), limits.seconds)
+    except asyncio.TimeoutError:
+        raise Refused(408, f"the body did not arrive within {limits.seconds:g} s") from None
+    except ClientDisconnect:
+        raise Refused(400, "the connection ended before the body did") from None
+
+
+async def _receive(request, most_bytes):
+    size, parts = 0, []
+    too_large = Refused(413, f"the body has more than {most_bytes} bytes, the most that are taken")
+    declared = request.headers.get("content-length", "0")
+    if int(declared) > PATIENCE * most_bytes:
+        raise too_large
+    async for part in request.stream():
+        size += len(part)
+        if size <= most_bytes:
+            parts.append(part)
+        elif size > PATIENCE * most_bytes:
+            break
+        else:
+            parts.clear()
+    if size > most_bytes:
+        raise too_large
+    return b"".join(parts)

@@ -1,0 +1,145 @@
+"""How long a model takes for a number of rows."""
+
+import http.client
+import json
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ..errors import JobError, reason
+from ..metrics import versions
+from ..predict import TrainedModel
+from .formats import JSON, value_of
+from .sample import job_values, sample_rows
+
+# Calls before the measured ones, and the fewest of these.
+WARM_UP = 2
+FEWEST = 3
+MOST = 1_000_000
+
+
+def bench(folder, row_counts, seconds, context="auto", url=None):
+    """Latency and throughput of the model in `folder`, or of a server of it, as a dict.
+
+    row_counts: text such as 1,32,1024; each of these is asked for again and again for so many
+    seconds. What is timed goes from rows of numbers to predictions in original units; with a url it
+    is the whole JSON request to /invocations there.
+    """
+    model = TrainedModel(folder, context)
+    values = job_values(model)
+    report = {
+        "folder": str(folder),
+        "url": url,
+        "task": model.description["task"],
+        "dtype": model.description.get("dtype", "float32"),
+        "context": str(model.context),
+        "rows_from": "the data of the job" if values else "made up",
+        "versions": versions(),
+        "results": [],
+    }
+    for wanted in parse_counts(row_counts):
+        rows = sample_rows(model, wanted, values)
+        table = model.read(rows)
+        count = model.predictor.count(table)
+        if url is None:
+            times = _times(lambda table=table: model.predict(table), seconds)
+        else:
+            with _Client(url) as client:
+                body = _request(model, rows)
+                times = _times(lambda client=client, body=body: client.post(body), seconds)
+        report["results"].append(_summary(count, times))
+    return report
+
+
+def parse_counts(text):
+    """The whole numbers of a list such as 1,32,1024."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or not all(1 <= count <= MOST for count in counts):
+        raise JobError(f"--rows {text}: expected whole numbers from 1 to {MOST}, such as 1,32,1024")
+    return counts
+
+
+def lines(report):
+    """The report for people."""
+    versions = report["versions"]
+    where = report["url"] or report["context"]
+    yield f"{report['folder']}: {report['task']} in {report['dtype']} on {where}"
+    yield (
+        f"gluon-linalg {versions['gluon_linalg']}, MXNet {versions['mxnet']}, NumPy "
+        f"{versions['numpy']}, Python {versions['python']}; rows: {report['rows_from']}"
+    )
+    yield f"{'rows':>8} {'calls':>8} {'median ms':>11} {'95 % ms':>11} {'rows/s':>11}"
+    for row in report["results"]:
+        yield (
+            f"{row['rows']:>8} {row['calls']:>8} {row['median_ms']:>11.3f} "
+            f"{row['p95_ms']:>11.3f} {row['rows_per_second']:>11.0f}"
+        )
+
+
+def _times(call, seconds):
+    """Seconds of each call."""
+    for _ in range(WARM_UP):
+        call()
+    times, began = [], time.perf_counter()
+    while len(times) < FEWEST or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _summary(rows, times):
+    median, high = np.percentile(times, [50, 95])
+    return {
+        "rows": rows,
+        "calls": len(times),
+        "median_ms": 1e3 * float(median),
+        "p95_ms": 1e3 * float(high),
+        "rows_per_second": rows * len(times) / sum(times),
+    }
+
+
+def _request(model, rows):
+    columns, cells = model.predictor.columns, [row for _, row in rows.rows[1:]]
+    return json.dumps(
+        {
+            "instances": [
+                {c.name: value_of(t, c.kind) for c, t in zip(columns, row)} for row in cells
+            ]
+        }
+    )
+
+
+class _Client:
+    """One connection to a server, kept open."""
+
+    def __init__(self, url):
+        self.url, parts = url, urlsplit(url)
+        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        if parts.scheme not in kinds or not parts.hostname:
+            raise JobError(f"{url}: expected a URL such as http://127.0.0.1:8080")
+        try:
+            self._connection = kinds[parts.scheme](parts.hostname, parts.port)
+        except ValueError as error:
+            raise JobError(f"{url}: {error}") from None
+        self._path = parts.path.rstrip("/") + "/invocations"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
+
+    def post(self, body):
+        try:
+            self._connection.request("POST", self._path, body, {"Content-Type": JSON})
+            answer = self._connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise JobError(f"{self.url}: no answer: {reason(error)}") from None
+        if answer.status != 200:
+            raise JobError(f"{self.url}: {answer.status}: {text[:200].decode(errors='replace')}")

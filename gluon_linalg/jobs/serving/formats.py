@@ -1,0 +1,172 @@
+"""JSON and CSV: bodies of requests to rows, predictions to bodies of answers."""
+
+import csv
+import io
+import json
+
+from ..data import NUMBER, TableRows
+from ..errors import suggestion
+from ..predictions import rows_of
+from .refused import Refused
+
+JSON, CSV = "application/json", "text/csv"
+
+# What messages call the table.
+NAME = "the request"
+
+
+def read_json(body, columns, most_rows):
+    """The `TableRows` of {"instances": [{column: value, ...}, ...]}.
+
+    columns: the `Column`s that a row must have. Numbers keep the digits they came with, so that the
+    rows are read as those of a file are.
+    """
+    document = _parse(body)
+    if not isinstance(document, dict) or "instances" not in document:
+        raise Refused(422, 'expected {"instances": [{...}, ...]}, a row in each pair of braces')
+    if len(document) > 1:
+        raise Refused(422, "unknown keys beside instances; remove them")
+    instances = document["instances"]
+    if not isinstance(instances, list) or not instances:
+        raise Refused(422, "instances: expected a list of rows, at least one")
+    check_rows(len(instances), most_rows)
+    cells = [_cells(number, row, columns) for number, row in enumerate(instances, start=1)]
+    return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(cells, start=1)])
+
+
+def read_csv(body, columns, most_rows):
+    """The `TableRows` of a table with a header; it is checked when it is converted to numbers."""
+    reader = csv.reader(io.StringIO(_decode(body), newline=""), strict=True)
+    try:
+        rows = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        raise Refused(400, f"row {reader.line_num}: not CSV: {error}") from None
+    if not any(any(cells) for _, cells in rows):
+        raise Refused(400, "the body is empty; send a header and rows")
+    check_rows(len(rows) - 1, most_rows)
+    return TableRows(NAME, rows)
+
+
+def check_rows(count, most_rows):
+    if count > most_rows:
+        raise Refused(413, f"{count} rows; at most {most_rows} are taken in one request")
+
+
+def write_json(table, columns):
+    """{"predictions": [{name: value, ...}, ...]}; table: pairs of a name and its values."""
+    kinds = kinds_of(table, columns)
+    values = [
+        # Texts are labels, arrays are predictions.
+        (name, [value_of(text, kind) for text in column] if isinstance(column, list) else column)
+        for (name, column), kind in zip(table, kinds)
+    ]
+    names = [name for name, _ in table]
+    predictions = [dict(zip(names, row)) for row in rows_of(values)]
+    return json.dumps({"predictions": predictions}, allow_nan=False).encode()
+
+
+def write_csv(table, columns):
+    """The bytes of the file that `gluon-linalg predict` writes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([name for name, _ in table])
+    writer.writerows(rows_of(table))
+    return text.getvalue().encode()
+
+
+def kinds_of(table, columns):
+    """The kind of each column of predictions, as `Column` has them."""
+    kinds = {column.name: column.kind for column in columns}
+    # What a model that counts its rows calls its steps, which are no column.
+    kinds.setdefault("row", "number")
+    return [
+        kinds.get(name, "text") if isinstance(column, list) else "number" for name, column in table
+    ]
+
+
+def value_of(text, kind):
+    """A cell as a JSON value: null where it is empty, a date as text."""
+    if not text:
+        return None
+    return float(text) if kind != "text" and NUMBER.fullmatch(text) else text
+
+
+READERS = {JSON: read_json, CSV: read_csv}
+WRITERS = {JSON: write_json, CSV: write_csv}
+
+
+class _Number(str):
+    """The digits of a JSON number."""
+
+
+def _decode(body):
+    if not body.strip():
+        raise Refused(400, "the body is empty")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"not UTF-8 text (byte {error.start})") from None
+
+
+def _parse(body):
+    text = _decode(body)
+    try:
+        return json.loads(
+            text,
+            parse_float=_Number,
+            parse_int=_Number,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_without_duplicates,
+        )
+    except json.JSONDecodeError as error:
+        raise Refused(
+            400, f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
+        ) from None
+    except RecursionError:
+        raise Refused(400, "nested too deeply") from None
+
+
+def _refuse_constant(name):
+    raise Refused(400, f"not JSON: {name}; expected finite numbers, or null for a missing value")
+
+
+def _without_duplicates(pairs):
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise Refused(422, "a key occurs twice in the same braces; keep one")
+    return document
+
+
+def _cells(number, row, columns):
+    """A row of the request in the order of the columns; what else it has is not looked at."""
+    if not isinstance(row, dict):
+        raise Refused(422, f"row {number}: expected {{column: value, ...}}")
+    cells = []
+    for column in columns:
+        if column.name not in row:
+            raise Refused(
+                422,
+                f"row {number}: there is no column '{column.name}'; {suggestion(column.name, row)}",
+            )
+        cells.append(_cell(number, row[column.name], column))
+    return cells
+
+
+def _cell(number, value, column):
+    if value is None:
+        return ""
+    if isinstance(value, _Number):
+        return value
+    if isinstance(value, str) and column.kind != "number" and _is_text(value):
+        return value
+    expected = {"number": "a number", "date": "a date in quotes, or a number", "text": "text"}
+    raise Refused(422, f"row {number}, column '{column.name}': expected {expected[column.kind]}")
+
+
+def _is_text(value):
+    """False for half of a surrogate pair, which JSON can write but no answer could repeat."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

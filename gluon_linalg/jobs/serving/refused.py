@@ -1,0 +1,13 @@
+"""A request that is not answered with predictions."""
+
+# Messages repeat names and values of the request, which may be of any length.
+LONGEST = 400
+
+
+class Refused(Exception):
+    """What HTTP answers instead: a status and one line that says why."""
+
+    def __init__(self, status, message):
+        line = " ".join(str(message).split())
+        super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]}...")
+        self.status = status

@@ -1,0 +1,75 @@
+"""Rows to try a model with: in its columns, of any number."""
+
+import csv
+import os
+from datetime import date
+
+import yaml
+
+from .. import output as names
+from ..data import TableRows
+from ..statespace.times import Dates
+
+START = date(2000, 1, 1)
+
+
+def sample_rows(model, count, values=None):
+    """`TableRows` for which the model of a `TrainedModel` computes `count` rows.
+
+    A row is computed for each of a regression; of a series, which has regular times, `count` are
+    observed, or as many as a forecast needs, and the covariates of its forecast follow. values: by
+    column, a list of the texts to take in turn; other columns are at the origin of the model.
+    """
+    description, columns, values = model.description, model.predictor.columns, values or {}
+    count = max(count, description.get("least_observations", 1))
+    later = description.get("steps", 0) if description.get("covariates") else 0
+    rows = [(0, [column.name for column in columns])]
+    for index in range(count + later):
+        cells = [_cell(description, column, index, values.get(column.name)) for column in columns]
+        if index >= count:
+            cells[rows[0][1].index(description["target"])] = ""
+        rows.append((index + 1, cells))
+    return TableRows("the sample", rows)
+
+
+def job_values(model):
+    """The texts of the job's own data by column; None where the file cannot be read any more."""
+    try:
+        with open(os.path.join(model.folder, names.JOB), encoding="utf-8") as file:
+            path = yaml.safe_load(file)["data"]["path"]
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        values = {
+            column.name: [row[column.name].strip() for row in rows if row[column.name].strip()]
+            for column in model.predictor.columns
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, yaml.YAMLError):
+        return None
+    return values if all(values.values()) else None
+
+
+def _cell(description, column, index, values):
+    name = column.name
+    if name == description.get("time"):
+        return _time(description, column.kind, index)
+    if column.kind == "text":
+        return values[0] if values else "A"
+    if values:
+        return values[index % len(values)]
+    if name == description.get("target"):
+        return repr(float(description.get("target_offset", 0.0)))
+    if name in description.get("inputs", ()) and "input_offset" in description:
+        return repr(float(description["input_offset"][description["inputs"].index(name)]))
+    return "0.0"
+
+
+def _time(description, kind, index):
+    if "freq" in description:
+        # Forecasters name their steps as pandas does.
+        import pandas
+
+        return str(pandas.Period(START, freq=description["freq"]) + index).split("/")[0]
+    step = description["step"]
+    if kind == "number":
+        return f"{index * step:.12g}"
+    return Dates("", START, step, START.day, True).text(index)

@@ -1,0 +1,162 @@
+"""Trained models of all tasks, servers of them in this process, and a client."""
+
+import contextlib
+import csv
+import functools
+import http.client
+import json
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import small_job
+import small_statespace_job
+import uvicorn
+
+from gluon_linalg.jobs.reading import read_job
+from gluon_linalg.jobs.serving.app import create_app
+from gluon_linalg.jobs.serving.limits import Limits
+from gluon_linalg.jobs.serving.server import listen
+from gluon_linalg.jobs.serving.service import Service
+from gluon_linalg.jobs.serving.worker import Worker
+from gluon_linalg.jobs.train import train
+
+JSON, CSV = "application/json", "text/csv"
+SERIES = small_statespace_job.TABLE + "".join(f"{2014 + i},{i - 1},\n" for i in range(3))
+DATED = "day,y\n" + "".join(f"2020-{m:02d},{(m * 7) % 5}\n" for m in range(1, 13))
+JOBS = {
+    "gp": small_job.JOB,
+    "blr": {
+        "task": "blr",
+        "data": {"path": "table.csv", "inputs": ["x", "z"], "target": "y"},
+        "model": {"features": {"mlp": {"hidden": [6, 4]}}, "dtype": "float32"},
+    },
+    "statespace": {
+        **small_statespace_job.JOB,
+        "data": {"path": "series.csv", "time": "year", "target": "y", "covariates": ["price"]},
+        "model": {"components": [{"level": {}}, {"regression": {}}]},
+    },
+    "pca": {
+        "task": "pca",
+        "data": {"path": "table.csv", "columns": ["x", "z", "y"]},
+        "model": {"components": 2},
+    },
+    "dates": {
+        "task": "gp",
+        "data": {"path": "dated.csv", "inputs": ["day"], "target": "y"},
+        "model": {"kernel": {"rbf": {}}},
+    },
+    "counted": {
+        **small_statespace_job.JOB,
+        "data": {"path": "series.csv", "target": "y"},
+        "model": {"components": [{"level": {}}]},
+    },
+    "panel": {
+        "task": "statespace",
+        "data": {"path": "panel.csv", "series": "shop", "time": "day", "target": "y"},
+        "model": {"components": [{"level": {}}]},
+        "forecast": {"steps": 2},
+    },
+}
+PANEL = "shop,day,y\n" + "".join(
+    f"{shop},{line}\n" for shop in ("7", '"Zoë, B"') for line in DATED.split()[1:]
+)
+# Rows that each model predicts, as the text of a CSV file.
+ROWS = {
+    "gp": "x\n0.1\n1.50\n-3e-1\n",
+    "blr": "z,x\n1,0.1\n2,1.50\n3,-3e-1\n",
+    "statespace": SERIES,
+    "pca": "y,z,x\n1,0.1,5\n2,1.50,0\n",
+    "dates": "day\n2020-07\n2021-02-03\n",
+    "counted": "y\n1.5\n\n2.5\n2\n1\n",
+    "panel": PANEL,
+}
+GENEROUS = Limits(most_bytes=100_000, most_rows=1000, seconds=30.0)
+
+
+# For all modules of tests in this process; removed when it ends.
+SCRATCH = tempfile.TemporaryDirectory(prefix="gluon-linalg-tests-")
+
+
+@functools.lru_cache(maxsize=None)
+def trained(task):
+    """The results of a job of JOBS, which is trained in a moment; not to be changed."""
+    folder = Path(SCRATCH.name)
+    tables = {"table": small_job.TABLE, "series": SERIES, "dated": DATED, "panel": PANEL}
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    job = {**JOBS[task], "output": str(folder / task)}
+    if task != "pca":
+        job["training"] = {"iterations": 0}
+    (folder / "job.json").write_text(json.dumps(job))
+    with pytest.MonkeyPatch.context() as patch:
+        # To draw takes as long as all the rest of a small job.
+        for plot in (
+            "regression.task.plot_model",
+            "statespace.results.plot_model",
+            "pca.task.plot_components",
+        ):
+            patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
+        train(read_job(folder / "job.json"), show_bar=False)
+    return folder / task
+
+
+class Servers:
+    """Servers of the trained models, each started when it is first asked for."""
+
+    def __init__(self, stack):
+        self._stack, self._running = stack, {}
+
+    def __call__(self, task):
+        if task not in self._running:
+            self._running[task] = self._stack.enter_context(serving(trained(task)))
+        return self._running[task]
+
+
+@contextlib.contextmanager
+def serving(folder, limits=GENEROUS, service=None):
+    """A server in this process: its port, `Service` and `Worker`."""
+    worker = Worker(limits.seconds)
+    service = service or worker.run(Service, folder, "cpu", limits.most_rows)
+    options = {"lifespan": "off", "http": "h11", "log_config": None, "log_level": "error"}
+    server = uvicorn.Server(uvicorn.Config(create_app(service, worker, limits), **options))
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield SimpleNamespace(port=listener.getsockname()[1], service=service, worker=worker)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def ask(port, body=None, kind=JSON, accept=None, method=None, path="/invocations", headers=None):
+    """One request; returns status, headers and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {
+        **({"Content-Type": kind} if kind and body is not None else {}),
+        **({"Accept": accept} if accept else {}),
+        **(headers or {}),
+    }
+    body = body.encode() if isinstance(body, str) else body
+    method = method or ("GET" if body is None else "POST")
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def as_json(text, texts=()):
+    """The rows of a CSV text as the body of a JSON request; columns in `texts` are no numbers."""
+
+    def value(name, cell):
+        return cell if name in texts else None if cell == "" else float(cell)
+
+    header, *rows = csv.reader(text.splitlines())
+    instances = [
+        {name: value(name, cell) for name, cell in zip(header, row or [""] * len(header))}
+        for row in rows
+    ]
+    return json.dumps({"instances": instances})
