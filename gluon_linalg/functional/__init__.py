@@ -19,7 +19,13 @@ from .cholesky import (
 )
 from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import eigh
-from .gaussian import gaussian_adjoint, gaussian_nll, gaussian_weights
+from .gaussian import (
+    gaussian_adjoint,
+    gaussian_conditional,
+    gaussian_nll,
+    gaussian_weights,
+    hide_missing,
+)
 from .kalman import kalman_filter
 from .kalman_moments import (
     filtered_covariance,
@@ -68,9 +74,11 @@ __all__ = [
     "filtered_mean",
     "finite",
     "gaussian_adjoint",
+    "gaussian_conditional",
     "gaussian_nll",
     "gaussian_weights",
     "guarded",
+    "hide_missing",
     "identity_like",
     "inner",
     "inverse",

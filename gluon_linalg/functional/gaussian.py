@@ -11,8 +11,8 @@ from .cholesky import (
     potrf,
     triangular_solve,
 )
-from .matrix import inner
-from .tangent import ones_like, stop, with_gradient
+from .matrix import add_diagonal, inner, product
+from .tangent import ones_like, stop, with_gradient, zeros_like
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -59,3 +59,37 @@ def gaussian_weights(F, covariance, residual, name="GaussianNLL"):
     whitened = triangular_solve(F, factor, F.expand_dims(residual, axis=2))
     weights = triangular_solve(F, factor, whitened, transpose=True)
     return factor, F.squeeze(whitened, axis=2), stop(F, F.squeeze(weights, axis=2))
+
+
+def hide_missing(F, covariance, residual, mask):
+    """A (B, n, n) and r (B, n) whose missing observations add exactly 0 to `gaussian_nll`.
+
+    A -> M A M + (I - M) / 2π,  r -> M r, with M = diag(mask), mask (B, n) 1 where r is observed
+    and 0 where it is not, whatever r holds there. A missing observation is then independent of
+    all others and ½ log|2π · 1/2π| = 0: the likelihood and its gradient are those of the
+    observed ones alone.
+    """
+    mask = stop(F, mask)
+    column = F.expand_dims(mask, axis=2)
+    pairs = product(F, column, column, transpose_b=True)
+    covariance = F.where(pairs, covariance, zeros_like(F, covariance))
+    covariance = add_diagonal(F, covariance, (1.0 - mask) / (2.0 * math.pi))
+    return covariance, F.where(mask, residual, zeros_like(F, residual))
+
+
+def gaussian_conditional(F, covariance, residual, steps, name="GaussianConditional"):
+    """Mean (B, m) and lower factor (B, m, m) of the last m = `steps` values given the others.
+
+    covariance: (B, n + m, n + m) of all values; residual: (B, n). With the one factor
+    [[L, 0], [M, N]] of the covariance the mean is M L⁻¹r and the conditional covariance N Nᵀ: no
+    difference of matrices is formed, so it is positive definite whenever the whole is. Constants.
+    """
+    factor = potrf(F, stop(F, covariance), name)
+    seen = F.slice_axis(factor, axis=2, begin=0, end=-steps)
+    known = F.slice_axis(seen, axis=1, begin=0, end=-steps)
+    across = F.slice_axis(seen, axis=1, begin=-steps, end=None)
+    ahead = F.slice_axis(factor, axis=1, begin=-steps, end=None)
+    ahead = F.slice_axis(ahead, axis=2, begin=-steps, end=None)
+    whitened = triangular_solve(F, known, F.expand_dims(stop(F, residual), axis=2))
+    mean = F.squeeze(product(F, across, whitened), axis=2)
+    return stop(F, mean), stop(F, ahead)

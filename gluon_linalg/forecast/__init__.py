@@ -1,0 +1,36 @@
+"""GluonTS estimators and predictors built on the layers of this package."""
+
+from importlib import import_module
+
+_MODULES = {
+    "BLRForecastEstimator": "blr_estimator",
+    "DeepStateSpaceEstimator": "deep_state",
+    "GaussianProcess": "gaussian_process",
+    "GaussianProcessEstimator": "gp_estimator",
+    "GraphPredictor": "predictor",
+    "LDS": "lds",
+    "SeriesTransform": "features",
+    "StructuralPredictor": "structural",
+    "TrainingWindows": "windows",
+    "WindowEstimator": "estimator",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    # On first use, so that this package can be looked at without GluonTS.
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    try:
+        import_module("gluonts.mx")
+    except ImportError as error:
+        raise ImportError(
+            f"gluon_linalg.forecast needs GluonTS with its MXNet part ({error}): "
+            'pip install "gluon-linalg[forecast]".'
+        ) from error
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,57 @@
+"""What a pandas frequency says of a series: seasons, a length of context, time features."""
+
+import pandas as pd
+from gluonts.time_feature import time_features_from_frequency_str
+from pandas.tseries.frequencies import to_offset
+
+# Seasons in steps of each base frequency, the shortest first.
+SEASONS = {
+    "Q": (4,),
+    "M": (12,),
+    "W": (365.25 / 7,),
+    "D": (7, 365.25),
+    "B": (5, 261),
+    "H": (24, 168),
+    "MIN": (60, 1440),
+    "S": (60, 3600),
+}
+# The cycle by which GluonTS's deep state model measures its context: at most this many steps.
+CYCLES = {"Q": 4, "M": 12, "W": 52, "D": 31, "B": 22, "H": 168, "MIN": 1440, "S": 3600}
+SHORTEST_CYCLE, LONGEST_CYCLE = 4, 168
+_NAMES = {"A": "Y", "T": "MIN", "QE": "Q", "ME": "M", "YE": "Y"}
+
+
+def period_of(freq):
+    """A pandas.Period of a frequency; ValueError for a frequency that periods cannot have."""
+    try:
+        return pd.Period("2000-01-03", freq=freq)
+    except ValueError:
+        return pd.Period("2000-01-03", freq=to_offset(freq))
+
+
+def seasonal_periods(freq, context_length):
+    """The seasons, in steps, of which a context shows two, or the shortest, if there is any."""
+    base, multiple = _base(freq)
+    periods = [season / multiple for season in SEASONS.get(base, ()) if season >= 2 * multiple]
+    return [p for i, p in enumerate(periods) if i == 0 or 2 * p <= context_length]
+
+
+def cycle_length(freq):
+    """The steps of the cycle that contexts are measured by."""
+    base, multiple = _base(freq)
+    cycle = CYCLES.get(base, SHORTEST_CYCLE) // multiple
+    return min(max(cycle, SHORTEST_CYCLE), LONGEST_CYCLE)
+
+
+def time_features(freq):
+    """GluonTS's time features of a frequency, [] where it has none."""
+    try:
+        return time_features_from_frequency_str(freq)
+    except RuntimeError:
+        return []
+
+
+def _base(freq):
+    offset = period_of(freq).freq
+    name = offset.name.split("-")[0].upper()
+    return _NAMES.get(name, name), offset.n

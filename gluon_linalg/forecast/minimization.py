@@ -1,0 +1,120 @@
+"""Many small, independent minimization problems, evaluated together.
+
+An evaluation of all series of a batch costs little more than that of one, and SciPy's minimizers
+want answers for one problem at a time. So each problem has a search of its own, dense BFGS with
+backtracking (Nocedal & Wright 2006, sections 3.1, 3.5 and 6.1) between bounds, which says where it
+wants to be evaluated next and is told the answer; what one problem meets does not touch another.
+"""
+
+import numpy as np
+
+SUFFICIENT = 1e-4
+LONGEST_STEP = 4.0
+SHORTEST_STEP = 1e-8
+
+
+def minimize_each(evaluate, starts, lower, upper, tolerance, iterations):
+    """The lowest points found (B, n) and their values (B,).
+
+    evaluate: takes points (B, n) to values (B,) and gradients (B, n), any of them NaN or infinite.
+    starts: a list of points (B, n); each problem begins at the one where it is lowest. lower,
+    upper: (n,). A search ends when its quadratic model promises to fall by less than `tolerance`,
+    or after so many evaluations.
+    """
+    answers = [(points, *evaluate(points)) for points in starts]
+    searches = []
+    for problem in range(len(starts[0])):
+        own = [(p[problem], v[problem], g[problem]) for p, v, g in answers]
+        point, value, gradient = min(own, key=lambda answer: _rank(answer[1]))
+        searches.append(_Search(point, value, gradient, lower, upper, tolerance))
+    for _ in range(iterations):
+        if all(search.done for search in searches):
+            break
+        values, gradients = evaluate(np.array([search.trial for search in searches]))
+        for search, value, gradient in zip(searches, values, gradients):
+            if not search.done:
+                search.tell(value, gradient)
+    return np.array([s.point for s in searches]), np.array([s.value for s in searches])
+
+
+class _Search:
+    """BFGS for one problem; `trial` is where it wants to be evaluated."""
+
+    def __init__(self, point, value, gradient, lower, upper, tolerance):
+        self.point, self.value, self.gradient = point, value, gradient
+        self.lower, self.upper, self.tolerance = lower, upper, tolerance
+        self.inverse_hessian = None
+        self.done = not _finite(value, gradient)
+        self.trial = point
+        self._aim()
+
+    def tell(self, value, gradient):
+        """The answer at `trial`."""
+        moved = self.trial - self.point
+        promised = self.gradient @ moved
+        if not _finite(value, gradient) or value > self.value + SUFFICIENT * promised:
+            self._step_back(value, promised)
+            return
+        self._learn(moved, gradient - self.gradient)
+        self.point, self.value, self.gradient = self.trial, value, gradient
+        self._aim()
+
+    def _aim(self):
+        """A new direction from the present point, with a full step to begin with."""
+        if self.done:
+            return
+        free = ~(
+            ((self.point <= self.lower) & (self.gradient > 0))
+            | ((self.point >= self.upper) & (self.gradient < 0))
+        )
+        slope = np.where(free, self.gradient, 0.0)
+        if self.inverse_hessian is None:
+            direction = -slope / max(1.0, np.linalg.norm(slope))
+        else:
+            direction = np.where(free, -self.inverse_hessian @ slope, 0.0)
+            if direction @ slope >= 0 and slope.any():
+                # What was learned beside the bounds misleads here.
+                self.inverse_hessian = None
+                return self._aim()
+            self.done = -0.5 * (direction @ slope) < self.tolerance
+        self.done = self.done or not slope.any()
+        longest = np.abs(direction).max()
+        self.direction = direction * min(1.0, LONGEST_STEP / longest) if longest else direction
+        self.step = 1.0
+        self._try()
+
+    def _try(self):
+        self.trial = np.clip(self.point + self.step * self.direction, self.lower, self.upper)
+
+    def _step_back(self, value, promised):
+        """A shorter step: the minimum of the parabola through what is known, within limits."""
+        share = 0.1
+        if np.isfinite(value):
+            share = np.clip(-0.5 * promised / (value - self.value - promised), 0.1, 0.5)
+        self.step *= share
+        if self.step < SHORTEST_STEP:
+            self.done = self.inverse_hessian is None
+            self.inverse_hessian = None
+            self._aim()
+        else:
+            self._try()
+
+    def _learn(self, moved, changed):
+        """The BFGS update of the inverse Hessian, left out where the curvature is not positive."""
+        curvature = moved @ changed
+        if curvature <= 1e-10 * np.linalg.norm(moved) * np.linalg.norm(changed):
+            return
+        identity = np.eye(len(moved))
+        if self.inverse_hessian is None:
+            self.inverse_hessian = identity * curvature / (changed @ changed)
+        left = identity - np.outer(moved, changed) / curvature
+        self.inverse_hessian = left @ self.inverse_hessian @ left.T
+        self.inverse_hessian += np.outer(moved, moved) / curvature
+
+
+def _finite(value, gradient):
+    return bool(np.isfinite(value) and np.isfinite(gradient).all())
+
+
+def _rank(value):
+    return value if np.isfinite(value) else np.inf

@@ -1,0 +1,172 @@
+"""Structural time series models as a GluonTS predictor that needs no training."""
+
+from itertools import islice
+from typing import Dict, List, Optional
+
+import numpy as np
+from gluonts.core.component import validated
+from gluonts.exceptions import GluonTSDataError
+from gluonts.model.forecast import SampleForecast
+from gluonts.model.predictor import RepresentablePredictor
+from gluonts.mx.distribution import Gaussian
+from gluonts.mx.model.forecast import DistributionForecast
+
+from .._runtime import import_mxnet
+from .linear_system import drawn_observations, observation_marginals
+from .structural_components import LEVEL, build_components, default_components
+from .structural_fit import SeriesBatch
+from .structural_series import read_series
+
+mx = import_mxnet()
+
+FORECASTS = ("samples", "distribution")
+
+
+class StructuralPredictor(RepresentablePredictor):
+    """Fits a structural time series model to each series when it is asked for its forecast.
+
+    y_t = Σ_i H_t^i x_t^i + ε_t: components plus noise, with parameters of maximum (diffuse)
+    likelihood (`StructuralModel`), found for up to `batch_size` series at once, in float64.
+
+    freq: of the series, for the default components; prediction_length: h, in steps. components: a
+    list such as ``[{"trend": {}}, {"seasonal": {"period": 12}}]`` of 'level', 'trend',
+    'damped_trend', 'seasonal', 'cycle' and 'ar' with the options of those of
+    `gluon_linalg.structural`, of which variances matter only if they are 0; None: a trend, and the
+    shortest season of `freq` if it has one. use_feat_dynamic_real: adds a regression on that field,
+    which then reaches h steps further than the target. forecast: 'samples' for SampleForecast with
+    paths that are joint over time, drawn by MXNet's generator (`mx.random.seed`); 'distribution'
+    for DistributionForecast with the exact Gaussian marginals, in float32 as GluonTS wants them.
+    max_iterations: at most so many evaluations of the likelihood after those of the initial values.
+
+    A series with fewer observations than two for each initial value of the components is forecast
+    by a level alone. Missing targets are NaN. Each forecast's `info` has the log likelihood and
+    the parameters, in the units of the series. Durbin & Koopman 2012, chapters 3 and 7.
+
+    Raises ValueError for arguments, GluonTSDataError, which names the item, for series.
+    """
+
+    @validated()
+    def __init__(
+        self,
+        freq: str,
+        prediction_length: int,
+        components: Optional[List[Dict[str, Dict]]] = None,
+        use_feat_dynamic_real: bool = False,
+        forecast: str = "samples",
+        batch_size: int = 32,
+        max_iterations: int = 100,
+    ) -> None:
+        if prediction_length < 1 or batch_size < 1:
+            raise ValueError(
+                f"StructuralPredictor: prediction_length is {prediction_length} and batch_size "
+                f"{batch_size}, expected 1 or more."
+            )
+        super().__init__(prediction_length=prediction_length)
+        if forecast not in FORECASTS:
+            raise ValueError(
+                f"StructuralPredictor: forecast is {forecast!r}, expected one of {FORECASTS}."
+            )
+        self.freq = freq
+        self.components = default_components(freq) if components is None else components
+        self.use_feat_dynamic_real = use_feat_dynamic_real
+        self.forecast = forecast
+        self.batch_size = batch_size
+        self.max_iterations = max_iterations
+        blocks = build_components(self.components, 0)
+        self._initial_values = sum(sum(block.diffuse) for block in blocks)
+        self._batches = {}
+
+    def predict(self, dataset, num_samples=100, **kwargs):
+        """The forecasts of a dataset, in its order."""
+        series = (
+            read_series(entry, index, self.prediction_length, self.use_feat_dynamic_real)
+            for index, entry in enumerate(dataset)
+        )
+        while True:
+            chunk = list(islice(series, self.batch_size))
+            if not chunk:
+                return
+            groups = {}
+            for one in chunk:
+                groups.setdefault(self._model_of(one), []).append(one)
+            found = {}
+            for model, members in groups.items():
+                forecasts = self._forecasts(model, members, num_samples)
+                found.update(zip(map(id, members), forecasts))
+            yield from (found[id(one)] for one in chunk)
+
+    def _model_of(self, series):
+        """(whether all components, number of features) of the model that a series can bear."""
+        features = 0 if series.covariates is None else series.covariates.shape[1]
+        if series.count < 2 * (self._initial_values + features):
+            return False, 0
+        return True, features
+
+    def _forecasts(self, model, members, num_samples):
+        batch = self._batch(model, len(members))
+        arrays = _padded(members, batch.has_covariates)
+        losses = batch.fit(arrays, self.max_iterations)
+        for one, loss in zip(members, losses):
+            if not np.isfinite(loss):
+                raise GluonTSDataError(
+                    f"{one.name}: the likelihood of its model is not a finite number; use fewer or "
+                    "other components."
+                )
+        steps, covariates = self.prediction_length, None
+        if batch.has_covariates:
+            covariates = np.array([one.covariates[-1 - steps :] for one in members])
+            covariates = mx.nd.array(covariates, dtype="float64")
+        ends = [len(one.target) for one in members]
+        system = batch.after(arrays, ends, covariates, steps)
+        if self.forecast == "samples":
+            drawn = drawn_observations(mx.nd, system, num_samples).asnumpy()
+            values = drawn[:, :, 1:, 0].transpose(1, 0, 2)
+        else:
+            mean, covariance = (m.asnumpy() for m in observation_marginals(mx.nd, system))
+            values = zip(mean[:, 1:, 0], np.sqrt(covariance[:, 1:, 0, 0]))
+        for index, (one, value) in enumerate(zip(members, values)):
+            yield self._forecast(one, value, self._info(batch, index, one, losses[index]))
+
+    def _forecast(self, series, value, info):
+        labels = {"start_date": series.start, "item_id": series.item_id, "info": info}
+        if self.forecast == "samples":
+            return SampleForecast(series.location + series.scale * value, **labels)
+        mean, deviation = value
+        mean, deviation = (
+            mx.nd.array(array, dtype="float32")
+            for array in (series.location + series.scale * mean, series.scale * deviation)
+        )
+        return DistributionForecast(Gaussian(mean, deviation), **labels)
+
+    def _info(self, batch, index, series, loss):
+        diffuse = sum(batch.models[index].components.diffuse)
+        scaled = max(series.count - diffuse, 0)
+        return {
+            "log_likelihood": float(-loss - scaled * np.log(series.scale)),
+            "parameters": batch.parameter_values(index, series.scale),
+        }
+
+    def _batch(self, model, size):
+        """The compiled models of so many series."""
+        key = (*model, size)
+        if key not in self._batches:
+            is_full, features = model
+            components = self.components if is_full else LEVEL
+            self._batches[key] = SeriesBatch(components, features, size)
+        return self._batches[key]
+
+
+def _padded(members, has_covariates):
+    """y (B, T), covariates (B, T, k) if there are any, and mask (B, T), T being the longest."""
+    longest = max(len(one.target) for one in members)
+    fields = [[one.target for one in members]]
+    if has_covariates:
+        fields.append([one.covariates[: len(one.target)] for one in members])
+    fields.append([one.observed for one in members])
+    arrays = []
+    for field in fields:
+        array = np.zeros((len(field), longest) + field[0].shape[1:])
+        for row, values in zip(array, field):
+            row[: len(values)] = values
+        arrays.append(mx.nd.array(array, dtype="float64"))
+    return arrays

@@ -1,0 +1,169 @@
+"""Maximum likelihood for a batch of series, each with a structural model of its own."""
+
+import numpy as np
+
+from .. import functional as fn
+from .._runtime import import_mxnet
+from ..blocks.kalman import KalmanFilterLayer
+from ..blocks.structural import StructuralModel
+from ..blocks.structural.bounded import BoundedParameter
+from .minimization import minimize_each
+from .structural_components import build_components
+
+mx = import_mxnet()
+
+# Bounds of variances, in squared units of the changes of a series, and how far others may go.
+SMALLEST, LARGEST = 1e-14, 1e4
+STORED_BOUND = 12.0
+# Initial variances: of the noise, of slopes, and of all else.
+STARTS = (
+    (0.1, 1e-3, 0.1),
+    (0.5, 1e-4, 0.01),
+    (0.4, 1e-6, 1e-3),
+    (0.01, 1e-3, 0.5),
+    (0.01, 0.5, 0.05),
+)
+TOLERANCE = 1e-6
+
+
+class SeriesBatch(mx.gluon.HybridBlock):
+    """Negative diffuse log likelihoods (B,) of B series, each with its own `StructuralModel`.
+
+    Called with y (B, T), covariates (B, T, k) if features k > 0, and mask (B, T). The models
+    write the arrays of their systems, and one filter runs over all of them.
+    """
+
+    def __init__(self, components, features, size, **kwargs):
+        super().__init__(**kwargs)
+        self.has_covariates = features > 0
+        self.models = []
+        with self.name_scope():
+            for _ in range(size):
+                model = StructuralModel(build_components(components, features), noise_variance=1.0)
+                self.register_child(model)
+                self.models.append(model)
+            states = self.models[0].components.state_size
+            self.filter = KalmanFilterLayer(states)
+            self.moments = KalmanFilterLayer(states, moments="factor")
+        self.initialize()
+        self.cast("float64")
+        self.hybridize(static_alloc=True)
+        self._initial = [parameter.data().asnumpy() for _, parameter in self._named(0)]
+
+    def hybrid_forward(self, F, y, *rest):
+        inputs, constants = self.kalman_inputs(F, y, *rest)
+        return self.filter(*inputs) - constants
+
+    def kalman_inputs(self, F, y, *rest):
+        """The arguments of the Kalman layers, and the diffuse constants (B,)."""
+        inputs, constants = [], []
+        for index, model in enumerate(self.models):
+            own = [F.slice_axis(a, axis=0, begin=index, end=index + 1) for a in (y, *rest)]
+            arrays, constant = model.kalman_inputs(F, *own)
+            inputs.append(arrays)
+            constants.append(constant)
+        if len(self.models) == 1:
+            return inputs[0], constants[0]
+        return [F.concat(*arrays, dim=0) for arrays in zip(*inputs)], F.concat(*constants, dim=0)
+
+    def fit(self, arrays, iterations):
+        """Sets all parameters to those of maximum likelihood; returns the negative logs (B,)."""
+        lower, upper = self._bounds()
+        starts = [self._start(*variances) for variances in STARTS]
+        points, values = minimize_each(
+            lambda points: self._evaluate(points, arrays),
+            [np.tile(start, (len(self.models), 1)) for start in starts],
+            lower, upper, TOLERANCE, iterations,
+        )  # fmt: skip
+        self._set(points)
+        return values
+
+    def after(self, arrays, ends, covariates, steps):
+        """The `System` of step ends[b] - 1 of each series, given all of them, and `steps` more.
+
+        covariates: (B, 1 + steps, k) if there are features, at the same steps.
+        """
+        inputs, _ = self.kalman_inputs(mx.nd, *arrays)
+        _, mean, factor = self.moments(*inputs)
+        mean, factor = (_at(array, ends) for array in (mean, factor))
+        y = mx.nd.zeros((len(self.models), 1 + steps, 1), dtype="float64")
+        systems = []
+        for index, model in enumerate(self.models):
+            own = covariates[index : index + 1] if self.has_covariates else None
+            systems.append(model.components.system(mx.nd, y[:1, :, 0], own))
+        transition, emission, process_factor = (
+            mx.nd.concat(*(getattr(system, name) for system in systems), dim=0)
+            for name in ("transition", "emission", "process_factor")
+        )
+        noise_factor = inputs[4]
+        return fn.state_space_system(
+            mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
+            name="StructuralPredictor",
+        )  # fmt: skip
+
+    def parameter_values(self, index, scale):
+        """{name: number or list} of one model, variances in squared units of the series."""
+        found = {}
+        for name, parameter in self._named(index):
+            value = parameter.value() * (scale**2 if name.endswith("variance") else 1.0)
+            found[name] = float(value[0]) if value.size == 1 else value.tolist()
+        return found
+
+    def _evaluate(self, points, arrays):
+        self._set(points)
+        with mx.autograd.record():
+            losses = self(*arrays)
+        losses.backward()
+        gradients = np.array([
+            np.concatenate([parameter.grad().asnumpy() for _, parameter in self._named(index)])
+            for index in range(len(self.models))
+        ])  # fmt: skip
+        return losses.asnumpy(), gradients
+
+    def _set(self, points):
+        for index, point in enumerate(points):
+            begin = 0
+            for _, parameter in self._named(index):
+                end = begin + parameter.shape[0]
+                parameter.set_data(mx.nd.array(point[begin:end], dtype="float64"))
+                begin = end
+
+    def _named(self, index):
+        """Pairs of a name such as 'trend.slope_variance' and a parameter, in a fixed order."""
+        model = self.models[index]
+        pairs = [("noise_variance", model.noise_variance)]
+        labels = zip(model.components.labels(), model.components.components)
+        for label, component in labels:
+            for name in sorted(component._reg_params):
+                pairs.append((f"{label}.{name}", component._reg_params[name]))
+        return pairs
+
+    def _start(self, noise, slope, other):
+        """The stored parameters of a model with these variances, (n,)."""
+        variances = {"noise_variance": noise, "trend.slope_variance": slope}
+        pieces = []
+        for (name, _), stored in zip(self._named(0), self._initial):
+            if name.endswith("variance"):
+                stored = np.full_like(stored, np.log(variances.get(name, other)))
+            pieces.append(stored)
+        return np.concatenate(pieces)
+
+    def _bounds(self):
+        """The least and the largest stored parameters, (n,) each."""
+        ends = []
+        for (name, parameter), stored in zip(self._named(0), self._initial):
+            middle, width = stored, STORED_BOUND
+            if name.endswith("variance"):
+                least, most = np.log([SMALLEST, LARGEST])
+                middle, width = (least + most) / 2, (most - least) / 2
+            elif isinstance(parameter, BoundedParameter):
+                middle = 0.0
+            ones = np.ones_like(stored)
+            ends.append([(middle - width) * ones, (middle + width) * ones])
+        lower, upper = (np.concatenate(side) for side in zip(*ends))
+        return lower, upper
+
+
+def _at(array, ends):
+    """array[b, ends[b] - 1] of (B, T, ...)."""
+    return mx.nd.concat(*(array[b : b + 1, end - 1] for b, end in enumerate(ends)), dim=0)
