@@ -53,7 +53,7 @@ class StructuralPredictor(RepresentablePredictor):
         components: Optional[List[Dict[str, Dict]]] = None,
         use_feat_dynamic_real: bool = False,
         forecast: str = "samples",
-        batch_size: int = 32,
+        batch_size: int = 16,
         max_iterations: int = 100,
     ) -> None:
         if prediction_length < 1 or batch_size < 1:

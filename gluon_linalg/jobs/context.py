@@ -3,6 +3,7 @@
 import re
 
 from .._runtime import import_mxnet
+from ..cuda_devices import check_supported
 from .errors import JobError
 
 mx = import_mxnet()
@@ -46,6 +47,7 @@ def check_device_names(names):
 
 
 def _refuse_missing_gpu(index):
+    check_supported([index])
     count = _gpu_count()
     if count == 0:
         raise JobError(

@@ -117,7 +117,7 @@ class Container:
         )
         return ended.returncode, ended.stdout + ended.stderr
 
-    def wait(self, timeout=120):
+    def wait(self, timeout=180):
         """Exit status, stdout and stderr."""
         out, err = self.process.communicate(timeout=timeout)
         return self.process.returncode, out, err

@@ -61,7 +61,7 @@ def container(built, tmp_path):
         process.communicate()
 
 
-def ended(process, timeout=60):
+def ended(process, timeout=180):
     """Exit status, stdout and stderr."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
@@ -187,7 +187,7 @@ def test_a_job_in_the_sagemaker_layout_is_trained_served_and_healthy(container, 
     assert "Traceback" not in err
 
 
-def wait_until_served(port, process, seconds=30):
+def wait_until_served(port, process, seconds=120):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:

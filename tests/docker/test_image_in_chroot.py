@@ -158,7 +158,7 @@ def test_a_failure_is_written_for_sagemaker(start, tmp_path):
     assert "'z'" in (base / "output" / "failure").read_text().splitlines()[0], err
 
 
-def wait_for(happened, seconds=60):
+def wait_for(happened, seconds=180):
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

@@ -365,7 +365,7 @@ def test_two_machines_train_together(tmp_path):
                 command, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True
             )
         )
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     # The worker of rank 0 writes, whichever that is.
     models = [host for host in hosts if (tmp_path / host / "model" / "metrics.json").exists()]

@@ -57,6 +57,9 @@ def test_seeds(predictor):
     first = paths(predictor, dataset, num_samples=3)
     np.testing.assert_array_equal(first, paths(predictor, dataset, num_samples=3, seed=0))
     assert not np.allclose(first, paths(predictor, dataset, num_samples=3, seed=1))
+    # Items that are alike have paths of their own.
+    twins = paths(predictor, [dataset[0], dataset[0]], num_samples=3)
+    assert not np.allclose(twins[0], twins[1])
 
 
 def test_the_split_into_batches_does_not_matter(predictor, monkeypatch):

@@ -275,7 +275,7 @@ def test_features_reach_the_estimator(write, workspace):
         lines.append(json.dumps(line).replace("null", "NaN"))
     (workspace / "series.jsonl").write_text("\n".join(lines))
     options = {"use_feat_static_cat": "true", "cardinality": ["3"], "use_feat_dynamic_real": "true"}
-    changes = {"data.path": "series.jsonl", "data.backtest": None, "training.iterations": 1}
+    changes = {"data.path": "series.jsonl", "training.iterations": 1}
     write({**changes, "model.options": {**OPTIONS["blr"], **options}})
     train(read_job("job.yaml"))
     settings = json.loads((workspace / "out" / "predictor" / "parameters.json").read_text())
@@ -359,14 +359,14 @@ def test_a_stopped_run_goes_on_to_the_same_forecasts(run, write, workspace, monk
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_forecasts(write, workspace):
-    changes = {**of("deep_state"), "training.iterations": 60, "training.checkpoint_every": 3}
+    changes = {**of("deep_state"), "training.iterations": 300, "training.checkpoint_every": 3}
     write({**changes, "data.backtest": None})
     finish(workspace, output="whole")
     for _ in range(2):
         process = start(workspace)
         while not (workspace / "out" / "checkpoint.params").exists():
             time.sleep(0.1)
-        time.sleep(2.0)
+        time.sleep(1.0)
         process.kill()
         process.communicate()
         assert not (workspace / "out" / "metrics.json").exists()

@@ -158,8 +158,8 @@ def test_clients_for_a_minute(task):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_memory_with_thousands_of_sizes(task):
-    most = 300 if task == "statespace" else 5000
+def test_memory_with_many_sizes(task):
+    most = 300 if task == "statespace" else 1500
     with process(trained(task)) as (running, port, _):
         ask_for_sizes(port, task, range(1, most, 11))
         before = resident(running)

@@ -57,8 +57,8 @@ def build_estimator(job, context):
     model = job.model
     cls = getattr(forecast, CLASSES[model.estimator])
     arguments = {"freq": job.data.freq, "prediction_length": model.prediction_length}
-    arguments["batch_size"] = job.training.batch_size
     if job.has_steps():
+        arguments["batch_size"] = job.training.batch_size
         length = "past_length" if model.estimator == "deep_state" else "context_length"
         if model.context_length is not None:
             arguments[length] = model.context_length
@@ -99,12 +99,14 @@ def _checked_options(cls, model):
     from gluonts.mx.distribution.lds import ParameterBounds
 
     signature = inspect.signature(cls.__init__).parameters
-    known = [name for name in signature if name not in KEYS and name not in NOT_PLAIN]
+    # Without training, how many series are fitted at once is an option like all others.
+    keys = {n: key for n, key in KEYS.items() if n != "batch_size" or "trainer" in signature}
+    known = [name for name in signature if name not in keys and name not in NOT_PLAIN]
     options = {}
     for name, value in model.options.items():
         where = f"model.options.{name}"
-        if name in KEYS and name in signature:
-            raise JobError(f"{where}: is a key of the job; write it as {KEYS[name]}")
+        if name in keys and name in signature:
+            raise JobError(f"{where}: is a key of the job; write it as {keys[name]}")
         if name not in known:
             raise JobError(
                 f"{where}: {model.estimator} has no such argument; {suggestion(name, known)}"
