@@ -10,6 +10,8 @@ import sys
 import urllib.request
 
 MODULE = "gluon_linalg.jobs"
+# An argument names another folder of processes, for tests outside of a container.
+PROCESSES = sys.argv[1] if len(sys.argv) > 1 else "/proc"
 LAST_LOOK = "/tmp/gluon-linalg-health"
 SECONDS = 5
 
@@ -27,9 +29,9 @@ def main():
 
 def processes():
     """The process ids of this container and their arguments."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in filter(str.isdigit, os.listdir(PROCESSES)):
         try:
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            with open(f"{PROCESSES}/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
                 yield pid, file.read().split("\0")[:-1]
         except OSError:
             continue
@@ -49,7 +51,7 @@ def option(command, name):
 
 
 def variable(pid, name):
-    with open(f"/proc/{pid}/environ", encoding="utf-8", errors="replace") as file:
+    with open(f"{PROCESSES}/{pid}/environ", encoding="utf-8", errors="replace") as file:
         settings = dict(part.partition("=")[::2] for part in file.read().split("\0"))
     return settings.get(name)
 
@@ -81,7 +83,7 @@ def has_advanced(now):
 
 def ticks(pid):
     """The processor time of a process so far."""
-    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+    with open(f"{PROCESSES}/{pid}/stat", encoding="ascii", errors="replace") as file:
         # The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

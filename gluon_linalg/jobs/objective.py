@@ -40,7 +40,8 @@ class Objective:
         Its gradients are in `gradient()`, and in `parameter.grad()` on every device.
         """
         self.evaluations += 1
-        vectors = self._evaluate_shares(*self._batch(iteration))
+        # Of everything, without the noise of training, such as dropout.
+        vectors = self._evaluate_shares(*self._batch(iteration), is_noisy=iteration is not None)
         if self._store is not None:
             self._add_up(vectors)
         vector = self.workers.sum(self._with_signal(vectors[0].asnumpy()))
@@ -101,18 +102,18 @@ class Objective:
             ])  # fmt: skip
         return shares
 
-    def _evaluate_shares(self, shares, weight):
+    def _evaluate_shares(self, shares, weight, is_noisy):
         """For each device a float64 vector: the weighted sum of its losses and the gradient."""
         losses = []
         try:
             for arguments in shares:
                 if self.parameters:
-                    with mx.autograd.record():
+                    with mx.autograd.record(train_mode=is_noisy):
                         losses.append(self.layer(*arguments).sum() * weight)
                 else:
                     losses.append(self.layer(*arguments).sum() * weight)
             if self.parameters:
-                mx.autograd.backward(losses)
+                mx.autograd.backward(losses, train_mode=is_noisy)
             return [self._vector_on(d, loss) for d, loss in zip(self.devices, losses)]
         except LinearAlgebraError:
             count = 1 + sum(int(np.prod(p.shape)) for p in self.parameters.values())

@@ -180,7 +180,10 @@ def test_a_job_in_the_sagemaker_layout_is_trained_served_and_healthy(container, 
     port = free_port()
     server = container("serve", **where, SAGEMAKER_BIND_TO_PORT=str(port))
     wait_until_served(port, server)
-    assert health(machine, image) == (0, "")
+    # Of the processes of this machine, a container would see this one alone.
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / str(server.pid)).symlink_to(f"/proc/{server.pid}")
+    assert health(machine, image, tmp_path / "proc") == (0, "")
     server.send_signal(signal.SIGTERM)
     status, _, err = ended(server)
     assert status == 0, err
@@ -199,9 +202,9 @@ def wait_until_served(port, process, seconds=120):
     pytest.fail(f"no answer to /ping: {ended(process)[2] if process.poll() else 'too late'}")
 
 
-def health(machine, image):
+def health(machine, image, processes):
     """Exit status and output of the HEALTHCHECK."""
-    command = [machine.translate(part) for part in image.health_check]
+    command = [*(machine.translate(part) for part in image.health_check), str(processes)]
     environment = {**machine.environment, **machine.variables(image)}
     found = subprocess.run(command, env=environment, capture_output=True, text=True)
     return found.returncode, found.stdout + found.stderr

@@ -14,6 +14,7 @@ def health(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("health", DOCKER / "health.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PROCESSES", "/proc")
     monkeypatch.setattr(module, "LAST_LOOK", str(tmp_path / "last"))
     return module
 

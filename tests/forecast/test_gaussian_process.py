@@ -81,12 +81,13 @@ def test_draws_from_a_singular_covariance_are_exact():
     y = array([[1.0, 2.0, 0.5, -1.0]])
     one = array([[[1.0]]])
     gp = GaussianProcess(
-        one * 1e-5, RBFKernel(one, 0.5 * one), 4, 4, num_samples=50, sample_noise=False
+        0.0 * one, RBFKernel(one, 0.5 * one), 4, 4, num_samples=50, sample_noise=False
     )
     samples, mean, deviation = gp.exact_inference(x, y, x)
-    np.testing.assert_allclose(mean.asnumpy(), y.asnumpy(), atol=1e-5)
-    assert (deviation.asnumpy() < 2e-5).all()
-    assert np.abs(samples.asnumpy() - y.asnumpy()[:, :, None]).max() < 1e-4
+    # All that is left of the covariance is rounding, of either sign.
+    np.testing.assert_allclose(mean.asnumpy(), y.asnumpy(), atol=1e-9)
+    assert (deviation.asnumpy() < 1e-6).all()
+    assert np.abs(samples.asnumpy() - y.asnumpy()[:, :, None]).max() < 1e-5
     ones = mx.nd.ones((1, 4, 4), dtype="float64")
     drawn = gp.sample(y, ones).asnumpy() - y.asnumpy()[:, :, None]
     np.testing.assert_allclose(drawn, np.broadcast_to(drawn[:, :1], drawn.shape), atol=1e-7)
