@@ -264,6 +264,17 @@ def test_a_prior_that_is_no_covariance_is_an_error():
         lds.log_prob(array(np.zeros((BATCH, STEPS, 1))))
 
 
+def test_in_a_compiled_network_a_series_that_fails_is_nan():
+    system = random_system(1)
+    system[6][1] *= -1
+    net = Wrapped(1)
+    net.hybridize()
+    inputs = [np.zeros((BATCH, STEPS, 1)), np.ones((BATCH, 1)), np.ones((BATCH, STEPS))]
+    for output in net(*map(array, [*inputs, *system])):
+        failed = np.isnan(output.asnumpy()).reshape(BATCH, -1).all(axis=1)
+        assert failed.tolist() == [False, True, False]
+
+
 def test_nan_that_no_mask_hides_is_an_error():
     lds = LDS(*map(array, random_system(1)), STATES, 1, STEPS)
     x = np.zeros((BATCH, STEPS, 1))
