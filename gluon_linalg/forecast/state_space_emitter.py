@@ -115,14 +115,16 @@ class StateSpaceEmitter(mx.gluon.HybridBlock):
 
 def feature_network(cell_type, layers, cells, dropout, prefix="network_"):
     """A block (B, N, k) -> (B, N, cells): 'lstm' and 'gru' see all earlier steps, 'mlp' its own."""
-    if cell_type in RECURRENT:
-        return RECURRENT[cell_type](cells, layers, layout="NTC", dropout=dropout, prefix=prefix)
-    if cell_type != "mlp":
+    if cell_type not in CELLS:
         raise ValueError(f"cell_type is {cell_type!r}, expected one of {CELLS}.")
     network = mx.gluon.nn.HybridSequential(prefix=prefix)
     with network.name_scope():
         for _ in range(layers):
-            network.add(mx.gluon.nn.Dense(cells, activation="relu", flatten=False))
+            if cell_type in RECURRENT:
+                network.add(RECURRENT[cell_type](cells, layout="NTC"))
+            else:
+                network.add(mx.gluon.nn.Dense(cells, activation="relu", flatten=False))
+            # A block of its own: MXNet's recurrent layers leave theirs out in float32 on CPU.
             network.add(mx.gluon.nn.Dropout(dropout))
     return network
 

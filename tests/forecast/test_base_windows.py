@@ -160,10 +160,10 @@ def test_location_and_scale(values, location, scale):
     "freq, length, periods, cycle",
     [
         ("M", 48, [12.0], 12),
-        ("ME", 48, [12.0], 12),
+        (pd.offsets.MonthEnd().freqstr, 48, [12.0], 12),
         ("3M", 48, [4.0], 4),
         ("Q", 16, [4.0], 4),
-        ("YE", 16, [], 4),
+        (pd.offsets.YearEnd().freqstr, 16, [], 4),
         ("W-SUN", 208, [365.25 / 7], 52),
         ("D", 124, [7.0], 31),
         ("D", 731, [7.0, 365.25], 31),

@@ -181,9 +181,9 @@ def test_one_step_ahead():
     assert paths(predictor, dataset).shape == (3, 100, 1)
 
 
-@pytest.mark.parametrize("freq", ["5min", "W-SAT", "YE"])
+@pytest.mark.parametrize("freq", ["5min", "W-SAT", "Y"])
 def test_frequencies(freq):
-    start = pd.Period("2000-01-03", freq.replace("YE", "Y"))
+    start = pd.Period("2000-01-03", freq)
     dataset = [{"start": start, "target": np.sin(np.arange(20.0))}]
     estimator = small_estimator(freq=freq, harmonics=None, hybridize=False)
     (forecast,) = estimator.train(dataset, seed=0).predict(dataset)

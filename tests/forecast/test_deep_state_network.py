@@ -7,6 +7,7 @@ from gluonts.mx.distribution.lds import ParameterBounds
 
 from gluon_linalg.forecast import DeepStateSpaceEstimator
 from gluon_linalg.forecast.estimator import TrainingBatches
+from gluon_linalg.forecast.state_space_emitter import CELLS, feature_network
 
 CONTEXT, STEPS, BATCH = 11, 4, 3
 LENGTH = CONTEXT + STEPS
@@ -152,6 +153,18 @@ def test_gradients(hybridize):
         expected = (sides[0] - sides[1]) / (2.0 * step)
         found = (parameter.grad().asnumpy() * direction).sum()
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("cell_type", CELLS)
+def test_dropout_is_there_in_float32(cell_type):
+    """MXNet's own recurrent layers leave it out."""
+    x = mx.nd.random.normal(shape=(2, 3, 4))
+    for rate in (0.0, 0.5):
+        network = feature_network(cell_type, layers=2, cells=8, dropout=rate)
+        network.initialize()
+        with mx.autograd.record():
+            first, second = network(x), network(x)
+        assert (abs(first - second).max().asscalar() > 0) == (rate > 0)
 
 
 def test_float32_agrees_with_float64():

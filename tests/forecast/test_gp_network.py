@@ -6,7 +6,6 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from gluon_linalg import functional as fn
 from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
 from gluon_linalg.forecast.kernel_description import Inputs, build_kernels, default_kernel
 from harness import assert_runs_on_gpu, run_modes

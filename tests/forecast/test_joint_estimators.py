@@ -1,18 +1,20 @@
 """What the Gaussian process and the regression estimator promise alike."""
 
 import logging
+import re
+from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import monthly_series
 from gluonts.core.component import equals
 from gluonts.core.serde import dump_json, load_json
 from gluonts.exceptions import GluonTSDataError, GluonTSHyperparametersError
 from gluonts.model.predictor import Predictor
 from gluonts.mx.trainer import Trainer
 
-import mxnet as mx
+from conftest import monthly_series
 from gluon_linalg.forecast import BLRForecastEstimator, GaussianProcessEstimator
 
 ESTIMATORS = [GaussianProcessEstimator, BLRForecastEstimator]
@@ -179,6 +181,16 @@ def test_no_failed_batch_in_float32(estimator_class, seed, caplog):
 
 
 @both
+def test_windows_hold_context_and_prediction(estimator_class):
+    estimator = small(estimator_class, **FEATURES)
+    windows = estimator.create_windows(with_features(monthly_series(count=2, length=30), 0))
+    shapes = dict(zip(windows.fields, (array.shape for array in windows.batch(0))))
+    assert shapes["target"] == shapes["observed"] == (4, 14 + 3)
+    # One time feature, age and two dynamic ones.
+    assert shapes["features"] == (4, 14 + 3, 1 + 1 + 2)
+
+
+@both
 def test_the_seed_repeats_a_training(estimator_class):
     dataset, results = monthly_series(count=2, length=30), []
     for _ in range(2):
@@ -216,3 +228,14 @@ def test_wrong_data_name_the_item(estimator_class):
     del dataset[1]["feat_static_real"]
     with pytest.raises(GluonTSDataError, match="'series 1': there is no feat_static_real"):
         estimator.train(dataset)
+
+
+def test_the_page(capsys):
+    page = Path(__file__).parents[2] / "docs" / "forecasting_gp_blr.md"
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(code, names)
+    assert capsys.readouterr().out.count("shop") == 4
+    # The influence is known, and larger than all else in the last series.
+    forecast = list(names["predictor"].predict(names["promoted"]))[-1]
+    assert np.corrcoef(forecast.mean, names["influence"][84:])[0, 1] > 0.9

@@ -150,6 +150,15 @@ def test_a_single_step_of_a_monthly_series():
     assert np.abs(forecast.samples - y[-12]).max() < 0.3
 
 
+def test_a_short_series_is_forecast_by_a_level_alone():
+    """The trend and the season of a quarterly series have 5 initial values."""
+    predictor = StructuralPredictor("Q", 1, max_iterations=1)
+    targets = [random_walk(9), np.r_[random_walk(10), np.nan], np.r_[random_walk(9), np.nan]]
+    forecasts = predictor.predict([entry(target, "Q") for target in targets], num_samples=1)
+    with_season = ["seasonal.seasonal_variance" in one.info["parameters"] for one in forecasts]
+    assert with_season == [False, True, False]
+
+
 @pytest.mark.parametrize(
     "fields, message",
     [

@@ -161,7 +161,7 @@ def test_clients_for_a_minute(task):
 def test_memory_with_many_sizes(task):
     most = 300 if task == "statespace" else 1500
     with process(trained(task)) as (running, port, _):
-        ask_for_sizes(port, task, range(1, most, 11))
+        ask_for_sizes(port, task, range(1, most, 3))
         before = resident(running)
         ask_for_sizes(port, task, range(1, most))
         after = resident(running)
