@@ -55,7 +55,8 @@ def test_names(declared):
 
 def test_extras(declared):
     extras = declared["extras_require"]
-    assert set(extras) == {"cpu", "gpu", "jobs", "forecast", "test"}
+    names = {"cpu", "gpu", "jobs", "serve", "tensorboard", "forecast", "test"}
+    assert set(extras) == names
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
     assert names_of(extras["forecast"]) == {"gluonts"}

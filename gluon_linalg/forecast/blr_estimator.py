@@ -89,7 +89,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
         """The loss, `BLRLoss`."""
         model = RegressionModel(
             self.window_length,
-            [min(self.harmonics, int(period // 2)) for period in self.seasonal_periods],
+            [min(self.harmonics, max(1, int(p // 2))) for p in self.seasonal_periods],
             len(self.time_features),
             self.use_feat_dynamic_real,
             self.change_points,

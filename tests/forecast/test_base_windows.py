@@ -1,5 +1,6 @@
 """Series as arrays, and the windows cut from them."""
 
+import mxnet as mx
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from gluonts.exceptions import GluonTSDataError
 from gluonts.time_feature import hour_of_day, month_of_year
 
 from gluon_linalg.forecast import SeriesTransform, TrainingWindows, frequency
+from gluon_linalg.forecast.estimator import TrainingBatches
 from gluon_linalg.forecast.windows import FIELDS, location_and_scale
 
 
@@ -131,6 +133,14 @@ def test_nothing_to_train_on():
             TrainingWindows(series, transform(), FIELDS, length=6, batch_size=2)
 
 
+def test_epochs_go_on_where_the_last_one_ended():
+    windows = TrainingWindows(monthly_series(), transform(), ("target",), 24, batch_size=3)
+    batches = TrainingBatches(windows, mx.cpu(), "float32")
+    seen = [next(iter(batches))["target"] for _ in range(2)]
+    for iteration, found in enumerate(seen):
+        np.testing.assert_allclose(found.asnumpy(), windows.batch(iteration)[0], rtol=1e-6)
+
+
 def test_last_windows():
     dataset = monthly_series(count=5, length=30)
     windows = TrainingWindows(dataset, transform(), ("features",), length=7, batch_size=2)
@@ -166,6 +176,7 @@ def test_location_and_scale(values, location, scale):
         (pd.offsets.YearEnd().freqstr, 16, [], 4),
         ("W-SUN", 208, [365.25 / 7], 52),
         ("D", 124, [7.0], 31),
+        ("D", 730, [7.0], 31),
         ("D", 731, [7.0, 365.25], 31),
         ("B", 88, [5.0], 22),
         ("h", 672, [24.0, 168.0], 168),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from forecast_series import monthly_series
 from gluonts.dataset.artificial import constant_dataset
 from gluonts.evaluation import Evaluator, backtest_metrics
 from gluonts.mx.trainer import Trainer
 
-from conftest import monthly_series
 from gluon_linalg.forecast import BLRForecastEstimator
 
 

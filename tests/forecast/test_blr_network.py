@@ -142,6 +142,8 @@ def test_all_modes(tmp_path):
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
     assert_runs_on_gpu(lambda: BLRLoss(model()), given, "float32", tmp_path)
+    given = [*given[:-2], given[-2][:, :6], given[-1][:, :6], np.ones((2, 4, 3))]
+    assert_runs_on_gpu(lambda: BLRForecast(model(), 3), given, "float32", tmp_path)
 
 
 def test_a_window_without_observations_adds_nothing():

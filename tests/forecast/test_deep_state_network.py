@@ -105,6 +105,20 @@ def test_loss_and_forecast_are_those_of_the_dense_gaussian(cell_type, trend):
         np.testing.assert_allclose(effects @ effects.T, spread, rtol=1e-8)
 
 
+def test_the_states_are_level_slope_and_waves():
+    _, training, _ = networks(add_trend=True)
+    inputs = window_arrays()
+    transition, emission, *_ = training.emitter(*list(inputs.values())[:4])
+    expected = np.eye(8)
+    expected[0, 1] = 1.0
+    np.testing.assert_array_equal(transition.asnumpy()[0, 0], expected)
+    first, second = 2.0 * np.pi * np.moveaxis(inputs["phases"].asnumpy(), 2, 0)
+    waves = [np.cos(first), np.cos(2 * first), np.sin(first), np.sin(2 * first)]
+    waves += [np.cos(second), np.sin(second)]
+    rows = np.stack([np.ones_like(first), np.zeros_like(first), *waves], axis=2)
+    np.testing.assert_allclose(emission.asnumpy()[:, :, 0], rows, rtol=1e-12, atol=1e-15)
+
+
 def test_a_season_moves_as_one_of_dummies():
     """An innovation of a season changes y by its standard deviation at the same phase."""
     _, training, _ = networks(innovation_bounds=ParameterBounds(0.1, 0.1 + 1e-12))

@@ -3,13 +3,13 @@
 import mxnet as mx
 import numpy as np
 import pytest
+from forecast_series import monthly_series
 from gluonts.dataset.artificial import constant_dataset
 from gluonts.evaluation import Evaluator, backtest_metrics
 from gluonts.mx.kernels import RBFKernel
 from gluonts.mx.model.gp_forecaster.gaussian_process import GaussianProcess
 from gluonts.mx.trainer import Trainer
 
-from conftest import monthly_series
 from gluon_linalg.forecast import GaussianProcessEstimator
 from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
 from gluon_linalg.forecast.kernel_description import Inputs

@@ -163,6 +163,8 @@ def test_all_modes(tmp_path):
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
     assert_runs_on_gpu(lambda: GPLoss(embedded()), given, "float32", tmp_path)
+    given = [*given[:-2], given[-2][:, :4], given[-1][:, :4], np.ones((2, 3, 2))]
+    assert_runs_on_gpu(lambda: GPForecast(embedded(), 2), given, "float32", tmp_path)
 
 
 def test_a_window_without_observations_adds_nothing():

@@ -8,13 +8,13 @@ import mxnet as mx
 import numpy as np
 import pandas as pd
 import pytest
+from forecast_series import monthly_series
 from gluonts.core.component import equals
 from gluonts.core.serde import dump_json, load_json
 from gluonts.exceptions import GluonTSDataError, GluonTSHyperparametersError
 from gluonts.model.predictor import Predictor
 from gluonts.mx.trainer import Trainer
 
-from conftest import monthly_series
 from gluon_linalg.forecast import BLRForecastEstimator, GaussianProcessEstimator
 
 ESTIMATORS = [GaussianProcessEstimator, BLRForecastEstimator]
@@ -209,6 +209,15 @@ def test_validation_and_float64(estimator_class):
     assert predictor.dtype == "float64"
     values = predictor.network.collect_params().values()
     assert {np.dtype(parameter.dtype).name for parameter in values} == {"float64"}
+
+
+@both
+def test_training_goes_on_from_a_predictor(estimator_class):
+    dataset = monthly_series(count=2, length=30)
+    first = small(estimator_class).train(dataset, seed=0)
+    untrained = trainer(epochs=0, add_default_callbacks=False)
+    estimator = small(estimator_class, trainer=untrained)
+    assert estimator.train_from(first, dataset) == first
 
 
 @both

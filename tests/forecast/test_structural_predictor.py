@@ -247,6 +247,7 @@ def test_a_regression_on_dynamic_features():
     features = random.randn(2, 63)
     y = 5.0 + 0.1 * random.randn(60) + 3.0 * features[0, :60] - 1e3 * (1e-3 * features[1, :60])
     features[1] *= 1e-3
+    y[[0, 1, 2, 20]] = np.nan
     one = entry(y, feat_dynamic_real=features)
     predictor = level_predictor(use_feat_dynamic_real=True, forecast="distribution")
     (mean,), (deviation,) = moments(predictor, one)

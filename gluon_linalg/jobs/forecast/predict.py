@@ -27,7 +27,7 @@ class Predictor:
         self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
 
     def read(self, path):
-        """The series of a CSV file, of JSON lines, of a folder of such files, or of `Rows`."""
+        """The series of a CSV file, of JSON lines, of a folder of such files, or of `TableRows`."""
         # pandas and GluonTS are imported when there is such a model: others do without.
         require_gluonts()
         from .dataset import read_entries
