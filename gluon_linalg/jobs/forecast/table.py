@@ -14,8 +14,8 @@ LARGEST = 1e18
 def read_table(path, item, time, target, freq):
     """Entries as GluonTS has them, in the order in which the names first occur.
 
-    path: of a CSV file, or `TableRows`. The rows of a series may come in any order; absent times are
-    missing observations. JobError names row and column.
+    path: of a CSV file, or `TableRows`. The rows of a series may come in any order; absent times
+    are missing observations. JobError names row and column.
     """
     header, rows = _read_rows(path, False)
     if not rows:
