@@ -18,13 +18,17 @@ def code_of(name):
 def test_readme_and_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    (readme,) = code_of("README.md")
-    exec(readme, names)
+    layers, forecast = code_of("README.md")
+    exec(layers, names)
     mean, variance = names["mean"], names["variance"]
     assert mean.shape == variance.shape == (1, 50)
     # The model has seen these points: it must know them better than their spread.
     x, y = names["x"], names["y"]
     assert ((mean - y) ** 2).mean().asscalar() < 0.05 * (y**2).mean().asscalar()
+
+    imports = [line for line in forecast.splitlines() if line.startswith("from ")]
+    exec("\n".join(imports), names)
+    assert names["DeepStateSpaceEstimator"](freq="M", prediction_length=12).prediction_length == 12
 
     guide = code_of("docs/guide.md")
     assert len(guide) == 3
