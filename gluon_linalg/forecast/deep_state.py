@@ -14,7 +14,7 @@ from .estimator import WindowEstimator
 from .state_space_emitter import CELLS, StateSpaceEmitter, feature_network
 
 PREFIX = "deep_state_"
-MOST_HARMONICS = 6
+MOST_HARMONICS = 4
 
 
 class DeepStateSpaceEstimator(WindowEstimator):
@@ -27,7 +27,7 @@ class DeepStateSpaceEstimator(WindowEstimator):
     Arguments as in GluonTS's DeepStateEstimator where they have its names. past_length: the steps
     of a window, default num_periods_to_train of the longest cycle of the frequency.
     seasonal_periods: in steps, default those of the frequency that a window shows twice, [] for
-    none; harmonics: of each, default half of the period and at most 6. num_layers, num_cells,
+    none; harmonics: of each, default half of the period and at most 4. num_layers, num_cells,
     cell_type ('lstm', 'gru' or 'mlp'), dropout_rate: the network. noise_std_bounds and
     innovation_bounds: of standard deviations, prior_cov_bounds: of the variances of the prior, in
     units of the scaled target (its mean absolute deviation is 1). Other arguments: as in

@@ -98,12 +98,6 @@ def test_representation():
     assert again.bounds == estimator.bounds
 
 
-def test_serialization(tmp_path):
-    predictor = small_estimator().train(monthly_series(), seed=0)
-    predictor.serialize(tmp_path)
-    assert Predictor.deserialize(tmp_path) == predictor
-
-
 def test_training_repeats():
     dataset = monthly_series()
     results = []
@@ -148,7 +142,12 @@ def test_validation_data():
     [
         ({"use_feat_static_cat": True, "cardinality": [6]}, "cat", True),
         ({"use_feat_dynamic_real": True, "use_feat_static_real": True}, "real", True),
-        ({"use_feat_dynamic_real": True, "cell_type": "mlp"}, "dynamic", True),
+        pytest.param(
+            {"use_feat_dynamic_real": True, "cell_type": "mlp"},
+            "dynamic",
+            True,
+            marks=pytest.mark.slow,
+        ),
         ({"add_trend": True, "cell_type": "gru"}, "dynamic", False),
     ],
 )
@@ -181,7 +180,7 @@ def test_one_step_ahead():
     assert paths(predictor, dataset).shape == (3, 100, 1)
 
 
-@pytest.mark.parametrize("freq", ["5min", "W-SAT", "Y"])
+@pytest.mark.parametrize("freq", ["5min", pytest.param("W-SAT", marks=pytest.mark.slow), "Y"])
 def test_frequencies(freq):
     start = pd.Period("2000-01-03", freq)
     dataset = [{"start": start, "target": np.sin(np.arange(20.0))}]
@@ -191,8 +190,7 @@ def test_frequencies(freq):
     assert np.isfinite(forecast.samples).all()
 
 
-def test_missing_values_do_not_matter():
-    """What stands behind NaN, in training and in forecasts, is not there."""
+def test_missing_values_in_training_and_in_forecasts():
     dataset = monthly_series(length=30)
     for entry in dataset:
         entry["target"][5:25:3] = np.nan

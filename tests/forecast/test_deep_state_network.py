@@ -148,7 +148,7 @@ def test_emitted_numbers_are_within_their_bounds():
         assert values.min() < 1.01 * lower and values.max() > 0.99 * upper
 
 
-@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize("hybridize", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_gradients(hybridize):
     _, training, _ = networks(add_trend=True)
     inputs = [array[:, :CONTEXT] for array in window_arrays().values()]
