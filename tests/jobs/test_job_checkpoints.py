@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 
 import pytest
 import yaml
+from small_disk import limit_files
 from small_job import JOB, ROOT, TABLE, changed
 
 from gluon_linalg._runtime import import_mxnet
@@ -133,16 +133,6 @@ def test_twenty_kills(tmp_path, name):
     came = [kill_at_random(tmp_path, f"out{seed}", seed, kills=1) for seed in range(20)]
     assert all(model(tmp_path / f"out{seed}") == whole for seed in range(20))
     assert sum(came) >= 15
-
-
-def limit_files(size):
-    """The largest size of a file stands in for the room on a disk."""
-
-    def set_limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return set_limit
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):

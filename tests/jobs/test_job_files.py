@@ -3,13 +3,13 @@
 import json
 import os
 import pickletools
-import resource
-import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from small_disk import limit_files
 from small_job import ROOT
 
 from gluon_linalg._runtime import import_mxnet
@@ -76,16 +76,6 @@ def test_a_folder_that_is_gone_is_reported(tmp_path):
         files.write_json(tmp_path / "no" / "value.json", [1])
 
 
-def limit_files(size):
-    """The largest size of a file stands in for the room on a disk."""
-
-    def set_limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return set_limit
-
-
 @pytest.mark.parametrize("count", [100, 300, 100000])
 def test_arrays_on_a_full_disk(tmp_path, count):
     """MXNet writes small files when it closes them, and looks at no error then."""
@@ -114,6 +104,6 @@ def test_a_full_disk_is_one_line(write_job, workspace, limit):
 
 def test_no_file_is_a_pickle(run, write_job, workspace):
     run("train", write_job({"training.optimizer": "adam", "training.iterations": 3}))
-    for path in (workspace / "out").iterdir():
+    for path in filter(Path.is_file, (workspace / "out").rglob("*")):
         with pytest.raises(ValueError):
             list(pickletools.genops(path.read_bytes()))
