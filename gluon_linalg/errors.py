@@ -5,6 +5,7 @@ from C++. `install_translation` uses MXNet's public error registry so that such 
 the user as one of the classes below, whichever block, execution mode or loop read the result.
 """
 
+import difflib
 import re
 
 from ._runtime import import_mxnet
@@ -72,6 +73,15 @@ def listing(indices, most=8):
     """Indices in words, the first `most` of them: '0, 3, 7'."""
     shown = ", ".join(str(i) for i in indices[:most])
     return shown if len(indices) <= most else f"{shown}, ..."
+
+
+def suggestion(name, choices):
+    """What to write instead of `name`: the nearest of the choices, or all of them."""
+    choices = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"expected one of {', '.join(choices)}" if choices else "there is none"
 
 
 def install_translation():

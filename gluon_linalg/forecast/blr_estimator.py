@@ -7,7 +7,6 @@ from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
-from . import frequency
 from .blr_network import BLRForecast, BLRLoss, RegressionModel
 from .joint_estimator import JointGaussianEstimator
 
@@ -51,10 +50,6 @@ class BLRForecastEstimator(JointGaussianEstimator):
         batch_size: int = 32,
         dtype: Type = np.float32,
     ) -> None:
-        if context_length is None:
-            context_length = 4 * frequency.cycle_length(freq)
-        if seasonal_periods is None:
-            seasonal_periods = frequency.seasonal_periods(freq, context_length)
         super().__init__(
             freq=freq,
             prediction_length=prediction_length,

@@ -68,8 +68,6 @@ class DeepStateSpaceEstimator(WindowEstimator):
     ) -> None:
         if past_length is None:
             past_length = num_periods_to_train * frequency.cycle_length(freq)
-        if seasonal_periods is None:
-            seasonal_periods = frequency.seasonal_periods(freq, past_length)
         super().__init__(
             freq=freq,
             prediction_length=prediction_length,
@@ -88,7 +86,7 @@ class DeepStateSpaceEstimator(WindowEstimator):
             dtype=dtype,
         )
         self.add_trend = add_trend
-        self.harmonics = _harmonics(harmonics, seasonal_periods)
+        self.harmonics = _harmonics(harmonics, self.seasonal_periods)
         self.num_layers = num_layers
         self.num_cells = num_cells
         self.cell_type = cell_type

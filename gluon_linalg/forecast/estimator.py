@@ -80,7 +80,11 @@ class WindowEstimator(GluonEstimator):
         self.time_features = (
             frequency.time_features(freq) if time_features is None else time_features
         )
-        self.seasonal_periods = seasonal_periods or []
+        self.seasonal_periods = (
+            frequency.seasonal_periods(freq, context_length)
+            if seasonal_periods is None
+            else seasonal_periods
+        )
         self.scaling = scaling
         self.num_parallel_samples = num_parallel_samples
         self.forecast = forecast

@@ -4,7 +4,6 @@ from gluonts.mx.model.gp_forecaster import gaussian_process as gluonts_gp
 
 from .. import functional as fn
 from ..blocks.kernels import Kernel
-from .linear_system import covariance_factor
 
 
 class GaussianProcess(gluonts_gp.GaussianProcess):
@@ -66,7 +65,7 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
         if self.num_samples is None:
             raise ValueError(f"{type(self).__name__}: draws need num_samples, an integer from 1.")
         scale = F.max(fn.stop(F, fn.diagonal(F, scale)), axis=1, keepdims=True)
-        factor = covariance_factor(F, covariance, type(self).__name__, scale)
+        factor = fn.covariance_factor(F, covariance, type(self).__name__, scale)
         mean = F.expand_dims(mean, axis=2)
         shape_of = F.broadcast_axis(fn.zeros_like(F, mean), axis=2, size=self.num_samples)
         return F.broadcast_add(fn.product(F, factor, F.random.normal_like(shape_of)), mean)

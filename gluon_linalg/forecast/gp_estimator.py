@@ -59,8 +59,6 @@ class GaussianProcessEstimator(JointGaussianEstimator):
     ) -> None:
         if context_length is None:
             context_length = min(4 * frequency.cycle_length(freq), LONGEST_DEFAULT_CONTEXT)
-        if seasonal_periods is None:
-            seasonal_periods = frequency.seasonal_periods(freq, context_length)
         super().__init__(
             freq=freq,
             prediction_length=prediction_length,

@@ -7,11 +7,11 @@
 Without `columns` a kernel sees the time, in steps.
 """
 
-import difflib
 import math
 from functools import reduce
 from operator import add, mul
 
+from ..errors import suggestion
 from .series_kernels import (
     RBF,
     Constant,
@@ -116,7 +116,7 @@ def _collect(description, inputs, path, found):
     elif name in LEAVES:
         found.append(_leaf(name, inner, inputs, path))
     else:
-        raise ValueError(f"{path}: unknown kernel; {_suggestion(name, [*LEAVES, *COMBINATIONS])}")
+        raise ValueError(f"{path}: unknown kernel; {suggestion(name, [*LEAVES, *COMBINATIONS])}")
 
 
 def _leaf(name, section, inputs, path):
@@ -126,20 +126,18 @@ def _leaf(name, section, inputs, path):
     for key in section:
         if key not in (*cls.defaults, "columns", "fixed"):
             choices = [*cls.defaults, "columns", "fixed"]
-            raise ValueError(f"{path}.{key}: unknown key; {_suggestion(key, choices)}")
+            raise ValueError(f"{path}.{key}: unknown key; {suggestion(key, choices)}")
     names = section.get("columns", [TIME])
     if not isinstance(names, (list, tuple)) or not names:
         raise ValueError(f"{path}.columns is {names!r}, expected a list of one input or more.")
     columns = [inputs.columns(name) for name in names]
     if None in columns:
         wrong = names[columns.index(None)]
-        raise ValueError(
-            f"{path}.columns: no input {wrong!r}; {_suggestion(wrong, inputs.names())}"
-        )
+        raise ValueError(f"{path}.columns: no input {wrong!r}; {suggestion(wrong, inputs.names())}")
     fixed = list(section.get("fixed", ()))
     for key in fixed:
         if key not in cls.defaults:
-            raise ValueError(f"{path}.fixed: {_suggestion(key, list(cls.defaults))}")
+            raise ValueError(f"{path}.fixed: {suggestion(key, list(cls.defaults))}")
     # How many columns "all dynamic features" are is only known with the data.
     count = 1 if any(end is None for _, end in columns) else len(columns)
     initial = {
@@ -172,8 +170,3 @@ def _only_item(description, path):
             "{'rbf': {}} or {'sum': [{'rbf': {}}, {'periodic': {}}]}."
         )
     return next(iter(description.items()))
-
-
-def _suggestion(name, choices):
-    near = difflib.get_close_matches(str(name), choices, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(choices)}."

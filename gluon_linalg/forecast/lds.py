@@ -6,14 +6,6 @@ from gluonts.mx.distribution import lds as gluonts_lds
 
 from .. import functional as fn
 from ..functional.matrix import with_axis
-from .linear_system import (
-    covariance_factor,
-    drawn_observations,
-    following_moments,
-    observation_marginals,
-    step_log_likelihood,
-    with_prior_covariance,
-)
 
 
 class LDS(gluonts_lds.LDS):
@@ -90,9 +82,11 @@ class LDS(gluonts_lds.LDS):
         filtered, _ = fn.kalman_filter(
             F, system, self.latent_dim, self.output_dim, name=type(self).__name__
         )
-        tangents = fn.MomentTangents(F, with_prior_covariance(F, system, self._arrays[6]), filtered)
-        value = step_log_likelihood(F, system, filtered, tangents)
-        return (value, *following_moments(F, filtered, tangents))
+        tangents = fn.MomentTangents(
+            F, fn.with_prior_covariance(F, system, self._arrays[6]), filtered
+        )
+        value = fn.step_log_likelihood(F, system, filtered, tangents)
+        return (value, *fn.following_moments(F, filtered, tangents))
 
     def sample(self, num_samples=None, scale=None):
         """Joint draws of z_1, ..., z_T, (num_samples, B, T, p); None: one, (B, T, p).
@@ -100,14 +94,14 @@ class LDS(gluonts_lds.LDS):
         scale: (B, p), multiplies. MXNet's generator draws.
         """
         zeros = fn.zeros_like(self.F, self._arrays[4])
-        samples = drawn_observations(self.F, self._system(zeros), num_samples or 1)
+        samples = fn.drawn_observations(self.F, self._system(zeros), num_samples or 1)
         return self._scaled(samples, num_samples, scale)
 
     def sample_marginals(self, num_samples=None, scale=None):
         """Draws of each z_t by itself, independent over time; as `sample`."""
         F, count = self.F, num_samples or 1
         system = self._system(fn.zeros_like(F, self._arrays[4]))
-        mean, covariance = observation_marginals(F, system)
+        mean, covariance = fn.observation_marginals(F, system)
         factor = fn.cholesky(F, F.reshape(covariance, shape=(-3, 0, 0)), name=type(self).__name__)
         zeros = F.expand_dims(F.reshape(fn.zeros_like(F, mean), shape=(-3, 0)), axis=2)
         normals = F.random.normal_like(F.broadcast_axis(zeros, axis=2, size=count))
@@ -123,7 +117,7 @@ class LDS(gluonts_lds.LDS):
         return fn.state_space_system(
             F, y, transition, emission, with_axis(F, innovation, 3),
             fn.diagonal_matrix(F, noise_std), mean,
-            covariance_factor(F, covariance, f"{type(self).__name__}: prior_cov"), mask,
+            fn.covariance_factor(F, covariance, f"{type(self).__name__}: prior_cov"), mask,
             emission_offset=residuals, name=type(self).__name__,
         )  # fmt: skip
 

@@ -11,8 +11,8 @@ from gluonts.model.predictor import RepresentablePredictor
 from gluonts.mx.distribution import Gaussian
 from gluonts.mx.model.forecast import DistributionForecast
 
+from .. import functional as fn
 from .._runtime import import_mxnet
-from .linear_system import drawn_observations, observation_marginals
 from .structural_components import LEVEL, build_components, default_components
 from .structural_fit import SeriesBatch
 from .structural_series import read_series
@@ -119,10 +119,10 @@ class StructuralPredictor(RepresentablePredictor):
         ends = [len(one.target) for one in members]
         system = batch.after(arrays, ends, covariates, steps)
         if self.forecast == "samples":
-            drawn = drawn_observations(mx.nd, system, num_samples).asnumpy()
+            drawn = fn.drawn_observations(mx.nd, system, num_samples).asnumpy()
             values = drawn[:, :, 1:, 0].transpose(1, 0, 2)
         else:
-            mean, covariance = (m.asnumpy() for m in observation_marginals(mx.nd, system))
+            mean, covariance = (m.asnumpy() for m in fn.observation_marginals(mx.nd, system))
             values = zip(mean[:, 1:, 0], np.sqrt(covariance[:, 1:, 0, 0]))
         for index, (one, value) in enumerate(zip(members, values)):
             yield self._forecast(one, value, self._info(batch, index, one, losses[index]))

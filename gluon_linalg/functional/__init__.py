@@ -18,7 +18,7 @@ from .cholesky import (
     unit_roundoff,
 )
 from .distance import centred, exp_below_zero, negative_half_squared_distance
-from .eigen import eigh
+from .eigen import covariance_factor, eigh
 from .gaussian import (
     gaussian_adjoint,
     gaussian_conditional,
@@ -35,6 +35,7 @@ from .kalman_moments import (
     smoothed_covariances,
 )
 from .kalman_score import backward_pass, scored_likelihood
+from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
 from .lq import lq, qr
 from .matrix import (
@@ -48,7 +49,12 @@ from .matrix import (
     symmetrize,
     transpose,
 )
-from .simulation import simulated_states, without_means
+from .simulation import (
+    drawn_observations,
+    observation_marginals,
+    simulated_states,
+    without_means,
+)
 from .state_space import batch_first, state_space_system
 from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
 from .transform import positive
@@ -58,13 +64,15 @@ __all__ = [
     "add_diagonal",
     "add_jitter",
     "backward_pass",
+    "batch_first",
     "centred",
     "checked_triangular_solve",
-    "batch_first",
     "cholesky",
     "cholesky_solve",
+    "covariance_factor",
     "diagonal",
     "diagonal_matrix",
+    "drawn_observations",
     "eigh",
     "exp_below_zero",
     "factor_inverse",
@@ -73,6 +81,7 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
+    "following_moments",
     "gaussian_adjoint",
     "gaussian_conditional",
     "gaussian_nll",
@@ -89,6 +98,7 @@ __all__ = [
     "lq",
     "mirror_lower",
     "negative_half_squared_distance",
+    "observation_marginals",
     "observation_moments",
     "ones_like",
     "positive",
@@ -101,12 +111,14 @@ __all__ = [
     "simulated_states",
     "smoothed_covariances",
     "state_space_system",
+    "step_log_likelihood",
     "stop",
     "symmetrize",
     "transpose",
     "triangular_solve",
     "unit_roundoff",
     "with_gradient",
+    "with_prior_covariance",
     "without_means",
     "zeros_like",
 ]

@@ -1,9 +1,9 @@
 """Symmetric eigendecomposition: its signs, and its gradient at and near repeated eigenvalues."""
 
-from ..errors import NonFiniteError
+from ..errors import NonFiniteError, NotPositiveDefiniteError
 from .checks import finite, require
 from .cholesky import unit_roundoff
-from .matrix import product, symmetrize
+from .matrix import product, symmetrize, transpose
 from .tangent import ones_like, stop, zeros_like
 
 # Eigenvalues nearer than this many ε max|λ| count as equal: exact ties of matrices of size 2 to
@@ -46,6 +46,31 @@ def eigh(F, a, name="Eig", descending=False, top_k=None):
         chosen + product(F, rotation, u),
         chosen_eigenvalues + F.sum(half * chosen, axis=2),
     )
+
+
+def covariance_factor(F, covariance, name, scale=None):
+    """S with P = S Sᵀ for positive semidefinite P, (B, d, d) -> (B, d, d), a constant.
+
+    From the eigendecomposition: nothing is added to P, and eigenvalues that rounding left below 0
+    count as 0. scale (B, 1): the size of what P was computed from; None: that of P.
+
+    Raises NonFiniteError, and NotPositiveDefiniteError for an eigenvalue below -2 √ε times the
+    larger of |P| and scale, ε = 6.0e-8 in float32 and 1.1e-16 in float64.
+    """
+    vectors, values = decomposed(F, covariance, name)
+    largest = F.max(F.abs(values), axis=1, keepdims=True)
+    if scale is not None:
+        largest = F.broadcast_maximum(largest, scale)
+    bound = 2.0 * F.sqrt(unit_roundoff(F, largest)) * largest
+    roots = require(
+        F,
+        F.sqrt(F.relu(values)),
+        F.broadcast_greater_equal(values, -bound),
+        NotPositiveDefiniteError,
+        f"{name}: the covariance has a negative eigenvalue that rounding does not explain.",
+        axes=2,
+    )
+    return transpose(F, F.broadcast_mul(vectors, F.expand_dims(roots, axis=2)))
 
 
 def decomposed(F, a, name="Eig"):

@@ -10,13 +10,13 @@ The first d columns of Q, Ω (p, d) and Θ (d, d), carry everything else without
 ``F⁻½ H S = Ω`` and ``(A - K H) S = S⁺ Θ`` with the gain K = K̄ F⁻½.
 """
 
-import math
 from collections import namedtuple
 
 from .._runtime import import_mxnet
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
+from .gaussian import HALF_LOG_2PI
 from .kalman_gains import (
     SINGULAR_INNOVATION,
     covariance_loop,
@@ -37,7 +37,6 @@ from .tangent import stop, zeros_like
 
 mx = import_mxnet()
 
-HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 # An innovation whose standard deviation is so many ε of that before anything was observed at its
 # time or the one before is 0 up to rounding.
 SINGULAR = 4.0

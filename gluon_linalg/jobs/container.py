@@ -8,10 +8,9 @@ import ctypes
 import platform
 import sys
 
-from .. import cuda_devices
 from .._runtime import import_mxnet
 from .._version import __version__
-from . import log, sagemaker
+from . import cuda_devices, log, sagemaker
 from .cli import main as run_command
 from .errors import JobError
 

@@ -3,7 +3,7 @@
 import re
 
 from .._runtime import import_mxnet
-from ..cuda_devices import check_supported
+from .cuda_devices import check_supported
 from .errors import JobError
 
 mx = import_mxnet()

@@ -8,7 +8,7 @@ operator fails with "no kernel image", long after the start; here it is said at 
 import ctypes
 from collections import namedtuple
 
-from .jobs.errors import JobError
+from .errors import JobError
 
 # The driver's own library; CUDA_VISIBLE_DEVICES hides devices from it.
 DRIVER = "libcuda.so.1"

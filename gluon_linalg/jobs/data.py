@@ -52,14 +52,14 @@ class Table:
         return np.column_stack([self.columns[name] for name in names])
 
 
-def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
+def read_table(path, names, date_columns, with_gaps=(), keep_blank=False, label=None):
     """The columns `names` of the CSV file, or `TableRows`; those in `date_columns` may hold dates.
 
     An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
-    row is a row of empty cells.
+    row is a row of empty cells. The column `label` holds the names of series, as they are.
     """
-    header, rows = _read_rows(path, keep_blank)
-    places = {name: _place(path, header, name) for name in names}
+    header, rows = read_rows(path, keep_blank)
+    places = {name: place_of(path, header, name) for name in names}
     if not rows:
         raise JobError(f"{path}: there are no rows below the header; add some")
     columns, texts, dates = {}, {}, []
@@ -68,14 +68,16 @@ def read_table(path, names, date_columns, with_gaps=(), keep_blank=False):
         is_date = name in date_columns and DATE.fullmatch(texts[name][0]) is not None
         convert = _decimal_year if is_date else _number
         convert = _or_missing(convert) if name in with_gaps else convert
+        convert = _label if name == label else convert
         dates += [name] if is_date else []
         columns[name] = np.array(
-            [_converted(path, line, name, cells[place], convert) for line, cells in rows]
+            [converted(path, line, name, cells[place], convert) for line, cells in rows],
+            dtype=object if name == label else None,
         )
     return Table(str(path), columns, texts, [line for line, _ in rows], dates)
 
 
-def _read_rows(path, keep_blank):
+def read_rows(path, keep_blank):
     """The header and the rows that are not blank, each with its line number."""
     rows = path.rows if isinstance(path, TableRows) else _read_cells(path)
     rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
@@ -112,7 +114,8 @@ def _read_cells(path):
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
 
 
-def _place(path, header, name):
+def place_of(path, header, name):
+    """Where a column stands; JobError where there is none of that name, or several."""
     count = header.count(name)
     if count == 0:
         raise JobError(f"{path}: there is no column '{name}'; {suggestion(name, header)}")
@@ -121,11 +124,18 @@ def _place(path, header, name):
     return header.index(name)
 
 
-def _converted(path, line, name, text, convert):
+def converted(path, line, name, text, convert):
+    """What `convert` makes of a cell; its ValueError as a JobError that says where."""
     try:
         return convert(text)
     except ValueError as error:
         raise JobError(f"{path}: row {line}, column '{name}': {error}") from None
+
+
+def _label(text):
+    if not text:
+        raise ValueError("the cell is empty; name the series")
+    return text
 
 
 def _number(text):

@@ -7,6 +7,7 @@ import sys
 import time
 
 from . import interruption
+from .workers import meeting_point
 
 SECONDS_BETWEEN_LOOKS = 0.2
 # How long the others may take to end when the workers have finished, or after SIGTERM.
@@ -21,10 +22,7 @@ def launch(arguments, workers, servers=1, port=None):
     """
     environment = {
         **os.environ,
-        "DMLC_PS_ROOT_URI": "127.0.0.1",
-        "DMLC_PS_ROOT_PORT": str(port or _free_port()),
-        "DMLC_NUM_SERVER": str(servers),
-        "DMLC_NUM_WORKER": str(workers),
+        **meeting_point("127.0.0.1", port or free_port(), servers, workers),
         # Or ps-lite looks for an interface to the outside, which a machine may lack.
         "DMLC_INTERFACE": os.environ.get("DMLC_INTERFACE", "lo"),
     }
@@ -82,7 +80,8 @@ def _end(processes, grace):
     return worst
 
 
-def _free_port():
+def free_port():
+    """A port of this machine that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -9,8 +9,6 @@ from .errors import JobError
 
 mx = import_mxnet()
 
-GPU = 2
-
 
 class Objective:
     """Value and gradient of the losses of a task, compiled; `parameters` are those trained.
@@ -28,8 +26,8 @@ class Objective:
         self._store = None
         if len(devices) > 1:
             # MXNet adds up on the GPUs themselves where there are any.
-            on_gpu = devices[0].device_typeid == GPU
-            self._store = mx.kv.create("device" if on_gpu else "local")
+            is_gpu = devices[0].device_type == "gpu"
+            self._store = mx.kv.create("device" if is_gpu else "local")
         self._refuse_too_many()
         self.layer.collect_params().reset_ctx(devices)
         self.layer.hybridize(static_alloc=True, static_shape=True)
@@ -61,8 +59,8 @@ class Objective:
 
     def vector(self):
         """The stored parameters as one float64 vector."""
-        arrays = (parameter.data(self.devices[0]) for parameter in self.parameters.values())
-        return _flat([array.asnumpy() for array in arrays])
+        arrays = [parameter.data(self.devices[0]) for parameter in self.parameters.values()]
+        return np.concatenate([array.asnumpy().astype("float64").reshape(-1) for array in arrays])
 
     def gradient(self):
         """The gradient of the last evaluation, as one float64 vector."""
@@ -97,7 +95,7 @@ class Objective:
         for part, device in enumerate(self.devices, start=first):
             here = slice(part * count // parts, (part + 1) * count // parts)
             shares.append([
-                _on(array if len(array) == 1 or parts == 1 else array[here], device)
+                (array if len(array) == 1 or parts == 1 else array[here]).as_in_context(device)
                 for array in arguments
             ])  # fmt: skip
         return shares
@@ -155,14 +153,6 @@ class Objective:
                 f"{parts} devices (all workers together) would share the {self.task.batch_size} "
                 "of a batch; use no more devices than there are series, or training.batch_size"
             )
-
-
-def _on(array, device):
-    return mx.nd.array(array, dtype=array.dtype, ctx=device)
-
-
-def _flat(arrays):
-    return np.concatenate([array.astype("float64").reshape(-1) for array in arrays])
 
 
 def _seed(seed, iteration, rank):

@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from .errors import JobError
 from .reading import JOBS
-from .workers import DISTRIBUTED
+from .workers import DISTRIBUTED, meeting_point
 
 PORT = "9091"
 # Seconds: until the names of all machines are known, and for the servers to end by themselves.
@@ -27,13 +27,9 @@ class Machines(namedtuple("Machines", "names current interface")):
         """What MXNet's launcher would set for a process of this role; nothing on one machine."""
         if self.count == 1:
             return {}
-        variables = {
-            "DMLC_ROLE": role,
-            "DMLC_PS_ROOT_URI": _address(self.names[0]),
-            "DMLC_PS_ROOT_PORT": os.environ.get("DMLC_PS_ROOT_PORT", PORT),
-            "DMLC_NUM_SERVER": "1",
-            "DMLC_NUM_WORKER": str(self.count),
-        }
+        port = os.environ.get("DMLC_PS_ROOT_PORT", PORT)
+        variables = meeting_point(_address(self.names[0]), port, 1, self.count)
+        variables["DMLC_ROLE"] = role
         if self.interface:
             variables["DMLC_INTERFACE"] = self.interface
         return variables

@@ -36,16 +36,12 @@ class TrainingState:
         self._earlier_curve, self._saved = [], time.monotonic()
         self._started, self._earlier_seconds = time.monotonic(), 0.0
         self._trainer, self._stored = None, {}
+        self._fingerprint = data_fingerprint(task.dataset)
 
     @property
     def seconds(self):
         """Spent on training, in this run and those it continues."""
         return self._earlier_seconds + time.monotonic() - self._started
-
-    @property
-    def loss(self):
-        """Of the last iteration."""
-        return self.curve[-1][2]
 
     def start(self, loss):
         """The loss of the initial parameters, unless an earlier run has left its own."""
@@ -87,7 +83,7 @@ class TrainingState:
             "progress:iteration": _array([self.iteration]),
             # A search that still repeats the earlier run has not come as far as that.
             "progress:curve": _array(max(self.curve, self._earlier_curve, key=len)),
-            **data_fingerprint(self.task.dataset),
+            **self._fingerprint,
         }
         for path, parameter in self.task.parameters.items():
             arrays[f"parameter:{path}"] = parameter.data(self.task.context)

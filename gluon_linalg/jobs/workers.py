@@ -70,6 +70,16 @@ class Workers:
         return array.asnumpy().astype("uint16").view("float64")
 
 
+def meeting_point(address, port, servers, workers):
+    """What tells all processes of a training, beside DMLC_ROLE, how they find each other."""
+    return {
+        "DMLC_PS_ROOT_URI": address,
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NUM_SERVER": str(servers),
+        "DMLC_NUM_WORKER": str(workers),
+    }
+
+
 class OneProcess:
     """No others."""
 
@@ -89,7 +99,8 @@ def connect(kvstore):
     """The processes of a job whose key `training.kvstore` has this value."""
     role = os.environ.get("DMLC_ROLE")
     if kvstore == DISTRIBUTED:
-        missing = [name for name in ENVIRONMENT if name not in os.environ]
+        needed = ["DMLC_ROLE", *meeting_point("", "", "", "")]
+        missing = [name for name in needed if name not in os.environ]
         if missing:
             raise JobError(
                 f"training.kvstore: {DISTRIBUTED} needs {', '.join(missing)} in the environment; "
@@ -102,12 +113,3 @@ def connect(kvstore):
             f"set it to {DISTRIBUTED}, or unset DMLC_ROLE"
         )
     return OneProcess()
-
-
-ENVIRONMENT = (
-    "DMLC_ROLE",
-    "DMLC_PS_ROOT_URI",
-    "DMLC_PS_ROOT_PORT",
-    "DMLC_NUM_SERVER",
-    "DMLC_NUM_WORKER",
-)

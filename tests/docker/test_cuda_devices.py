@@ -3,7 +3,7 @@
 import pytest
 from stub_driver import compile_stub
 
-from gluon_linalg import cuda_devices
+from gluon_linalg.jobs import cuda_devices
 from gluon_linalg.jobs.errors import JobError
 
 

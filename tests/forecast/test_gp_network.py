@@ -5,6 +5,7 @@ import kernel_formulas as formulas
 import mxnet as mx
 import numpy as np
 import pytest
+from window_checks import assert_conditional, assert_gradient_is_that_of_differences
 
 from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
 from gluon_linalg.forecast.kernel_description import Inputs, build_kernels, default_kernel
@@ -134,25 +135,7 @@ def test_the_loss_is_that_of_the_observed_values_alone():
 
 def test_the_gradient_is_that_of_differences():
     arrays, loss = data(4), GPLoss(embedded())
-    parameters = [p for p in loss.collect_params().values() if p.grad_req != "null"]
-    start = [parameter.data().copy() for parameter in parameters]
-    with mx.autograd.record():
-        value = call(loss, arrays)
-    value.backward()
-
-    def moved(directions, step):
-        for parameter, first, direction in zip(parameters, start, directions):
-            parameter.set_data(first + step * direction)
-        return call(loss, arrays).sum().asscalar()
-
-    random, step = np.random.RandomState(5), 1e-4
-    loss.hybridize()
-    for _ in range(3):
-        directions = [nd(random.randn(*parameter.shape)) for parameter in parameters]
-        slope = sum((p.grad() * d).sum().asscalar() for p, d in zip(parameters, directions))
-        near = moved(directions, step) - moved(directions, -step)
-        far = moved(directions, 2 * step) - moved(directions, -2 * step)
-        np.testing.assert_allclose(slope, (8.0 * near - far) / (12.0 * step), rtol=1e-8)
+    assert_gradient_is_that_of_differences(loss, lambda: call(loss, arrays))
 
 
 def test_all_modes(tmp_path):
@@ -186,17 +169,7 @@ def test_the_forecast_is_the_conditional_of_the_observed_values():
     past = {name: v[:, :-steps] for name, v in arrays.items() if name in ("target", "observed")}
     noise = np.random.RandomState(3).randn(4, 5, steps)
     outputs = call(GPForecast(covariance, steps), {**arrays, **past}, nd(noise))
-    samples, mean, deviation = (output.asnumpy() for output in outputs)
-    for b, matrix in enumerate(dense):
-        seen = np.flatnonzero(past["observed"][b])
-        ahead = np.arange(5, 8)
-        gain = np.linalg.solve(matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, ahead)]).T
-        np.testing.assert_allclose(mean[b], gain @ past["target"][b, seen], rtol=1e-9)
-        conditional = matrix[np.ix_(ahead, ahead)] - gain @ matrix[np.ix_(seen, ahead)]
-        np.testing.assert_allclose(deviation[b], np.sqrt(np.diag(conditional)), rtol=1e-9)
-        # The paths are linear in the noise, with the conditional covariance.
-        factor = np.linalg.cholesky(conditional)
-        np.testing.assert_allclose(samples[b] - mean[b], noise[b] @ factor.T, rtol=1e-8, atol=1e-9)
+    assert_conditional(outputs, dense, past, noise, 0.0, {"rtol": 1e-8, "atol": 1e-9})
 
 
 @pytest.mark.parametrize("lengthscale", [1e-3, 1.0, 30.0, 1e3, 1e6])

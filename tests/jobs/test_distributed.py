@@ -11,7 +11,7 @@ import pytest
 import yaml
 from small_job import ROOT
 
-from gluon_linalg.jobs.launch import _free_port
+from gluon_linalg.jobs.launch import free_port
 
 HERE = ROOT / "tests" / "jobs"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -26,7 +26,7 @@ def start(command, workers, cwd):
     """The processes of docs/distributed.md, by hand."""
     where = {
         "DMLC_PS_ROOT_URI": "127.0.0.1",
-        "DMLC_PS_ROOT_PORT": str(_free_port()),
+        "DMLC_PS_ROOT_PORT": str(free_port()),
         "DMLC_NUM_SERVER": "1",
         "DMLC_NUM_WORKER": str(workers),
         "DMLC_INTERFACE": "lo",

@@ -1,8 +1,7 @@
 """Diffuse priors as large but finite ones, in units of the data."""
 
-import math
-
 from ... import functional as fn
+from ...functional.gaussian import HALF_LOG_2PI
 from .arrays import matrix, scalar_one
 
 # Standard deviation of a diffuse state in units of the data. What is missing from the diffuse
@@ -12,7 +11,6 @@ LARGE = {
     "sequential": {"float64": 1e5, "float32": 1e2},
     "parallel": {"float64": 1e4, "float32": 3e1},
 }
-HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def diffuse_prior(F, component, system, y, observed, variances, large):

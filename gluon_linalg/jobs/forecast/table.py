@@ -2,8 +2,7 @@
 
 import numpy as np
 
-# The rows of a table, before its numbers are read, are the business of that module alone.
-from ..data import NUMBER, _place, _read_rows
+from ..data import NUMBER, converted, place_of, read_rows
 from ..errors import JobError
 from .times import MOST_STEPS, Grid
 
@@ -17,10 +16,11 @@ def read_table(path, item, time, target, freq):
     path: of a CSV file, or `TableRows`. The rows of a series may come in any order; absent times
     are missing observations. JobError names row and column.
     """
-    header, rows = _read_rows(path, False)
+    header, rows = read_rows(path, False)
     if not rows:
         raise JobError(f"{path}: there are no rows below the header; add some")
-    places = {name: _place(path, header, name) for name in (item, time, target) if name is not None}
+    names = [name for name in (item, time, target) if name is not None]
+    places = {name: place_of(path, header, name) for name in names}
     series = {}
     for line, cells in rows:
         name = "0" if item is None else cells[places[item]]
@@ -28,18 +28,17 @@ def read_table(path, item, time, target, freq):
             raise JobError(
                 f"{path}: row {line}, column '{item}': the name of the series is missing"
             )
-        cell = _At(path, line)
         text = cells[places[time]]
         if name not in series:
-            series[name] = cell.converted(time, text, lambda text: Grid(text, freq)), {}
+            series[name] = converted(path, line, time, text, lambda text: Grid(text, freq)), {}
         grid, values = series[name]
-        step = cell.converted(time, text, grid.step)
+        step = converted(path, line, time, text, grid.step)
         if step in values:
             raise JobError(
                 f"{path}: row {line}, column '{time}': {_named(item, name)} has {text} twice; "
                 "keep one row" + ("" if item else ", or name the column of series in data.item")
             )
-        values[step] = cell.converted(target, cells[places[target]], observation)
+        values[step] = converted(path, line, target, cells[places[target]], observation)
     return [_entry(path, item, name, *own) for name, own in series.items()]
 
 
@@ -57,20 +56,6 @@ def not_too_large(number):
     if not abs(number) <= LARGEST:
         raise ValueError(f"{number:g} is too large; divide all numbers by one of their size")
     return number
-
-
-class _At:
-    """A row of the file, for messages."""
-
-    def __init__(self, path, line):
-        self.path, self.line = path, line
-
-    def converted(self, name, text, convert):
-        try:
-            return convert(text)
-        except ValueError as error:
-            message = f"{self.path}: row {self.line}, column '{name}': {error}"
-            raise JobError(message) from None
 
 
 def _entry(path, item, name, grid, values):

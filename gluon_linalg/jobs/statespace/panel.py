@@ -6,8 +6,7 @@ from typing import Dict, List
 
 import numpy as np
 
-# The rows of a table, before its numbers are read, are the business of that module alone.
-from ..data import _place, _read_rows, read_table
+from ..data import read_table
 from ..errors import JobError
 from ..units import target_units
 from .series import Series, make_series
@@ -31,11 +30,11 @@ def read_panel(path, column, time, step, target, covariates):
 
     The rows may come in any order. All series lie on the same steps.
     """
-    names = _read_names(path, column)
-    table = read_table(path, [time, target, *covariates], [time], [target, *covariates])
-    order = np.argsort(table.columns[time], kind="stable")
-    table, names = take(table, order), names[order]
+    columns = [column, time, target, *covariates]
+    table = read_table(path, columns, [time], [target, *covariates], label=column)
+    table = take(table, np.argsort(table.columns[time], kind="stable"))
     times, indices = find_grid(table, time, step)
+    names = table.columns[column]
     found, places, counts = np.unique(names, return_inverse=True, return_counts=True)
     by_series = np.split(np.argsort(places, kind="stable"), np.cumsum(counts)[:-1])
     series = {}
@@ -86,18 +85,6 @@ def joined(column, tables):
         values = np.concatenate(values) if is_array else list(chain.from_iterable(values))
         columns.append((parts[0][0], values))
     return columns
-
-
-def _read_names(path, column):
-    """The name in each row, (n,)."""
-    header, rows = _read_rows(path, False)
-    place = _place(path, header, column)
-    for line, cells in rows:
-        if not cells[place]:
-            raise JobError(
-                f"{path}: row {line}, column '{column}': the cell is empty; name the series"
-            )
-    return np.array([cells[place] for _, cells in rows], dtype=object)
 
 
 def _refuse_twice(table, time, indices, where):
