@@ -1,8 +1,6 @@
 """What the Gaussian process and the regression estimator promise alike."""
 
 import logging
-import re
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -237,14 +235,3 @@ def test_wrong_data_name_the_item(estimator_class):
     del dataset[1]["feat_static_real"]
     with pytest.raises(GluonTSDataError, match="'series 1': there is no feat_static_real"):
         estimator.train(dataset)
-
-
-def test_the_page(capsys):
-    page = Path(__file__).parents[2] / "docs" / "forecasting_gp_blr.md"
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, names)
-    assert capsys.readouterr().out.count("shop") == 4
-    # The influence is known, and larger than all else in the last series.
-    forecast = list(names["predictor"].predict(names["promoted"]))[-1]
-    assert np.corrcoef(forecast.mean, names["influence"][84:])[0, 1] > 0.9

@@ -1,7 +1,5 @@
 """StructuralPredictor against statsmodels, on awkward series, and as a predictor of GluonTS."""
 
-import re
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -319,18 +317,3 @@ def test_distributions_are_forecasts_of_gluonts():
     low, middle, high = (forecast.quantile(level) for level in (0.1, 0.5, 0.9))
     assert (low < middle).all() and (middle < high).all()
     np.testing.assert_allclose(middle, forecast.mean, rtol=1e-5)
-
-
-def test_the_page_runs_as_it_is_printed(monkeypatch):
-    from gluonts.mx.model.deepstate import _network
-
-    # The page replaces it, for good.
-    monkeypatch.setattr(_network, "LDS", _network.LDS)
-    page = Path(__file__).parents[2] / "docs" / "forecasting_pieces.md"
-    names = {}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(code, names)
-    assert names["forecast"].samples.shape == (100, 8)
-    assert names["loss"].shape == (3,)
-    assert names["samples"].shape == (3, 5, 10)
-    assert _network.LDS is names["LDS"]
