@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 from forecast_series import monthly_series
-from gluonts.dataset.artificial import constant_dataset
-from gluonts.evaluation import Evaluator, backtest_metrics
 from gluonts.mx.trainer import Trainer
 
 from gluon_linalg.forecast import BLRForecastEstimator
@@ -22,25 +20,6 @@ def train_and_forecast(dataset, future, batches=60, **options):
     )
     forecasts = estimator.train(known, seed=0).predict(known, num_samples=200)
     return [(entry["target"][-future:], forecast) for entry, forecast in zip(dataset, forecasts)]
-
-
-def test_accuracy_on_the_constant_dataset_of_gluonts():
-    information, train, test = constant_dataset()
-    estimator = BLRForecastEstimator.from_hyperparameters(
-        freq=information.metadata.freq,
-        prediction_length=information.prediction_length,
-        num_parallel_samples=2,
-        epochs=1,
-        learning_rate=1e-2,
-        num_batches_per_epoch=25,
-        hybridize=True,
-        batch_size=8,
-        context_length=24,
-        use_feat_static_cat=True,
-        cardinality=[int(information.metadata.feat_static_cat[0].cardinality)],
-    )
-    metrics, _ = backtest_metrics(test, estimator.train(train), Evaluator(num_workers=0))
-    assert metrics["ND"] <= 0.3
 
 
 def test_accuracy_on_a_season_with_a_trend():

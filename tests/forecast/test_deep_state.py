@@ -138,6 +138,23 @@ def test_validation_data():
 
 
 @pytest.mark.parametrize(
+    "cell_type, cell",
+    [("lstm", mx.gluon.rnn.LSTM), ("gru", mx.gluon.rnn.GRU), ("mlp", mx.gluon.nn.Dense)],
+)
+def test_the_network_is_the_one_asked_for(cell_type, cell):
+    estimator = small_estimator(
+        cell_type=cell_type, num_layers=3, num_cells=5, dropout_rate=0.3, harmonics=[2]
+    )
+    emitter = estimator.create_training_network().emitter
+    layers = list(emitter.network)
+    assert [type(layer) for layer in layers[::2]] == [cell] * 3
+    assert [layer._rate for layer in layers[1::2]] == [0.3] * 3
+    size = "_units" if cell_type == "mlp" else "_hidden_size"
+    assert [getattr(layer, size) for layer in layers[::2]] == [5] * 3
+    assert estimator.harmonics == [2]
+
+
+@pytest.mark.parametrize(
     "settings, feature, used",
     [
         ({"use_feat_static_cat": True, "cardinality": [6]}, "cat", True),

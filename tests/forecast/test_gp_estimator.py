@@ -4,8 +4,6 @@ import mxnet as mx
 import numpy as np
 import pytest
 from forecast_series import monthly_series
-from gluonts.dataset.artificial import constant_dataset
-from gluonts.evaluation import Evaluator, backtest_metrics
 from gluonts.mx.kernels import RBFKernel
 from gluonts.mx.model.gp_forecaster.gaussian_process import GaussianProcess
 from gluonts.mx.trainer import Trainer
@@ -75,26 +73,6 @@ def test_forecast_of_gluonts(rbf):
     np.testing.assert_allclose(
         deviation.asnumpy().ravel(), expected_deviation.asnumpy().ravel(), rtol=1e-8
     )
-
-
-def test_accuracy_on_the_constant_dataset_of_gluonts():
-    information, train, test = constant_dataset()
-    estimator = GaussianProcessEstimator.from_hyperparameters(
-        freq=information.metadata.freq,
-        prediction_length=information.prediction_length,
-        num_parallel_samples=2,
-        epochs=1,
-        learning_rate=1e-2,
-        num_batches_per_epoch=25,
-        hybridize=True,
-        batch_size=8,
-        context_length=24,
-        use_feat_static_cat=True,
-        cardinality=[int(information.metadata.feat_static_cat[0].cardinality)],
-        hyperparameters="embedded",
-    )
-    metrics, _ = backtest_metrics(test, estimator.train(train), Evaluator(num_workers=0))
-    assert metrics["ND"] <= 0.3
 
 
 def test_accuracy_on_a_season():

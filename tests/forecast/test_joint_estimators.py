@@ -9,6 +9,8 @@ import pytest
 from forecast_series import monthly_series
 from gluonts.core.component import equals
 from gluonts.core.serde import dump_json, load_json
+from gluonts.dataset.artificial import constant_dataset
+from gluonts.evaluation import Evaluator, backtest_metrics
 from gluonts.exceptions import GluonTSDataError, GluonTSHyperparametersError
 from gluonts.model.predictor import Predictor
 from gluonts.mx.trainer import Trainer
@@ -61,6 +63,30 @@ FEATURES = {
     "use_feat_static_real": True,
     "use_feat_dynamic_real": True,
 }
+
+
+@pytest.mark.parametrize(
+    "estimator_class, options",
+    [(GaussianProcessEstimator, {"hyperparameters": "embedded"}), (BLRForecastEstimator, {})],
+)
+def test_accuracy_on_the_constant_dataset_of_gluonts(estimator_class, options):
+    information, train, test = constant_dataset()
+    estimator = estimator_class.from_hyperparameters(
+        freq=information.metadata.freq,
+        prediction_length=information.prediction_length,
+        num_parallel_samples=2,
+        epochs=1,
+        learning_rate=1e-2,
+        num_batches_per_epoch=25,
+        hybridize=True,
+        batch_size=8,
+        context_length=24,
+        use_feat_static_cat=True,
+        cardinality=[int(information.metadata.feat_static_cat[0].cardinality)],
+        **options,
+    )
+    metrics, _ = backtest_metrics(test, estimator.train(train), Evaluator(num_workers=0))
+    assert metrics["ND"] <= 0.3
 
 
 @both
