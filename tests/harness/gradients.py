@@ -13,6 +13,8 @@ def central_differences(factory, inputs, weights, step=1e-5, symmetric=()):
     symmetric matrices.
     """
     block = build(factory, "float64", inputs)
+    # Many calls of one graph: compiled, which `check_modes` compares with the imperative one.
+    block.hybridize()
     gradients = {}
     for position, value in enumerate(inputs):
 
