@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+import small_forecast_job
 import small_job
 import small_statespace_job
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,8 @@ from gluon_linalg.jobs.section import Section
 
 EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 12))
 BRIEF = {"training.iterations": 2}
+SERIES = small_forecast_job.series()
+FORECAST = changed(small_forecast_job.FORECAST_JOB, BRIEF)
 PANEL = small_statespace_job.panel_table(small_statespace_job.panel_rows())
 # A job that works, with its table.
 CASES = {
@@ -39,6 +42,17 @@ CASES = {
     ),
     "statespace": (changed(small_statespace_job.JOB, BRIEF), small_statespace_job.TABLE),
     "panel": (changed(small_statespace_job.PANEL_JOB, BRIEF), PANEL),
+    "forecast": (
+        {**FORECAST, "data": {**FORECAST["data"], "path": "table.csv"}},
+        small_forecast_job.as_csv(SERIES),
+    ),
+    "json lines": (
+        changed(
+            {**FORECAST, "data": {"path": "table.jsonl", "freq": "M"}},
+            small_forecast_job.of("structural"),
+        ),
+        small_forecast_job.as_json_lines(SERIES),
+    ),
 }
 # Deeper than the sections that all jobs have.
 DEEP = {
@@ -46,6 +60,7 @@ DEEP = {
     "blr": ["features.mlp", "features.polynomial.degree", "features.linear"],
     "pca": [],
     "statespace": ["components.level", "components.level.level_variance"],
+    "forecast": ["options.hidden_layers", "options.num_features", "options.forecast"],
 }
 
 TEXTS = """
@@ -109,8 +124,11 @@ def check(workspace, capsys, job="job.json"):
 
 
 def write(workspace, job, table):
+    """The files of a job; `table` as text or bytes."""
     (workspace / "job.json").write_text(json.dumps({**job, "output": "out"}))
-    (workspace / "table.csv").write_text(table)
+    content = table.encode() if isinstance(table, str) else table
+    for name in ("table.csv", "table.jsonl"):
+        (workspace / name).write_bytes(content)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -157,8 +175,7 @@ def test_tables(workspace, capsys, name):
         damaged = good[:where] + data + good[where:]
         built = "\n".join([header, *(",".join(row) for row in rows)])
         for content in (data, damaged, built.encode("utf-8", "surrogatepass")):
-            write(workspace, job, "")
-            (workspace / "table.csv").write_bytes(content)
+            write(workspace, job, content)
             check(workspace, capsys)
 
     search()
