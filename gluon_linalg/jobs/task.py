@@ -65,7 +65,7 @@ class Task:
         return arguments, self.batch_axis_size / self.batch_size
 
     def loss_metrics(self, initial, trained):
-        """What the metrics tell of the first and the last loss."""
+        """What the metrics tell of the first and the last loss, under the name of the loss."""
         return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
 
     def write_results(self, folder, metrics):

@@ -130,8 +130,9 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     objective.close()
     if folder is None:
         return None
+    told = task.loss_metrics(state.curve[0][2], loss)
     metrics = {
-        **task.loss_metrics(state.curve[0][2], loss),
+        **told,
         "training": {
             "optimizer": job.training.optimizer,
             "iterations": state.iteration,
@@ -142,7 +143,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
         "parameters": {"initial": initial_values, "trained": task.values()},
     }
     state.save()
-    write_csv(folder.file(names.CURVE), ["iteration", "seconds", "nlml"], state.curve)
+    write_csv(folder.file(names.CURVE), ["iteration", "seconds", *told], state.curve)
     task.write_results(folder, metrics)
     return metrics
 

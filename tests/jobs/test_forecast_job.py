@@ -90,6 +90,9 @@ def test_the_folder_of_results(finished):
     # Each series without its backtest of two windows and its missing month 6.
     assert known["rows"] == sum(48 + 4 * i - 8 - 1 for i in range(3))
     assert np.isfinite(list(known["loss"].values())).all()
+    curve = rows(finished / "training_curve.csv")
+    assert list(curve[0]) == ["iteration", "seconds", "loss"]
+    assert float(curve[0]["loss"]) == known["loss"]["initial"]
     assert (finished / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
