@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import small_forecast_job
 import small_job
 import small_statespace_job
 import uvicorn
@@ -59,6 +60,16 @@ JOBS = {
         "model": {"components": [{"level": {}}]},
         "forecast": {"steps": 2},
     },
+    "forecast": {
+        **small_forecast_job.FORECAST_JOB,
+        "data": {
+            "path": "monthly.csv",
+            "freq": "M",
+            "item": "shop",
+            "time": "day",
+            "target": "y",
+        },
+    },
 }
 PANEL = "shop,day,y\n" + "".join(
     f"{shop},{line}\n" for shop in ("7", '"Zoë, B"') for line in DATED.split()[1:]
@@ -72,6 +83,7 @@ ROWS = {
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,
+    "forecast": PANEL,
 }
 GENEROUS = Limits(most_bytes=100_000, most_rows=1000, seconds=30.0)
 
@@ -84,12 +96,21 @@ SCRATCH = tempfile.TemporaryDirectory(prefix="gluon-linalg-tests-")
 def trained(task):
     """The results of a job of JOBS, which is trained in a moment; not to be changed."""
     folder = Path(SCRATCH.name)
-    tables = {"table": small_job.TABLE, "series": SERIES, "dated": DATED, "panel": PANEL}
+    monthly = small_forecast_job.as_csv(small_forecast_job.series()).replace(
+        "name,date", "shop,day"
+    )
+    tables = {
+        "table": small_job.TABLE,
+        "series": SERIES,
+        "dated": DATED,
+        "panel": PANEL,
+        "monthly": monthly.replace("name,date", "shop,day"),
+    }
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
     job = {**JOBS[task], "output": str(folder / task)}
     if task != "pca":
-        job["training"] = {"iterations": 0}
+        job["training"] = {**job.get("training", {}), "iterations": 0}
     (folder / "job.json").write_text(json.dumps(job))
     with pytest.MonkeyPatch.context() as patch:
         # To draw takes as long as all the rest of a small job.
@@ -97,6 +118,7 @@ def trained(task):
             "regression.task.plot_model",
             "statespace.results.plot_model",
             "pca.task.plot_components",
+            "forecast.results.plot_forecasts",
         ):
             patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
         train(read_job(folder / "job.json"), show_bar=False)

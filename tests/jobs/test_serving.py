@@ -16,7 +16,12 @@ from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.serving.limits import Limits
 from gluon_linalg.jobs.serving.worker import MOST_WAITING
 
-TEXTS = {"dates": ["day"], "panel": ["shop", "day"]}
+# Columns of texts, in the rows sent or answered.
+TEXTS = {
+    "dates": ["day"],
+    "panel": ["shop", "day"],
+    "forecast": ["shop", "day", "item", "time"],
+}
 
 
 @pytest.fixture(scope="module")
