@@ -21,7 +21,8 @@ from gluon_linalg.jobs.data import TableRows
 from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving.formats import write_csv, write_json
 
-TASKS = ("gp", "blr", "statespace", "pca")
+TASKS = ("gp", "blr", "statespace", "pca", "forecast")
+TEXTS = ("shop", "day")
 CLIENTS = 8
 
 
@@ -61,6 +62,8 @@ def table_of(task, size):
     if task == "statespace":
         known = [f"{step},{step % 3},{step % 7}" for step in range(size)]
         chosen = known + [f"{size + step},1," for step in range(3)]
+    if task == "forecast":
+        chosen = [f"a,{2000 + step // 12}-{1 + step % 12:02d},{step % 7}" for step in range(size)]
     return "\n".join([header, *chosen]) + "\n"
 
 
@@ -82,7 +85,7 @@ def ask_for_sizes(port, task, sizes):
 
 def load(port, answers, seconds, clients=CLIENTS):
     """Asks from several clients at once, and compares; returns how many answers there were."""
-    texts, documents = list(answers), {text: as_json(text) for text in answers}
+    texts, documents = list(answers), {text: as_json(text, TEXTS) for text in answers}
     until, problems, counts = time.monotonic() + seconds, [], [0] * clients
 
     def ask_on(number):
