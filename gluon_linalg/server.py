@@ -5,23 +5,34 @@ default lets all others wait for ever for one that has died. Here each tells the
 few seconds that it lives; the scheduler ends when one does not, and the others when it is gone.
 """
 
+import contextlib
 import ctypes
 import os
+import socket
 import sys
 import threading
+import time
 
-ROLE = "DMLC_ROLE"
+ROLE, ADDRESS, PORT = "DMLC_ROLE", "DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT"
 SERVER_ROLES = ("scheduler", "server")
 # ps-lite's name for all groups: scheduler, servers and workers.
 EVERYONE = 7
 # Seconds; ps-lite sends no heartbeats unless it is told to.
 HEARTBEAT, SILENCE = 2, 10
+# Seconds until a worker that waits for the others says so, and from then until it gives up; and
+# until the name of the scheduler must be known: machines start at different times.
+NOTICE, PATIENCE, NAME_PATIENCE = 30, 600, 120
 
 
 def prepare_environment():
-    """Before MXNet starts ps-lite: heartbeats."""
+    """Before MXNet starts ps-lite: heartbeats, and the address of the scheduler as a number.
+
+    ZeroMQ, which ps-lite uses, connects to names but does not listen at one.
+    """
     os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(HEARTBEAT))
     os.environ.setdefault("PS_HEARTBEAT_TIMEOUT", str(SILENCE))
+    if ADDRESS in os.environ:
+        os.environ[ADDRESS] = _number_of(os.environ[ADDRESS])
 
 
 def take_role():
@@ -40,10 +51,28 @@ def run(mx, role):
     store = mx.kv.create("dist_sync")
     watch = (store.handle, threading.Event())
     threading.Thread(target=watch_peers, args=watch, daemon=True).start()
-    KVStoreServer(store).run()
+    try:
+        KVStoreServer(store).run()
+    except mx.base.MXNetError as error:
+        where = f"{os.environ.get(ADDRESS)}:{os.environ.get(PORT)}"
+        why = str(error).strip().splitlines()[-1]
+        if "bind failed" in why:
+            why = f"cannot listen at {where}: another process does, or this machine is another one"
+        _give_up(why)
     # Nothing is left to be done, and MXNet's threads do not like to be taken down in order.
     sys.stdout.flush()
     os._exit(0)
+
+
+@contextlib.contextmanager
+def meeting():
+    """Around a worker's first call, which returns when all have come: says so if they do not."""
+    done = threading.Event()
+    threading.Thread(target=_wait_for_all, args=(done,), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def watch_peers(handle, done):
@@ -58,12 +87,43 @@ def watch_peers(handle, done):
             return
         _LIB.MXKVStoreGetNumDeadNode(handle, EVERYONE, ctypes.byref(found), SILENCE)
         times = times + 1 if found.value else 0
-    name = os.environ.get(ROLE)
-    whom = "a worker or server" if name == "scheduler" else "the scheduler, or one it waits for,"
-    print(
-        f"{name}: {whom} has died; this process ends. Start the job again: it continues from its "
-        "last checkpoint",
-        file=sys.stderr,
-        flush=True,
+    is_scheduler = os.environ.get(ROLE) == "scheduler"
+    whom = "a worker or server" if is_scheduler else "the scheduler, or one it waits for,"
+    _give_up(
+        f"{whom} has died; this process ends. Start the job again: it continues from its last "
+        "checkpoint"
     )
+
+
+def _wait_for_all(done):
+    if done.wait(NOTICE):
+        return
+    settings = os.environ
+    whom = (
+        f"the scheduler at {settings.get(ADDRESS)}:{settings.get(PORT)}, "
+        f"{settings.get('DMLC_NUM_SERVER')} servers and {settings.get('DMLC_NUM_WORKER')} workers"
+    )
+    _say(f"waiting for {whom}")
+    if not done.wait(PATIENCE):
+        _give_up(f"not all have come in {PATIENCE} s: {whom}; this process ends")
+
+
+def _number_of(name):
+    deadline = time.monotonic() + NAME_PATIENCE
+    while True:
+        try:
+            return socket.gethostbyname(name)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                _give_up(f"{ADDRESS}: the address of {name} is unknown: {error}")
+            time.sleep(1)
+
+
+def _give_up(why):
+    """Other threads are inside of ps-lite, and would keep an orderly end from ending."""
+    _say(why)
     os._exit(1)
+
+
+def _say(what):
+    print(f"{os.environ.get(ROLE)}: {what}", file=sys.stderr, flush=True)

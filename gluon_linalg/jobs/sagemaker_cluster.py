@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import socket
 import subprocess
-import time
 from collections import namedtuple
 
 from .errors import JobError
@@ -12,8 +10,8 @@ from .reading import JOBS
 from .workers import DISTRIBUTED, meeting_point
 
 PORT = "9091"
-# Seconds: until the names of all machines are known, and for the servers to end by themselves.
-NAMES_TIMEOUT, ENDING = 120, 30
+# Seconds for the servers to end by themselves.
+ENDING = 30
 
 
 class Machines(namedtuple("Machines", "names current interface")):
@@ -28,7 +26,7 @@ class Machines(namedtuple("Machines", "names current interface")):
         if self.count == 1:
             return {}
         port = os.environ.get("DMLC_PS_ROOT_PORT", PORT)
-        variables = meeting_point(_address(self.names[0]), port, 1, self.count)
+        variables = meeting_point(self.names[0], port, 1, self.count)
         variables["DMLC_ROLE"] = role
         if self.interface:
             variables["DMLC_INTERFACE"] = self.interface
@@ -77,15 +75,3 @@ def servers(machines, command):
 
 def _is_first(machines):
     return machines.current == machines.names[0]
-
-
-def _address(name):
-    """The machines start at different times, and a name is unknown until its machine has."""
-    deadline = time.monotonic() + NAMES_TIMEOUT
-    while True:
-        try:
-            return socket.gethostbyname(name)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise JobError(f"host {name}: its address is unknown: {error}") from None
-            time.sleep(1)

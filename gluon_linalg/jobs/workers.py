@@ -13,7 +13,7 @@ import threading
 import numpy as np
 
 from .._runtime import import_mxnet
-from ..server import watch_peers
+from ..server import meeting, watch_peers
 from .errors import JobError
 
 mx = import_mxnet()
@@ -25,7 +25,8 @@ class Workers:
     """Several processes; `rank` is 0 in the one that writes the results."""
 
     def __init__(self):
-        self._store = mx.kv.create(DISTRIBUTED)
+        with meeting():
+            self._store = mx.kv.create(DISTRIBUTED)
         self.rank, self.count = self._store.rank, self._store.num_workers
         self._keys, self._done = {}, threading.Event()
         self._watch = threading.Thread(

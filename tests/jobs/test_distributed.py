@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,9 @@ import pytest
 import yaml
 from small_job import ROOT
 
+from gluon_linalg import server
 from gluon_linalg.jobs.launch import free_port
+from gluon_linalg.jobs.workers import meeting_point
 
 HERE = ROOT / "tests" / "jobs"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -24,20 +27,16 @@ def roles(workers):
 
 def start(command, workers, cwd):
     """The processes of docs/distributed.md, by hand."""
-    where = {
-        "DMLC_PS_ROOT_URI": "127.0.0.1",
-        "DMLC_PS_ROOT_PORT": str(free_port()),
-        "DMLC_NUM_SERVER": "1",
-        "DMLC_NUM_WORKER": str(workers),
-        "DMLC_INTERFACE": "lo",
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, *command], cwd=cwd, text=True, stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE, env={**ENVIRONMENT, **where, "DMLC_ROLE": role},
-        )
-        for role in roles(workers)
-    ]  # fmt: skip
+    # A name, as the machines of a cluster have.
+    where = {**meeting_point("localhost", free_port(), 1, workers), "DMLC_INTERFACE": "lo"}
+    return [start_one(command, {**where, "DMLC_ROLE": role}, cwd) for role in roles(workers)]
+
+
+def start_one(command, variables, cwd):
+    return subprocess.Popen(
+        [sys.executable, *command], cwd=cwd, text=True, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, env={**ENVIRONMENT, **variables},
+    )  # fmt: skip
 
 
 def test_sums_are_exact_and_the_same_in_all(tmp_path):
@@ -133,6 +132,48 @@ def test_a_worker_that_dies_ends_the_job_and_it_continues(workspace):
     assert launcher.returncode == 1
     assert "a worker of the distributed job was killed by signal 9; the others are stopped" in err
     assert checkpoint.exists()
+
+
+def test_a_worker_whose_others_do_not_come(tmp_path):
+    code = (
+        "from gluon_linalg import server; server.NOTICE = server.PATIENCE = 0.5; "
+        "from gluon_linalg.jobs.workers import Workers; Workers()"
+    )
+    variables = {**meeting_point("localhost", 9, 1, 2), "DMLC_INTERFACE": "lo"}
+    worker = start_one(["-c", code], {**variables, "DMLC_ROLE": "worker"}, tmp_path)
+    _, err = worker.communicate(timeout=60)
+    assert worker.returncode == 1
+    whom = "the scheduler at 127.0.0.1:9, 1 servers and 2 workers"
+    assert err == (
+        f"worker: waiting for {whom}\n"
+        f"worker: not all have come in 0.5 s: {whom}; this process ends\n"
+    )
+
+
+def test_a_scheduler_whose_port_is_taken(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        variables = {**meeting_point("localhost", port, 1, 2), "DMLC_ROLE": "scheduler"}
+        scheduler = start_one(["-m", "gluon_linalg.jobs", "train"], variables, tmp_path)
+        _, err = scheduler.communicate(timeout=60)
+    assert scheduler.returncode == 1
+    assert err.startswith(f"scheduler: cannot listen at 127.0.0.1:{port}: ")
+    assert err.count("\n") == 1
+
+
+def test_a_scheduler_without_an_address(monkeypatch):
+    def give_up(why):
+        raise SystemExit(why)
+
+    monkeypatch.setattr(server, "NAME_PATIENCE", -1)
+    monkeypatch.setattr(server, "_give_up", give_up)
+    monkeypatch.setenv("DMLC_PS_ROOT_URI", "nowhere.invalid")
+    monkeypatch.setenv("PS_HEARTBEAT_INTERVAL", "2")
+    monkeypatch.setenv("PS_HEARTBEAT_TIMEOUT", "10")
+    with pytest.raises(SystemExit, match="DMLC_PS_ROOT_URI: the address of nowhere.invalid is"):
+        server.prepare_environment()
 
 
 @pytest.mark.slow
