@@ -75,18 +75,18 @@ def train(job_file, output, context, devices, kvstore, log_style, overwrite):
     SIGTERM the state of the training is saved and the exit status is 0.
     """
     log.set_up(log_style)
-    interruption.listen()
-    overrides = {"output": output, "context": context, "training.kvstore": kvstore}
-    if devices is not None:
-        overrides["devices"] = devices.split(",")
-    result = train_job(read_job(job_file, overrides), overwrite)
-    if result.folder is None:
-        return
-    if result.was_finished:
-        click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
-    for line in summary(result.metrics):
-        click.echo(line)
-    click.echo(f"results in {result.folder.path}")
+    with interruption.listen():
+        overrides = {"output": output, "context": context, "training.kvstore": kvstore}
+        if devices is not None:
+            overrides["devices"] = devices.split(",")
+        result = train_job(read_job(job_file, overrides), overwrite)
+        if result.folder is None:
+            return
+        if result.was_finished:
+            click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
+        for line in summary(result.metrics):
+            click.echo(line)
+        click.echo(f"results in {result.folder.path}")
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
@@ -109,8 +109,9 @@ def launch(workers, servers, port, arguments):
     The job needs `training: {kvstore: dist_sync}`, or `--kvstore dist_sync` after `train`. Over
     several machines, start one process on each as docs/distributed.md says.
     """
-    interruption.listen()
-    sys.exit(launch_job(arguments, workers, servers, port))
+    with interruption.listen():
+        status = launch_job(arguments, workers, servers, port)
+    sys.exit(status)
 
 
 @command.command()

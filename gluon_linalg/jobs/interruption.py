@@ -27,19 +27,30 @@ class Interrupted(BaseException):
 
 
 class _Requests:
-    """The signal that waits for the end of an evaluation, if there is one."""
+    """The signal that waits for the end of an evaluation, and whether one is still of use."""
 
-    waits, is_deferred = None, False
+    waits, is_deferred, is_over = None, False, False
 
 
 _requests = _Requests()
 
 
+@contextlib.contextmanager
 def listen():
-    """Makes both signals raise `Interrupted`; in the main thread, the only one that gets them."""
-    if threading.current_thread() is threading.main_thread():
-        for number in STATUS:
-            signal.signal(number, _receive)
+    """Within the block both signals raise `Interrupted`; in the main thread, which gets them."""
+    _requests.is_over = False
+    is_main = threading.current_thread() is threading.main_thread()
+    earlier = {number: signal.signal(number, _receive) for number in STATUS if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def finish():
+    """All is written: what stops the others when the first of them ends comes too late."""
+    _requests.is_over = True
 
 
 @contextlib.contextmanager
@@ -61,6 +72,8 @@ def requested():
 
 
 def _receive(number, _):
+    if _requests.is_over:
+        return
     if _requests.is_deferred and _requests.waits is None:
         _requests.waits = number
         return

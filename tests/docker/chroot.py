@@ -29,6 +29,12 @@ def base_image():
     return folder
 
 
+def know_the_network(root):
+    """How this machine reaches it."""
+    for name in ("etc/resolv.conf", "etc/hosts", CERTIFICATES):
+        shutil.copyfile(f"/{name}", Path(root) / name)
+
+
 class Chroot:
     """The stages of a Dockerfile, each in a folder of its own below `folder`."""
 
@@ -42,9 +48,7 @@ class Chroot:
         self.root = self.folder / (name or "image")
         self.stages[name] = self.root
         subprocess.run(["cp", "-a", base_image(), self.root], check=True)
-        # How this machine reaches the network.
-        for name in ("etc/resolv.conf", "etc/hosts", CERTIFICATES):
-            shutil.copyfile(f"/{name}", self.root / name)
+        know_the_network(self.root)
 
     def real(self, path):
         return self.root / path.lstrip("/")

@@ -218,7 +218,7 @@ def test_training_lowers_the_loss(write, workspace):
     found = train(read_job("job.yaml")).metrics
     assert found["loss"]["trained"] < 0.8 * found["loss"]["initial"]
     # The losses of the batches are means over windows, too.
-    losses = [float(row["nlml"]) for row in rows(workspace / "out" / "training_curve.csv")]
+    losses = [float(row["loss"]) for row in rows(workspace / "out" / "training_curve.csv")]
     assert 0.5 * found["loss"]["trained"] < np.mean(losses[-10:]) < found["loss"]["initial"]
     assert found["backtest"] is None
     assert not (workspace / "out" / "backtest.csv").exists()

@@ -13,6 +13,7 @@ from small_disk import limit_files
 from small_job import JOB, ROOT, TABLE, changed
 
 from gluon_linalg._runtime import import_mxnet
+from gluon_linalg.jobs import commands
 from gluon_linalg.jobs.state import TrainingState
 
 mx = import_mxnet()
@@ -163,3 +164,19 @@ def test_a_real_disk(tmp_path, options, what):
     assert process.returncode == 2, process.stderr
     assert process.stderr.count("\n") == 1, process.stderr
     print(process.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_results_is_too_late(run, write_job, monkeypatch, number):
+    """As when all containers of a training are stopped because the first of them has ended."""
+    handler = signal.getsignal(number)
+
+    def signal_and_sum_up(metrics):
+        os.kill(os.getpid(), number)
+        return ["summary"]
+
+    monkeypatch.setattr(commands, "summary", signal_and_sum_up)
+    status, out, err = run("train", write_job({"training.iterations": 2}))
+    assert (status, err) == (0, "")
+    assert out.startswith("summary\nresults in")
+    assert signal.getsignal(number) == handler
