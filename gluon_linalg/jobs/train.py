@@ -60,7 +60,6 @@ def train(job, overwrite=False, show_bar=None):
     if status == "finished":
         metrics = None if folder is None else read_json(folder.file(names.METRICS))
         workers.close()
-        interruption.finish()
         return Result(folder, metrics, True)
     log.event(
         "start",
@@ -96,7 +95,6 @@ def train(job, overwrite=False, show_bar=None):
         write_json(folder.file(names.METRICS), metrics)
         log.event("finished", output=folder.path, **_numbers(found))
     workers.close()
-    interruption.finish()
     return Result(folder, metrics, False)
 
 

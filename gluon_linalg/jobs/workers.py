@@ -14,6 +14,7 @@ import numpy as np
 
 from .._runtime import import_mxnet
 from ..server import meeting, watch_peers
+from . import interruption
 from .errors import JobError
 
 mx = import_mxnet()
@@ -49,6 +50,8 @@ class Workers:
     def close(self):
         """Waits for all, and parts; without it a process that ends keeps the others waiting."""
         self.sum(np.zeros(1))
+        # Whoever parts first may be taken for a failure, and have the others stopped.
+        interruption.finish()
         self._done.set()
         self._watch.join()
         self._store = None
@@ -93,7 +96,7 @@ class OneProcess:
         return content
 
     def close(self):
-        pass
+        interruption.finish()
 
 
 def connect(kvstore):
