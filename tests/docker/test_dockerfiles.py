@@ -157,16 +157,26 @@ def test_any_other_command_runs_as_it_is(container):
     assert ended(container("sh", "-c", "exit 7"))[0] == 7
 
 
-def test_the_processors_of_the_container_are_counted(container, tmp_path):
-    limit = tmp_path / "cpu.max"
-    show = ("printenv", "OMP_NUM_THREADS")
-    limit.write_text("250000 100000\n")
-    assert ended(container(*show, GLUON_LINALG_CPU_LIMIT=str(limit)))[1] == "3\n"
-    both = {"GLUON_LINALG_CPU_LIMIT": str(limit), "OMP_NUM_THREADS": "8"}
-    assert ended(container(*show, **both))[1] == "8\n"
-    limit.write_text("max 100000\n")
-    assert ended(container(*show, GLUON_LINALG_CPU_LIMIT=str(limit)))[1] == ""
-    assert ended(container(*show, GLUON_LINALG_CPU_LIMIT=str(tmp_path / "none")))[1] == ""
+@pytest.mark.parametrize(
+    "files, variables, expected",
+    [
+        ({"cpu.max": "250000 100000\n"}, {}, "3\n"),
+        ({"cpu.max": "250000 100000\n"}, {"OMP_NUM_THREADS": "8"}, "8\n"),
+        ({"cpu.max": "max 100000\n"}, {}, ""),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, {}, "2\n"),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, {}, ""),
+        ({}, {}, ""),
+    ],
+)
+def test_the_processors_of_the_container_are_counted(
+    container, tmp_path, files, variables, expected
+):
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    settings = {"GLUON_LINALG_CGROUP": str(tmp_path / "cgroup"), **variables}
+    assert ended(container("printenv", "OMP_NUM_THREADS", **settings))[1] == expected
 
 
 def test_a_job_in_the_sagemaker_layout_is_trained_served_and_healthy(container, built, tmp_path):

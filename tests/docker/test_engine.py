@@ -125,6 +125,11 @@ def test_a_job_is_trained_for_any_user(jobs):
     assert (jobs / "out" / "model" / "plot.png").stat().st_uid == 1234
 
 
+def test_the_limit_of_processors_is_seen():
+    show = ["printenv", "OMP_NUM_THREADS"]
+    assert docker("run", "--rm", "--cpus", "1.5", IMAGE, *show) == "2\n"
+
+
 def test_stop_saves_a_training_which_then_continues(jobs, start):
     train = [*mounts(jobs), IMAGE, "train", "long.yaml", "--output", "/out/model"]
     name = start("--health-interval", "2s", "--health-start-period", "1s", *train)
