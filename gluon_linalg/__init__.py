@@ -1,6 +1,6 @@
 """Differentiable linear algebra as Gluon layers."""
 
-from ._runtime import import_mxnet as _import_mxnet
+from ._runtime import import_mxnet_or_end as _import_mxnet
 
 _import_mxnet()
 

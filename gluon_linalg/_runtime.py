@@ -78,6 +78,27 @@ def import_mxnet():
     return mxnet
 
 
+def import_mxnet_or_end():
+    """`import_mxnet`; the command line ends with one line where MXNet cannot be imported."""
+    try:
+        import_mxnet()
+    except ImportError as error:
+        if not _is_command_line():
+            raise
+        print(f"gluon-linalg: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _is_command_line():
+    """Whether this process is gluon-linalg, or python -m with a module of this package."""
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    # What runs with -m is not named before its package is imported, and since Python 3.10 here.
+    modules = getattr(sys, "orig_argv", ()) if program == "-m" else ()
+    return program == "gluon-linalg" or any(
+        argument.startswith("gluon_linalg.") for argument in modules
+    )
+
+
 def _import_in_a_role():
     """MXNet; in the scheduler and the servers of a distributed training, serves and ends there."""
     from . import server

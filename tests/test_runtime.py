@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -186,6 +187,31 @@ def test_importing_the_package_gives_the_same_advice(installed):
     package = os.path.dirname(os.path.dirname(_runtime.__file__))
     error = installed.error_of(f"import sys; sys.path.append({package!r}); import gluon_linalg")
     assert "NVIDIA driver" in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(
+            ["-m", "gluon_linalg.jobs", "--help"],
+            marks=pytest.mark.skipif(sys.version_info < (3, 10), reason="Python does not tell"),
+        ),
+        ["gluon-linalg", "--help"],
+    ],
+)
+def test_the_command_line_says_it_in_one_line(tmp_path, arguments):
+    (tmp_path / "mxnet").mkdir()
+    message = "libcuda.so.1: cannot open shared object file"
+    (tmp_path / "mxnet" / "__init__.py").write_text(f"raise OSError({message!r})")
+    script = "from gluon_linalg.jobs.cli import main; main()"
+    (tmp_path / "gluon-linalg").write_text(script)
+    root = Path(_runtime.__file__).parent.parent
+    ended = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert ended.stderr.startswith("gluon-linalg: the installed MXNet is a CUDA build and needs")
 
 
 # The version of MXNet
