@@ -9,12 +9,11 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import urllib.request
 
 import pytest
 from chroot import base_image, know_the_network
-from docker_files import CPU, DOCKER, ROOT, free_port
+from docker_files import CPU, DOCKER, ROOT, answers, free_port, wait_for
 from dockerfile import instructions
 from sagemaker_files import PANEL_TABLE, TABLE, write_job
 
@@ -208,14 +207,6 @@ def health(name):
     return state(name)["Health"]["Status"]
 
 
-def answers(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
-
-
 def predictions(port):
     """How many a server gives for two rows."""
     body = json.dumps({"instances": [{"x": 0.1}, {"x": 0.2}]}).encode()
@@ -224,10 +215,3 @@ def predictions(port):
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return len(json.load(answer)["predictions"])
-
-
-def wait_for(happened, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

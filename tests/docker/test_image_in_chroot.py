@@ -8,11 +8,10 @@ import os
 import shutil
 import signal
 import time
-import urllib.request
 
 import pytest
 from chroot import Chroot
-from docker_files import CPU, ROOT, free_port
+from docker_files import CPU, ROOT, answers, free_port, wait_for
 from dockerfile import build, copy_context, instructions
 from sagemaker_files import TABLE, write_job
 
@@ -156,18 +155,3 @@ def test_a_failure_is_written_for_sagemaker(start, tmp_path):
     status, _, err = start("train", mounts=[(base, "/opt/ml")]).wait()
     assert status == 2
     assert "'z'" in (base / "output" / "failure").read_text().splitlines()[0], err
-
-
-def wait_for(happened, seconds=180):
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def answers(port):
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
