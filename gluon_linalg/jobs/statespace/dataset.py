@@ -36,14 +36,6 @@ class Dataset:
         """All numbers, times and names as bytes, for a fingerprint."""
         return b"".join(member.content() for member in self.members)
 
-    def padded(self, arrays, fill=None):
-        """Arrays (T_i, ...), one for each member, as (B, T, ...); fill: a row for each, else 0."""
-        padded = np.zeros((len(arrays), self.length, *arrays[0].shape[1:]))
-        for index, array in enumerate(arrays):
-            padded[index] = 0.0 if fill is None else fill[index]
-            padded[index, : len(array)] = array
-        return padded
-
 
 @dataclass
 class Member:

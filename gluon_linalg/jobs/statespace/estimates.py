@@ -7,7 +7,7 @@ import numpy as np
 
 from ..._runtime import import_mxnet
 from .components import used_columns
-from .panel import batches
+from .panel import similar
 
 mx = import_mxnet()
 
@@ -29,30 +29,18 @@ class Estimates:
     coefficients: Dict[str, Dict[str, float]]
 
 
-def estimate(task, model, forecaster):
-    """The `Estimates` of each member, of the trained `model` and its `forecaster`."""
+def estimate(task, model):
+    """The `Estimates` of each member, of the trained `model`."""
     members = task.dataset.members
     found = [None] * len(members)
-    for places in batches([len(member.y) for member in members]):
+    for places in similar([len(member.y) for member in members]):
         batch = [members[place] for place in places]
-        arguments = task.graph_arguments(batch)
-        forecasts = forecast(forecaster, [member.units for member in batch], arguments)
-        smoothed = _smooth(task, model, arguments)
-        for place, member, own, ahead in zip(places, batch, smoothed, forecasts):
-            found[place] = _estimates(task, model, member, own, ahead)
+        for place, member, smoothed in zip(places, batch, _smooth(task, model, batch)):
+            found[place] = _estimates(task, model, member, smoothed)
     return found
 
 
-def forecast(forecaster, units, arguments):
-    """For each series mean and variance of the next observations, (h,) each, in its units."""
-    mean, variance = (array.asnumpy().astype("float64") for array in forecaster(*arguments))
-    return [
-        (own.mean_from_model(m), own.variance_from_model(np.maximum(v, 0.0)))
-        for own, m, v in zip(units, mean, variance)
-    ]
-
-
-def _estimates(task, model, member, smoothed, ahead):
+def _estimates(task, model, member, smoothed):
     units, count = member.units, len(member.y)
     mean, covariance, emission = smoothed
     components = {}
@@ -65,26 +53,27 @@ def _estimates(task, model, member, smoothed, ahead):
         # The level has the mean that was subtracted from the target.
         offset = units.target_offset if component.level_state is not None else 0.0
         components[label] = (own[0] + offset, own[1])
-    signal = _contribution(mean, covariance, emission, units)
-    return Estimates(
-        (signal[0] + units.target_offset, signal[1]),
-        components,
-        ahead,
-        _coefficients(task, model, units, mean[count - 1], covariance[count - 1]),
-    )
+    level, variance = _contribution(mean, covariance, emission, units)
+    signal = (level + units.target_offset, variance)
+    noise = 0.0 if model.noise_variance is None else model.noise_variance.value()
+    forecast = (signal[0][count:], variance[count:] + units.variance_from_model(noise))
+    coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])
+    return Estimates(signal, components, forecast, coefficients)
 
 
-def _smooth(task, model, arguments):
-    """For each series the states' means (T + h, d) and covariances, and H (1 or T + h, d)."""
-    y, *covariates, mask = arguments
-    later = mx.nd.zeros((len(y), task.dataset.steps), dtype=y.dtype, ctx=task.context)
-    # Steps that nobody has observed are smoothed to their forecast.
-    y, mask = (mx.nd.concat(array, later, dim=1) for array in (y, mask))
-    inputs, _ = model.kalman_inputs(mx.nd, y, *covariates, mask)
-    arrays = [*model.smooth(y, *covariates, mask), inputs[2].squeeze(axis=2)]
-    mean, covariance, emission = (array.asnumpy().astype("float64") for array in arrays)
-    emission = np.broadcast_to(emission, (len(mean), *emission.shape[1:]))
-    return zip(mean, covariance, emission)
+def _smooth(task, model, members):
+    """For each series the states' means (T + h, d) and covariances, and H (T + h, d).
+
+    Steps that nobody has observed are smoothed to their forecast, and change no other.
+    """
+    arguments = task.padded_arguments(members, task.dataset.steps)
+    inputs, _ = model.kalman_inputs(mx.nd, *arguments)
+    arrays = [*model.smooth(*arguments), inputs[2].squeeze(axis=2)]
+    arrays = [array.asnumpy().astype("float64") for array in arrays]
+    length = arrays[0].shape[1]
+    arrays[2] = np.broadcast_to(arrays[2], (len(members), length, arrays[2].shape[2]))
+    ends = [len(member.y) + task.dataset.steps for member in members]
+    return [[array[index, :end] for array in arrays] for index, end in enumerate(ends)]
 
 
 def _contribution(mean, covariance, emission, units):

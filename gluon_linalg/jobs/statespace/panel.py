@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Dict, List
+from typing import Dict
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..units import target_units
 from .series import Series, make_series
 from .times import find_grid, take
 
-# How many series of one length are smoothed or forecast at once: what they need is in memory.
+# How many series are smoothed or forecast at once: what they need is in memory.
 MOST_TOGETHER = 64
 
 
@@ -63,11 +63,17 @@ def panel_units(path, scaling, observed):
 def batches(lengths):
     """Lists of places in `lengths` where the same number stands, none longer than is sensible."""
     lengths = np.asarray(lengths)
-    found: List[List[int]] = []
-    for length in np.unique(lengths):
-        places = np.flatnonzero(lengths == length).tolist()
-        found += [places[i : i + MOST_TOGETHER] for i in range(0, len(places), MOST_TOGETHER)]
-    return found
+    places = [np.flatnonzero(lengths == length).tolist() for length in np.unique(lengths)]
+    return [part for group in places for part in _parts(group)]
+
+
+def similar(lengths):
+    """Lists of all places in `lengths` by size, none longer than is sensible."""
+    return _parts(np.argsort(lengths, kind="stable").tolist())
+
+
+def _parts(places):
+    return [places[i : i + MOST_TOGETHER] for i in range(0, len(places), MOST_TOGETHER)]
 
 
 def joined(column, tables):

@@ -7,7 +7,6 @@ from ..errors import JobError
 from ..predictions import prediction_columns
 from ..task import to_model_array
 from ..units import TargetUnits
-from .estimates import forecast
 from .panel import batches, joined, panel_units, read_panel
 from .series import read_series
 
@@ -61,7 +60,7 @@ class Predictor:
                 to_model_array(np.stack(parts), self.dtype, context, rows.path)
                 for parts in zip(*arguments)
             ]
-            forecasts = forecast(model, [units[name] for name in batch], arrays)
+            forecasts = _forecasts(model, [units[name] for name in batch], arrays)
             for name, moments in zip(batch, forecasts):
                 series, count = found[name], len(found[name].y)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
@@ -94,3 +93,12 @@ class Predictor:
 
 def _units(description):
     return TargetUnits(**{name: description[name] for name in TargetUnits.__dataclass_fields__})
+
+
+def _forecasts(model, units, arrays):
+    """For each series mean and variance of the next observations, (h,) each, in its units."""
+    mean, variance = (array.asnumpy().astype("float64") for array in model(*arrays))
+    return [
+        (own.mean_from_model(m), own.variance_from_model(np.maximum(v, 0.0)))
+        for own, m, v in zip(units, mean, variance)
+    ]

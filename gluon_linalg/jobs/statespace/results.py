@@ -17,10 +17,10 @@ def write_results(folder, task, metrics):
     dataset = task.dataset
     model = task.trained_model()
     forecaster = model.forecaster(dataset.steps)
-    example = task.graph_arguments(dataset.members[:1])
+    example = task.graph_arguments(dataset.members[0])
     export_model(forecaster, folder.file(names.MODEL), *example)
     write_json(folder.file(names.MODEL_IO), describe_model(task))
-    estimates = estimate(task, model, forecaster)
+    estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (names.SMOOTHED, _smoothed)):
         tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
         write_columns(folder.file(name), joined(dataset.series, tables))

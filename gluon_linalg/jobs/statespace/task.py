@@ -36,17 +36,31 @@ class StateSpace(Task):
                 raise self._too_few(member.series.path, member.count, 1)
         if dataset.count <= self.least_observations * len(dataset.members):
             raise self._too_few(dataset.path, dataset.count, len(dataset.members))
-        self._arguments = self._padded_arguments()
+        self._arguments = self.padded_arguments(dataset.members)
 
     def arguments(self):
         return self._arguments
 
-    def graph_arguments(self, members):
-        """What smoother and forecaster take for members of one length, on to the last forecast."""
-        y, mask = self._targets(members, np.stack)
+    def graph_arguments(self, member):
+        """What the forecaster takes for one member, on to the last forecast."""
+        y, mask = self._targets([member], len(member.y))
         if not self.layer.components.features:
             return [y, mask]
-        return [y, self.array(np.stack([member.covariates for member in members])), mask]
+        return [y, self.array(member.covariates[None]), mask]
+
+    def padded_arguments(self, members, steps=0):
+        """Those of the layer: the shorter series with missing steps after, and all with `steps`.
+
+        A missing step adds exactly nothing to the likelihood. Only the scale of the diffuse
+        coefficients could feel it, the mean square of the covariates: it is what it was.
+        """
+        length = max(len(member.y) for member in members) + steps
+        y, mask = self._targets(members, length)
+        if not self.layer.components.features:
+            return [y, mask]
+        covariates = [member.covariates[: len(member.y) + steps] for member in members]
+        fill = [np.sqrt(np.mean(own**2, axis=0)) for own in covariates]
+        return [y, self.array(_padded(covariates, length, fill)), mask]
 
     def write_results(self, folder, metrics):
         write_results(folder, self, metrics)
@@ -86,23 +100,9 @@ class StateSpace(Task):
         layer.cast(model.dtype)
         return layer
 
-    def _padded_arguments(self):
-        """Those of the layer: all series in one batch, the shorter ones with missing steps after.
-
-        A missing step adds exactly nothing to the likelihood. Only the scale of the diffuse
-        coefficients could feel it, the mean square of the covariates: it is what it was.
-        """
-        members, padded = self.dataset.members, self.dataset.padded
-        y, mask = self._targets(members, padded)
-        if not self.layer.components.features:
-            return y, mask
-        covariates = [member.training_covariates() for member in members]
-        fill = [np.sqrt(np.mean(own**2, axis=0)) for own in covariates]
-        return y, self.array(padded(covariates, fill)), mask
-
-    def _targets(self, members, join):
-        y = join([member.model_target() for member in members])
-        mask = join([member.is_observed.astype(float) for member in members])
+    def _targets(self, members, length):
+        y = _padded([member.model_target() for member in members], length)
+        mask = _padded([member.is_observed.astype(float) for member in members], length)
         return self.array(y), self.array(mask)
 
     def _too_few(self, where, count, series):
@@ -113,6 +113,15 @@ class StateSpace(Task):
 
     def array(self, values):
         return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+
+
+def _padded(arrays, length, fill=None):
+    """Arrays (T_i, ...) as one (B, length, ...); fill: a row for each, else 0."""
+    padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]))
+    for index, array in enumerate(arrays):
+        padded[index] = 0.0 if fill is None else fill[index]
+        padded[index, : len(array)] = array
+    return padded
 
 
 def _typical_variance(dataset):
