@@ -211,23 +211,30 @@ def worker_of(launcher):
 
 
 @pytest.mark.parametrize(
-    "arguments, environment, expected",
+    "arguments, expected",
     [
-        (["--kvstore", "dist_sync"], {}, "dist_sync needs DMLC_ROLE, DMLC_PS_ROOT_URI"),
-        ([], {"DMLC_ROLE": "worker"}, "training.kvstore is device"),
-        (["--devices", "gpu(0)"], {}, "MXNet sees no GPU"),
-        (["--devices", "tpu"], {}, "'tpu' is no device"),
-        (["--devices", "cpu(1),cpu(1)"], {}, "named twice"),
-        (["--devices", ",".join(f"cpu({i})" for i in range(9))], {}, "9 devices"),
+        (["--kvstore", "dist_sync"], "dist_sync needs DMLC_ROLE, DMLC_PS_ROOT_URI"),
+        (["--devices", "gpu(0)"], "MXNet sees no GPU"),
+        (["--devices", "tpu"], "'tpu' is no device"),
+        (["--devices", "cpu(1),cpu(1)"], "named twice"),
+        (["--devices", ",".join(f"cpu({i})" for i in range(9))], "9 devices"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
-    run, workspace, monkeypatch, arguments, environment, expected
-):
+def test_what_cannot_be_is_refused_in_one_line(run, workspace, monkeypatch, arguments, expected):
     monkeypatch.chdir(workspace)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     status, out, err = run("train", write_job(workspace), *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1), err
     assert expected in err
+    assert not (workspace / "out").exists()
+
+
+def test_a_role_without_a_distributed_job_is_refused(workspace):
+    job = write_job(workspace)
+    # Its process ends at once, whatever else is in it.
+    process = start_one(
+        ["-m", "gluon_linalg.jobs", "train", job], {"DMLC_ROLE": "worker"}, workspace
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1), err
+    assert "training.kvstore is device" in err
     assert not (workspace / "out").exists()
