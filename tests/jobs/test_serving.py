@@ -14,6 +14,7 @@ from small_serving import CSV, GENEROUS, JOBS, JSON, ROWS, Servers, as_json, ask
 
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.serving.limits import Limits
+from gluon_linalg.jobs.serving.server import listen
 from gluon_linalg.jobs.serving.worker import MOST_WAITING
 
 # Columns of texts, in the rows sent or answered.
@@ -287,3 +288,10 @@ def test_uvicorn_says_nothing_of_ordinary_requests(server, caplog):
     with caplog.at_level(logging.INFO):
         ask(server.port, path="/ping")
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def test_connections_do_not_wait_to_send():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
