@@ -10,7 +10,8 @@ from gluonts.time_feature import TimeFeature
 
 from .._runtime import import_mxnet
 from . import frequency
-from .features import SeriesTransform, feature_count, label_of
+from .entry import feature_count, label_of
+from .features import SeriesTransform
 from .predictor import FORECASTS, GraphPredictor
 from .windows import TrainingWindows
 

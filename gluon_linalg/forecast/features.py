@@ -6,9 +6,16 @@ from typing import List, Optional
 import numpy as np
 import pandas as pd
 from gluonts.core.component import validated
-from gluonts.exceptions import GluonTSDataError
 from gluonts.time_feature import TimeFeature
 
+from .entry import (
+    dynamic_reals_of,
+    label_of,
+    start_of,
+    static_categories_of,
+    static_reals_of,
+    target_of,
+)
 from .frequency import period_of
 
 # Arrays over the T steps of a series and, if it is too short, `padding` unobserved steps before
@@ -60,7 +67,6 @@ class SeriesTransform:
         self.static_reals = static_reals
         self.dynamic_reals = dynamic_reals
         self.scaling = scaling
-        self._freqstr = period_of(freq).freqstr
 
     def __call__(self, entry, index, length, future=0):
         """The `Series` of an entry, the `index`-th of its dataset, of `length` steps or more.
@@ -68,7 +74,7 @@ class SeriesTransform:
         Its known features reach `future` steps beyond the target. GluonTSDataError names the item.
         """
         label = label_of(entry, index)
-        start, target = self._start(entry, label), _target(entry, label)
+        start, target = start_of(entry, self.freq, label), target_of(entry, label)
         padding = max(0, length - len(target))
         steps = len(target) + future
         periods = pd.period_range(start - padding, periods=padding + steps, freq=start.freq)
@@ -99,19 +105,6 @@ class SeriesTransform:
             "feat_dynamic_real": np.zeros((self.dynamic_reals, length)),
         }
 
-    def _start(self, entry, label):
-        start = entry.get("start")
-        if not isinstance(start, pd.Period):
-            raise GluonTSDataError(
-                f"{label}: start is {start!r}, expected a pandas.Period: pass the data through "
-                f"gluonts.dataset.pandas or ListDataset(..., freq={self.freq!r})."
-            )
-        if start.freqstr != self._freqstr:
-            raise GluonTSDataError(
-                f"{label}: its frequency is {start.freqstr}, but the estimator's is {self.freq}."
-            )
-        return start
-
     def _phases(self, periods):
         if not self.seasonal_periods:
             return np.zeros((len(periods), 1))
@@ -122,78 +115,14 @@ class SeriesTransform:
     def _static_categories(self, entry, label):
         if self.cardinality is None:
             return np.zeros(1)
-        values = _row(entry, "feat_static_cat", len(self.cardinality), label)
-        for value, cardinality in zip(values, self.cardinality):
-            if not 0 <= value < cardinality or value != int(value):
-                raise GluonTSDataError(
-                    f"{label}: feat_static_cat has {value:g}, expected an integer from 0 to "
-                    f"{cardinality - 1}: its cardinality is {cardinality}."
-                )
-        return values
+        return static_categories_of(entry, self.cardinality, label)
 
     def _static_reals(self, entry, label):
         if not self.static_reals:
             return np.zeros(1)
-        return _row(entry, "feat_static_real", self.static_reals, label)
+        return static_reals_of(entry, self.static_reals, label)
 
     def _dynamic_reals(self, entry, steps, label):
         if not self.dynamic_reals:
             return np.zeros((0, steps))
-        values = _numbers(entry, "feat_dynamic_real", label)
-        if values.ndim != 2 or len(values) != self.dynamic_reals or values.shape[1] < steps:
-            raise GluonTSDataError(
-                f"{label}: feat_dynamic_real has shape {values.shape}, expected "
-                f"({self.dynamic_reals}, {steps}) or longer: it must be known at all these steps."
-            )
-        return _finite(values[:, :steps], "feat_dynamic_real", label)
-
-
-def label_of(entry, index):
-    """How messages name an item: by its item_id, or by its place in the dataset."""
-    return f"item {index if entry.get('item_id') is None else entry['item_id']!r}"
-
-
-def feature_count(entry, name, label):
-    """The number of rows of a feature of an entry; GluonTSDataError if there are none."""
-    count = len(np.atleast_1d(_numbers(entry, name, label)))
-    if not count:
-        raise GluonTSDataError(f"{label}: {name} is empty.")
-    return count
-
-
-def _target(entry, label):
-    target = _numbers(entry, "target", label)
-    if target.ndim != 1 or not len(target):
-        raise GluonTSDataError(
-            f"{label}: target has shape {target.shape}, expected one value or more in one axis."
-        )
-    if np.isinf(target).any():
-        raise GluonTSDataError(
-            f"{label}: target has infinity at step {np.flatnonzero(np.isinf(target))[0]}; write "
-            "NaN for what is missing."
-        )
-    return target
-
-
-def _row(entry, name, size, label):
-    values = np.atleast_1d(_numbers(entry, name, label))
-    if values.shape != (size,):
-        raise GluonTSDataError(
-            f"{label}: {name} has shape {values.shape}, expected {size} numbers."
-        )
-    return _finite(values, name, label)
-
-
-def _numbers(entry, name, label):
-    if entry.get(name) is None:
-        raise GluonTSDataError(f"{label}: there is no {name}.")
-    try:
-        return np.asarray(entry[name], dtype="float64")
-    except (TypeError, ValueError):
-        raise GluonTSDataError(f"{label}: {name} is not an array of numbers.") from None
-
-
-def _finite(values, name, label):
-    if not np.isfinite(values).all():
-        raise GluonTSDataError(f"{label}: {name} has NaN or infinity; only target may have NaN.")
-    return values
+        return dynamic_reals_of(entry, self.dynamic_reals, steps, label)

@@ -79,7 +79,7 @@ class StructuralPredictor(RepresentablePredictor):
     def predict(self, dataset, num_samples=100, **kwargs):
         """The forecasts of a dataset, in its order."""
         series = (
-            read_series(entry, index, self.prediction_length, self.use_feat_dynamic_real)
+            read_series(entry, index, self.freq, self.prediction_length, self.use_feat_dynamic_real)
             for index, entry in enumerate(dataset)
         )
         while True:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
-from gluonts.dataset.util import forecast_start
 from gluonts.exceptions import GluonTSDataError
+
+from .entry import dynamic_reals_of, feature_count, label_of, start_of, target_of
 
 
 @dataclass
@@ -31,53 +32,39 @@ class Series:
         return int(self.observed.sum())
 
 
-def read_series(entry, index, prediction_length, with_features):
+def read_series(entry, index, freq, prediction_length, with_features):
     """The `Series` of an entry of a GluonTS dataset; index is its place, for errors.
 
     Raises GluonTSDataError, which names the item.
     """
-    item_id = entry.get("item_id")
-    name = f"item {index}" if item_id is None else f"item '{item_id}'"
-    values = _floats(entry["target"], name, "target")
-    if values.ndim != 1:
-        raise GluonTSDataError(
-            f"{name}: the target has shape {values.shape}, expected one series, (T,)."
-        )
+    label = label_of(entry, index)
+    start, values = start_of(entry, freq, label), target_of(entry, label)
     observed = ~np.isnan(values)
     if not observed.any():
         raise GluonTSDataError(
-            f"{name}: nothing was observed ({len(values)} values, all missing or none); leave the "
-            "item out."
+            f"{label}: nothing was observed, all {len(values)} values are missing; leave the item "
+            "out."
         )
-    if np.isinf(values).any():
-        raise GluonTSDataError(f"{name}: the target has infinite values; NaN means missing.")
     first = int(np.argmax(observed))
     covariates = None
     if with_features:
-        covariates = _covariates(entry, name, len(values) + prediction_length)[first:]
+        count = feature_count(entry, "feat_dynamic_real", label)
+        steps = len(values) + prediction_length
+        covariates = dynamic_reals_of(entry, count, steps, label).T[first:]
+    forecast_start = start + len(values)
     values, observed = values[first:], observed[first:]
-    location, scale = _units(values[observed], name)
+    location, scale = _units(values[observed], label)
     target = np.where(observed, (values - location) / scale, 0.0)
     return Series(
-        target, observed, covariates, location, scale, forecast_start(entry), item_id, name
+        target,
+        observed,
+        covariates,
+        location,
+        scale,
+        forecast_start,
+        entry.get("item_id"),
+        label,
     )
-
-
-def _covariates(entry, name, length):
-    if entry.get("feat_dynamic_real") is None:
-        raise GluonTSDataError(
-            f"{name}: feat_dynamic_real is missing; it has to be there for every item with "
-            "use_feat_dynamic_real=True."
-        )
-    covariates = _floats(entry["feat_dynamic_real"], name, "feat_dynamic_real")
-    if covariates.ndim != 2 or covariates.shape[1] != length:
-        raise GluonTSDataError(
-            f"{name}: feat_dynamic_real has shape {covariates.shape}, expected (k, {length}): the "
-            "steps of the target and those of the forecast."
-        )
-    if not np.isfinite(covariates).all():
-        raise GluonTSDataError(f"{name}: feat_dynamic_real has NaN or infinity.")
-    return covariates.T
 
 
 def _units(values, name):
@@ -95,10 +82,3 @@ def _units(values, name):
     if not (np.isfinite(location) and np.isfinite(scale)):
         raise GluonTSDataError(f"{name}: the target is too large, up to {np.abs(values).max():g}.")
     return float(location), scale
-
-
-def _floats(values, name, field):
-    try:
-        return np.asarray(values, dtype="float64")
-    except (TypeError, ValueError):
-        raise GluonTSDataError(f"{name}: {field} is not an array of numbers.") from None
