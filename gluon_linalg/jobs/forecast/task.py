@@ -120,9 +120,9 @@ class Forecasting(Task):
         if not self.job.has_steps():
             from ...forecast.structural_series import read_series
 
+            freq, steps = self.job.data.freq, self.dataset.prediction_length
             for index, entry in enumerate(self.dataset.entries):
-                with_features = self.estimator.use_feat_dynamic_real
-                read_series(entry, index, self.dataset.prediction_length, with_features)
+                read_series(entry, index, freq, steps, self.estimator.use_feat_dynamic_real)
             return
         transform = self.estimator.create_transformation(self.dataset.entries)
         for index, entry in enumerate(self.dataset.entries):
