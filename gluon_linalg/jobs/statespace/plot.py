@@ -36,7 +36,7 @@ def _draw_one(pyplot, dataset, estimates):
         axes.set_ylabel(label.replace("_", " "))
     for axes in panels:
         _draw_end(axes, places[count - 1])
-    panels[-1].set_xlabel(member.series.times.name)
+    _label_times(panels[-1], member, places)
     figure.align_ylabels()
     return figure
 
@@ -52,7 +52,7 @@ def _draw_many(pyplot, dataset, estimates):
         _draw_end(axes, places[count - 1])
     # Beside the first title: in so small a panel it would hide what it explains.
     panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=4, fontsize=8)
-    panels[-1].set_xlabel(members[0].series.times.name)
+    _label_times(panels[-1], members[0], places)
     figure.align_ylabels()
     return figure
 
@@ -63,6 +63,14 @@ def _panels(pyplot, heights):
         gridspec_kw={"height_ratios": heights}, squeeze=False,
     )  # fmt: skip
     return figure, panels[:, 0]
+
+
+def _label_times(axes, member, places):
+    """Whole numbers, such as years, have no ticks between them."""
+    axes.set_xlabel(member.series.times.name)
+    places = np.asarray(places)
+    if places.dtype.kind == "f" and np.array_equal(places, np.rint(places)):
+        axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _draw_end(axes, place):
