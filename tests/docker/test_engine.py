@@ -32,20 +32,14 @@ training: {iterations: 5}
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 def works(*command):
     try:
-        return subprocess.run(command, capture_output=True).returncode == 0
-    except FileNotFoundError:
+        return subprocess.run(command, capture_output=True, timeout=600).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(not works("docker", "info"), reason="needs a Docker engine"),
-    pytest.mark.skipif(not works("docker", "buildx", "version"), reason="needs docker buildx"),
-    pytest.mark.skipif(not works("docker", "compose", "version"), reason="needs docker compose"),
-]
 
 
 def docker(*arguments, **options):
@@ -59,6 +53,10 @@ def docker(*arguments, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def image(tmp_path_factory):
+    needed = {"a Docker engine": "info", "buildx": "buildx version", "compose": "compose version"}
+    missing = [name for name, what in needed.items() if not works("docker", *what.split())]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"needs root, and {', '.join(missing or needed)}")
     (base,) = [value for name, value in instructions(CPU) if name == "ARG"][:1]
     base = base.partition("=")[2]
     if not works("docker", "image", "inspect", base) and not works("docker", "pull", base):
