@@ -13,7 +13,9 @@ import sys
 import threading
 import time
 
+# How MXNet tells a process who it is, where the scheduler is, and how many others there are.
 ROLE, ADDRESS, PORT = "DMLC_ROLE", "DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT"
+SERVERS, WORKERS = "DMLC_NUM_SERVER", "DMLC_NUM_WORKER"
 SERVER_ROLES = ("scheduler", "server")
 # ps-lite's name for all groups: scheduler, servers and workers.
 EVERYONE = 7
@@ -54,10 +56,12 @@ def run(mx, role):
     try:
         KVStoreServer(store).run()
     except mx.base.MXNetError as error:
-        where = f"{os.environ.get(ADDRESS)}:{os.environ.get(PORT)}"
         why = str(error).strip().splitlines()[-1]
         if "bind failed" in why:
-            why = f"cannot listen at {where}: another process does, or this machine is another one"
+            why = (
+                f"cannot listen at {_scheduler()}: another process does, or this machine is "
+                "another one"
+            )
         _give_up(why)
     # Nothing is left to be done, and MXNet's threads do not like to be taken down in order.
     sys.stdout.flush()
@@ -98,14 +102,15 @@ def watch_peers(handle, done):
 def _wait_for_all(done):
     if done.wait(NOTICE):
         return
-    settings = os.environ
-    whom = (
-        f"the scheduler at {settings.get(ADDRESS)}:{settings.get(PORT)}, "
-        f"{settings.get('DMLC_NUM_SERVER')} servers and {settings.get('DMLC_NUM_WORKER')} workers"
-    )
+    servers, workers = os.environ.get(SERVERS), os.environ.get(WORKERS)
+    whom = f"the scheduler at {_scheduler()}, {servers} servers and {workers} workers"
     _say(f"waiting for {whom}")
     if not done.wait(PATIENCE):
         _give_up(f"not all have come in {PATIENCE} s: {whom}; this process ends")
+
+
+def _scheduler():
+    return f"{os.environ.get(ADDRESS)}:{os.environ.get(PORT)}"
 
 
 def _number_of(name):

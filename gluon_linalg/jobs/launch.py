@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+from ..server import ROLE
 from . import interruption
 from .workers import meeting_point
 
@@ -30,7 +31,7 @@ def launch(arguments, workers, servers=1, port=None):
     processes = []
     try:
         for role in roles:
-            processes.append(_start(arguments, {**environment, "DMLC_ROLE": role}))
+            processes.append(_start(arguments, {**environment, ROLE: role}))
         return _wait(list(zip(roles, processes)))
     except interruption.Interrupted:
         for role, process in zip(roles, processes):

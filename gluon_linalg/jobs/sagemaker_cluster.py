@@ -5,11 +5,12 @@ import os
 import subprocess
 from collections import namedtuple
 
+from ..server import PORT, ROLE
 from .errors import JobError
 from .reading import JOBS
 from .workers import DISTRIBUTED, meeting_point
 
-PORT = "9091"
+DEFAULT_PORT = "9091"
 # Seconds for the servers to end by themselves.
 ENDING = 30
 
@@ -25,9 +26,9 @@ class Machines(namedtuple("Machines", "names current interface")):
         """What MXNet's launcher would set for a process of this role; nothing on one machine."""
         if self.count == 1:
             return {}
-        port = os.environ.get("DMLC_PS_ROOT_PORT", PORT)
+        port = os.environ.get(PORT, DEFAULT_PORT)
         variables = meeting_point(self.names[0], port, 1, self.count)
-        variables["DMLC_ROLE"] = role
+        variables[ROLE] = role
         if self.interface:
             variables["DMLC_INTERFACE"] = self.interface
         return variables

@@ -13,7 +13,7 @@ import threading
 import numpy as np
 
 from .._runtime import import_mxnet
-from ..server import meeting, watch_peers
+from ..server import ADDRESS, PORT, ROLE, SERVERS, WORKERS, meeting, watch_peers
 from . import interruption
 from .errors import JobError
 
@@ -75,13 +75,8 @@ class Workers:
 
 
 def meeting_point(address, port, servers, workers):
-    """What tells all processes of a training, beside DMLC_ROLE, how they find each other."""
-    return {
-        "DMLC_PS_ROOT_URI": address,
-        "DMLC_PS_ROOT_PORT": str(port),
-        "DMLC_NUM_SERVER": str(servers),
-        "DMLC_NUM_WORKER": str(workers),
-    }
+    """What tells all processes of a training, beside their role, how they find each other."""
+    return {ADDRESS: address, PORT: str(port), SERVERS: str(servers), WORKERS: str(workers)}
 
 
 class OneProcess:
@@ -101,9 +96,9 @@ class OneProcess:
 
 def connect(kvstore):
     """The processes of a job whose key `training.kvstore` has this value."""
-    role = os.environ.get("DMLC_ROLE")
+    role = os.environ.get(ROLE)
     if kvstore == DISTRIBUTED:
-        needed = ["DMLC_ROLE", *meeting_point("", "", "", "")]
+        needed = [ROLE, *meeting_point("", "", "", "")]
         missing = [name for name in needed if name not in os.environ]
         if missing:
             raise JobError(
@@ -113,7 +108,7 @@ def connect(kvstore):
         return Workers()
     if role is not None:
         raise JobError(
-            f"the environment has DMLC_ROLE={role}, but training.kvstore is {kvstore}; "
-            f"set it to {DISTRIBUTED}, or unset DMLC_ROLE"
+            f"the environment has {ROLE}={role}, but training.kvstore is {kvstore}; "
+            f"set it to {DISTRIBUTED}, or unset {ROLE}"
         )
     return OneProcess()
