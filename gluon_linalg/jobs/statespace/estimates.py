@@ -66,9 +66,8 @@ def _smooth(task, model, members):
 
     Steps that nobody has observed are smoothed to their forecast, and change no other.
     """
-    arguments = task.padded_arguments(members, task.dataset.steps)
-    inputs, _ = model.kalman_inputs(mx.nd, *arguments)
-    arrays = [*model.smooth(*arguments), inputs[2].squeeze(axis=2)]
+    inputs, _ = model.kalman_inputs(mx.nd, *task.padded_arguments(members, task.dataset.steps))
+    arrays = [*model.smoother(*inputs), inputs[2].squeeze(axis=2)]
     arrays = [array.asnumpy().astype("float64") for array in arrays]
     length = arrays[0].shape[1]
     arrays[2] = np.broadcast_to(arrays[2], (len(members), length, arrays[2].shape[2]))
