@@ -1,6 +1,6 @@
 """Rolling backtests of the forecasters against GluonTS's seasonal naive predictor and its DeepAR.
 
-    pip install ".[cpu,forecast]" "numpy==1.23.5" statsmodels
+    pip install ".[cpu,jobs,forecast]" "numpy==1.23.5" statsmodels
     OMP_NUM_THREADS=1 python benchmarks/forecasting_backtests.py
 
 Series of statsmodels, whose last windows are kept from training and forecast one after the other,
@@ -21,7 +21,6 @@ import mxnet as mx
 import numpy as np
 import pandas as pd
 from gluonts.dataset.split import split
-from gluonts.evaluation import Evaluator
 from gluonts.model.seasonal_naive import SeasonalNaivePredictor
 from gluonts.mx.model.deepar import DeepAREstimator
 from gluonts.mx.trainer import Trainer
@@ -33,8 +32,8 @@ from gluon_linalg.forecast import (
     GaussianProcessEstimator,
     StructuralPredictor,
 )
+from gluon_linalg.jobs.forecast.backtest import COVERAGE, Window, judge
 
-DECILES = [round(0.1 * number, 1) for number in range(1, 10)]
 TRAINED = ("DeepAR", "DeepStateSpace", "GaussianProcess", "BLRForecast")
 MODELS = ("seasonal naive", "Structural", *TRAINED)
 
@@ -124,19 +123,13 @@ def run(model, data, seed):
     known, template = split(data.entries, offset=-data.windows * data.steps)
     predictor = model(list(known))
     pairs = template.generate_instances(data.steps, windows=data.windows)
-    forecasts, truth, inside = [], [], []
+    windows = []
     for forecast, (before, after) in zip(predictor.predict(list(pairs.input)), pairs):
-        forecasts.append(forecast)
         values = np.concatenate([before["target"], after["target"]])
-        index = pd.period_range(before["start"], periods=len(values))
-        # The Evaluator takes what is observed from a frame.
-        truth.append(pd.DataFrame(values, index=index))
-        low, high = forecast.quantile(0.1), forecast.quantile(0.9)
-        seen = np.isfinite(after["target"])
-        inside.extend(((low <= after["target"]) & (after["target"] <= high))[seen])
-    evaluator = Evaluator(DECILES, seasonality=data.season, num_workers=0)
-    metrics, _ = evaluator(truth, forecasts)
-    return metrics["mean_wQuantileLoss"], metrics["MASE"], float(np.mean(inside))
+        series = pd.Series(values, pd.period_range(before["start"], periods=len(values)))
+        windows.append(Window(before["item_id"], None, series, forecast))
+    metrics, _ = judge(windows, data.season)
+    return metrics["mean_wQuantileLoss"], metrics["MASE"], metrics[COVERAGE]
 
 
 def main():

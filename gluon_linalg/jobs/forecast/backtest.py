@@ -32,20 +32,28 @@ def backtest(predictor, dataset, seed):
     return found
 
 
-def naive_predictor(freq, prediction_length):
-    """What repeats the last season, or the last value where the frequency has none."""
+def season_of(freq):
+    """The steps after which a series of this frequency repeats itself; 1 where it does not."""
+    from gluonts.time_feature import get_seasonality
+
+    return get_seasonality(freq)
+
+
+def naive_predictor(season, prediction_length):
+    """What repeats the last season."""
     from gluonts.model.seasonal_naive import SeasonalNaivePredictor
-    from gluonts.time_feature import get_seasonality
 
-    return SeasonalNaivePredictor(prediction_length, get_seasonality(freq))
+    return SeasonalNaivePredictor(prediction_length, season)
 
 
-def judge(windows, freq):
-    """The metrics of all windows as a dict, and a dict of those of each item."""
+def judge(windows, season):
+    """The metrics of all windows as a dict, and a dict of those of each item.
+
+    season: the steps from one value to that with which the MASE compares it.
+    """
     from gluonts.evaluation import Evaluator
-    from gluonts.time_feature import get_seasonality
 
-    evaluator = Evaluator(QUANTILES, seasonality=get_seasonality(freq), num_workers=0)
+    evaluator = Evaluator(QUANTILES, seasonality=season, num_workers=0)
     # Without the bar that a call of the evaluator would show.
     with np.errstate(all="ignore"):
         rows = [evaluator.get_metrics_per_ts(one.series, one.forecast) for one in windows]

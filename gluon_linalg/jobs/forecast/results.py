@@ -12,7 +12,7 @@ from ..errors import JobError, reason
 from ..files import UNFINISHED, write_arrays, write_json
 from ..predictions import write_columns
 from ..state import data_fingerprint
-from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed
+from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed, season_of
 from .forecasting import forecast_columns, forecasts
 from .plot import plot_forecasts
 
@@ -54,8 +54,9 @@ def describe(job):
 
 
 def _judge(folder, job, dataset, windows):
-    naive = backtest(naive_predictor(job.data.freq, job.model.prediction_length), dataset, job.seed)
-    (total, each), (naive_total, naive_each) = (judge(w, job.data.freq) for w in (windows, naive))
+    season = season_of(job.data.freq)
+    naive = backtest(naive_predictor(season, job.model.prediction_length), dataset, job.seed)
+    (total, each), (naive_total, naive_each) = (judge(w, season) for w in (windows, naive))
     values = np.concatenate([observed(one) for one in windows])
     rows = {
         item: {**own, **{f"{NAIVE}_{name}": value for name, value in naive_each[item].items()}}
