@@ -1,7 +1,6 @@
 """Where the files of docker/ are, and what tests of them need of this machine."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCKER = ROOT / "docker"
 CPU, GPU = DOCKER / "Dockerfile.cpu", DOCKER / "Dockerfile.gpu"
+# A job of sagemaker_files.TABLE, for a number of iterations.
+JOB = """\
+task: gp
+data: {path: table.csv, inputs: [x], target: y}
+model: {kernel: {rbf: {variance: 1, lengthscale: 1}}, noise_variance: 0.1}
+training: {optimizer: adam, iterations: %d}
+output: /out/model
+"""
 
 
 def python311():
@@ -23,12 +30,6 @@ def python311():
         if subprocess.run([candidate, "-c", "import venv, ensurepip"]).returncode == 0:
             return str(candidate)
     return None
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def wait_for(happened, seconds=180):

@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
-from docker_files import CPU, DOCKER, GPU, ROOT, free_port, python311
+from docker_files import CPU, DOCKER, GPU, ROOT, answers, python311, wait_for
 from dockerfile import Folder, build, context_files, copy_context, instructions
 from sagemaker_files import write_job
+
+from gluon_linalg.jobs.launch import free_port
 
 INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS")
 
@@ -200,16 +200,9 @@ def test_a_job_in_the_sagemaker_layout_is_trained_served_and_healthy(container, 
     assert "Traceback" not in err
 
 
-def wait_until_served(port, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2) as answer:
-                assert answer.status == 200
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"no answer to /ping: {ended(process)[2] if process.poll() else 'too late'}")
+def wait_until_served(port, process):
+    wait_for(lambda: answers(port) or process.poll() is not None, seconds=120)
+    assert process.poll() is None, ended(process)[2]
 
 
 def health(machine, image, processes):

@@ -13,24 +13,19 @@ import urllib.request
 
 import pytest
 from chroot import base_image, know_the_network
-from docker_files import CPU, DOCKER, ROOT, answers, free_port, wait_for
+from docker_files import CPU, DOCKER, JOB, ROOT, answers, wait_for
 from dockerfile import instructions
 from sagemaker_files import PANEL_TABLE, TABLE, write_job
 
+from gluon_linalg.jobs.launch import free_port
+
 IMAGE, PROJECT = "gluon-linalg:cpu", "gluon-linalg-test"
-JOB = """\
-task: gp
-data: {path: table.csv, inputs: [x], target: y}
-model: {kernel: {rbf: {variance: 1, lengthscale: 1}}, noise_variance: 0.1}
-training: {optimizer: adam, iterations: %d}
-"""
 PANEL_JOB = """\
 task: statespace
 data: {path: panel.csv, series: firm, time: t, step: 1, target: y}
 model: {components: [{level: {}}]}
 training: {iterations: 5}
 """
-
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +52,7 @@ def image(tmp_path_factory):
     missing = [name for name, what in needed.items() if not works("docker", *what.split())]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root, and {', '.join(missing or needed)}")
-    (base,) = [value for name, value in instructions(CPU) if name == "ARG"][:1]
-    base = base.partition("=")[2]
+    base = next(value for name, value in instructions(CPU) if name == "ARG").partition("=")[2]
     if not works("docker", "image", "inspect", base) and not works("docker", "pull", base):
         base = stand_in(tmp_path_factory.mktemp("base"))
     build = ["build", "--platform", "linux/amd64", "--build-arg", f"PYTHON_IMAGE={base}"]

@@ -11,9 +11,11 @@ import time
 
 import pytest
 from chroot import Chroot
-from docker_files import CPU, ROOT, answers, free_port, wait_for
+from docker_files import CPU, JOB, ROOT, answers, wait_for
 from dockerfile import build, copy_context, instructions
 from sagemaker_files import TABLE, write_job
+
+from gluon_linalg.jobs.launch import free_port
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,13 +23,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("debootstrap") is None, reason="needs debootstrap"),
 ]
 USER = 10001
-JOB = """\
-task: gp
-data: {path: table.csv, inputs: [x], target: y}
-model: {kernel: {rbf: {variance: 1, lengthscale: 1}}, noise_variance: 0.1}
-training: {optimizer: adam, iterations: %d}
-output: /out/model
-"""
 
 
 @pytest.fixture(scope="module")

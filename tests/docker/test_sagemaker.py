@@ -10,11 +10,12 @@ import threading
 
 import pytest
 import yaml
-from docker_files import ROOT, free_port
+from docker_files import ROOT
 from sagemaker_files import HYPERPARAMETERS, PANEL, PANEL_TABLE, TABLE, write_job
 
 from gluon_linalg.jobs import container, sagemaker, sagemaker_cluster
 from gluon_linalg.jobs.errors import JobError
+from gluon_linalg.jobs.launch import free_port
 from gluon_linalg.jobs.reading import validate
 from gluon_linalg.jobs.sagemaker import Folders
 from gluon_linalg.jobs.sagemaker_job import job_document

@@ -85,6 +85,8 @@ ROWS = {
     "panel": PANEL,
     "forecast": PANEL,
 }
+# The columns, of these rows or of the answers to them, that are no numbers.
+TEXTS = ("day", "shop", "item", "time")
 GENEROUS = Limits(most_bytes=100_000, most_rows=1000, seconds=30.0)
 
 
@@ -170,11 +172,11 @@ def ask(port, body=None, kind=JSON, accept=None, method=None, path="/invocations
         return answer.status, answer.headers, answer.read()
 
 
-def as_json(text, texts=()):
-    """The rows of a CSV text as the body of a JSON request; columns in `texts` are no numbers."""
+def as_json(text):
+    """The rows of a CSV text as the body of a JSON request."""
 
     def value(name, cell):
-        return cell if name in texts else None if cell == "" else float(cell)
+        return cell if name in TEXTS else None if cell == "" else float(cell)
 
     header, *rows = csv.reader(text.splitlines())
     instances = [

@@ -10,19 +10,24 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from small_serving import CSV, GENEROUS, JOBS, JSON, ROWS, Servers, as_json, ask, serving, trained
+from small_serving import (
+    CSV,
+    GENEROUS,
+    JOBS,
+    JSON,
+    ROWS,
+    TEXTS,
+    Servers,
+    as_json,
+    ask,
+    serving,
+    trained,
+)
 
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.serving.limits import Limits
 from gluon_linalg.jobs.serving.server import listen
 from gluon_linalg.jobs.serving.worker import MOST_WAITING
-
-# Columns of texts, in the rows sent or answered.
-TEXTS = {
-    "dates": ["day"],
-    "panel": ["shop", "day"],
-    "forecast": ["shop", "day", "item", "time"],
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +51,12 @@ def predicted(folder, text, path):
 @pytest.mark.parametrize("task", JOBS)
 def test_answers_are_those_of_predict(servers, task, tmp_path):
     expected = predicted(trained(task), ROWS[task], tmp_path / "new.csv")
-    labels = TEXTS.get(task, ())
     rows = [
-        {n: cell if n in labels else float(cell) for n, cell in row.items()}
+        {n: cell if n in TEXTS else float(cell) for n, cell in row.items()}
         for row in csv.DictReader(expected.decode().splitlines())
     ]
     assert len(rows) > 1
-    port, table, document = servers(task).port, ROWS[task], as_json(ROWS[task], labels)
+    port, table, document = servers(task).port, ROWS[task], as_json(ROWS[task])
     status, headers, body = ask(port, table, CSV)
     assert (status, headers["Content-Type"], body) == (200, f"{CSV}; charset=utf-8", expected)
     status, headers, body = ask(port, document)
@@ -61,7 +65,7 @@ def test_answers_are_those_of_predict(servers, task, tmp_path):
     assert json.loads(ask(port, table, CSV, accept=JSON)[2]) == {"predictions": rows}
     status, _, body = ask(port, document, accept=CSV)
     found = csv.DictReader(body.decode().splitlines())
-    assert [{n: c if n in labels else float(c) for n, c in row.items()} for row in found] == rows
+    assert [{n: c if n in TEXTS else float(c) for n, c in row.items()} for row in found] == rows
 
 
 def test_json_numbers_keep_their_digits(server):

@@ -22,7 +22,6 @@ from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving.formats import write_csv, write_json
 
 TASKS = ("gp", "blr", "statespace", "pca", "forecast")
-TEXTS = ("shop", "day")
 CLIENTS = 8
 
 
@@ -85,7 +84,7 @@ def ask_for_sizes(port, task, sizes):
 
 def load(port, answers, seconds, clients=CLIENTS):
     """Asks from several clients at once, and compares; returns how many answers there were."""
-    texts, documents = list(answers), {text: as_json(text, TEXTS) for text in answers}
+    texts, documents = list(answers), {text: as_json(text) for text in answers}
     until, problems, counts = time.monotonic() + seconds, [], [0] * clients
 
     def ask_on(number):
