@@ -32,6 +32,10 @@ class SingularMatrixError(LinearAlgebraError):
     """A matrix that had to be invertible is not."""
 
 
+class UnidentifiedError(LinearAlgebraError):
+    """A quantity that the data leave open: any value of it explains them as well."""
+
+
 class NonFiniteError(LinearAlgebraError):
     """NaN or infinity where a number had to be. Jitter never repairs these."""
 

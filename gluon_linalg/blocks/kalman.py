@@ -43,6 +43,12 @@ class KalmanLayer(LinearAlgebraBlock):
     of depth O(log T), which need `length` = T. precision: 'float64' computes in float64 inside;
     results have the dtype of the block, float32 or what it was cast to.
 
+    diffuse: q, the number of directions in which nothing is known of the first state. Then
+    diffuse_directions D, (B or 1, d, q), stands after prior_factor, and x_1 = m + S ξ + D δ with a
+    flat δ: the likelihood is -lim log p(y) + Σ_k log(κ_k |D_k| √2π) as δ_k ~ N(0, κ_k²) grows wide
+    (of as many k as the data determine), exactly (`functional.diffuse`). The length of D_k changes
+    only rounding; it is best of the size that the state may have there, or somewhat above.
+
     A subclass implements `compute` for arrays in the dtype of the computation.
     """
 
@@ -58,6 +64,7 @@ class KalmanLayer(LinearAlgebraBlock):
         method="sequential",
         length=None,
         precision=None,
+        diffuse=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -76,6 +83,12 @@ class KalmanLayer(LinearAlgebraBlock):
             )
         self._method, self._precision, self._dtype = method, precision, "float32"
         self._length = None if length is None else self._size("length", length)
+        self._diffuse = self._size("diffuse", diffuse) if diffuse else 0
+        if self._diffuse:
+            place = 1 + len(SYSTEM)
+            rules = self.arguments
+            self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
+            self.required = self.required + 1
 
     def cast(self, dtype):
         super().cast(dtype)
@@ -90,15 +103,20 @@ class KalmanLayer(LinearAlgebraBlock):
         return super().__call__(y, *args[: self.required - 1], *options)
 
     def hybrid_forward(self, F, *arrays):
+        if self._precision is not None:
+            arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
+        arrays, options = list(arrays), {}
+        if self._diffuse:
+            options["directions"] = arrays.pop(1 + len(SYSTEM))
+        results = self.compute(F, *arrays, **options)
         if self._precision is None:
-            return self.compute(F, *arrays)
-        results = self.compute(F, *(a if a is None else F.cast(a, "float64") for a in arrays))
+            return results
         if not isinstance(results, tuple):
             return F.cast(results, self._dtype)
         return tuple(F.cast(result, self._dtype) for result in results)
 
-    def compute(self, F, *arrays):
-        """The results, inside a graph."""
+    def compute(self, F, *arrays, directions=None):
+        """The results, inside a graph; directions: D, where there are diffuse ones."""
         raise NotImplementedError(f"{type(self).__name__} does not implement compute")
 
     def _check(self, args):
@@ -119,8 +137,9 @@ class KalmanLayer(LinearAlgebraBlock):
         for letter, expected, name in (
             ("d", self._states, "state_size"),
             ("p", self._observations, "observation_size"),
+            ("u", self._diffuse, "diffuse"),
         ):
-            if sizes[letter] != expected:
+            if sizes.get(letter, 0) != expected:
                 raise ShapeError(
                     f"{self.name}: {name} is {expected}, but the arrays have {sizes[letter]}."
                 )
@@ -138,6 +157,10 @@ class KalmanLayer(LinearAlgebraBlock):
     def _scan_length(self):
         """The number of steps for scans, None for loops."""
         return self._length + self._further if self._method == "parallel" else None
+
+    def _system(self, F, y, *arrays, directions=None):
+        system = fn.state_space_system(F, y, *arrays, name=self.name)
+        return system if directions is None else fn.with_directions(F, system, directions)
 
     def _filter(self, F, system, form="square_root"):
         return fn.kalman_filter(
@@ -176,9 +199,12 @@ class KalmanFilterLayer(KalmanLayer):
         form="square_root",
         moments=False,
         precision=None,
+        diffuse=0,
         **kwargs,
     ):
-        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
+        super().__init__(
+            state_size, observation_size, method, length, precision, diffuse, **kwargs
+        )
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
         if form == "covariance" and method == "parallel":
@@ -188,10 +214,15 @@ class KalmanFilterLayer(KalmanLayer):
                 f"{self.name}: moments is {moments!r}, expected True, False or, in the square-root "
                 "form, 'factor'."
             )
+        if moments and diffuse:
+            raise ValueError(
+                f"{self.name}: moments of filtered states are given for a known prior; with "
+                "diffuse directions use KalmanSmootherLayer or KalmanForecastLayer."
+            )
         self._form, self._moments = form, moments
 
-    def compute(self, F, y, *arrays):
-        system = fn.state_space_system(F, y, *arrays, name=self.name)
+    def compute(self, F, y, *arrays, directions=None):
+        system = self._system(F, y, *arrays, directions=directions)
         filtered, value = self._filter(F, system, self._form)
         smoothed = self._backward(F, system, filtered)
         likelihood = fn.scored_likelihood(F, system, value, filtered, smoothed)

@@ -8,7 +8,7 @@ from .kalman import OPTIONS, SYSTEM, KalmanLayer, vectors
 class KalmanSmootherLayer(KalmanLayer):
     """E[x_t | y_1..y_T], (B, T, d), and Var(x_t | y_1..y_T), (B, T, d, d).
 
-    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without
+    With `diffuse` the variance of a state that the data leave open is inf. With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without
     the inverse of any covariance (`functional.kalman_moments`). Arguments and errors as in
     `KalmanLayer` and `KalmanFilterLayer`.
     """
@@ -21,24 +21,36 @@ class KalmanSmootherLayer(KalmanLayer):
         length=None,
         lag_one=False,
         precision=None,
+        diffuse=0,
         **kwargs,
     ):
-        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
+        super().__init__(
+            state_size, observation_size, method, length, precision, diffuse, **kwargs
+        )
         self._lag_one = bool(lag_one)
 
-    def compute(self, F, y, *arrays):
-        system = fn.state_space_system(F, y, *arrays, name=self.name)
+    def compute(self, F, y, *arrays, directions=None):
+        system = self._system(F, y, *arrays, directions=directions)
         filtered, _ = self._filter(F, system)
         smoothed = self._backward(F, system, filtered)
         covariance, lag_one = fn.smoothed_covariances(F, filtered, self._states, self._observations)
         tangents = self._tangents(F, system, filtered)
-        mean = vectors(F, smoothed.mean + tangents.smoothed_mean(smoothed))
+        columns, moved = smoothed.mean, tangents.smoothed_mean(smoothed)
+        mean = tangents.settled_mean(columns, moved)
         changes = tangents.smoothed_covariances(smoothed)
-        covariance = fn.batch_first(F, F.broadcast_add(changes[0], covariance))
+        covariance = F.broadcast_add(changes[0], covariance)
+        covariance = tangents.settled_covariance(covariance, columns, moved)
+        covariance = fn.with_infinite(F, covariance, filtered.mean, filtered.settlement)
+        results = vectors(F, mean), fn.batch_first(F, covariance)
         if not self._lag_one:
-            return mean, covariance
+            return results
+        now, later = (
+            [F.slice_axis(x, axis=1, begin=begin, end=end) for x in (columns, moved)]
+            for begin, end in ((0, -1), (1, None))
+        )
         lag_one = F.slice_axis(F.broadcast_add(changes[1], lag_one), axis=1, begin=0, end=-1)
-        return mean, covariance, fn.batch_first(F, lag_one)
+        lag_one = tangents.settled_covariance(lag_one, *now, *later)
+        return (*results, fn.batch_first(F, lag_one))
 
     def check_shapes(self, sizes):
         super().check_shapes(sizes)
@@ -50,7 +62,8 @@ class KalmanForecastLayer(KalmanLayer):
     """Moments of the next h = `steps` states and observations, given y_1, ..., y_T.
 
     State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
-    (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. Arguments as in
+    (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With `diffuse` a
+    variance is inf where the data leave the state, or the observation, open. Arguments as in
     `KalmanLayer`, but arrays that vary in time have T + h entries (y and mask have T).
     """
 
@@ -62,20 +75,23 @@ class KalmanForecastLayer(KalmanLayer):
         method="sequential",
         length=None,
         precision=None,
+        diffuse=0,
         **kwargs,
     ):
-        super().__init__(state_size, observation_size, method, length, precision, **kwargs)
+        super().__init__(
+            state_size, observation_size, method, length, precision, diffuse, **kwargs
+        )
         self._further = self._size("steps", steps)
 
     def compute(
         self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
-        prior_factor, mask=None, transition_offset=None, emission_offset=None,
+        prior_factor, mask=None, transition_offset=None, emission_offset=None, directions=None,
     ):  # fmt: skip
         future = F.tile(
             fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)), reps=(1, self._further, 1)
         )
         seen = fn.ones_like(F, y) if mask is None else mask
-        system = fn.state_space_system(
+        system = self._system(
             F,
             F.concat(y, future, dim=1),
             transition,
@@ -87,15 +103,21 @@ class KalmanForecastLayer(KalmanLayer):
             F.concat(seen, future, dim=1),
             transition_offset,
             emission_offset,
-            name=self.name,
+            directions=directions,
         )
         filtered, _ = self._filter(F, system)
         tangents = self._tangents(F, system, filtered)
-        mean = filtered.mean + tangents.mean
+        columns = tangents.filtered.mean
+        mean = tangents.settled_mean(columns, tangents.mean)
         covariance = F.broadcast_add(tangents.covariance, filtered.covariance)
+        covariance = tangents.settled_covariance(covariance, columns, tangents.mean)
         observed, spread = fn.observation_moments(
             F, mean, covariance, emission, observation_factor, emission_offset
         )
+        if directions is not None:
+            seen = fn.emitted(F, emission, filtered.mean)
+            covariance = fn.with_infinite(F, covariance, filtered.mean, filtered.settlement)
+            spread = fn.with_infinite(F, spread, seen, filtered.settlement)
         mean, covariance, observed, spread = (
             F.slice_axis(x, axis=1, begin=-self._further, end=None)
             for x in (mean, covariance, observed, spread)
@@ -119,7 +141,7 @@ class KalmanSamplerLayer(KalmanLayer):
     def compute(
         self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
         prior_factor, prior_noise, process_noise, observation_noise, mask=None,
-        transition_offset=None, emission_offset=None,
+        transition_offset=None, emission_offset=None, directions=None,
     ):  # fmt: skip
         arrays = (transition, emission, process_factor, observation_factor, prior_mean)
         system = fn.state_space_system(
@@ -129,7 +151,11 @@ class KalmanSamplerLayer(KalmanLayer):
             F, system, prior_noise, process_noise, observation_noise, self._scan_length()
         )
         difference = fn.without_means(F, system, system.observed - observed)
+        if directions is not None:
+            # x⁺ with any δ will do: what is added estimates the difference.
+            difference = fn.with_directions(F, difference, directions)
         filtered, _ = self._filter(F, difference)
         smoothed = self._backward(F, difference, filtered)
-        change = self._tangents(F, difference, filtered).smoothed_mean(smoothed)
-        return vectors(F, states + smoothed.mean + change)
+        tangents = self._tangents(F, difference, filtered)
+        mean = tangents.settled_mean(smoothed.mean, tangents.smoothed_mean(smoothed))
+        return vectors(F, states + mean)

@@ -20,6 +20,8 @@ from .structural_series import read_series
 mx = import_mxnet()
 
 FORECASTS = ("samples", "distribution")
+# Whether all components, and the number of features.
+LEVEL_ALONE = (False, 0)
 
 
 class StructuralPredictor(RepresentablePredictor):
@@ -39,7 +41,8 @@ class StructuralPredictor(RepresentablePredictor):
     max_iterations: at most so many evaluations of the likelihood after those of the initial values.
 
     A series with fewer observations than two for each initial value of the components is forecast
-    by a level alone. Missing targets are NaN. Each forecast's `info` has the log likelihood and
+    by a level alone, as is one whose observations leave open what the forecast hangs on (a month
+    of the season that was never seen). Missing targets are NaN. Each forecast's `info` has the log likelihood and
     the parameters, in the units of the series. Durbin & Koopman 2012, chapters 3 and 7.
 
     Raises ValueError for arguments, GluonTSDataError, which names the item, for series.
@@ -86,20 +89,26 @@ class StructuralPredictor(RepresentablePredictor):
             chunk = list(islice(series, self.batch_size))
             if not chunk:
                 return
-            groups = {}
-            for one in chunk:
-                groups.setdefault(self._model_of(one), []).append(one)
-            found = {}
-            for model, members in groups.items():
-                forecasts = self._forecasts(model, members, num_samples)
-                found.update(zip(map(id, members), forecasts))
+            found = self._found([(self._model_of(one), one) for one in chunk], num_samples)
+            left = [one for one in chunk if found[id(one)] is None]
+            if left:
+                found.update(self._found([(LEVEL_ALONE, one) for one in left], num_samples))
             yield from (found[id(one)] for one in chunk)
+
+    def _found(self, pairs, num_samples):
+        """Forecasts by the id of their series, from pairs of a model and a series."""
+        groups, found = {}, {}
+        for model, one in pairs:
+            groups.setdefault(model, []).append(one)
+        for model, members in groups.items():
+            found.update(zip(map(id, members), self._forecasts(model, members, num_samples)))
+        return found
 
     def _model_of(self, series):
         """(whether all components, number of features) of the model that a series can bear."""
         features = 0 if series.covariates is None else series.covariates.shape[1]
         if series.count < 2 * (self._initial_values + features):
-            return False, 0
+            return LEVEL_ALONE
         return True, features
 
     def _forecasts(self, model, members, num_samples):
@@ -117,7 +126,7 @@ class StructuralPredictor(RepresentablePredictor):
             covariates = np.array([one.covariates[-1 - steps :] for one in members])
             covariates = mx.nd.array(covariates, dtype="float64")
         ends = [len(one.target) for one in members]
-        system = batch.after(arrays, ends, covariates, steps)
+        system, is_known = batch.after(arrays, ends, covariates, steps)
         if self.forecast == "samples":
             drawn = fn.drawn_observations(mx.nd, system, num_samples).asnumpy()
             values = drawn[:, :, 1:, 0].transpose(1, 0, 2)
@@ -125,7 +134,8 @@ class StructuralPredictor(RepresentablePredictor):
             mean, covariance = (m.asnumpy() for m in fn.observation_marginals(mx.nd, system))
             values = zip(mean[:, 1:, 0], np.sqrt(covariance[:, 1:, 0, 0]))
         for index, (one, value) in enumerate(zip(members, values)):
-            yield self._forecast(one, value, self._info(batch, index, one, losses[index]))
+            info = self._info(batch, index, one, losses[index])
+            yield self._forecast(one, value, info) if is_known[index] else None
 
     def _forecast(self, series, value, info):
         labels = {"start_date": series.start, "item_id": series.item_id, "info": info}

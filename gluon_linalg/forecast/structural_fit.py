@@ -5,6 +5,7 @@ import numpy as np
 from .. import functional as fn
 from .._runtime import import_mxnet
 from ..blocks.kalman import KalmanFilterLayer
+from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.structural.bounded import BoundedParameter
 from .minimization import minimize_each
@@ -42,29 +43,29 @@ class SeriesBatch(mx.gluon.HybridBlock):
                 model = StructuralModel(build_components(components, features), noise_variance=1.0)
                 self.register_child(model)
                 self.models.append(model)
-            states = self.models[0].components.state_size
-            self.filter = KalmanFilterLayer(states)
-            self.moments = KalmanFilterLayer(states, moments="factor")
+            components = self.models[0].components
+            states, diffuse = components.state_size, sum(components.diffuse)
+            self.filter = KalmanFilterLayer(states, diffuse=diffuse)
+            self.smoother = KalmanSmootherLayer(states, diffuse=diffuse)
         self.initialize()
         self.cast("float64")
         self.hybridize(static_alloc=True)
         self._initial = [parameter.data().asnumpy() for _, parameter in self._named(0)]
 
     def hybrid_forward(self, F, y, *rest):
-        inputs, constants = self.kalman_inputs(F, y, *rest)
-        return self.filter(*inputs) - constants
+        return self.filter(*self.kalman_inputs(F, y, *rest)[0])
 
     def kalman_inputs(self, F, y, *rest):
-        """The arguments of the Kalman layers, and the diffuse constants (B,)."""
-        inputs, constants = [], []
+        """The arguments of the Kalman layers, and of each model what its covariates are around."""
+        inputs, centres = [], []
         for index, model in enumerate(self.models):
             own = [F.slice_axis(a, axis=0, begin=index, end=index + 1) for a in (y, *rest)]
-            arrays, constant = model.kalman_inputs(F, *own)
+            arrays, centre = model.kalman_inputs(F, *own)
             inputs.append(arrays)
-            constants.append(constant)
+            centres.append(centre)
         if len(self.models) == 1:
-            return inputs[0], constants[0]
-        return [F.concat(*arrays, dim=0) for arrays in zip(*inputs)], F.concat(*constants, dim=0)
+            return inputs[0], centres
+        return [F.concat(*arrays, dim=0) for arrays in zip(*inputs)], centres
 
     def fit(self, arrays, iterations):
         """Sets all parameters to those of maximum likelihood; returns the negative logs (B,)."""
@@ -81,25 +82,28 @@ class SeriesBatch(mx.gluon.HybridBlock):
     def after(self, arrays, ends, covariates, steps):
         """The `System` of step ends[b] - 1 of each series, given all of them, and `steps` more.
 
-        covariates: (B, 1 + steps, k) if there are features, at the same steps.
+        covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
+        (B,) have a forecast: one that hangs on what its observations leave open has none.
         """
-        inputs, _ = self.kalman_inputs(mx.nd, *arrays)
-        _, mean, factor = self.moments(*inputs)
-        mean, factor = (_at(array, ends) for array in (mean, factor))
+        inputs, centres = self.kalman_inputs(mx.nd, *arrays)
+        # What is after the end of a series is missing, and tells nothing of its last state.
+        mean, covariance = (_at(array, ends) for array in self.smoother(*inputs))
         y = mx.nd.zeros((len(self.models), 1 + steps, 1), dtype="float64")
-        systems = []
-        for index, model in enumerate(self.models):
+        emissions = []
+        for index, (model, centre) in enumerate(zip(self.models, centres)):
             own = covariates[index : index + 1] if self.has_covariates else None
-            systems.append(model.components.system(mx.nd, y[:1, :, 0], own))
-        transition, emission, process_factor = (
-            mx.nd.concat(*(getattr(system, name) for system in systems), dim=0)
-            for name in ("transition", "emission", "process_factor")
-        )
-        noise_factor = inputs[4]
-        return fn.state_space_system(
+            emission = model.components.system(mx.nd, y[:1, :, 0], own).emission
+            emissions.append(emission if centre is None else emission - centre)
+        emission = mx.nd.concat(*emissions, dim=0)
+        covariance, is_known = _without_open(covariance.asnumpy(), emission.asnumpy())
+        covariance = mx.nd.array(covariance, dtype="float64")
+        factor = fn.covariance_factor(mx.nd, covariance, "StructuralPredictor")
+        transition, process_factor, noise_factor = inputs[1], inputs[3], inputs[4]
+        system = fn.state_space_system(
             mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
             name="StructuralPredictor",
         )  # fmt: skip
+        return system, is_known
 
     def parameter_values(self, index, scale):
         """{name: number or list} of one model, variances in squared units of the series."""
@@ -162,6 +166,17 @@ class SeriesBatch(mx.gluon.HybridBlock):
             ends.append([(middle - width) * ones, (middle + width) * ones])
         lower, upper = (np.concatenate(side) for side in zip(*ends))
         return lower, upper
+
+
+def _without_open(covariance, emission):
+    """Covariances (B, d, d) without the states of infinite variance, and where these do not matter.
+
+    A coefficient whose covariate has not moved, and does not, is open but contributes nothing.
+    """
+    is_open = np.isinf(np.diagonal(covariance, axis1=1, axis2=2))
+    matters = is_open & (emission != 0).any(axis=(1, 2))
+    hidden = is_open[:, :, None] | is_open[:, None, :]
+    return np.where(hidden, 0.0, covariance), ~matters.any(axis=1)
 
 
 def _at(array, ends):

@@ -17,6 +17,7 @@ from .cholesky import (
     triangular_solve,
     unit_roundoff,
 )
+from .diffuse import with_directions, with_infinite
 from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
@@ -28,6 +29,7 @@ from .gaussian import (
 )
 from .kalman import kalman_filter
 from .kalman_moments import (
+    emitted,
     filtered_covariance,
     filtered_factor,
     filtered_mean,
@@ -74,6 +76,7 @@ __all__ = [
     "diagonal_matrix",
     "drawn_observations",
     "eigh",
+    "emitted",
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
@@ -117,7 +120,9 @@ __all__ = [
     "transpose",
     "triangular_solve",
     "unit_roundoff",
+    "with_directions",
     "with_gradient",
+    "with_infinite",
     "with_prior_covariance",
     "without_means",
     "zeros_like",

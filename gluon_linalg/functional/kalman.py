@@ -16,6 +16,7 @@ from .._runtime import import_mxnet
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
+from .diffuse import log_lengths, settle
 from .gaussian import HALF_LOG_2PI
 from .kalman_gains import (
     SINGULAR_INNOVATION,
@@ -51,10 +52,11 @@ Filtered = namedtuple(
         "covariance",  # P, predicted, (1, T, b, d, d)
         "whitened",  # F⁻½ H P, (1, T, b, p, d)
         "carried",  # Φ P, (1, T, b, d, d)
-        "mean",  # a, predicted, (1, T, B, d, 1)
+        "mean",  # a, predicted, (1, T, B, d, 1); 1 + q columns with diffuse directions, as e
         "innovation",  # e = F⁻½ (y - H a - d), (1, T, B, p, 1)
         "roots",  # `Roots`, None in the covariance form
         "scanned",  # `kalman_scan.Scanned`, None by the loop
+        "settlement",  # `diffuse.Settlement`, None without diffuse directions
     ],
 )
 
@@ -97,6 +99,9 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         mean = _refined_means(F, fixed, joint, mean, gain, closed, length)
     residual = _finite(F, _residual(F, fixed) - times(F, emission, mean), name)
     mean = _finite(F, mean, name)
+    innovation, settlement = times(F, inverse_factor, residual), None
+    if system.directions is not None:
+        settlement = settle(F, innovation, name)
     filtered = Filtered(
         inverse_factor,
         gain,
@@ -105,11 +110,12 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         whitened,
         carried,
         mean,
-        times(F, inverse_factor, residual),
+        innovation,
         gains.roots,
         scanned,
+        settlement,
     )
-    return filtered, _negative_log_likelihood(F, factor, filtered.innovation, fixed.mask)
+    return filtered, _negative_log_likelihood(F, factor, filtered, fixed)
 
 
 def _mean_loop(F, joint, fixed, gain):
@@ -200,11 +206,15 @@ def _finite(F, x, name):
     )
 
 
-def _negative_log_likelihood(F, factor, innovation, mask):
+def _negative_log_likelihood(F, factor, filtered, fixed):
+    innovation, settlement = filtered.innovation, filtered.settlement
     pivots = with_axis(F, diagonal(F, factor), 4)
     constant = F.log(F.abs(pivots)) + HALF_LOG_2PI
-    constant = F.broadcast_add(constant, zeros_like(F, innovation))
-    if mask is not None:
-        constant = F.broadcast_mul(constant, mask)
-    terms = constant + 0.5 * F.square(innovation)
-    return stop(F, F.sum(terms, axis=(0, 1, 3, 4)))
+    column = F.slice_axis(innovation, axis=4, begin=0, end=1)
+    constant = F.broadcast_add(constant, zeros_like(F, column))
+    if fixed.mask is not None:
+        constant = F.broadcast_mul(constant, fixed.mask)
+    if settlement is None:
+        return stop(F, F.sum(constant + 0.5 * F.square(innovation), axis=(0, 1, 3, 4)))
+    value = F.sum(constant, axis=(0, 1, 3, 4)) + settlement.value
+    return stop(F, value - log_lengths(F, fixed.directions, settlement))

@@ -61,6 +61,11 @@ def observation_moments(F, mean, covariance, emission, factor, offset):
     return observed, symmetric(F, spread)
 
 
+def emitted(F, emission, columns):
+    """H x of columns (1, T, B, d, n), a constant; emission as in `observation_moments`."""
+    return stop(F, product(F, over_time(F, time_first(F, emission), columns), columns))
+
+
 def smoothed_covariances(F, filtered, states, observations):
     """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (1, T, b, d, d)."""
     if filtered.scanned is not None:

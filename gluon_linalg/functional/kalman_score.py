@@ -12,6 +12,7 @@ No loop is differentiated, and neither P nor Q nor R is inverted: they may be si
 
 from collections import namedtuple
 
+from .diffuse import first_column, log_lengths, settled
 from .kalman_moments import filtered_mean
 from .kalman_scan import following, smoothing_meeting, times
 from .matrix import identity_like, product
@@ -19,7 +20,8 @@ from .recursion import affine_recursion, quadratic_recursion
 from .state_space import increments, over_batch, over_time, stopped, transposed
 from .tangent import stop, with_gradient, zeros_like
 
-# Constants. r and x̂ have the batch size B, N has b.
+# Constants. r and x̂ have the batch size B, N has b. With diffuse directions vectors are settled
+# columns (`diffuse`), and their outer products are expectations.
 Smoothed = namedtuple(
     "Smoothed",
     [
@@ -35,7 +37,10 @@ Smoothed = namedtuple(
 
 def scored_likelihood(F, system, value, filtered, smoothed):
     """-log p(y), (B,), with its gradient in every array of the system."""
-    return with_gradient(F, value, -_linear(F, system, filtered, smoothed))
+    linear = -_linear(F, system, filtered, smoothed)
+    if filtered.settlement is not None:
+        linear = linear - log_lengths(F, system.directions, filtered.settlement)
+    return with_gradient(F, value, linear)
 
 
 def backward_pass(F, system, filtered, states, length=None):
@@ -43,9 +48,15 @@ def backward_pass(F, system, filtered, states, length=None):
     fixed = stopped(F, system)
     emission = over_time(F, fixed.emission, filtered.closed)
     if filtered.scanned is None:
-        return _by_loops(F, filtered, emission)
-    transition = over_time(F, fixed.transition, filtered.closed)
-    return _by_meetings(F, filtered, emission, transition, states, length)
+        smoothed = _by_loops(F, filtered, emission)
+    else:
+        transition = over_time(F, fixed.transition, filtered.closed)
+        smoothed = _by_meetings(F, filtered, emission, transition, states, length)
+    if filtered.settlement is None:
+        return smoothed
+    vectors = ("after", "before", "observed", "mean")
+    turned = {k: settled(F, getattr(smoothed, k), filtered.settlement) for k in vectors}
+    return smoothed._replace(**turned)
 
 
 def _by_loops(F, filtered, emission):
@@ -164,10 +175,10 @@ def _linear(F, system, filtered, smoothed):
             _factor_gradient(F, first_force, first_precision, fixed.prior_factor),
             change.prior_factor,
         ),
-        (first_force, change.prior_mean),
-        (-u, change.observed),
-        (u, change.emission_offset),
-        (r, change.transition_offset),
+        (_unsettled(F, first_force, filtered.settlement), change.prior_mean),
+        (-first_column(F, u), _data(F, change.observed)),
+        (first_column(F, u), _data(F, change.emission_offset)),
+        (first_column(F, r), _data(F, change.transition_offset)),
     ]
     total = None
     for coefficient, array in pairs:
@@ -177,8 +188,19 @@ def _linear(F, system, filtered, smoothed):
     return total
 
 
+def _data(F, array):
+    """The column of the data; None where there is no array."""
+    return None if array is None else first_column(F, array)
+
+
+def _unsettled(F, force, settlement):
+    """The force on each column of the prior mean: [m, D] for settled columns, m without any."""
+    return force if settlement is None else product(F, force, settlement.turn, transpose_b=True)
+
+
 def _factor_gradient(F, force, precision, factor):
     """(w wᵀ - Λ) N of a noise factor N."""
-    factor = F.broadcast_add(factor, zeros_like(F, F.slice_axis(force, axis=3, begin=0, end=1)))
+    corner = F.slice_axis(first_column(F, force), axis=3, begin=0, end=1)
+    factor = F.broadcast_add(factor, zeros_like(F, corner))
     outer = product(F, force, product(F, force, factor, transpose_a=True))
     return outer - product(F, over_batch(F, precision, force), factor)

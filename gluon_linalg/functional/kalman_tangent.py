@@ -14,6 +14,7 @@ here is 0 in value. Only the recursions in δ are differentiated; nothing is inv
 
 from collections import namedtuple
 
+from .diffuse import first_column, other_columns, settled
 from .matrix import identity_like, product
 from .recursion import affine_recursion, quadratic_recursion
 from .state_space import increments, over_batch, over_time, stopped, transposed
@@ -25,19 +26,29 @@ Change = namedtuple("Change", ["mean", "covariance"])
 class MomentTangents:
     """The increments of all moments of one filter pass, each of shape (1, T, B, ...).
 
-    F, system, filtered: as in `kalman_filter`; length: T for scans, None for loops.
+    F, system, filtered: as in `kalman_filter`; length: T for scans, None for loops. With diffuse
+    directions vectors are settled columns (`diffuse`), moments those given δ, and `settled_mean`
+    and `settled_covariance` add what the data say of δ.
     """
 
     def __init__(self, F, system, filtered, length=None):
         self.F, self.length = F, length
+        system = system._replace(directions=None)
         self.change = _over_all(F, increments(F, system), filtered.mean)
         self.fixed = _over_all(F, stopped(F, system), filtered.mean)
+        if filtered.settlement is not None:
+            filtered = filtered._replace(
+                mean=settled(F, filtered.mean, filtered.settlement),
+                innovation=settled(F, filtered.innovation, filtered.settlement),
+            )
+            self.change = _settled_vectors(F, self.change, filtered.settlement)
         spread = {
             name: over_batch(F, getattr(filtered, name), filtered.mean)
             for name in filtered._fields
-            if name not in ("mean", "innovation", "roots", "scanned")
+            if name not in ("mean", "innovation", "roots", "scanned", "settlement")
         }
         self.filtered = filtered._replace(**spread)
+        self._information = None
         self.noise = self._doubled(self.change.observation_factor, self.fixed.observation_factor)
         self.shock = self.change.observed
         if self.change.emission_offset is not None:
@@ -110,6 +121,53 @@ class MomentTangents:
         lag_one = product(F, remaining, carried) - product(F, lost, pass_.carried)
         return variance, lag_one
 
+    def settled_mean(self, columns, change):
+        """Mean over δ of settled columns (1, T, B, m, 1 + q) with that change: differentiable.
+
+        In settled coordinates δ has the mean 0 and the covariance I, so that the increment of its
+        normal equations, δG, moves them by -δG_δ1 and -δG_δδ.
+        """
+        F = self.F
+        if self.filtered.settlement is None:
+            return columns + change
+        moved = first_column(F, self._information_change(columns))
+        moved = product(F, other_columns(F, columns), F.slice_axis(moved, axis=3, begin=1, end=None))
+        return first_column(F, columns + change) - moved
+
+    def settled_covariance(self, covariance, columns, change, later=None, later_change=None):
+        """A covariance given δ, (1, T, B, m, m), with what settled columns add: differentiable.
+
+        later, later_change: the columns of the rows where they are not those of `columns`.
+        """
+        F = self.F
+        if self.filtered.settlement is None:
+            return covariance
+        columns, change = (other_columns(F, x) for x in (columns, change))
+        if later is None:
+            later, later_change = columns, change
+        else:
+            later, later_change = (other_columns(F, x) for x in (later, later_change))
+        inner = F.slice_axis(self._information_change(columns), axis=3, begin=1, end=None)
+        spread = product(F, later, columns, transpose_b=True)
+        spread = spread + product(F, later_change, columns, transpose_b=True)
+        spread = spread + product(F, later, change, transpose_b=True)
+        inner = product(F, later, other_columns(F, inner))
+        spread = spread - product(F, inner, columns, transpose_b=True)
+        return F.broadcast_add(covariance, spread)
+
+    def _information_change(self, like):
+        """δG of G = Σ_t VᵀF⁻¹V over the settled columns V of v, at all times of `like`."""
+        F, innovation, inverse_factor = self.F, self.filtered.innovation, self.filtered.inverse_factor
+        if self._information is None:
+            change = self.shock - product(F, self.change.emission, self.filtered.mean)
+            change = change - product(F, self.fixed.emission, self.mean)
+            change = product(F, inverse_factor, change)
+            weighted = self._weighted_innovation()
+            along = product(F, weighted, product(F, self._innovation_change(), weighted), True)
+            along = self._symmetric(product(F, innovation, change, True)) - along
+            self._information = F.sum(along, axis=1, keepdims=True)
+        return over_time(F, self._information, like)
+
     def _propagate(self):
         """δP, δa of the predictions, and what the smoother takes from them."""
         F, pass_, change, fixed = self.F, self.filtered, self.change, self.fixed
@@ -168,6 +226,14 @@ class MomentTangents:
 def _sandwich(F, matrix, x):
     """B X Bᵀ."""
     return product(F, product(F, matrix, x), matrix, transpose_b=True)
+
+
+def _settled_vectors(F, change, settlement):
+    """The increments of a system with those of vectors as settled columns."""
+    names = ("observed", "transition_offset", "emission_offset", "prior_mean")
+    turned = {k: getattr(change, k) for k in names}
+    turned = {k: None if x is None else settled(F, x, settlement) for k, x in turned.items()}
+    return change._replace(**turned)
 
 
 def _over_all(F, system, like):

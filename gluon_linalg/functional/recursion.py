@@ -9,25 +9,19 @@ arrays. Everything is passed as data or as a state.
 """
 
 from .matrix import product, with_axis
-from .tangent import ones_like, zeros_like
+from .tangent import zeros_like
 
 
 def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
     """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (1, T, B, d, 1).
 
-    matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1). With `reverse`
-    time runs backwards: x_T = initial, x_{t-1} = Φ_t x_t + c_t.
+    matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1); the last two may
+    have any number of columns. With `reverse` time runs backwards: x_T = initial,
+    x_{t-1} = Φ_t x_t + c_t.
     """
     if length is None:
         return loop(F, _affine_step, (matrix, offset), initial, reverse)
-    # [x; 1] -> [[Φ, c], [0, 1]] [x; 1]: one product composes two steps.
-    below = F.slice_axis(matrix, axis=3, begin=0, end=1)
-    corner = F.slice_axis(offset, axis=3, begin=0, end=1)
-    bottom = F.concat(zeros_like(F, below), ones_like(F, corner), dim=4)
-    steps = F.concat(F.concat(matrix, offset, dim=4), bottom, dim=3)
-    (steps,) = scan(F, _compose, [steps], length, reverse)
-    turned = F.slice(steps, begin=(None, None, None, None, None), end=(None, None, None, -1, -1))
-    moved = F.slice(steps, begin=(None, None, None, None, -1), end=(None, None, None, -1, None))
+    turned, moved = scan(F, _compose_affine, [matrix, offset], length, reverse)
     start = F.broadcast_add(initial, zeros_like(F, offset))
     return before_steps(F, product(F, turned, start) + moved, initial, reverse)
 
@@ -106,8 +100,9 @@ def _quadratic(F, matrix, x):
     return product(F, product(F, matrix, x), matrix, transpose_b=True)
 
 
-def _compose(F, earlier, later):
-    return [product(F, later[0], earlier[0])]
+def _compose_affine(F, earlier, later):
+    matrix = product(F, later[0], earlier[0])
+    return [matrix, product(F, later[0], earlier[1]) + later[1]]
 
 
 def _compose_quadratic(F, earlier, later):

@@ -29,6 +29,7 @@ System = namedtuple(
         "emission_offset",  # d, (., ., p, 1) or None
         "prior_mean",  # m, (1, ., d, 1)
         "prior_factor",  # S, (1, ., d, s)
+        "directions",  # D, (1, ., d, q), of `diffuse`: the vectors above have 1 + q columns; or None
     ],
 )
 
@@ -99,6 +100,7 @@ def state_space_system(
         emission_offset,
         leading_axes(F, with_axis(F, prior_mean, 2)),
         leading_axes(F, prior_factor),
+        None,
     )
 
 

@@ -24,7 +24,7 @@ def svd(F, a, tall=False, name="SVD"):
     Raises NonFiniteError. Townsend 2016, Differentiating the singular value decomposition.
     """
     wide = transpose(F, a) if tall else a
-    left, s, right = _decomposed(F, wide, name)
+    left, s, right = singular_vectors(F, wide, name)
     sign = row_signs(F, transpose(F, left) if tall else right)
     left = F.broadcast_mul(left, F.expand_dims(sign, axis=1))
     right = F.broadcast_mul(right, F.expand_dims(sign, axis=2))
@@ -47,7 +47,7 @@ def svd(F, a, tall=False, name="SVD"):
     return (transpose(F, right), s, transpose(F, left)) if tall else (left, s, right)
 
 
-def _decomposed(F, wide, name):
+def singular_vectors(F, wide, name):
     """(U, s, V) as LAPACK gives them, constants, so that gesvd is never differentiated.
 
     NaN and infinity never reach LAPACK: one such matrix makes it fail for the whole batch. MXNet

@@ -148,6 +148,10 @@ def test_hard_series_give_numbers(name, case, dtype):
         assert case != "all missing" or not gradient.any()
     if case == "all missing":
         assert not loss.asnumpy().any()
+    if any(model.open_states(*values)):
+        with pytest.raises(gl.errors.UnidentifiedError, match="leave open"):
+            model.smooth(*values)
+        return
     for array in model.smooth(*values):
         assert np.isfinite(array.asnumpy()).all()
 

@@ -13,7 +13,7 @@ from .bounded import VARIANCE_FLOOR, BoundedParameter
 
 System = namedtuple(
     "System",
-    ["transition", "emission", "process_factor", "prior_mean", "prior_factor", "diffuse_units"],
+    ["transition", "emission", "process_factor", "prior_mean", "prior_factor"],
 )
 
 
@@ -25,9 +25,8 @@ class Component(LinearAlgebraBlock):
     Called with y (B, T), which gives dtype and device only, and with covariates (B or 1, T, k) if
     it is a regression, a component returns its `System`: transition A (1, 1, d, d); emission H
     (B or 1, T or 1, 1, d); process_factor G (1, 1, d, r), one column of zeros where nothing
-    disturbs the state; prior_mean m (1, d) and prior_factor S (1, d, d), zero for diffuse states;
-    diffuse_units (B or 1, d): the size of a diffuse state where y has size 1, and 0 for states
-    with a known prior.
+    disturbs the state; prior_mean m (1, d) and prior_factor S (1, d, d), zero for the states that
+    `diffuse` tells of. All of it is computed in float64, whatever the dtype of the block.
 
     Variances are learnable and named for their quantity; a variance of 0 (or None) makes no
     parameter: the quantity is deterministic. `prior` is 'diffuse', 'stationary' where states
@@ -43,6 +42,8 @@ class Component(LinearAlgebraBlock):
     required = 1
     kind = None
     features = 0
+    # Whether coefficients of covariates change in time.
+    drifts = False
     # The state that takes the mean of y as its prior mean, if there is one.
     level_state = None
 
@@ -50,18 +51,27 @@ class Component(LinearAlgebraBlock):
         super().__init__(**kwargs)
         self.state_size = state_size
         self.label = label or self.kind
+        # What messages call the states, and which are the coefficients of covariates.
+        self.state_names = [f"state {k + 1}" for k in range(state_size)]
+        self.is_coefficient = (False,) * state_size
         self._disturbances = []
+        self._dtype = "float32"
 
     @property
     def noise_size(self):
         """r, the number of disturbances, also 0."""
         return len(self._disturbances)
 
+    def cast(self, dtype):
+        super().cast(dtype)
+        self._dtype = np.dtype(dtype).name
+
     def hybrid_forward(self, F, y, covariates=None, **stored):
-        return tuple(self.system(F, y, covariates))
+        y, covariates = (None if x is None else F.cast(x, "float64") for x in (y, covariates))
+        return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))
 
     def system(self, F, like, covariates=None):
-        """The `System` inside a graph, in the dtype and on the device of `like` (B, T)."""
+        """The `System` inside a graph, on the device of `like` (B, T), float64 as all of it."""
         one, values = scalar_one(F, like), self.values(F, like)
         if self.prior == "stationary":
             prior_factor = self.stationary_factor(F, one, **values)
@@ -73,7 +83,6 @@ class Component(LinearAlgebraBlock):
             F.expand_dims(self._process_factor(F, one, values), axis=0),
             F.reshape(matrix(F, one, [self._prior_mean]), shape=(1, -1)),
             prior_factor,
-            self.diffuse_units(F, one, covariates),
         )
 
     def transition(self, F, one, **values):
@@ -88,10 +97,6 @@ class Component(LinearAlgebraBlock):
         """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
         raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
 
-    def diffuse_units(self, F, one, covariates):
-        """The size of each diffuse state where y has size 1, (B or 1, d)."""
-        return F.reshape(matrix(F, one, [[float(d) for d in self.diffuse]]), shape=(1, -1))
-
     def values(self, F, like):
         """Own parameters inside a graph by attribute name, (1, n) in natural units.
 
@@ -99,7 +104,8 @@ class Component(LinearAlgebraBlock):
         """
         found = {}
         for name, parameter in self._reg_params.items():
-            stored = F.reshape(parameter_array(F, parameter, like), shape=(1, -1))
+            stored = F.cast(parameter_array(F, parameter, like), "float64")
+            stored = F.reshape(stored, shape=(1, -1))
             found[name] = parameter.natural(F, stored)
             if isinstance(parameter, BoundedParameter):
                 found[f"{name}_complement"] = parameter.complement(F, stored)
@@ -189,6 +195,8 @@ class Sum(Component):
         self.features = sum(c.features for c in components)
         self.required = 2 if self.features else 1
         self.diffuse = tuple(d for c in components for d in c.diffuse)
+        self.is_coefficient = tuple(f for c in components for f in c.is_coefficient)
+        self.drifts = any(c.drifts for c in components)
         levels = [o + c.level_state for c, o in self.offsets() if c.level_state is not None]
         self.level_state = levels[0] if levels else None
 
@@ -221,10 +229,9 @@ class Sum(Component):
                 own = F.slice_axis(covariates, axis=2, begin=column, end=last)
                 column = last
             parts.append(component.system(F, like, own))
-        steps = elements = None
+        steps = None
         if self.features:
             steps = fn.zeros_like(F, F.slice_axis(covariates, axis=2, begin=0, end=1))
-            elements = F.reshape(F.slice_axis(steps, axis=1, begin=0, end=1), shape=(0, -1))
             steps = F.expand_dims(steps, axis=3)
         transitions = [F.squeeze(part.transition, axis=0) for part in parts]
         noises = [F.squeeze(part.process_factor, axis=0) for part in parts]
@@ -236,7 +243,6 @@ class Sum(Component):
             F.expand_dims(block_diagonal(F, one, noises, heights, widths), axis=0),
             beside(F, [part.prior_mean for part in parts], axis=1),
             block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
-            beside(F, [part.diffuse_units for part in parts], axis=1, spread=elements),
         )
 
     def variances(self, F, like):

@@ -1,54 +1,62 @@
-"""Diffuse priors as large but finite ones, in units of the data."""
+"""What is not known of the first state, in units in which the filter is well conditioned."""
+
+from typing import Any, NamedTuple, Optional
 
 from ... import functional as fn
-from ...functional.gaussian import HALF_LOG_2PI
 from .arrays import matrix, scalar_one
 
-# Standard deviation of a diffuse state in units of the data. What is missing from the diffuse
-# limit falls with its square; rounding grows with it, of loops (which keep square roots) in
-# proportion, of scans faster. Measured against the exact diffuse filter.
-LARGE = {
-    "sequential": {"float64": 1e5, "float32": 1e2},
-    "parallel": {"float64": 1e4, "float32": 3e1},
-}
+
+class Diffuse(NamedTuple):
+    """The diffuse part of the prior."""
+
+    prior_mean: Any  # (B or 1, d)
+    directions: Any  # D, a column for each diffuse state, (B or 1, d, q)
 
 
-def diffuse_prior(F, component, system, y, observed, variances, large):
-    """Prior mean (B or 1, d), factor (B or 1, d, d), and the diffuse constant (B,).
+def diffuse_part(F, component, prior_mean, emission, y, observed, variances) -> Optional[Diffuse]:
+    """The `Diffuse` of a component; None where no state is diffuse.
 
-    A diffuse state j has the standard deviation κ_j = K s u_j, with K = `large`, u_j of
-    `system.diffuse_units` and, for each batch element, s² = mean square of the observed y + sum
-    of the variances of the model. The first diffuse level takes the mean of the observed y as its
-    prior mean, and s is then taken around it: series far from 0 need no larger prior.
+    A diffuse state k gets the column s u_k e_k: s² is the sum of the variances of the model, or the
+    mean square of the observed y if that is smaller; u_k = 1, or for a coefficient 1 over the root
+    mean square of its covariate. Nothing but rounding depends on these (`functional.diffuse`), so
+    no gradient passes through them. The first diffuse level takes the mean of the observed y as its
+    prior mean, which changes nothing either: numbers far from 0 would round.
 
-    The constant is Σ_j log(κ_j √2π) over the k diffuse states, which turns log p(y) into the
-    diffuse log likelihood; with n < k observations n / k of it, as only n states are determined.
-
-    y: (B, T), 0 where `observed` (B, T) is 0; variances: arrays (1, n). No gradient passes through
-    κ, since the limit does not depend on it.
+    emission: H (B or 1, T or 1, 1, d), centred; y: (B, T), 0 where `observed` (B, T) is 0;
+    variances: arrays (1, n).
     """
-    if not any(component.diffuse):
-        nothing = F.sum(fn.zeros_like(F, y), axis=1)
-        return system.prior_mean, system.prior_factor, nothing
+    states = [state for state, is_diffuse in enumerate(component.diffuse) if is_diffuse]
+    if not states:
+        return None
     y, one = fn.stop(F, y), scalar_one(F, y)
     count = F.sum(observed, axis=1, keepdims=True)
     divisor = F.maximum(count, fn.ones_like(F, count))
-    prior_mean, centred = system.prior_mean, y
     if component.level_state is not None:
         location = F.sum(y, axis=1, keepdims=True) / divisor
-        centred = F.broadcast_sub(y, location)
+        y = F.broadcast_mul(F.broadcast_sub(y, location), observed)
         chosen = [float(j == component.level_state) for j in range(component.state_size)]
         selector = F.reshape(matrix(F, one, [chosen]), shape=(1, -1))
         prior_mean = F.broadcast_add(F.broadcast_mul(location, selector), prior_mean)
-    square = F.sum(F.square(centred) * observed, axis=1, keepdims=True) / divisor
+    square = F.sum(F.square(y), axis=1, keepdims=True) / divisor
+    square = F.where(square == 0.0, fn.ones_like(F, square), square)
+    total = None
     for variance in variances:
-        total = F.sum(fn.stop(F, variance), axis=1, keepdims=True)
-        square = F.broadcast_add(square, total)
-    square = square + (square == 0)
-    units = fn.stop(F, system.diffuse_units)
-    deviations = F.broadcast_mul(F.sqrt(square) * large, units)
-    factor = F.broadcast_add(system.prior_factor, fn.diagonal_matrix(F, deviations))
-    is_known = F.broadcast_add(fn.zeros_like(F, deviations), units == 0)
-    logs = (F.log(deviations + is_known) + HALF_LOG_2PI) * (1.0 - is_known)
-    share = F.minimum(count / float(sum(component.diffuse)), fn.ones_like(F, count))
-    return prior_mean, factor, F.sum(F.broadcast_mul(logs, share), axis=1)
+        part = F.sum(fn.stop(F, variance), axis=1, keepdims=True)
+        total = part if total is None else total + part
+    size = F.sqrt(F.broadcast_minimum(square, total))
+    units = F.broadcast_mul(size, _units(F, component, one, emission))
+    rows = [[float(j == state) for j in range(component.state_size)] for state in states]
+    rows = matrix(F, one, rows)
+    rows = F.broadcast_mul(rows, F.expand_dims(units, axis=1))
+    return Diffuse(prior_mean, F.transpose(rows, axes=(0, 2, 1)))
+
+
+def _units(F, component, one, emission):
+    """u, (B or 1, d)."""
+    if not component.features:
+        return F.reshape(matrix(F, one, [[1.0] * component.state_size]), shape=(1, -1))
+    square = F.squeeze(F.mean(F.square(fn.stop(F, emission)), axis=1), axis=1)
+    square = F.where(square == 0.0, fn.ones_like(F, square), square)
+    is_coefficient = [float(f) for f in component.is_coefficient]
+    is_coefficient = F.reshape(matrix(F, one, [is_coefficient]), shape=(1, -1))
+    return F.broadcast_power(square, -0.5 * is_coefficient)

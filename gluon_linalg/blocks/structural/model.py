@@ -1,8 +1,10 @@
 """Structural time series models: sums of components seen through noise, and their forecasts."""
 
+import numpy as np
+
 from ... import functional as fn
 from ..._runtime import import_mxnet
-from ...errors import ShapeError
+from ...errors import ShapeError, UnidentifiedError, listing
 from ..base import LinearAlgebraBlock
 from ..copying import frozen_copy
 from ..kalman import KalmanFilterLayer
@@ -11,9 +13,15 @@ from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
 from .arrays import scalar_one
 from .base import Component, Sum
 from .bounded import VARIANCE_FLOOR
-from .diffuse import LARGE, diffuse_prior
+from .centring import centred_system, uncentred
+from .diffuse import diffuse_part
 
 mx = import_mxnet()
+
+REMEDY = (
+    "Give more observations, leave the component out, or give it a known prior (prior=(mean, "
+    "standard deviations)); a constant covariate beside a level cannot be told from it."
+)
 
 
 class StructuralModel(LinearAlgebraBlock):
@@ -27,25 +35,30 @@ class StructuralModel(LinearAlgebraBlock):
     NaN included.
 
     The likelihood is the diffuse one, -lim log p(y) + Σ_j log(κ_j √2π) as the standard deviations
-    κ_j of the diffuse states grow: for a local level -log p(y_2, ..., y_T | y_1). It is computed
-    at κ_j large relative to the data (`diffuse_prior`): 1e5 in float64 and 100 in float32, for
-    method='parallel' 1e4 and 30. Errors of order κ⁻² remain. (The exact diffuse log likelihood of
-    statsmodels is lower by ½ log 2π for each diffuse state.)
+    κ_j of the diffuse states grow: for a local level -log p(y_2, ..., y_T | y_1). It is exact: the
+    augmented filter takes the limit (`functional.diffuse`). (The exact diffuse log likelihood of
+    statsmodels is lower by ½ log 2π for each diffuse state.) Of initial states that the data leave
+    open, as those of a series with fewer observations than diffuse states, only what the data
+    determine counts; `smooth`, `decompose` and the forecaster name them where they matter, and
+    `open_states` tells them at once.
+
+    All is computed in float64, and has the dtype of the block in the end.
 
     components: a component, a sum, or a list of them. noise_variance: the initial value of a
     learnable parameter in squared units of y; None or 0 for none. method, length: as in
     `KalmanFilterLayer`. Durbin & Koopman 2012, chapters 3 and 5; Harvey 1989, chapters 2 and 3.
 
-    Raises ShapeError, DtypeError, and what `KalmanFilterLayer` does.
+    Raises ShapeError, DtypeError, UnidentifiedError, and what `KalmanFilterLayer` does.
     """
 
     def __init__(self, components, noise_variance=1.0, method="sequential", length=None, **kwargs):
         super().__init__(**kwargs)
-        self.options = {"method": method, "length": length}
+        self._dtype = "float32"
         with self.name_scope():
             parts = [components] if isinstance(components, Component) else components
             self.components = Sum(*parts)
-            size = self.components.state_size
+            size, diffuse = self.components.state_size, sum(self.components.diffuse)
+            self.options = {"method": method, "length": length, "diffuse": diffuse}
             self.filter = KalmanFilterLayer(size, **self.options)
             self.smoother = KalmanSmootherLayer(size, **self.options)
             self.noise_variance = None
@@ -63,17 +76,37 @@ class StructuralModel(LinearAlgebraBlock):
         self.required = 1 + len(covariates)
 
     def hybrid_forward(self, F, y, *rest, **stored):
-        inputs, diffuse_constant = self.kalman_inputs(F, y, *rest)
-        return self.filter(*inputs) - diffuse_constant
+        inputs, _ = self.kalman_inputs(F, y, *rest)
+        return F.cast(self.filter.hybrid_forward(F, *inputs), self._dtype)
+
+    def cast(self, dtype):
+        super().cast(dtype)
+        self._dtype = np.dtype(dtype).name
 
     def smooth(self, y, *rest):
         """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
 
-        Arguments as in a call of the model; states in the order of the components.
+        Arguments as in a call of the model; states in the order of the components. Raises
+        UnidentifiedError, which names the states that the data leave open.
+        """
+        self._check((y, *rest))
+        inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
+        mean, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
+        self._refuse_open(covariance)
+        if centre is not None:
+            mean, covariance = uncentred(mean, covariance, centre, self.components)
+        return mean.astype(self._dtype), covariance.astype(self._dtype)
+
+    def open_states(self, y, *rest):
+        """For each series the names of the initial states that its data leave open.
+
+        Arguments as in a call of the model. A list of lists of str; all are empty where the model
+        is identified. Levels are those at the mean of the covariates.
         """
         self._check((y, *rest))
         inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
-        return self.smoother(*inputs)
+        _, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
+        return [self._names_of(np.flatnonzero(own)) for own in _is_open(covariance)]
 
     def decompose(self, y, *rest):
         """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
@@ -103,7 +136,8 @@ class StructuralModel(LinearAlgebraBlock):
         return StructuralForecaster(frozen_copy(self), steps)
 
     def kalman_inputs(self, F, y, *rest):
-        """The arguments of the Kalman layers, and the diffuse constant (B,), inside a graph."""
+        """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
+        y, *rest = (None if x is None else F.cast(x, "float64") for x in (y, *rest))
         covariates, mask = self._split(rest)
         observed = fn.ones_like(F, y)
         if mask is not None:
@@ -112,25 +146,27 @@ class StructuralModel(LinearAlgebraBlock):
         system = self.components.system(F, y, covariates)
         noise = scalar_one(F, y) * 0.0
         if self.noise_variance is not None:
-            stored = parameter_array(F, self.noise_variance, y)
+            stored = F.cast(parameter_array(F, self.noise_variance, y), "float64")
             noise = F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
+        emission, process_factor, centre = centred_system(F, self.components, system, observed)
         variances = [noise, *self.components.variances(F, y)]
-        large = LARGE[self.options["method"]][self.dtype]
-        prior_mean, prior_factor, diffuse_constant = diffuse_prior(
-            F, self.components, system, y, observed, variances, large
+        diffuse = diffuse_part(
+            F, self.components, system.prior_mean, emission, y, observed, variances
         )
-        inputs = [
+        arrays = [
             F.expand_dims(y, axis=2),
             system.transition,
-            system.emission,
-            system.process_factor,
+            emission,
+            process_factor,
             F.reshape(F.sqrt(noise), shape=(1, 1, 1, 1)),
-            prior_mean,
-            prior_factor,
+            system.prior_mean if diffuse is None else diffuse.prior_mean,
+            system.prior_factor,
         ]
+        if diffuse is not None:
+            arrays.append(diffuse.directions)
         if mask is not None:
-            inputs.append(F.expand_dims(mask, axis=2))
-        return inputs, diffuse_constant
+            arrays.append(F.expand_dims(mask, axis=2))
+        return arrays, centre
 
     def check_shapes(self, sizes):
         features = self.components.features
@@ -144,6 +180,24 @@ class StructuralModel(LinearAlgebraBlock):
                 f"{self.name}: 'covariates' has batch {sizes['C']}, expected 1 or that of 'y', "
                 f"{sizes['B']}."
             )
+
+    def _refuse_open(self, covariance):
+        for element, is_open in enumerate(_is_open(covariance)):
+            if is_open.any():
+                raise UnidentifiedError(
+                    f"{self.name}: the observations of batch element {element} leave open "
+                    f"{listing(self._names_of(np.flatnonzero(is_open)))}. {REMEDY}"
+                )
+
+    def _names_of(self, states):
+        names = []
+        for label, (component, begin) in zip(self.components.labels(), self.components.offsets()):
+            names += [
+                f"{label}: {name}" if component.state_size > 1 else label
+                for state, name in enumerate(component.state_names, start=begin)
+                if state in states
+            ]
+        return names
 
     def _split(self, rest):
         """(covariates, mask) from the arguments after y; None for what is not there."""
@@ -176,8 +230,15 @@ class StructuralForecaster(LinearAlgebraBlock):
 
     def hybrid_forward(self, F, y, *rest):
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
-        _, _, mean, covariance = self.layer(*inputs)
-        return F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))
+        _, _, mean, covariance = self.layer.hybrid_forward(F, *inputs)
+        mean, variance = F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))
+        return tuple(F.cast(array, self.model._dtype) for array in (mean, variance))
+
+    def __call__(self, y, *rest):
+        outputs = super().__call__(y, *rest)
+        if isinstance(y, mx.nd.NDArray):
+            self._refuse_open(outputs[1], y, *rest)
+        return outputs
 
     def check_shapes(self, sizes):
         self.model.check_shapes(sizes)
@@ -186,3 +247,24 @@ class StructuralForecaster(LinearAlgebraBlock):
                 f"{self.name}: 'covariates' has {sizes['S']} entries in time, expected "
                 f"{sizes['T']} + {self.steps}: those of 'y' and those of the forecast."
             )
+
+    def _refuse_open(self, variance, *given):
+        """Names the states behind an infinite variance."""
+        is_open = np.isinf(variance.asnumpy())
+        if not is_open.any():
+            return
+        element, step = np.argwhere(is_open)[0]
+        y, *rest = given
+        if self.model.components.features:
+            rest[0] = rest[0][:, : y.shape[1]]
+        names = self.model.open_states(y, *rest)[element]
+        raise UnidentifiedError(
+            f"{self.name}: step {step + 1} of the forecast of batch element {element} hangs on what "
+            f"its observations leave open: {listing(names)}. {REMEDY}"
+        )
+
+
+def _is_open(covariance):
+    """Which states of each series have an infinite variance at the first step, (B, d)."""
+    first = covariance[:, 0].asnumpy()
+    return np.isinf(np.diagonal(first, axis1=1, axis2=2))

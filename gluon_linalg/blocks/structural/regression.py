@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ... import functional as fn
 from .arrays import matrix
 from .base import Component
 
@@ -35,6 +34,9 @@ class Regression(Component):
                 range(features), "coefficient_variance", variance
             )
         self._set_prior(prior)
+        self.drifts = self.coefficient_variance is not None
+        self.is_coefficient = (True,) * features
+        self.state_names = [f"coefficient {k + 1}" for k in range(features)]
 
     def transition(self, F, one, **values):
         size = self.state_size
@@ -46,12 +48,3 @@ class Regression(Component):
     def variances(self, F, like):
         # In other units than those of y.
         return []
-
-    def diffuse_units(self, F, one, covariates):
-        """1 / the root mean square of each covariate, so that no unit is small or large."""
-        indicator = super().diffuse_units(F, one, covariates)
-        if not any(self.diffuse):
-            return F.broadcast_mul(indicator, fn.zeros_like(F, F.sum(covariates, axis=1)))
-        square = F.mean(F.square(fn.stop(F, covariates)), axis=1)
-        square = square + (square == 0)
-        return F.broadcast_div(indicator, F.sqrt(square))

@@ -18,6 +18,7 @@ class LocalLevel(Component):
 
     def __init__(self, level_variance=1.0, prior=None, **kwargs):
         super().__init__(1, **kwargs)
+        self.state_names = ["level"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
         self._set_prior(prior)
         self.level_state = 0 if self.diffuse[0] else None
@@ -46,6 +47,7 @@ class LocalLinearTrend(Component):
 
     def __init__(self, level_variance=1.0, slope_variance=1.0, prior=None, **kwargs):
         super().__init__(2, **kwargs)
+        self.state_names = ["level", "slope"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
         self.slope_variance = self._disturb([1], "slope_variance", slope_variance)
         self._set_prior(prior)
@@ -76,6 +78,7 @@ class DampedTrend(Component):
 
     def __init__(self, level_variance=1.0, slope_variance=1.0, damping=0.9, prior=None, **kwargs):
         super().__init__(2, **kwargs)
+        self.state_names = ["level", "slope"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
         self.slope_variance = self._disturb([1], "slope_variance", slope_variance)
         self.damping = bounded_parameter(self, "damping", damping, 0.0, 1.0 - MARGIN)

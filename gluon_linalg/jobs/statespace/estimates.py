@@ -66,8 +66,11 @@ def _smooth(task, model, members):
 
     Steps that nobody has observed are smoothed to their forecast, and change no other.
     """
-    inputs, _ = model.kalman_inputs(mx.nd, *task.padded_arguments(members, task.dataset.steps))
-    arrays = [*model.smoother(*inputs), inputs[2].squeeze(axis=2)]
+    arguments = task.padded_arguments(members, task.dataset.steps)
+    covariates = arguments[1] if model.components.features else None
+    like, covariates = (x if x is None else x.astype("float64") for x in (arguments[0], covariates))
+    emission = model.components.system(mx.nd, like, covariates).emission
+    arrays = [*model.smooth(*arguments), emission.squeeze(axis=2)]
     arrays = [array.asnumpy().astype("float64") for array in arrays]
     length = arrays[0].shape[1]
     arrays[2] = np.broadcast_to(arrays[2], (len(members), length, arrays[2].shape[2]))

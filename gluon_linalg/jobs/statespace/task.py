@@ -51,16 +51,14 @@ class StateSpace(Task):
     def padded_arguments(self, members, steps=0):
         """Those of the layer: the shorter series with missing steps after, and all with `steps`.
 
-        A missing step adds exactly nothing to the likelihood. Only the scale of the diffuse
-        coefficients could feel it, the mean square of the covariates: it is what it was.
+        A missing step adds exactly nothing to the likelihood, whatever its covariates are.
         """
         length = max(len(member.y) for member in members) + steps
         y, mask = self._targets(members, length)
         if not self.layer.components.features:
             return [y, mask]
         covariates = [member.covariates[: len(member.y) + steps] for member in members]
-        fill = [np.sqrt(np.mean(own**2, axis=0)) for own in covariates]
-        return [y, self.array(_padded(covariates, length, fill)), mask]
+        return [y, self.array(_padded(covariates, length)), mask]
 
     def write_results(self, folder, metrics):
         write_results(folder, self, metrics)
@@ -115,11 +113,10 @@ class StateSpace(Task):
         return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
 
 
-def _padded(arrays, length, fill=None):
-    """Arrays (T_i, ...) as one (B, length, ...); fill: a row for each, else 0."""
+def _padded(arrays, length):
+    """Arrays (T_i, ...) as one (B, length, ...), 0 after the end of each."""
     padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]))
     for index, array in enumerate(arrays):
-        padded[index] = 0.0 if fill is None else fill[index]
         padded[index, : len(array)] = array
     return padded
 

@@ -1,0 +1,163 @@
+"""Initial states that nothing is known of: the augmented filter (Rosenberg 1973, de Jong 1991).
+
+    x_1 = m + S ξ + D δ,   ξ ~ N(0, I),   δ flat on all of ℝ^q.
+
+Whatever the filter makes of its data is affine in δ, with the same gains for all of it: beside the
+column of the data (δ = 0) it carries a column for each direction, what a unit of δ_k adds. The
+innovations e + E δ then say what δ is, by least squares, and
+
+    -2 log ∫ p(y | δ) dδ = Σ log|F_t| + min_δ |e + E δ|² + log|EᵀE| + (n - q) log 2π.
+
+**No large number.** A flat δ plus a normal one is as flat: x_1 may be given D as columns of S as
+well, so that each direction has also a normal part of the size that the caller expects of it. That
+changes nothing but rounding. Without it an observation without noise of its own would have no
+variance at first, with it EᵀE is (I + J⁻¹)⁻¹ with J the information on δ in these units, between 0
+and I: the small least-squares problem is well conditioned if the units are large enough, and the
+filter is as well conditioned as with a proper prior of that size if they are not too large.
+
+**Settled columns.** With EᵀE = R⁻ᵀ R⁻¹ and the estimate δ̂ every affine quantity w + W δ has the
+mean w + W δ̂ and the covariance (W R)(W R)ᵀ given the data, beside what it has given δ. Columns
+[w, W] times the *turn* [[1, 0], [δ̂, R]] are [w + W δ̂, W R]: sums over the products of such columns
+are expectations over δ, and the score of the likelihood is the score given δ in expectation
+(Fisher's identity), so `kalman_score` needs no more than settled columns.
+
+Directions that the data do not determine are found by the singular values of E; they take no part
+in the turn, and the likelihood is that of what the data do determine.
+"""
+
+from typing import Any, NamedTuple, Optional
+
+from .cholesky import unit_roundoff
+from .gaussian import HALF_LOG_2PI
+from .matrix import diagonal_matrix, product, transpose
+from .state_space import System, leading_axes, lower_factor, over_time
+from .svd import singular_vectors
+from .tangent import ones_like, stop, zeros_like
+
+# A singular value of E below ε to this power belongs to a direction that the data leave open:
+# what rounding makes of 0 is smaller, and what counts as known has a standard deviation below
+# ε^-⅝ times its length.
+OPEN = 0.625
+
+
+class Settlement(NamedTuple):
+    """What the data say of δ, constants."""
+
+    turn: Any  # (1, 1, B, 1 + q, 1 + q)
+    open: Any  # the same of the directions that the data leave open: [[0, 0], [0, N]]
+    value: Any  # what δ adds to the sums over time of -log p(y), (B,)
+    known: Any  # how many directions the data determine, (B,)
+
+
+def with_directions(F, system: System, directions) -> System:
+    """The system with a column for each of the diffuse directions D (B or 1, d, q)."""
+    directions = leading_axes(F, directions)
+    corner = zeros_like(F, F.slice(directions, begin=(None,) * 3 + (0, 0), end=(None,) * 3 + (1, 1)))
+    mean, factor = (F.broadcast_add(x, corner) for x in (system.prior_mean, system.prior_factor))
+    corner = zeros_like(F, F.slice_axis(mean, axis=3, begin=0, end=1))
+    directions = F.broadcast_add(directions, corner)
+    return system._replace(
+        observed=_padded(F, system.observed, directions),
+        transition_offset=_padded(F, system.transition_offset, directions),
+        emission_offset=_padded(F, system.emission_offset, directions),
+        prior_mean=F.concat(mean, directions, dim=4),
+        prior_factor=F.concat(factor, directions, dim=4),
+        directions=directions,
+    )
+
+
+def first_column(F, x):
+    """The column of the data of (1, T, B, m, 1 + q)."""
+    return F.slice_axis(x, axis=4, begin=0, end=1)
+
+
+def other_columns(F, x):
+    """The columns of the directions of (1, T, B, m, 1 + q)."""
+    return F.slice_axis(x, axis=4, begin=1, end=None)
+
+
+def settle(F, innovation, name="Diffuse") -> Settlement:
+    """The `Settlement` of the innovations F⁻½ v, (1, T, B, p, 1 + q)."""
+    # The rows [E, e]ᵀ of all times side by side, (B, 1 + q, T p); zeros make them wide for any T.
+    rows = F.concat(other_columns(F, innovation), first_column(F, innovation), dim=4)
+    rows = F.reshape(F.transpose(rows, axes=(2, 4, 0, 1, 3)), shape=(0, 0, -1))
+    square = zeros_like(F, product(F, rows, rows, transpose_b=True))
+    lower = lower_factor(F, F.concat(rows, square, dim=2))
+    known, last = (F.slice_axis(lower, axis=1, begin=b, end=e) for b, e in ((0, -1), (-1, None)))
+    factor, target, rest = (
+        F.slice_axis(x, axis=2, begin=begin, end=end)
+        for x, begin, end in ((known, 0, -1), (last, 0, -1), (last, -1, None))
+    )
+    # E = Vᵀ diag(s) Uᵀ up to a rotation, so that EᵀE = U diag(s²) Uᵀ.
+    left, sizes, right = singular_vectors(F, factor, name)
+    sizes = F.expand_dims(sizes, axis=1)
+    least = F.exp(OPEN * F.log(unit_roundoff(F, sizes)))
+    is_known = sizes > least
+    coordinates = product(F, target, right, transpose_b=True)
+    root = F.broadcast_mul(left, is_known / F.where(is_known, sizes, ones_like(F, sizes)))
+    estimate = -product(F, root, coordinates, transpose_b=True)
+    # What only open directions could explain is not explained.
+    terms = F.where(
+        is_known,
+        F.log(F.where(is_known, sizes, ones_like(F, sizes))) - HALF_LOG_2PI,
+        0.5 * F.square(coordinates),
+    )
+    value = 0.5 * F.square(rest) + F.sum(terms, axis=2, keepdims=True)
+    is_open = F.broadcast_mul(left, 1.0 - is_known)
+    return Settlement(
+        stop(F, leading_axes(F, _bordered(F, ones_like(F, rest), estimate, root))),
+        stop(F, leading_axes(F, _bordered(F, zeros_like(F, rest), 0.0 * estimate, is_open))),
+        stop(F, F.reshape(value, shape=(-1,))),
+        stop(F, F.sum(is_known, axis=(1, 2))),
+    )
+
+
+def log_lengths(F, directions, settlement):
+    """Σ_k log|D_k|, as much of it as the data determine directions, (B,), with its gradient.
+
+    Less this, -log p(y) is that for directions of length 1: their length changes nothing.
+    """
+    squares = F.sum(F.square(directions), axis=3, keepdims=True)
+    total = F.reshape(F.mean(0.5 * F.log(squares), axis=4), shape=(-1,))
+    return F.broadcast_mul(total, settlement.known)
+
+
+def settled(F, columns, settlement: Settlement):
+    """Settled columns: the mean over δ given the data, then a factor of the covariance."""
+    return product(F, columns, over_time(F, settlement.turn, columns))
+
+
+def with_infinite(F, covariance, columns, settlement):
+    """A covariance (1, T, B, m, m) with infinite variances where the data leave `columns` open."""
+    if settlement is None:
+        return covariance
+    is_open = F.squeeze(left_open(F, columns, settlement), axis=4)
+    return F.broadcast_add(covariance, diagonal_matrix(F, is_open / (1.0 - is_open)))
+
+
+def left_open(F, columns, settlement: Settlement):
+    """1 where the data leave an element of affine quantities (1, T, B, m, 1 + q) open, else 0.
+
+    Open is what an open direction of length 1 changes by more than rounding.
+    """
+    changes = product(F, columns, over_time(F, settlement.open, columns))
+    size = F.sum(F.square(other_columns(F, columns)), axis=4, keepdims=True)
+    squares = F.sum(F.square(changes), axis=4, keepdims=True)
+    least = F.exp(2.0 * OPEN * F.log(unit_roundoff(F, squares)))
+    return squares > least * size
+
+
+def _padded(F, array, directions) -> Optional[Any]:
+    """(1, T, B, m, 1) with columns of zeros for the directions."""
+    if array is None:
+        return None
+    row = F.slice_axis(directions, axis=3, begin=0, end=1)
+    zeros = zeros_like(F, F.broadcast_mul(array, row))
+    array = F.broadcast_add(array, F.slice_axis(zeros, axis=4, begin=0, end=1))
+    return F.concat(array, zeros, dim=4)
+
+
+def _bordered(F, corner, column, block):
+    """[[corner, 0], [column, block]]."""
+    above = zeros_like(F, transpose(F, column))
+    return F.concat(F.concat(corner, above, dim=2), F.concat(column, block, dim=2), dim=1)
