@@ -8,9 +8,10 @@ from .kalman import OPTIONS, SYSTEM, KalmanLayer, vectors
 class KalmanSmootherLayer(KalmanLayer):
     """E[x_t | y_1..y_T], (B, T, d), and Var(x_t | y_1..y_T), (B, T, d, d).
 
-    With `diffuse` the variance of a state that the data leave open is inf. With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without
-    the inverse of any covariance (`functional.kalman_moments`). Arguments and errors as in
-    `KalmanLayer` and `KalmanFilterLayer`.
+    With `diffuse` the variance of a state that the data leave open is inf. With `lag_one` also
+    Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without the inverse of any
+    covariance (`functional.kalman_moments`). Arguments and errors as in `KalmanLayer` and
+    `KalmanFilterLayer`.
     """
 
     def __init__(

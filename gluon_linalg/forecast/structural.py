@@ -42,8 +42,9 @@ class StructuralPredictor(RepresentablePredictor):
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month
-    of the season that was never seen). Missing targets are NaN. Each forecast's `info` has the log likelihood and
-    the parameters, in the units of the series. Durbin & Koopman 2012, chapters 3 and 7.
+    of the season that was never seen). Missing targets are NaN. Each forecast's `info` has the log
+    likelihood and the parameters, in the units of the series. Durbin & Koopman 2012,
+    chapters 3 and 7.
 
     Raises ValueError for arguments, GluonTSDataError, which names the item, for series.
     """

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Optional
 from .cholesky import unit_roundoff
 from .gaussian import HALF_LOG_2PI
 from .matrix import diagonal_matrix, product, transpose
-from .state_space import System, leading_axes, lower_factor, over_time
+from .state_space import System, leading_axes, lower_factor, over_batch, over_time
 from .svd import singular_vectors
 from .tangent import ones_like, stop, zeros_like
 
@@ -52,10 +52,8 @@ class Settlement(NamedTuple):
 def with_directions(F, system: System, directions) -> System:
     """The system with a column for each of the diffuse directions D (B or 1, d, q)."""
     directions = leading_axes(F, directions)
-    corner = zeros_like(F, F.slice(directions, begin=(None,) * 3 + (0, 0), end=(None,) * 3 + (1, 1)))
-    mean, factor = (F.broadcast_add(x, corner) for x in (system.prior_mean, system.prior_factor))
-    corner = zeros_like(F, F.slice_axis(mean, axis=3, begin=0, end=1))
-    directions = F.broadcast_add(directions, corner)
+    mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))
+    directions = over_batch(F, directions, mean)
     return system._replace(
         observed=_padded(F, system.observed, directions),
         transition_offset=_padded(F, system.transition_offset, directions),

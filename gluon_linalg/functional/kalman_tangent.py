@@ -131,7 +131,8 @@ class MomentTangents:
         if self.filtered.settlement is None:
             return columns + change
         moved = first_column(F, self._information_change(columns))
-        moved = product(F, other_columns(F, columns), F.slice_axis(moved, axis=3, begin=1, end=None))
+        moved = F.slice_axis(moved, axis=3, begin=1, end=None)
+        moved = product(F, other_columns(F, columns), moved)
         return first_column(F, columns + change) - moved
 
     def settled_covariance(self, covariance, columns, change, later=None, later_change=None):
@@ -157,11 +158,11 @@ class MomentTangents:
 
     def _information_change(self, like):
         """δG of G = Σ_t VᵀF⁻¹V over the settled columns V of v, at all times of `like`."""
-        F, innovation, inverse_factor = self.F, self.filtered.innovation, self.filtered.inverse_factor
+        F, innovation = self.F, self.filtered.innovation
         if self._information is None:
             change = self.shock - product(F, self.change.emission, self.filtered.mean)
             change = change - product(F, self.fixed.emission, self.mean)
-            change = product(F, inverse_factor, change)
+            change = product(F, self.filtered.inverse_factor, change)
             weighted = self._weighted_innovation()
             along = product(F, weighted, product(F, self._innovation_change(), weighted), True)
             along = self._symmetric(product(F, innovation, change, True)) - along

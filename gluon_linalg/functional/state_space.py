@@ -29,7 +29,7 @@ System = namedtuple(
         "emission_offset",  # d, (., ., p, 1) or None
         "prior_mean",  # m, (1, ., d, 1)
         "prior_factor",  # S, (1, ., d, s)
-        "directions",  # D, (1, ., d, q), of `diffuse`: the vectors above have 1 + q columns; or None
+        "directions",  # D, (1, ., d, q): the vectors above have 1 + q columns (`diffuse`); or None
     ],
 )
 

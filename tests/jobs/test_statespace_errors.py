@@ -297,7 +297,7 @@ def test_predict_refuses_what_it_cannot_continue(run, refused, workspace):
     assert refused("predict", "out", "--data", "new.csv") == (
         "when: the forecast leaves the calendar"
     )
-    (workspace / "new.csv").write_text("when,y\n2001-01-31,2\n2001-02-28,1e308\n")
+    (workspace / "new.csv").write_text("when,y\n2001-01-31,-1e308\n2001-02-28,1e308\n")
     assert "forecast is not finite" in refused("predict", "out", "--data", "new.csv")
     (workspace / "out" / "model-io.json").write_text('{"task": "statespace"}')
     assert refused("predict", "out", "--data", "new.csv").endswith(

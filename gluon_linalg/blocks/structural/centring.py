@@ -23,7 +23,8 @@ def centred_system(F, component, system, observed):
     if not component.features or component.level_state is None:
         return system.emission, system.process_factor, None
     one = scalar_one(F, observed)
-    chosen = F.reshape(matrix(F, one, [[float(c) for c in component.is_coefficient]]), (1, 1, 1, -1))
+    chosen = matrix(F, one, [[float(c) for c in component.is_coefficient]])
+    chosen = F.reshape(chosen, shape=(1, 1, 1, -1))
     seen = fn.stop(F, system.emission)
     # From the first on, so that a column of one number is centred to 0 exactly.
     first = F.slice_axis(seen, axis=1, begin=0, end=1)

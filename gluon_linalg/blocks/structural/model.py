@@ -259,8 +259,8 @@ class StructuralForecaster(LinearAlgebraBlock):
             rest[0] = rest[0][:, : y.shape[1]]
         names = self.model.open_states(y, *rest)[element]
         raise UnidentifiedError(
-            f"{self.name}: step {step + 1} of the forecast of batch element {element} hangs on what "
-            f"its observations leave open: {listing(names)}. {REMEDY}"
+            f"{self.name}: step {step + 1} of the forecast of batch element {element} hangs on "
+            f"what its observations leave open: {listing(names)}. {REMEDY}"
         )
 
 
