@@ -3,6 +3,7 @@
 F is `mxnet.nd` or `mxnet.sym`: nothing here reads a shape or a dtype.
 """
 
+from . import lapack
 from .tangent import ones_like, with_gradient
 
 
@@ -27,8 +28,8 @@ def symmetrize(F, a):
 
 def mirror_lower(F, a):
     """The symmetric matrix whose lower triangle is A's, (B, n, n), with a symmetric gradient."""
-    lower = F.linalg.maketrian(F.linalg.extracttrian(a))
-    diagonal_part = F.linalg.makediag(diagonal(F, a))
+    lower = lapack.lower_triangle(F, a)
+    diagonal_part = diagonal_matrix(F, diagonal(F, a))
     mirrored = lower + transpose(F, lower) - diagonal_part
     return with_gradient(F, mirrored, symmetrize(F, a))
 
@@ -40,12 +41,12 @@ def with_axis(F, x, axis):
 
 def diagonal(F, a):
     """The diagonals, (B, n, n) -> (B, n)."""
-    return F.linalg.extractdiag(a)
+    return lapack.extractdiag(F, a)
 
 
 def diagonal_matrix(F, d):
     """Diagonal matrices, (B, n) -> (B, n, n)."""
-    return F.linalg.makediag(d)
+    return lapack.makediag(F, d)
 
 
 def add_diagonal(F, a, d):
