@@ -4,7 +4,7 @@ F is `mxnet.nd` or `mxnet.sym`: nothing here reads a shape or a dtype.
 """
 
 from . import lapack
-from .tangent import ones_like, with_gradient
+from .tangent import ones_like, stop, with_gradient
 
 
 def product(F, a, b, transpose_a=False, transpose_b=False):
@@ -67,3 +67,12 @@ def inner(F, a, b):
     """
     ones = F.expand_dims(ones_like(F, diagonal(F, b)), axis=2)
     return F.sum(product(F, a * b, ones), axis=(1, 2))
+
+
+def magnitude(F, a, axis):
+    """The power of 2 next below the largest |a| along `axis`, which is kept; 1 where that is 0.
+
+    A constant: dividing by it rounds nothing, and what was divided can be squared.
+    """
+    largest = F.max(F.abs(stop(F, a)), axis=axis, keepdims=True)
+    return stop(F, 2.0 ** F.floor(F.log2(largest + (largest == 0.0))))
