@@ -43,9 +43,11 @@ from .blocks import (
 )
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .generators import install_generators as _install_generators
 from .static_shape import install_static_shape_guard as _install_static_shape_guard
 
 _install_translation()
+_install_generators()
 _install_static_shape_guard()
 
 __all__ = [

@@ -19,8 +19,9 @@ class CCABlock(LinearAlgebraBlock):
 
     x: (B, n, p), y: (B, n, q): two views of n samples; S have the divisor n - 1; k is at most
     min(p, q), for which the loss is minus the trace norm of T. ridge: r_x = r_y, or the pair
-    (r_x, r_y), in units of S; 0 needs covariances of full rank, and gives correlations proper,
-    at most 1. For deep networks give one, such as 1e-4.
+    (r_x, r_y), in units of S, or with `relative_ridge` of mean(diag S), as `jitter` is: then the
+    loss does not depend on the units of x and y. 0 needs covariances of full rank, and gives
+    correlations proper, at most 1. For deep networks give one, such as 1e-4.
     details: returns (loss, σ (B, k)) instead: descending, not squared, each with its gradient.
 
     The gradient is analytic and finite: exact where correlations are equal; where the k-th equals
@@ -31,7 +32,7 @@ class CCABlock(LinearAlgebraBlock):
 
     arguments = (("x", "B n p"), ("y", "B n q"))
 
-    def __init__(self, k, ridge=0.0, details=False, **kwargs):
+    def __init__(self, k, ridge=0.0, details=False, relative_ridge=False, **kwargs):
         super().__init__(**kwargs)
         check_count(self.name, "k", k)
         pair = tuple(ridge) if isinstance(ridge, (tuple, list)) else (ridge, ridge)
@@ -40,6 +41,7 @@ class CCABlock(LinearAlgebraBlock):
         for each in pair:
             check_ridge(self.name, each)
         self._k, self._ridges, self._details = k, tuple(map(float, pair)), bool(details)
+        self._relative = bool(relative_ridge)
 
     def hybrid_forward(self, F, x, y):
         correlations, total = canonical_correlations(F, *self._views(F, x, y), self._k, self.name)
@@ -82,7 +84,7 @@ class CCABlock(LinearAlgebraBlock):
 
     def _views(self, F, x, y):
         return tuple(
-            canonical_view(F, view, ridge, f"'{what}'", self.name)
+            canonical_view(F, view, ridge, self._relative, f"'{what}'", self.name)
             for view, ridge, what in zip((x, y), self._ridges, "xy")
         )
 

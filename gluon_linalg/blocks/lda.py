@@ -26,7 +26,9 @@ class LDABlock(LinearAlgebraBlock):
 
     x: (B, n, d); labels: (B, n), whole numbers from 0 to classes - 1 in x's dtype, or with
     one_hot (B, n, classes). Classes may be absent. k: at most classes - 1, its default, and d.
-    ridge: in units of S_w; 0 needs S_w of full rank. For deep networks give one, such as 1e-3.
+    ridge: in units of S_w, or with `relative_ridge` in units of mean(diag S_w), as `jitter` is:
+    then λ and the loss do not depend on the units of x. 0 needs S_w of full rank. For deep
+    networks give one, such as 1e-3.
     threshold: only those of the k eigenvalues count that are at most `threshold` above the
     smallest of them, so that training lifts the weak directions (Dorfer et al. use 1).
     details: returns (loss, λ (B, k)) instead: descending, each with its gradient.
@@ -38,7 +40,15 @@ class LDABlock(LinearAlgebraBlock):
     """
 
     def __init__(
-        self, classes, k=None, ridge=0.0, threshold=None, one_hot=False, details=False, **kwargs
+        self,
+        classes,
+        k=None,
+        ridge=0.0,
+        threshold=None,
+        one_hot=False,
+        details=False,
+        relative_ridge=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         check_count(self.name, "classes", classes)
@@ -54,12 +64,13 @@ class LDABlock(LinearAlgebraBlock):
             raise ValueError(
                 f"{self.name}: threshold is {threshold!r}; expected None, or 0 or more."
             )
-        self._classes, self._k, self._ridge = classes, k, float(ridge)
+        self._classes, self._k = classes, k
+        self._ridge, self._relative = float(ridge), bool(relative_ridge)
         self._threshold, self._one_hot, self._details = threshold, bool(one_hot), bool(details)
         self.arguments = (("x", "B n d"), ("labels", "B n C" if one_hot else "B n"))
 
     def hybrid_forward(self, F, x, labels):
-        found = discriminants(F, x, self._indicator(F, labels), self._k, self._ridge, self.name)
+        found = self._found(F, x, labels)
         loss = discriminant_loss(F, found, self._k, self._threshold)
         if not self._details:
             return loss
@@ -70,17 +81,16 @@ class LDABlock(LinearAlgebraBlock):
         """The k directions of fixed data, a `ProjectionBlock` x -> (x - μ) W.
 
         x, labels: NumPy arrays or NDArrays, (N, d) and (N,) or (N, classes), or with a batch axis
-        before. Wᵀ (S_w + ridge I) W = I; the element of largest magnitude of each direction is
-        positive. Its `values` are the eigenvalues. Computed in float64.
+        before. Wᵀ (S_w + ridge I) W = I, with the ridge of the loss; the element of largest
+        magnitude of each direction is positive. Its `values` are the eigenvalues. Computed in
+        float64.
         """
         data, dtype = samples(self.name, x)
         labels = labels.asnumpy() if isinstance(labels, mx.nd.NDArray) else np.asarray(labels)
         shape = (1, -1, self._classes) if self._one_hot else (1, -1)
         labels = mx.nd.array(labels.reshape(shape), dtype="float64")
         self._check((data, labels))
-        found = discriminants(
-            mx.nd, data, self._indicator(mx.nd, labels), self._k, self._ridge, self.name
-        )
+        found = self._found(mx.nd, data, labels)
         rows = fn.transpose(mx.nd, found.directions)[:, : self._k]
         rows = mx.nd.broadcast_mul(rows, row_signs(mx.nd, rows).expand_dims(axis=2))
         return ProjectionBlock(
@@ -105,6 +115,10 @@ class LDABlock(LinearAlgebraBlock):
                 f"{self.name}: within-class scatter singular: {sizes['n']} samples of "
                 f"{sizes['d']} features. Give ridge=..., more samples, or fewer features."
             )
+
+    def _found(self, F, x, labels):
+        indicator = self._indicator(F, labels)
+        return discriminants(F, x, indicator, self._k, self._ridge, self._relative, self.name)
 
     def _indicator(self, F, labels):
         if self._one_hot:

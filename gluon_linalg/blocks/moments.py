@@ -4,24 +4,29 @@ import numpy as np
 
 from .._runtime import import_mxnet
 from ..functional.covariance import as_rows, centred_samples, covariance
+from ..functional.matrix import magnitude
 from ..functional.running import running_average
+from ..functional.tangent import ones_like
 
 mx = import_mxnet()
 
 
 class Moments(mx.gluon.HybridBlock):
-    """x (B, n, d) -> (x - μ, μ, S): centred samples, mean and covariance, with divisor n - ddof.
+    """x (B, n, d) -> ((x - μ)/u, μ, S/u², u): centred samples, mean, covariance and their unit.
 
-    momentum: a number makes all B n samples one set, (1, B n, d), (1, 1, d), (1, d, d). Training,
-    μ and S are those of the batch, and running <- momentum * running + (1 - momentum) * batch, in
-    the forward pass; otherwise they are the running ones, which begin as 0 and I. None: each of
-    the B sets has its own, always: (B, n, d), (B, 1, d), (B, d, d).
+    S has the divisor n - ddof; u is a power of 2, a constant.
+
+    momentum: a number makes all B n samples one set, (1, B n, d), (1, 1, d), (1, d, d), u = 1.
+    Training, μ and S are those of the batch, and running <- momentum * running + (1 - momentum) *
+    batch, in the forward pass; otherwise they are the running ones, which begin as 0 and I.
+    None: each of the B sets has its own, always: (B, n, d), (B, 1, d), (B, d, d), and u (B, 1, 1)
+    near the largest |x - μ|, at least `least_unit`, so that S/u² is in range.
     """
 
-    def __init__(self, momentum, ddof, in_features=0, **kwargs):
+    def __init__(self, momentum, ddof, in_features=0, least_unit=0.0, **kwargs):
         super().__init__(**kwargs)
         check_momentum(momentum)
-        self._momentum, self._ddof = momentum, ddof
+        self._momentum, self._ddof, self._least_unit = momentum, ddof, least_unit
         if momentum is not None:
             with self.name_scope():
                 self.running_mean = self._running("mean", (in_features,), "zeros")
@@ -32,7 +37,9 @@ class Moments(mx.gluon.HybridBlock):
     def hybrid_forward(self, F, x, running_mean=None, running_covariance=None):
         if self._momentum is None:
             centred, mean = centred_samples(F, x)
-            return centred, mean, covariance(F, centred, self._ddof)
+            unit = F.maximum(magnitude(F, centred, axis=(1, 2)), self._least_unit)
+            centred = F.broadcast_div(centred, unit)
+            return centred, mean, covariance(F, centred, self._ddof), unit
         rows = as_rows(F, x)
         centred, mean = centred_samples(F, rows)
         batch = F.squeeze(covariance(F, centred, self._ddof), axis=0)
@@ -40,7 +47,8 @@ class Moments(mx.gluon.HybridBlock):
         mean = running_average(F, mean, running_mean, self._momentum)
         mean = F.reshape(mean, shape=(1, 1, -1))
         chosen = running_average(F, batch, running_covariance, self._momentum)
-        return F.broadcast_sub(rows, mean), mean, F.expand_dims(chosen, axis=0)
+        unit = ones_like(F, F.slice_axis(mean, axis=2, begin=0, end=1))
+        return F.broadcast_sub(rows, mean), mean, F.expand_dims(chosen, axis=0), unit
 
     def _running(self, name, shape, init):
         return self.params.get(

@@ -5,7 +5,12 @@ import numpy as np
 from .. import functional as fn
 from .._runtime import import_mxnet
 from ..errors import ShapeError
-from ..functional.covariance import as_batch, centred_samples, scaled_samples
+from ..functional.covariance import (
+    as_batch,
+    centred_samples,
+    require_in_range,
+    scaled_samples,
+)
 from ..functional.eigen import TIE
 from ..functional.svd import svd
 from .base import LinearAlgebraBlock
@@ -47,16 +52,23 @@ class PCABlock(LinearAlgebraBlock):
             self.moments = Moments(momentum, ddof=1, in_features=in_features)
 
     def hybrid_forward(self, F, x):
-        centred, mean, covariance = self.moments(x)
+        centred, mean, covariance, unit = self.moments(x)
+        covariance = require_in_range(F, covariance, self.name, centred)
         components, variances = fn.eigh(F, covariance, self.name, descending=True, top_k=self._k)
         variances = F.relu(variances)
         scores = plain = fn.product(F, centred, components, transpose_b=True)
         if self._whiten:
             scores = F.broadcast_mul(scores, F.expand_dims(_inverse_root(F, variances), axis=1))
+        else:
+            scores = F.broadcast_mul(scores, unit)
         scores = self._restored(F, scores, x)
         if not self._details:
             return scores
-        reconstruction = F.broadcast_add(fn.product(F, plain, components), mean)
+        moved = F.broadcast_mul(fn.product(F, plain, components), unit)
+        reconstruction = F.broadcast_add(moved, mean)
+        variances = F.broadcast_mul(
+            F.broadcast_mul(variances, F.squeeze(unit, axis=2)), F.squeeze(unit, axis=2)
+        )
         return scores, self._restored(F, reconstruction, x), variances
 
     def fit(self, x):

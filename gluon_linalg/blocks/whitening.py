@@ -1,8 +1,10 @@
 """Whitening: features without correlation and with unit variance, as a normalization layer."""
 
+import math
+
 from .. import functional as fn
 from ..errors import ShapeError
-from ..functional.covariance import as_batch
+from ..functional.covariance import as_batch, require_in_range
 from ..functional.spectral import matrix_inverse_sqrt
 from .base import LinearAlgebraBlock
 from .moments import Moments
@@ -47,11 +49,14 @@ class WhiteningBlock(LinearAlgebraBlock):
             raise ValueError(f"{self.name}: epsilon is {epsilon!r}; expected 0 or more.")
         self._form, self._epsilon, self._momentum = form, float(epsilon), momentum
         with self.name_scope():
-            self.moments = Moments(momentum, ddof=0, in_features=in_features)
+            # In units of √epsilon or more the epsilon below is in range, whatever the size of x.
+            least_unit = 2.0 ** math.floor(math.log2(epsilon) / 2.0) if epsilon > 0.0 else 0.0
+            self.moments = Moments(momentum, 0, in_features, least_unit)
 
     def hybrid_forward(self, F, x):
-        centred, _, covariance = self.moments(x)
-        white = fn.product(F, centred, self._matrix(F, self._shifted(F, covariance)))
+        centred, _, covariance, unit = self.moments(x)
+        covariance = require_in_range(F, covariance, self.name)
+        white = fn.product(F, centred, self._matrix(F, self._shifted(F, covariance, unit)))
         return white if self._momentum is None else as_batch(F, white, x)
 
     def check_shapes(self, sizes):
@@ -61,10 +66,11 @@ class WhiteningBlock(LinearAlgebraBlock):
                 "covariance needs two or more."
             )
 
-    def _shifted(self, F, covariance):
+    def _shifted(self, F, covariance, unit):
         variances = fn.stop(F, fn.diagonal(F, covariance))
         total = F.sum(variances, axis=1, keepdims=True)
-        shift = self._epsilon + ROUNDING * fn.unit_roundoff(F, total) * total
+        unit = F.squeeze(unit, axis=2)
+        shift = self._epsilon / unit / unit + ROUNDING * fn.unit_roundoff(F, total) * total
         return fn.shift_diagonal(F, covariance, fn.stop(F, shift))
 
     def _matrix(self, F, covariance):

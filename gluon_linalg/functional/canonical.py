@@ -6,7 +6,9 @@ from ..errors import NonFiniteError, SingularMatrixError
 from .cholesky import triangular_solve, unit_roundoff
 from .covariance import (
     centred_samples,
+    regularized_square,
     require_finite,
+    ridge_deviation,
     ridge_factor,
     scaled_samples,
     top_k_weights,
@@ -15,12 +17,16 @@ from .eigen import TIE, decomposed
 from .matrix import product, transpose
 from .tangent import stop, with_gradient, zeros_like
 
-# X with XᵀX = S (B, n, p); L (B, p, p) with S + ρ I = L Lᵀ; Q (B, p, n) with Xᵀ = L Q; the mean.
-View = namedtuple("View", ["scaled", "factor", "rows", "mean"])
+# X with XᵀX = S (B, n, p); √ρ (B, 1, 1) or None; L (B, p, p) with S + ρ I = L Lᵀ; Q (B, p, n) with
+# Xᵀ = L Q; the mean.
+View = namedtuple("View", ["scaled", "deviation", "factor", "rows", "mean"])
 
 
-def canonical_view(F, x, ridge, what, name="CCA"):
-    """The `View` of samples (B, n, p); L, Q are constants. SingularMatrixError, NonFiniteError."""
+def canonical_view(F, x, ridge, relative, what, name="CCA"):
+    """The `View` of samples (B, n, p); L, Q are constants. SingularMatrixError, NonFiniteError.
+
+    ρ is `ridge`, or with `relative` ridge · mean(diag S).
+    """
     x = require_finite(F, x, what, NonFiniteError, name)
     centred, mean = centred_samples(F, x)
     scaled = scaled_samples(F, centred, ddof=1)
@@ -28,8 +34,9 @@ def canonical_view(F, x, ridge, what, name="CCA"):
         f"{name}: the covariance of {what} is singular: its features are linearly dependent, or "
         "there are too few samples. Give ridge=..., or use fewer features."
     )
-    factor, rows = ridge_factor(F, scaled, ridge, SingularMatrixError, text)
-    return View(scaled, factor, rows, mean)
+    deviation = ridge_deviation(F, scaled, ridge, relative)
+    factor, rows = ridge_factor(F, scaled, deviation, SingularMatrixError, text)
+    return View(scaled, deviation, factor, rows, mean)
 
 
 def canonical_correlations(F, x, y, k, name="CCA"):
@@ -40,7 +47,7 @@ def canonical_correlations(F, x, y, k, name="CCA"):
     are the pairs (u, v)/√2 and belong together also where σ are equal. With a = L_x⁻ᵀ u,
     b = L_y⁻ᵀ v
 
-        dσ = aᵀ dS_xy b - ½ σ (aᵀ dS_xx a + bᵀ dS_yy b).
+        dσ = aᵀ dS_xy b - ½ σ (aᵀ d(S_xx + ρI) a + bᵀ d(S_yy + ρI) b).
 
     The gradient of the sum is exact where σ are equal. Where the k-th equals the next, or is 0 (up
     to 64 ε), it has none: those that are equal share the place equally, and those that are 0 get
@@ -54,10 +61,12 @@ def canonical_correlations(F, x, y, k, name="CCA"):
     values = stop(F, values)
     x_vectors = F.slice_like(vectors, x.factor, axes=(2,))
     y_vectors = F.reverse(F.slice_like(F.reverse(vectors, axis=2), y.factor, axes=(2,)), axis=2)
-    x_scores = product(F, x.scaled, _directions(F, x.factor, x_vectors))
-    y_scores = product(F, y.scaled, _directions(F, y.factor, y_vectors))
+    x_directions = _directions(F, x.factor, x_vectors)
+    y_directions = _directions(F, y.factor, y_vectors)
+    x_scores, y_scores = product(F, x.scaled, x_directions), product(F, y.scaled, y_directions)
     shared = F.sum(x_scores * y_scores, axis=1)
-    own = F.sum(F.square(x_scores) + F.square(y_scores), axis=1)
+    own = regularized_square(F, x.scaled, x.deviation, x_directions)
+    own = own + regularized_square(F, y.scaled, y.deviation, y_directions)
     bound = TIE * unit_roundoff(F, F.slice_axis(values, axis=1, begin=0, end=1))
     positive = F.broadcast_greater(values, bound)
     changes = positive * (shared - 0.5 * values * own)

@@ -9,7 +9,7 @@ called compiled rerun imperatively when they meet an error or NaN (`blocks.base`
 import numpy as np
 
 from .._runtime import import_mxnet
-from ..errors import listing
+from ..errors import NonFiniteError, listing
 from .tangent import stop
 
 mx = import_mxnet()
@@ -47,6 +47,19 @@ def require_each(F, value, holds, error_class, text, first=0):
 def finite(F, x):
     """1 where x is a finite number, 0 where it is NaN or infinite."""
     return stop(F, x) * 0.0 == 0.0
+
+
+def likelihood_in_range(F, value, name):
+    """φ (B,) where it is finite: NonFiniteError else."""
+    return require(
+        F,
+        value,
+        finite(F, value),
+        NonFiniteError,
+        f"{name}: the likelihood is too large for its dtype. Bring the data to another unit, or "
+        "compute in float64.",
+        axes=1,
+    )
 
 
 def _raise_unless(holds, error_class, text):

@@ -10,9 +10,10 @@ from ..errors import (
     SingularMatrixError,
     listing,
 )
+from . import lapack
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
+from .tangent import guarded, ones_like, stop, with_gradient
 
 mx = import_mxnet()
 
@@ -58,9 +59,8 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     """
     if jitter != "auto":
         return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
-    # syevd of NaN fails for the whole batch, or returns numbers.
     is_finite = finite(F, a)
-    _, eigenvalues = F.linalg.syevd(F.where(is_finite, stop(F, a), zeros_like(F, a)))
+    _, eigenvalues = lapack.syevd(F, a)
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
     epsilon = unit_roundoff(F, largest)
@@ -106,7 +106,7 @@ def cholesky_solve(F, factor, b):
 
 def triangular_solve(F, factor, b, transpose=False, lower=True):
     """X = op(L)⁻¹ B, (B, n, n) and (B, n, k) -> (B, n, k) (trsm). Only L's triangle is read."""
-    return F.linalg.trsm(guarded(F, factor), guarded(F, b), transpose=transpose, lower=lower)
+    return lapack.trsm(F, factor, b, transpose, lower)
 
 
 def checked_triangular_solve(F, factor, b, transpose=False, lower=True, name="TriangularSolve"):
@@ -128,7 +128,7 @@ def factor_log_determinant(F, factor):
 
 def factor_inverse(F, factor):
     """A⁻¹ from A = L Lᵀ, (B, n, n) -> (B, n, n) (potri)."""
-    return F.linalg.potri(factor)
+    return lapack.potri(F, factor)
 
 
 def log_determinant(F, a, jitter=0.0, name="LogDet"):
@@ -161,7 +161,7 @@ def inverse(F, a, name="Inverse"):
     """
     is_finite = finite(F, F.sum(a, axis=(1, 2)))
     a = require(F, a, is_finite, NonFiniteError, f"{name}: the matrix contains NaN or infinity.")
-    return F.linalg.inverse(guarded(F, a))
+    return lapack.inverse(F, a)
 
 
 def potrf(F, a, name="Cholesky"):
@@ -169,7 +169,7 @@ def potrf(F, a, name="Cholesky"):
 
     Failures of LAPACK raise. NaN passes LAPACK unnoticed, and on GPU nothing is reported.
     """
-    factor = F.linalg.potrf(a)
+    factor = lapack.potrf(F, a)
     if F is mx.nd:
         _raise_if_failed(a, factor, name)
     return factor
@@ -198,7 +198,7 @@ def _raise_if_failed(a, factor, name):
 
 def _factors(a):
     try:
-        mx.nd.linalg.potrf(a).wait_to_read()
+        lapack.potrf(mx.nd, a).wait_to_read()
     except NotPositiveDefiniteError:
         return False
     return True

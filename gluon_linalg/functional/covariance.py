@@ -1,9 +1,10 @@
 """Means, covariances and projections of data (B, n, d): n samples of d features."""
 
+from ..errors import NonFiniteError
+from .augmented_lq import full_rank_lq, on_diagonal
 from .checks import finite, require
-from .cholesky import triangular_solve, unit_roundoff
-from .lq import lq
-from .matrix import diagonal_matrix, identity_like, product, transpose
+from .cholesky import unit_roundoff
+from .matrix import magnitude, product, transpose
 from .tangent import guarded, ones_like, stop
 
 
@@ -41,37 +42,41 @@ def covariance(F, centred, ddof):
     return product(F, scaled, scaled, transpose_a=True)
 
 
-def ridge_factor(F, scaled, ridge, error_class, text):
+def ridge_deviation(F, scaled, ridge, relative=False):
+    """√ρ as (B, 1, 1) for the covariance XᵀX of X (B, n, d), or None for none.
+
+    ρ is `ridge`, or with `relative` ridge · mean(diag XᵀX), differentiated with X.
+    """
+    if ridge == 0.0:
+        return None
+    root = float(ridge) ** 0.5
+    if not relative:
+        one = F.slice_axis(F.slice_axis(scaled, axis=1, begin=0, end=1), axis=2, begin=0, end=1)
+        return root * ones_like(F, one)
+    unit = magnitude(F, scaled, axis=(1, 2))
+    variances = F.sum(F.square(F.broadcast_div(scaled, unit)), axis=1, keepdims=True)
+    return root * unit * F.sqrt(F.mean(guarded(F, variances), axis=2, keepdims=True))
+
+
+def ridge_factor(F, scaled, deviation, error_class, text):
     """(L, Q) with XᵀX + ρ I = L Lᵀ and Xᵀ = L Q, constants, (B, n, d) -> (B, d, d), (B, d, n).
 
-    From the LQ of [√ρ I, Xᵀ], so that XᵀX is never formed: what survives has the condition
-    number of X. Without a ridge ρ this needs d <= n and independent columns of X; dependent ones
-    are `error_class(text)`, by the rule of `independent_rows`.
+    deviation: √ρ (B, 1, 1). Without one (None) this needs d <= n and independent columns of X;
+    dependent ones are `error_class(text)` (`augmented_lq`).
     """
     wide = transpose(F, stop(F, scaled))
-    if ridge == 0.0:
-        q, factor = lq(F, wide)
-    else:
-        one_column = F.reshape(F.slice_axis(wide, axis=2, begin=0, end=1), shape=(0, -1))
-        shift = diagonal_matrix(F, ones_like(F, one_column) * float(ridge) ** 0.5)
-        q, factor = lq(F, F.concat(shift, wide, dim=2))
-        # No size is known in a graph: what belongs to Xᵀ is counted from the end.
-        q = F.reverse(F.slice_like(F.reverse(q, axis=2), wide, axes=(2,)), axis=2)
-    factor = require(F, factor, independent_rows(F, factor), error_class, text)
-    return stop(F, factor), stop(F, q)
+    shift = None
+    if deviation is not None:
+        shift = on_diagonal(F, wide, F.squeeze(stop(F, deviation), axis=2))
+    return full_rank_lq(F, wide, shift, error_class, text)
 
 
-def independent_rows(F, factor):
-    """1 where the rows of L, scaled to length 1, have |L⁻¹| < 1 / (32 ε) in Frobenius norm, (B, 1).
-
-    1 / |L⁻¹| is the smallest singular value of the scaled matrix, or up to √d times smaller: the
-    rule does not depend on units. ε is 1.1e-16 in float64 and 6.0e-8 in float32.
-    """
-    length = F.sqrt(F.sum(F.square(factor), axis=2, keepdims=True))
-    scaled = F.broadcast_div(factor, length)
-    inverse = triangular_solve(F, scaled, identity_like(F, scaled))
-    squared = F.sum(F.square(inverse), axis=(1, 2))
-    return F.expand_dims(squared * F.square(32.0 * unit_roundoff(F, squared)) < 1.0, axis=1)
+def regularized_square(F, scaled, deviation, directions):
+    """wᵀ(XᵀX + ρ I)w for each column w of constant directions (B, d, k) -> (B, k)."""
+    total = F.sum(F.square(product(F, scaled, directions)), axis=1)
+    if deviation is None:
+        return total
+    return total + F.sum(F.square(F.broadcast_mul(directions, deviation)), axis=1)
 
 
 def top_k_weights(F, values, k, bound):
@@ -93,3 +98,20 @@ def top_k_weights(F, values, k, bound):
 def require_finite(F, x, what, error_class, name):
     """x (B, n, d) without NaN and infinity."""
     return require(F, x, finite(F, x), error_class, f"{name}: {what} contains NaN or infinity.")
+
+
+def require_in_range(F, covariance, name, centred=None):
+    """S (B, d, d) where all of it is finite: NonFiniteError else.
+
+    With the samples x - μ (B, n, d) also where they are not all 0 and S is, to working precision.
+    """
+    remedy = "for its dtype. Bring it to another unit, or compute in float64."
+    text = f"{name}: 'x' contains NaN or infinity, or its variance is too large {remedy}"
+    covariance = require(F, covariance, finite(F, covariance), NonFiniteError, text)
+    if centred is None:
+        return covariance
+    largest = F.max(F.abs(stop(F, covariance)), axis=(1, 2))
+    constant = F.max(F.abs(stop(F, centred)), axis=(1, 2)) == 0.0
+    holds = constant + (largest * unit_roundoff(F, largest) > 0.0) > 0.0
+    text = f"{name}: the variance of 'x' is too small {remedy}"
+    return require(F, covariance, F.expand_dims(holds, axis=1), NonFiniteError, text)

@@ -5,7 +5,14 @@ from collections import namedtuple
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require
 from .cholesky import triangular_solve
-from .covariance import require_finite, ridge_factor, sample_count, top_k_weights
+from .covariance import (
+    regularized_square,
+    require_finite,
+    ridge_deviation,
+    ridge_factor,
+    sample_count,
+    top_k_weights,
+)
 from .eigen import decomposed, tie_bound
 from .matrix import product, transpose
 from .tangent import ones_like, stop, with_gradient
@@ -17,23 +24,25 @@ Discriminants = namedtuple(
 )
 
 
-def discriminants(F, x, indicator, k, ridge=0.0, name="LDA"):
+def discriminants(F, x, indicator, k, ridge=0.0, relative=False, name="LDA"):
     """Generalized eigenpairs S_b w = λ (S_w + ρ I) w, wᵀ(S_w + ρ I)w = 1, of labelled samples.
 
-    x: (B, n, d); indicator: (B, n, C), the class of each sample as a row of 0 and a single 1.
+    x: (B, n, d); indicator: (B, n, C), the class of each sample as a row of 0 and a single 1;
+    ρ is `ridge`, or with `relative` ridge · mean(diag S_w).
 
         S_w = (1/n) Σ_c Σ_{i in c} (x_i - μ_c)(x_i - μ_c)ᵀ,  S_b = (1/n) Σ_c n_c (μ_c - μ)(μ_c - μ)ᵀ
 
     With S_w + ρ I = L Lᵀ by LQ they are the eigenpairs of L⁻¹ S_b L⁻ᵀ. The gradient
-    dλ = wᵀ(dS_b - λ dS_w)w needs no derivative of a factorization.
+    dλ = wᵀ(dS_b - λ d(S_w + ρ I))w needs no derivative of a factorization.
     Raises SingularMatrixError, NonFiniteError. Fisher 1936; Fukunaga 1990, section 10.2.
     """
     x = require_finite(F, x, "'x'", NonFiniteError, name)
     within, between, mean = scatter_factors(F, x, indicator)
+    deviation = ridge_deviation(F, within, ridge, relative)
     factor, _ = ridge_factor(
         F,
         within,
-        ridge,
+        deviation,
         SingularMatrixError,
         f"{name}: within-class scatter singular: the features are linearly dependent within the "
         "classes, or there are too few samples. Give ridge=..., or use fewer features.",
@@ -44,7 +53,7 @@ def discriminants(F, x, indicator, k, ridge=0.0, name="LDA"):
     directions = triangular_solve(F, factor, transpose(F, vectors), transpose=True)
     directions = stop(F, directions)
     numerator = F.sum(F.square(product(F, between, directions)), axis=1)
-    denominator = F.sum(F.square(product(F, within, directions)), axis=1)
+    denominator = regularized_square(F, within, deviation, directions)
     changes = numerator - values * denominator
     weights = top_k_weights(F, values, k, F.reshape(tie_bound(F, values), shape=(-1, 1)))
     return Discriminants(values, weights, directions, changes - stop(F, changes), mean)

@@ -1,10 +1,11 @@
 """Symmetric eigendecomposition: its signs, and its gradient at and near repeated eigenvalues."""
 
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from . import lapack
 from .checks import finite, require
 from .cholesky import unit_roundoff
 from .matrix import product, symmetrize, transpose
-from .tangent import ones_like, stop, zeros_like
+from .tangent import ones_like, stop
 
 # Eigenvalues nearer than this many ε max|λ| count as equal: exact ties of matrices of size 2 to
 # 500 came out of LAPACK up to 20 apart from their true values, in both dtypes.
@@ -74,12 +75,9 @@ def covariance_factor(F, covariance, name, scale=None):
 
 
 def decomposed(F, a, name="Eig"):
-    """(U, λ) of A as LAPACK gives them, constants, so that syevd is never differentiated.
-
-    NaN and infinity never reach LAPACK: one such matrix can make it fail for the whole batch.
-    """
+    """(U, λ) of a finite A as LAPACK gives them, constants."""
     is_finite = finite(F, a)
-    u, eigenvalues = F.linalg.syevd(F.where(is_finite, stop(F, a), zeros_like(F, a)))
+    u, eigenvalues = lapack.syevd(F, a)
     text = f"{name}: the matrix contains NaN or infinity."
     u = require(F, u, is_finite, NonFiniteError, text)
     eigenvalues = require(F, eigenvalues, is_finite, NonFiniteError, text, axes=2)

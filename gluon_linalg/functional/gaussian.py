@@ -3,6 +3,7 @@
 import math
 
 from ..errors import NonFiniteError
+from . import lapack
 from .checks import finite, require
 from .cholesky import (
     add_jitter,
@@ -38,10 +39,7 @@ def gaussian_adjoint(F, covariance, residual, name="GaussianNLL"):
         + HALF_LOG_2PI * F.sum(ones_like(F, whitened), axis=1)
     )
     column = F.expand_dims(weights, axis=2)
-    # linalg.gemm is safe here: what it reads is used once, and everything is a constant.
-    adjoint = F.linalg.gemm(
-        column, column, factor_inverse(F, factor), transpose_b=True, alpha=-0.5, beta=0.5
-    )
+    adjoint = lapack.half_difference(F, factor_inverse(F, factor), column)
     return stop(F, value), weights, stop(F, adjoint)
 
 

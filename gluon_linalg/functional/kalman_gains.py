@@ -5,6 +5,7 @@ from collections import namedtuple
 from itertools import count
 
 from ..errors import NotPositiveDefiniteError, SingularMatrixError
+from . import lapack
 from .cholesky import potrf, triangular_solve
 from .matrix import product
 from .recursion import before_steps, for_each
@@ -29,7 +30,7 @@ def square_root_loop(F, joint, states, observations):
     def body(data, state):
         (factor,) = state
         matrix, noise = data
-        orthogonal, lower = F.linalg.gelqf(F.concat(product(F, matrix, factor), noise, dim=2))
+        orthogonal, lower = lapack.gelqf(F, F.concat(product(F, matrix, factor), noise, dim=2))
         following = F.slice(lower, begin=(None, observations, observations), end=(None, None, None))
         return [lower, orthogonal], [following]
 
@@ -52,7 +53,7 @@ def square_root_steps(F, joint, filtered, states, observations):
     factor = before_steps(F, lower_factor(F, array), joint.prior_factor)
     noise = joint_noise(F, joint)
     array = F.concat(product(F, joint.matrix, factor), noise, dim=4)
-    orthogonal, lower = F.linalg.gelqf(array)
+    orthogonal, lower = lapack.gelqf(F, array)
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 

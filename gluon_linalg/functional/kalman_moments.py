@@ -11,6 +11,7 @@ without an inverse or a difference: this holds for singular and for very large c
 **By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
 """
 
+from . import lapack
 from .kalman_gains import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product, with_axis
@@ -103,7 +104,7 @@ def _free_rows(F, roots, states, observations):
     identity = identity_like(F, product(F, process, process, transpose_a=True))
     array = F.concat(product(F, roots.matrix, roots.factor), roots.noise, dim=4)
     array = F.concat(array, F.concat(hidden, observed, identity, dim=4), dim=3)
-    orthogonal, _ = F.linalg.gelqf(array)
+    orthogonal, _ = lapack.gelqf(F, array)
     begin = (None, None, None, p + states, 0)
     end = (None, None, None, None, states)
     return F.slice(orthogonal, begin=begin, end=end)

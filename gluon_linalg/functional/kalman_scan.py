@@ -18,6 +18,7 @@ divided by, Ξ11, is the factor of I + a positive matrix.
 from collections import namedtuple
 
 from ..errors import SingularMatrixError
+from . import lapack
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
 from .matrix import diagonal, identity_like, product, with_axis
@@ -73,7 +74,7 @@ def meet(F, mean, factor, target, information, states):
     identity = identity_like(F, factor)
     top = F.concat(product(F, factor, information, transpose_a=True), identity, dim=4)
     bottom = F.concat(information, zeros_like(F, information), dim=4)
-    orthogonal, lower = F.linalg.gelqf(F.concat(top, bottom, dim=3))
+    orthogonal, lower = lapack.gelqf(F, F.concat(top, bottom, dim=3))
     head = F.slice(lower, begin=(None, None, None, 0, 0), end=(None, None, None, d, d))
     crossed = F.slice(lower, begin=(None, None, None, d, 0), end=(None, None, None, None, d))
     rest = F.slice(lower, begin=(None, None, None, d, d), end=(None, None, None, None, None))
@@ -161,7 +162,7 @@ def _prefix(F, mean, met, j):
 def _suffix(F, i, met):
     """(z, Z) of both."""
     array = F.concat(product(F, i.matrix, met.rest, transpose_a=True), i.information, dim=4)
-    orthogonal, information = F.linalg.gelqf(array)
+    orthogonal, information = lapack.gelqf(F, array)
     return [times(F, orthogonal, F.concat(met.change, i.target, dim=3)), information]
 
 
@@ -208,7 +209,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
         blank = F.slice_axis(zeros_like(F, mean), axis=3, begin=0, end=d - p)
         innovation = F.concat(innovation, blank, dim=3)
     elif p > d:
-        orthogonal, information = F.linalg.gelqf(information)
+        orthogonal, information = lapack.gelqf(F, information)
         innovation = times(F, orthogonal, innovation)
     return Element(matrix, mean, factor, innovation, information)
 

@@ -1,11 +1,14 @@
-"""Least squares by LQ: tall by projection, wide by minimum norm, either with a ridge."""
+"""Least squares by LQ: tall by projection, wide by minimum norm, either with a ridge.
+
+Every column, or row, is first divided by its own power of 2 (`magnitude`), which rounds nothing:
+what is in between stays in range for data of any size. In b all of it is linear.
+"""
 
 from ..errors import NonFiniteError, SingularMatrixError
+from .augmented_lq import full_rank_lq, on_diagonal
 from .checks import finite, require
-from .cholesky import triangular_solve, unit_roundoff
-from .lq import lq
-from .matrix import identity_like, product, transpose
-from .regression import augmented_lq
+from .cholesky import triangular_solve
+from .matrix import magnitude, product, transpose
 from .tangent import ones_like, stop, with_gradient
 
 REMEDY = (
@@ -18,7 +21,7 @@ def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
     """x = argmin Σ_i w_i |A x - b|_i² + ρ |x|², (B, m, n), (B, m, k) -> (B, n, k).
 
     ridge: ρ > 0 of shape (1,), or None; weights: w >= 0 of shape (B, m), or None. Without a ridge
-    the columns of W^½ A must be independent (so m >= n), by the rule of `require_full_rank`.
+    the columns of W^½ A must be independent (so m >= n), by the rule of `independent_rows`.
     From [√ρ I, (W^½ A)ᵀ] = L [·, Q] it is x = L⁻ᵀ Q W^½ b, and with the residual r = b - A x
 
         dx = L⁻ᵀ (Q W^½ (db - dA x) + L⁻¹ (dAᵀ W r + Aᵀ dW r - dρ x)):
@@ -28,9 +31,15 @@ def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
     if weights is None:
         weights = ones_like(F, F.sum(a, axis=2))
     a, b, weights = _checked(F, a, b, weights, name)
-    fixed, rows = stop(F, a), F.expand_dims(weights, axis=2)
+    weight_unit = magnitude(F, F.sqrt(stop(F, weights)), axis=1)
+    weights = F.broadcast_div(F.broadcast_div(weights, weight_unit), weight_unit)
+    rows = F.expand_dims(weights, axis=2)
     scale = F.sqrt(stop(F, rows))
-    factor, q = _factor(F, transpose(F, F.broadcast_mul(fixed, scale)), ridge, "columns", name)
+    wide = transpose(F, F.broadcast_mul(stop(F, a), scale))
+    unit, shift, slope = _units(F, wide, ridge, weight_unit)
+    a = F.broadcast_div(a, transpose(F, unit))
+    fixed = stop(F, a)
+    factor, q = _factor(F, F.broadcast_div(wide, unit), shift, "columns", name)
     x = stop(
         F,
         triangular_solve(
@@ -43,9 +52,10 @@ def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
         F, fixed, F.broadcast_mul(residual, rows), transpose_a=True
     )
     if ridge is not None:
-        force = force - F.broadcast_mul(x, F.reshape(ridge, shape=(1, 1, 1)))
+        force = force - F.broadcast_mul(x, slope)
     tangent = product(F, q, F.broadcast_mul(moved, scale)) + triangular_solve(F, factor, force)
-    return with_gradient(F, x, triangular_solve(F, factor, tangent, transpose=True))
+    x = with_gradient(F, x, triangular_solve(F, factor, tangent, transpose=True))
+    return _in_range(F, F.broadcast_div(x, unit), name)
 
 
 def minimum_norm(F, a, b, ridge=None, name="LeastSquares"):
@@ -57,50 +67,49 @@ def minimum_norm(F, a, b, ridge=None, name="LeastSquares"):
         dx = Qᵀ L⁻¹ (db - dA x - dρ λ) + (I - Qᵀ Q) dAᵀ λ.
     """
     a, b, _ = _checked(F, a, b, None, name)
-    factor, q = _factor(F, stop(F, a), ridge, "rows", name)
+    unit, shift, slope = _units(F, stop(F, a), ridge)
+    a, b = F.broadcast_div(a, unit), F.broadcast_div(b, unit)
+    factor, q = _factor(F, stop(F, a), shift, "rows", name)
     whitened = triangular_solve(F, factor, stop(F, b))
     x = stop(F, product(F, q, whitened, transpose_a=True))
     multipliers = stop(F, triangular_solve(F, factor, whitened, transpose=True))
     moved = b - product(F, a, x)
     if ridge is not None:
-        moved = moved - F.broadcast_mul(multipliers, F.reshape(ridge, shape=(1, 1, 1)))
+        moved = moved - F.broadcast_mul(multipliers, slope)
     force = product(F, a, multipliers, transpose_a=True)
     within = triangular_solve(F, factor, moved) - product(F, q, force)
-    return with_gradient(F, x, force + product(F, q, within, transpose_a=True))
+    x = with_gradient(F, x, force + product(F, q, within, transpose_a=True))
+    return _in_range(F, x, name)
 
 
-def require_full_rank(F, factor, what, name="LeastSquares"):
-    """L (B, m, m) where its rows, scaled to length 1, have |L⁻¹| < 1 / (32 ε), in Frobenius norm.
+def _units(F, wide, ridge, weight_unit=None):
+    """The unit D (B, m, 1) of each row of [√ρ I, A], A (B, m, n), and √ρ/D (B, m), ρ/D² (B, m, 1).
 
-    1 / |L⁻¹| is the smallest singular value of the scaled matrix, or up to √m times smaller, so the
-    rule does not depend on units. ε is 1.1e-16 in float64 and 6.0e-8 in float32. Matrices that are
-    singular but for rounding were found at up to 14 ε. Raises SingularMatrixError.
+    ρ is first divided by weight_unit² (B, 1). Without a ridge the last two are None.
     """
-    # First by the largest element, whose square may be out of range.
-    scaled = F.broadcast_div(factor, F.max(F.abs(factor), axis=2, keepdims=True))
-    length = F.sqrt(F.sum(F.square(scaled), axis=2, keepdims=True))
-    scaled = F.broadcast_div(scaled, length)
-    inverse = triangular_solve(F, scaled, identity_like(F, scaled))
-    squared = F.sum(F.square(inverse), axis=(1, 2))
-    small_enough = squared * F.square(32.0 * unit_roundoff(F, squared)) < 1.0
-    return require(
-        F,
-        factor,
-        F.expand_dims(small_enough, axis=1),
-        SingularMatrixError,
-        f"{name}: the {what} of the matrix are linearly dependent, up to rounding. {REMEDY}",
-    )
-
-
-def _factor(F, a, ridge, what, name):
-    """L and Q of a constant A (B, m, n), m <= n, or of [√ρ I, A] = L [·, Q]."""
+    unit = magnitude(F, wide, axis=2)
     if ridge is None:
-        q, factor = lq(F, a)
-    else:
-        one_column = F.reshape(F.slice_axis(a, axis=2, begin=0, end=1), shape=(0, -1))
-        shift = F.broadcast_mul(ones_like(F, one_column), F.sqrt(stop(F, ridge)))
-        factor, _, q = augmented_lq(F, shift, a)
-    return stop(F, require_full_rank(F, factor, what, name)), stop(F, q)
+        return unit, None, None
+    ridge = on_diagonal(F, wide, F.reshape(ridge, shape=(1, 1)))
+    deviation = F.sqrt(stop(F, ridge))
+    if weight_unit is not None:
+        deviation = F.broadcast_div(deviation, weight_unit)
+        ridge = F.broadcast_div(F.broadcast_div(ridge, weight_unit), weight_unit)
+    deviation = F.expand_dims(deviation, axis=2)
+    unit = F.broadcast_maximum(unit, magnitude(F, deviation, axis=2))
+    shift = F.squeeze(F.broadcast_div(deviation, unit), axis=2)
+    ridge = F.expand_dims(ridge, axis=2)
+    return unit, shift, F.broadcast_div(F.broadcast_div(ridge, unit), unit)
+
+
+def _factor(F, a, shift, what, name):
+    text = f"{name}: the {what} of the matrix are linearly dependent, up to rounding. {REMEDY}"
+    return full_rank_lq(F, a, shift, SingularMatrixError, text)
+
+
+def _in_range(F, x, name):
+    text = f"{name}: the solution is too large for its dtype. Bring 'a' and 'b' to other units."
+    return require(F, x, finite(F, x), NonFiniteError, text)
 
 
 def _checked(F, a, b, weights, name):
@@ -108,7 +117,7 @@ def _checked(F, a, b, weights, name):
     a = require(
         F,
         a,
-        finite(F, F.sum(a, axis=(1, 2))),
+        finite(F, a),
         NonFiniteError,
         f"{name}: 'a' contains NaN or infinity.",
     )

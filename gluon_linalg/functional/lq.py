@@ -1,7 +1,8 @@
 """LQ and QR factorizations with a unique, positive diagonal."""
 
+from . import lapack
 from .matrix import diagonal, transpose
-from .tangent import guarded, stop
+from .tangent import stop
 
 
 def lq(F, a):
@@ -10,7 +11,7 @@ def lq(F, a):
     LAPACK leaves the signs of L's diagonal open; here it is positive. Rows of A must be linearly
     independent, else the gradient does not exist. Paper, section 3.
     """
-    q, factor = F.linalg.gelqf(guarded(F, a))
+    q, factor = lapack.gelqf(F, a)
     sign = 1.0 - 2.0 * (stop(F, diagonal(F, factor)) < 0)
     q = F.broadcast_mul(q, F.expand_dims(sign, axis=2))
     factor = F.broadcast_mul(factor, F.expand_dims(sign, axis=1))

@@ -3,7 +3,8 @@
 F is `mxnet.nd` or `mxnet.sym`: nothing here reads a shape or a dtype.
 """
 
-from .tangent import ones_like, with_gradient
+from . import lapack
+from .tangent import ones_like, stop, with_gradient
 
 
 def product(F, a, b, transpose_a=False, transpose_b=False):
@@ -27,8 +28,8 @@ def symmetrize(F, a):
 
 def mirror_lower(F, a):
     """The symmetric matrix whose lower triangle is A's, (B, n, n), with a symmetric gradient."""
-    lower = F.linalg.maketrian(F.linalg.extracttrian(a))
-    diagonal_part = F.linalg.makediag(diagonal(F, a))
+    lower = lapack.lower_triangle(F, a)
+    diagonal_part = diagonal_matrix(F, diagonal(F, a))
     mirrored = lower + transpose(F, lower) - diagonal_part
     return with_gradient(F, mirrored, symmetrize(F, a))
 
@@ -40,12 +41,12 @@ def with_axis(F, x, axis):
 
 def diagonal(F, a):
     """The diagonals, (B, n, n) -> (B, n)."""
-    return F.linalg.extractdiag(a)
+    return lapack.extractdiag(F, a)
 
 
 def diagonal_matrix(F, d):
     """Diagonal matrices, (B, n) -> (B, n, n)."""
-    return F.linalg.makediag(d)
+    return lapack.makediag(F, d)
 
 
 def add_diagonal(F, a, d):
@@ -66,3 +67,12 @@ def inner(F, a, b):
     """
     ones = F.expand_dims(ones_like(F, diagonal(F, b)), axis=2)
     return F.sum(product(F, a * b, ones), axis=(1, 2))
+
+
+def magnitude(F, a, axis):
+    """The power of 2 next below the largest |a| along `axis`, which is kept; 1 where that is 0.
+
+    A constant: dividing by it rounds nothing, and what was divided can be squared.
+    """
+    largest = F.max(F.abs(stop(F, a)), axis=axis, keepdims=True)
+    return stop(F, 2.0 ** F.floor(F.log2(largest + (largest == 0.0))))

@@ -1,11 +1,12 @@
 """The likelihood of probabilistic principal component analysis (Tipping & Bishop 1999)."""
 
 from ..errors import NonFiniteError
+from .augmented_lq import augmented_lq, on_diagonal
+from .checks import likelihood_in_range
 from .cholesky import triangular_solve
 from .covariance import as_batch, as_rows, require_finite
 from .gaussian import HALF_LOG_2PI
-from .lq import lq
-from .matrix import diagonal, diagonal_matrix, product, transpose
+from .matrix import diagonal, product, transpose
 from .tangent import ones_like
 
 
@@ -24,10 +25,9 @@ def ppca_nll(F, x, mean, loading, noise_variance, k, name="PPCA"):
     centred = F.broadcast_sub(as_rows(F, x), F.reshape(mean, shape=(1, 1, -1)))
     residual = transpose(F, F.broadcast_mul(centred, precision))
     loading = F.broadcast_mul(F.expand_dims(loading, axis=0), precision)
-    first_row = F.slice_axis(loading, axis=1, begin=0, end=1)
-    identity = diagonal_matrix(F, ones_like(F, F.reshape(first_row, shape=(0, -1))))
-    q, factor = lq(F, F.concat(identity, transpose(F, loading), dim=2))
-    projected = product(F, F.slice_axis(q, axis=2, begin=k, end=None), residual)
+    wide = transpose(F, loading)
+    factor, _, q = augmented_lq(F, on_diagonal(F, wide, 1.0), wide)
+    projected = product(F, q, residual)
     latent = triangular_solve(F, factor, projected, transpose=True)
     unexplained = residual - product(F, loading, latent)
     squares = F.sum(F.square(unexplained), axis=1) + F.sum(F.square(latent), axis=1)
@@ -36,4 +36,5 @@ def ppca_nll(F, x, mean, loading, noise_variance, k, name="PPCA"):
     per_sample = log_determinant + constant * F.sum(ones_like(F, mean))
     each = F.broadcast_add(0.5 * squares, F.reshape(per_sample, shape=(1, 1)))
     each = as_batch(F, F.reshape(each, shape=(1, -1, 1)), x)
-    return F.sum(each, axis=(1, 2)), as_batch(F, transpose(F, latent), x)
+    total = likelihood_in_range(F, F.sum(each, axis=(1, 2)), name)
+    return total, as_batch(F, transpose(F, latent), x)

@@ -3,11 +3,11 @@
 from collections import namedtuple
 
 from ..errors import NonFiniteError
-from .checks import finite, require
+from .augmented_lq import augmented_lq, on_diagonal
+from .checks import finite, likelihood_in_range, require
 from .cholesky import triangular_solve
 from .gaussian import HALF_LOG_2PI
-from .lq import lq
-from .matrix import diagonal, diagonal_matrix, product, transpose
+from .matrix import diagonal, product, transpose
 from .tangent import ones_like, stop, with_gradient, zeros_like
 
 # Constants in units of the prior and the noise: L (B, d, d), Q_I (B, d, d), Q_M (B, d, n), the
@@ -52,12 +52,12 @@ def regression_nll(F, observed, prior_variance, targets=1, name="BLR"):
     by_log_prior = _by_log_variance(F, prior_rows, weights, targets)
     by_log_noise = _by_log_variance(F, data_rows, residuals, targets)
     linear = (
-        _dot(F, stop(F, by_features), features)
-        + _dot(F, stop(F, F.broadcast_mul(residuals, scale)), y)
+        _dot(F, stop(F, by_features), features - stop(F, features))
+        + _dot(F, stop(F, F.broadcast_mul(residuals, scale)), y - stop(F, y))
         + F.sum(F.broadcast_mul(stop(F, by_log_prior), F.log(prior_variance)), axis=1)
         + F.sum(stop(F, by_log_noise) * log_noise, axis=1)
     )
-    return with_gradient(F, value, linear)
+    return with_gradient(F, likelihood_in_range(F, value, name), linear)
 
 
 def observed_data(F, features, targets, noise_variance, mask=None, name="BLR"):
@@ -105,26 +105,12 @@ def regression_posterior(F, observed, prior_variance, name="BLR"):
         NonFiniteError,
         f"{name}: the targets contain NaN or infinity; a mask hides them.",
     )
-    one_row = F.slice_axis(whitened, axis=1, begin=0, end=1)
-    identity = ones_like(F, F.reshape(one_row, shape=(0, -1)))
-    factor, prior_rows, data_rows = augmented_lq(F, identity, transpose(F, whitened))
+    wide = transpose(F, whitened)
+    factor, prior_rows, data_rows = augmented_lq(F, on_diagonal(F, wide, 1.0), wide)
     projected = product(F, data_rows, targets)
     weights = triangular_solve(F, factor, projected, transpose=True)
     residuals = targets - product(F, data_rows, projected, transpose_a=True)
     return Posterior(*(stop(F, a) for a in (factor, prior_rows, data_rows, weights, residuals)))
-
-
-def augmented_lq(F, shift, a):
-    """L, Q_1 and Q_2 with [diag(shift), A] = L [Q_1, Q_2], (B, m), (B, m, n), constants.
-
-    The small block comes first: the other order was found to lose up to ten times as much.
-    """
-    identity = diagonal_matrix(F, shift)
-    q, factor = lq(F, F.concat(identity, a, dim=2))
-    # Under Symbol no size is known, and slice_like starts from the left: the end is reversed.
-    tail = F.slice_like(F.reverse(q, axis=2), a, axes=(2,))
-    parts = factor, F.slice_like(q, identity, axes=(2,)), F.reverse(tail, axis=2)
-    return tuple(stop(F, part) for part in parts)
 
 
 def _whitened(F, rows, prior_variance, noise_variance):

@@ -11,6 +11,7 @@ o = [d; b] and N = diag(D, G).
 from collections import namedtuple
 
 from ..errors import NonFiniteError
+from . import lapack
 from .checks import require_each
 from .matrix import product, with_axis
 from .tangent import stop, zeros_like
@@ -146,7 +147,7 @@ def square_factor(F, factor):
 
 def lower_factor(F, wide):
     """L (t, b, m, m) of A = L Q, as LAPACK gives it: the signs of its diagonal are arbitrary."""
-    return F.linalg.gelqf(wide)[1]
+    return lapack.gelqf(F, wide)[1]
 
 
 def over_batch(F, array, like):
@@ -188,7 +189,7 @@ def _square_observation_factor(F, system):
     if system.mask is None:
         return square_factor(F, system.observation_factor)
     missing = F.squeeze(1.0 - system.mask, axis=4)
-    noise = F.linalg.makediag(missing)
+    noise = lapack.makediag(F, missing)
     factor = F.broadcast_add(system.observation_factor, zeros_like(F, system.mask))
     return lower_factor(F, F.concat(factor, noise, dim=4))
 

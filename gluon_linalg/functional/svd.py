@@ -1,10 +1,11 @@
 """Thin singular value decomposition."""
 
 from ..errors import NonFiniteError
+from . import lapack
 from .checks import finite, require
 from .eigen import reciprocal_above, row_signs, tie_bound
 from .matrix import diagonal, product, transpose
-from .tangent import stop, zeros_like
+from .tangent import stop
 
 
 def svd(F, a, tall=False, name="SVD"):
@@ -48,14 +49,9 @@ def svd(F, a, tall=False, name="SVD"):
 
 
 def singular_vectors(F, wide, name):
-    """(U, s, V) as LAPACK gives them, constants, so that gesvd is never differentiated.
-
-    NaN and infinity never reach LAPACK: one such matrix makes it fail for the whole batch. MXNet
-    has this operator under its NumPy names only; it runs without NumPy mode.
-    """
+    """(U, s, V) as LAPACK gives them, constants, of a finite matrix."""
     is_finite = finite(F, wide)
-    clean = F.where(is_finite, stop(F, wide), zeros_like(F, wide))
-    left, s, right = (x.as_nd_ndarray() for x in F.numpy._internal.svd(clean.as_np_ndarray()))
+    left, s, right = lapack.gesvd(F, wide)
     text = f"{name}: the matrix contains NaN or infinity."
     return (
         require(F, left, is_finite, NonFiniteError, text),

@@ -66,7 +66,7 @@ def oracle(ridge=0.0):
 CASES = {
     "tall, weighted": (
         {},
-        [[*matrices(2, 4, 2), weights(2, 4)], [*matrices(1, 3, 3), weights(1, 3)]],
+        [[*matrices(2, 4, 2), weights(2, 4)], [*matrices(1, 5, 3), weights(1, 5)]],
     ),
     "ridge, tall and wide, weighted, two targets": (
         {"ridge": RIDGE, "targets": 2},

@@ -1,5 +1,6 @@
 """Loops and branches of MXNet: what is right, and what this package must never use."""
 
+import ast
 import os
 import re
 
@@ -47,6 +48,32 @@ def test_no_conditional_operators_anywhere():
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     found += re.findall(r"contrib\.(?:cond|while_loop)\(", file.read())
     assert not found
+
+
+def names_mxnet_linalg(text):
+    """Whether a source names MXNet's operators of linear algebra: F.linalg, linalg_*, _internal."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else None
+            if node.attr == "linalg" and owner not in ("np", "numpy", "scipy"):
+                return True
+            if node.attr.startswith("linalg_") or node.attr == "_internal":
+                return True
+    return False
+
+
+def test_lapack_alone_names_the_operators_of_linear_algebra():
+    for text in ("F.linalg.potrf(a)", "mx.nd.linalg_det(a)", "F.numpy._internal.svd(a)"):
+        assert names_mxnet_linalg(text)
+    found = []
+    for folder, _, files in os.walk(PACKAGE):
+        for name in files:
+            path = os.path.join(folder, name)
+            if name.endswith(".py"):
+                with open(path, encoding="utf-8") as file:
+                    if names_mxnet_linalg(file.read()):
+                        found.append(os.path.relpath(path, PACKAGE))
+    assert found == [os.path.join("functional", "lapack.py")]
 
 
 def test_blocks_go_through_the_functional_layer():

@@ -1,0 +1,79 @@
+"""MXNet's operators of linear algebra, the only file that names them, each behind what guards it.
+
+`guarded` puts an identity before those whose backward pass overwrites where it has to add. What
+cannot take NaN gets zeros instead: the caller reports it. Matrices are (..., m, n), lower
+triangular factors are L.
+"""
+
+from .tangent import guarded, stop, zeros_like
+
+
+def potrf(F, a):
+    """L with A = L Lᵀ; the lower triangle of A is read."""
+    return F.linalg.potrf(a)
+
+
+def potri(F, factor):
+    """(L Lᵀ)⁻¹."""
+    return F.linalg.potri(factor)
+
+
+def trsm(F, factor, b, transpose=False, lower=True):
+    """op(L)⁻¹ B; only the triangle is read."""
+    return F.linalg.trsm(guarded(F, factor), guarded(F, b), transpose=transpose, lower=lower)
+
+
+def gelqf(F, a):
+    """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open."""
+    return F.linalg.gelqf(guarded(F, a))
+
+
+def inverse(F, a):
+    """A⁻¹ by LU; of a matrix of NaN it is rows of 0."""
+    return F.linalg.inverse(guarded(F, a))
+
+
+def syevd(F, a):
+    """(U, λ) with A = Uᵀ diag(λ) U, λ ascending, constants: syevd is never differentiated.
+
+    NaN and infinity count as 0: one such matrix can make it fail for the whole batch.
+    """
+    return F.linalg.syevd(_finite_or_zero(F, a))
+
+
+def gesvd(F, a):
+    """(U, s, V) with A = U diag(s) V, m <= n, s descending, constants: never differentiated.
+
+    NaN and infinity count as 0: one such matrix makes it fail for the whole batch. MXNet has this
+    operator under its NumPy names only; it runs without NumPy mode.
+    """
+    clean = _finite_or_zero(F, a).as_np_ndarray()
+    return tuple(x.as_nd_ndarray() for x in F.numpy._internal.svd(clean))
+
+
+def half_difference(F, a, column):
+    """½(A - x xᵀ) of a constant A and a constant column x, in one pass (gemm).
+
+    Only here is gemm safe: what it reads is used once and not differentiated (`product`).
+    """
+    return F.linalg.gemm(column, column, a, transpose_b=True, alpha=-0.5, beta=0.5)
+
+
+def extractdiag(F, a):
+    """The diagonals, (..., n, n) -> (..., n)."""
+    return F.linalg.extractdiag(a)
+
+
+def makediag(F, d):
+    """Diagonal matrices, (..., n) -> (..., n, n)."""
+    return F.linalg.makediag(d)
+
+
+def lower_triangle(F, a):
+    """A with zeros above the diagonal."""
+    return F.linalg.maketrian(F.linalg.extracttrian(a))
+
+
+def _finite_or_zero(F, a):
+    a = stop(F, a)
+    return F.where(a * 0.0 == 0.0, a, zeros_like(F, a))
