@@ -56,7 +56,8 @@ def compiled_error(product, count):
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 20])
 def test_products_that_share_an_input(count):
     raw = compiled_error(lambda F, a, b: F.linalg.gemm2(a, b), count)
-    assert (raw > 1e-3) == (count >= 8), "the fact about gemm2 no longer holds"
+    # What is wrong may also be NaN.
+    assert (not raw <= 1e-3) == (count >= 8), "the fact about gemm2 no longer holds"
     assert compiled_error(lambda F, a, b: fn.product(F, a, b), count) < 1e-14
 
 
