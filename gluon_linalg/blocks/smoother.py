@@ -112,17 +112,16 @@ class KalmanForecastLayer(KalmanLayer):
         mean = tangents.settled_mean(columns, tangents.mean)
         covariance = F.broadcast_add(tangents.covariance, filtered.covariance)
         covariance = tangents.settled_covariance(covariance, columns, tangents.mean)
+        steps = self._further
         observed, spread = fn.observation_moments(
-            F, mean, covariance, emission, observation_factor, emission_offset
+            F, mean, covariance, emission, observation_factor, emission_offset, steps, self.name
         )
+        mean, covariance = (fn.last_steps(F, x, steps) for x in (mean, covariance))
         if directions is not None:
-            seen = fn.emitted(F, emission, filtered.mean)
-            covariance = fn.with_infinite(F, covariance, filtered.mean, filtered.settlement)
-            spread = fn.with_infinite(F, spread, seen, filtered.settlement)
-        mean, covariance, observed, spread = (
-            F.slice_axis(x, axis=1, begin=-self._further, end=None)
-            for x in (mean, covariance, observed, spread)
-        )
+            columns = fn.last_steps(F, filtered.mean, steps)
+            covariance = fn.with_infinite(F, covariance, columns, filtered.settlement)
+            columns = fn.emitted(F, emission, filtered.mean, steps)
+            spread = fn.with_infinite(F, spread, columns, filtered.settlement)
         covariance, spread = (fn.batch_first(F, x) for x in (covariance, spread))
         return vectors(F, mean), covariance, vectors(F, observed), spread
 

@@ -33,6 +33,7 @@ from .kalman_moments import (
     filtered_covariance,
     filtered_factor,
     filtered_mean,
+    last_steps,
     observation_moments,
     smoothed_covariances,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "inverse_spd",
     "jitter_shift",
     "kalman_filter",
+    "last_steps",
     "log_determinant",
     "lq",
     "mirror_lower",

@@ -16,7 +16,14 @@ from .kalman_gains import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
 from .matrix import identity_like, product, with_axis
 from .recursion import quadratic_recursion
-from .state_space import lower_factor, over_time, symmetric, time_first, transposed
+from .state_space import (
+    lower_factor,
+    over_time,
+    require_finite,
+    symmetric,
+    time_first,
+    transposed,
+)
 from .tangent import stop, zeros_like
 
 
@@ -47,24 +54,40 @@ def filtered_covariance(F, filtered, observations):
     return _fixed_symmetric(F, product(F, factor, factor, transpose_b=True))
 
 
-def observation_moments(F, mean, covariance, emission, factor, offset):
-    """Of y_t, (1, T, B, p, 1) and (1, T, B, p, p), from those of x_t; nothing is masked.
+def observation_moments(F, mean, covariance, emission, factor, offset, steps, name):
+    """Of the last `steps` y_t, (1, h, B, p, 1) and (1, h, B, p, p), from those of x_t; no mask.
 
     emission, factor, offset: (B or 1, T or 1, ...), as a layer gets them.
     """
-    emission, factor = (over_time(F, time_first(F, x), covariance) for x in (emission, factor))
+    if offset is not None:
+        offset = with_axis(F, offset, 3)
+    arrays = [None if x is None else time_first(F, x) for x in (emission, factor, offset)]
+    arrays = [None if x is None else over_time(F, x, covariance) for x in arrays]
+    # What belongs to the past may be hidden, and NaN.
+    mean, covariance, emission, factor, offset = (
+        None if x is None else last_steps(F, x, steps) for x in (mean, covariance, *arrays)
+    )
+    require_finite(
+        F, name, emission=emission, observation_factor=factor, emission_offset=offset
+    )  # fmt: skip
     observed = product(F, emission, mean)
     if offset is not None:
-        offset = time_first(F, with_axis(F, offset, 3))
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
     return observed, symmetric(F, spread)
 
 
-def emitted(F, emission, columns):
-    """H x of columns (1, T, B, d, n), a constant; emission as in `observation_moments`."""
-    return stop(F, product(F, over_time(F, time_first(F, emission), columns), columns))
+def last_steps(F, x, steps):
+    """The last `steps` of (1, T, B, m, n)."""
+    return F.slice_axis(x, axis=1, begin=-steps, end=None)
+
+
+def emitted(F, emission, columns, steps):
+    """H x of columns (1, T, B, d, n), a constant, at the last `steps`; see `observation_moments`."""
+    emission = over_time(F, time_first(F, emission), columns)
+    emission, columns = (last_steps(F, x, steps) for x in (emission, columns))
+    return stop(F, product(F, emission, columns))
 
 
 def smoothed_covariances(F, filtered, states, observations):

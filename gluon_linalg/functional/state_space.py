@@ -10,11 +10,14 @@ o = [d; b] and N = diag(D, G).
 
 from collections import namedtuple
 
+from .._runtime import import_mxnet
 from ..errors import NonFiniteError
 from . import lapack
 from .checks import require_each
 from .matrix import product, with_axis
-from .tangent import stop, zeros_like
+from .tangent import ones_like, stop, zeros_like
+
+mx = import_mxnet()
 
 # Differentiable arrays with time first, (T or 1, B or 1, ...); masked rows of H, D and d are 0.
 System = namedtuple(
@@ -51,6 +54,9 @@ def state_space_system(
 ):
     """The `System` of a model; what the mask hides reaches neither values nor gradients.
 
+    Nor does what leads from the last step on to one that is not there (A, b and G of the last of
+    several times); NaN there counts as 0, too.
+
     A missing element has its rows of H, D and d and its y replaced by 0; the filter gives it an
     independent noise of variance 1, which tells nothing, and leaves it out of the likelihood.
     """
@@ -64,6 +70,12 @@ def state_space_system(
             observation_factor,
         )
     )
+    if emission_offset is not None:
+        emission_offset = time_first(F, with_axis(F, emission_offset, 3))
+    if transition_offset is not None:
+        transition_offset = time_first(F, with_axis(F, transition_offset, 3))
+        transition_offset = _without_last(F, transition_offset, y)
+    transition, process_factor = (_without_last(F, x, y) for x in (transition, process_factor))
     if mask is not None:
         mask = time_first(F, stop(F, with_axis(F, mask, 3)))
         mask = require_each(
@@ -75,8 +87,10 @@ def state_space_system(
         )
         shown = F.broadcast_add(mask, zeros_like(F, y))
         y = F.where(shown, y, zeros_like(F, y))
-        emission = F.broadcast_mul(emission, mask)
-        observation_factor = F.broadcast_mul(observation_factor, mask)
+        emission, observation_factor, emission_offset = (
+            None if x is None else _shown(F, x, mask)
+            for x in (emission, observation_factor, emission_offset)
+        )
     y = require_each(
         F,
         y,
@@ -84,12 +98,16 @@ def state_space_system(
         NonFiniteError,
         f"{name}: y has NaN or infinity where the mask does not hide it",
     )
-    if emission_offset is not None:
-        emission_offset = time_first(F, with_axis(F, emission_offset, 3))
-        if mask is not None:
-            emission_offset = F.broadcast_mul(emission_offset, mask)
-    if transition_offset is not None:
-        transition_offset = time_first(F, with_axis(F, transition_offset, 3))
+    require_finite(
+        F,
+        name,
+        transition=transition,
+        emission=emission,
+        process_factor=process_factor,
+        observation_factor=observation_factor,
+        transition_offset=transition_offset,
+        emission_offset=emission_offset,
+    )
     return System(
         y,
         mask,
@@ -183,6 +201,38 @@ def symmetric(F, a):
 def transposed(F, a):
     """Aᵀ, (t, b, m, n)."""
     return F.transpose(a, axes=(0, 1, 2, 4, 3))
+
+
+def _shown(F, array, mask):
+    """H, D or d with 0 in the rows of what is missing, whatever stands there."""
+    spread = F.broadcast_add(array, zeros_like(F, mask))
+    return F.where(F.broadcast_add(mask, zeros_like(F, spread)), spread, zeros_like(F, spread))
+
+
+def _without_last(F, array, y):
+    """A, b or G with 0 for what is NaN or infinite at the last step, on which nothing depends.
+
+    An array of one time stands for all of them: that of y tells whether there are more.
+    """
+    times, all_times = (F.slice_axis(_corner(F, x), axis=2, begin=0, end=1) for x in (array, y))
+    first = F.slice_axis(ones_like(F, times), axis=1, begin=0, end=1)
+    is_last = F.slice_axis(F.concat(times, first, dim=1), axis=1, begin=1, end=None)
+    count, all_count = (F.sum(ones_like(F, x), axis=1, keepdims=True) for x in (times, all_times))
+    is_last = F.broadcast_mul(is_last, count == all_count)
+    is_finite = stop(F, array) * 0.0 == 0.0
+    hidden = F.broadcast_mul(1.0 - is_finite, is_last)
+    return F.where(hidden, zeros_like(F, array), array)
+
+
+def require_finite(F, name, **arrays):
+    """Names an array, the batch element and the time; in a graph NaN speaks for itself."""
+    if F is not mx.nd:
+        return
+    for key, array in arrays.items():
+        if array is not None:
+            is_finite = F.min(stop(F, array) * 0.0 == 0.0, axis=4, keepdims=True)
+            text = f"{name}: {key} has NaN or infinity"
+            require_each(F, array, is_finite, NonFiniteError, text)
 
 
 def _square_observation_factor(F, system):

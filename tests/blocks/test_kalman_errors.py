@@ -5,7 +5,17 @@ import mxnet as mx
 import numpy as np
 import pytest
 from kalman_reference import ARGUMENTS, random_system
-from test_kalman import LAYERS, METHODS, MODES, VARIANTS, arrays, layer_for, run, with_noise
+from test_kalman import (
+    LAYERS,
+    METHODS,
+    MODES,
+    VARIANTS,
+    arrays,
+    differentiate,
+    layer_for,
+    run,
+    with_noise,
+)
 
 import gluon_linalg as gl
 
@@ -201,3 +211,43 @@ def test_sizes_of_the_layer_are_checked():
         run(gl.KalmanFilterLayer(2, 2), system)
     with pytest.raises(gl.errors.ShapeError, match="1"):
         run(gl.KalmanFilterLayer(3), system)
+
+
+@METHODS
+@EVERY_KIND
+def test_what_leads_out_of_the_last_step_or_is_hidden_may_be_nan(kind, method):
+    """A, b, G of the last step, and H, D, d where y is missing."""
+    system = system_for(kind)
+    layer = layer_for(kind, system, method)
+    expected, gradients = differentiate(layer, system)
+    changed = {name: value.copy() for name, value in system.items()}
+    for name in ("transition", "process_factor", "transition_offset"):
+        changed[name][:, -1] = np.nan
+    missing = np.argwhere(system["mask"] == 0)
+    assert len(missing)
+    for b, t, i in missing:
+        for name in ("emission", "observation_factor", "emission_offset"):
+            changed[name][b, t, i] = np.nan
+    for flags in (None, MODES[-1]):
+        layer.hybridize(flags is not None, **(flags or {}))
+        outputs, found = differentiate(layer, changed)
+        for a, b in zip(outputs, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        for name in gradients:
+            np.testing.assert_allclose(found[name], gradients[name], rtol=1e-9, atol=1e-9)
+
+
+@METHODS
+@pytest.mark.parametrize("name", [*ARGUMENTS[1:5], "transition_offset", "emission_offset"])
+def test_nan_is_named_with_its_time(name, method):
+    system = random_system(1, B=2, T=5, d=3, p=2, missing=False)
+    system[name][1, 3] = np.nan
+    layer = layer_for("filter", system, method)
+    for flags in (None, MODES[-1]):
+        layer.hybridize(flags is not None, **(flags or {}))
+        with pytest.raises(gl.errors.NonFiniteError, match=f"{name}.*batch element 1, t = 3"):
+            run(layer, system)
+    constant = random_system(1, B=2, T=5, d=3, p=2, time_varying=False)
+    constant[name][1] = np.nan
+    with pytest.raises(gl.errors.NonFiniteError, match=name):
+        run(layer_for("filter", constant, method), constant)
