@@ -94,6 +94,8 @@ def test_nan_in_the_system(name, kind, method):
     system = system_for(kind)
     system[name] = system[name].copy()
     system[name][1].flat[0] = np.nan
+    # Where y is missing nothing of its step is read.
+    system["mask"][1, 0] = 1.0
     with pytest.raises(gl.errors.LinearAlgebraError):
         run(layer_for(kind, system, method), system)
 
