@@ -11,30 +11,56 @@ import numpy as np
 SUFFICIENT = 1e-4
 LONGEST_STEP = 4.0
 SHORTEST_STEP = 1e-8
+# Of problems with several minima: how many are searched, and for how many evaluations at first.
+FAMILIES, TRIAL = 3, 15
 
 
-def minimize_each(evaluate, starts, lower, upper, tolerance, iterations):
+def minimize_each(
+    evaluate, starts, lower, upper, tolerance, iterations, families=None, trial=TRIAL
+):
     """The lowest points found (B, n) and their values (B,).
 
     evaluate: takes points (B, n) to values (B,) and gradients (B, n), any of them NaN or infinite.
-    starts: a list of points (B, n); each problem begins at the one where it is lowest. lower,
+    starts: a list of points (B, n); each problem begins at the one where it is lowest. families:
+    None, or a label for each start; then each problem is searched for `trial` evaluations from the
+    lowest start of each of its FAMILIES lowest families, and on from where that led lowest. lower,
     upper: (n,). A search ends when its quadratic model promises to fall by less than `tolerance`,
     or after so many evaluations.
     """
     answers = [(points, *evaluate(points)) for points in starts]
-    searches = []
-    for problem in range(len(starts[0])):
-        own = [(p[problem], v[problem], g[problem]) for p, v, g in answers]
-        point, value, gradient = min(own, key=lambda answer: _rank(answer[1]))
-        searches.append(_Search(point, value, gradient, lower, upper, tolerance))
-    for _ in range(iterations):
+    lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
+    rounds = []
+    for place in range(max(map(len, lowest))):
+        chosen = [own[min(place, len(own) - 1)] for own in lowest]
+        searches = [_Search(*answer, lower, upper, tolerance) for answer in chosen]
+        if len(rounds) or families is not None:
+            _search(evaluate, searches, trial)
+        rounds.append(searches)
+    searches = [min(own, key=lambda search: _rank(search.value)) for own in zip(*rounds)]
+    _search(evaluate, searches, iterations)
+    return np.array([s.point for s in searches]), np.array([s.value for s in searches])
+
+
+def _lowest(answers, problem, families):
+    """(point, value, gradient) where to begin, of one problem: one for each family."""
+    own = [(p[problem], v[problem], g[problem]) for p, v, g in answers]
+    order = sorted(range(len(own)), key=lambda number: _rank(own[number][1]))
+    if families is None:
+        return [own[order[0]]]
+    first = {}
+    for number in order:
+        first.setdefault(families[number], own[number])
+    return list(first.values())[:FAMILIES]
+
+
+def _search(evaluate, searches, evaluations):
+    for _ in range(evaluations):
         if all(search.done for search in searches):
-            break
+            return
         values, gradients = evaluate(np.array([search.trial for search in searches]))
         for search, value, gradient in zip(searches, values, gradients):
             if not search.done:
                 search.tell(value, gradient)
-    return np.array([s.point for s in searches]), np.array([s.value for s in searches])
 
 
 class _Search:

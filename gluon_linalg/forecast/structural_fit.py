@@ -8,6 +8,7 @@ from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.structural.bounded import BoundedParameter
+from ..fitting.structural_starts import has_many_maxima, structural_starts
 from .minimization import minimize_each
 from .structural_components import build_components
 
@@ -16,14 +17,6 @@ mx = import_mxnet()
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
 STORED_BOUND = 12.0
-# Initial variances: of the noise, of slopes, and of all else.
-STARTS = (
-    (0.1, 1e-3, 0.1),
-    (0.5, 1e-4, 0.01),
-    (0.4, 1e-6, 1e-3),
-    (0.01, 1e-3, 0.5),
-    (0.01, 0.5, 0.05),
-)
 TOLERANCE = 1e-6
 
 
@@ -70,11 +63,11 @@ class SeriesBatch(mx.gluon.HybridBlock):
     def fit(self, arrays, iterations):
         """Sets all parameters to those of maximum likelihood; returns the negative logs (B,)."""
         lower, upper = self._bounds()
-        starts = [self._start(*variances) for variances in STARTS]
+        starts, families = self._starts(arrays)
         points, values = minimize_each(
             lambda points: self._evaluate(points, arrays),
-            [np.tile(start, (len(self.models), 1)) for start in starts],
-            lower, upper, TOLERANCE, iterations,
+            [np.clip(points, lower, upper) for points in starts],
+            lower, upper, TOLERANCE, iterations, families,
         )  # fmt: skip
         self._set(points)
         return values
@@ -134,22 +127,39 @@ class SeriesBatch(mx.gluon.HybridBlock):
 
     def _named(self, index):
         """Pairs of a name such as 'trend.slope_variance' and a parameter, in a fixed order."""
-        model = self.models[index]
-        pairs = [("noise_variance", model.noise_variance)]
-        labels = zip(model.components.labels(), model.components.components)
-        for label, component in labels:
-            for name in sorted(component._reg_params):
-                pairs.append((f"{label}.{name}", component._reg_params[name]))
-        return pairs
+        labels = self.models[index].components.labels()
+        for (place, name), parameter in self._keyed(index):
+            yield name if place is None else f"{labels[place]}.{name}", parameter
 
-    def _start(self, noise, slope, other):
-        """The stored parameters of a model with these variances, (n,)."""
-        variances = {"noise_variance": noise, "trend.slope_variance": slope}
+    def _keyed(self, index):
+        """Pairs of (number of a component or None, name) and a parameter, in the same order."""
+        model = self.models[index]
+        yield (None, "noise_variance"), model.noise_variance
+        for place, component in enumerate(model.components.components):
+            for name in sorted(component._reg_params):
+                yield (place, name), component._reg_params[name]
+
+    def _starts(self, arrays):
+        """Stored parameters (B, n), a list, and their families, or None where there is one."""
+        y, *_, mask = (array.asnumpy() for array in arrays)
+        components = self.models[0].components.components
+        each = [
+            structural_starts(components, [np.where(seen == 1, own, np.nan)])
+            for own, seen in zip(y, mask)
+        ]
+        # A series may have fewer peaks than another: its first start stands in.
+        count = max(map(len, each))
+        each = [own + own[:1] * (count - len(own)) for own in each]
+        richest = max(each, key=lambda own: len({start.family for start in own}))
+        families = [start.family for start in richest]
+        points = [np.array([self._stored(own[k].values) for own in each]) for k in range(count)]
+        return points, families if has_many_maxima(components) else None
+
+    def _stored(self, values):
+        """The stored parameters of natural values, (n,)."""
         pieces = []
-        for (name, _), stored in zip(self._named(0), self._initial):
-            if name.endswith("variance"):
-                stored = np.full_like(stored, np.log(variances.get(name, other)))
-            pieces.append(stored)
+        for (index, name), parameter in self._keyed(0):
+            pieces.append(parameter._stored(values[index, name], name))
         return np.concatenate(pieces)
 
     def _bounds(self):

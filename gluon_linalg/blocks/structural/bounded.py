@@ -8,8 +8,8 @@ from ..parameters import PositiveParameter
 # stored, the process is stationary and its variance finite.
 MARGIN = 2.0**-22
 
-# The lower end of variances: a standard deviation of 1e-12, for y in whatever units.
-VARIANCE_FLOOR = 1e-24
+# The lower end of variances, for y in whatever units.
+VARIANCE_FLOOR = 1e-300
 
 
 class BoundedParameter(PositiveParameter):

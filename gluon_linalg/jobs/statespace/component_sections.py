@@ -11,7 +11,7 @@ from ..section import Names, Number, Section, check_fixed
 # More would take minutes for a likelihood.
 MOST_STATES = 500
 # The smallest variance of a component is above this (see blocks/structural/bounded.py).
-SMALLEST_VARIANCE = 1e-24
+SMALLEST_VARIANCE = 1e-300
 
 
 def _refuse_tiny(value):
