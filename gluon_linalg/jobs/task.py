@@ -24,6 +24,8 @@ class Task:
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.
     weight = 1.0
+    # What the loss in units of the job has beside that of the layer, which may see others.
+    loss_offset = 0.0
 
     def __init__(self, job, dataset, context):
         self.job, self.dataset, self.context = job, dataset, context
@@ -63,6 +65,14 @@ class Task:
         chosen = mx.nd.array(rows, dtype="int32", ctx=self.context)
         arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
         return arguments, self.batch_axis_size / self.batch_size
+
+    def starts(self):
+        """Initial values to choose from, dicts by path in units of the layer; may be empty."""
+        return ()
+
+    def start_at(self, start):
+        """Sets the parameters to one of the `starts`."""
+        raise NotImplementedError
 
     def loss_metrics(self, initial, trained):
         """What the metrics tell of the first and the last loss, under the name of the loss."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data import read_table
 from ..errors import JobError
-from ..units import finite
+from ..units import finite, mean_and_deviation
 
 
 @dataclass
@@ -50,10 +50,9 @@ def read_dataset(job):
             "needed"
         )
     with np.errstate(all="ignore"):
-        mean, deviation = x.mean(axis=0), x.std(axis=0, ddof=1)
+        mean, deviation = mean_and_deviation(x, ddof=1)
         finite(path, mean, deviation**2)
-    # A column without variance has rounding errors for deviations.
-    is_constant = deviation <= 1e-14 * np.abs(mean)
+    is_constant = deviation == 0
     if is_constant.all():
         raise JobError(f"{path}: all rows are the same; there is nothing to analyse")
     if job.model.standardize and is_constant.any():
