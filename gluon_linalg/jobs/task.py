@@ -82,6 +82,14 @@ class Task:
         """Writes the exported model and all results of this task; adds to `metrics`."""
         raise NotImplementedError
 
+    def warnings(self):
+        """Sentences against the trained model, beside those that `find_warnings` has for all."""
+        return ()
+
+    def typical_size(self, path):
+        """Of one of the `values`, which is NaN where none is known."""
+        return np.nan
+
     def values(self):
         """All parameters in natural units of the model, by their path in the job file."""
         return {path: self.value(path) for path in self.parameters}

@@ -29,6 +29,7 @@ from .scalars import find_scalars
 from .starts import choose_start
 from .state import TrainingState, digest
 from .statespace.task import StateSpace
+from .warning import find_warnings
 from .workers import OneProcess, connect
 
 mx = import_mxnet()
@@ -105,6 +106,7 @@ def _compute(job, dataset, context, folder):
     folder.open()
     metrics = {}
     task.write_results(folder, metrics)
+    metrics["warnings"] = find_warnings(task, metrics)
     return metrics
 
 
@@ -148,6 +150,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     state.save()
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", *told], state.curve)
     task.write_results(folder, metrics)
+    metrics["warnings"] = find_warnings(task, metrics)
     return metrics
 
 
@@ -201,4 +204,5 @@ def _optimize(config, objective, state, folder, show_bar):
 
 def _numbers(metrics):
     """The figures that say how it went, for the log."""
-    return {k: metrics[k] for k in ("nlml", "holdout", "training") if metrics.get(k) is not None}
+    names = ("nlml", "holdout", "training", "warnings")
+    return {name: metrics[name] for name in names if metrics.get(name) is not None}

@@ -9,12 +9,16 @@ from ..data import read_table
 from ..errors import JobError
 from ..units import finite, mean_and_deviation
 
+# So many standard deviations from 0, float32 has less than five digits for what a column varies.
+FAR = 100.0
+
 
 @dataclass
 class Dataset:
     """x: (n, d) in original units; mean and scale, (d,): the analysis sees (x - mean) / scale.
 
-    total_variance: of all columns as the analysis sees them, with divisor n - 1.
+    total_variance: of all columns as the analysis sees them, with divisor n - 1. input_offset:
+    (d,), what is subtracted from the columns before they are rounded to `model.dtype`.
     """
 
     path: str
@@ -24,6 +28,7 @@ class Dataset:
     scale: np.ndarray
     total_variance: float
     components: int
+    input_offset: np.ndarray
 
     @property
     def count(self):
@@ -63,4 +68,6 @@ def read_dataset(job):
         )
     scale = deviation if job.model.standardize else np.ones(len(columns))
     total = float(np.sum((deviation / scale) ** 2))
-    return Dataset(path, columns, x, mean, scale, total, count or most)
+    rounds_away = (np.abs(mean) > FAR * deviation) & (job.model.dtype == "float32")
+    offset = np.where(rounds_away, mean, 0.0)
+    return Dataset(path, columns, x, mean, scale, total, count or most, offset)

@@ -7,9 +7,12 @@ from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..task import Task, export_model, number_or_list, to_model_array
-from ..units import root_mean_square
+from ..units import mean_and_deviation, root_mean_square
 from .plot import plot_model
 from .predict import predict
+
+# What the log likelihood of a model that explains something is above that of noise.
+LEAST_GAIN = 1.0
 
 mx = import_mxnet()
 
@@ -51,6 +54,29 @@ class RegressionTask(Task):
         if path in self.learned:
             return number_or_list(self.learned[path].value())
         return super().value(path)
+
+    def typical_size(self, path):
+        if path in self.learned:
+            return self.learned[path].unit * self.learned[path].typical
+        return super().typical_size(path)
+
+    def warnings(self):
+        """Of what is constant, and of a likelihood that independent noise has too."""
+        for name, deviation in zip(self.dataset.inputs, mean_and_deviation(self.dataset.x)[1]):
+            if deviation == 0:
+                yield f"column '{name}' is constant in the rows to train on: it tells nothing"
+        y = self.dataset.model_target() / self.target_size
+        variance = float(mean_and_deviation(y)[1]) ** 2
+        if variance == 0:
+            yield f"column '{self.dataset.target}' is constant in the rows to train on"
+            return
+        noise = 0.5 * len(y) * (1.0 + np.log(2.0 * np.pi * variance))
+        loss = self.layer(*self.arguments()).sum().asscalar()
+        if loss > noise - LEAST_GAIN:
+            yield (
+                "the model explains nothing: independent noise has the same likelihood; add what "
+                "the target depends on, or give other initial values"
+            )
 
     def predictor(self):
         """A block x (1, m, d) -> mean and variance (1, m) of what the layer sees, without noise."""
