@@ -86,6 +86,8 @@ def train(job_file, output, context, devices, kvstore, log_style, overwrite):
             click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
         for line in summary(result.metrics):
             click.echo(line)
+        for line in result.metrics.get("warnings", ()):
+            click.echo(f"warning: {line}")
         click.echo(f"results in {result.folder.path}")
 
 

@@ -21,7 +21,8 @@ class Search:
 
     def __init__(self, objective, state):
         self.objective, self.state = objective, state
-        self.best, self.best_loss = state.first_vector, state.curve[0][2]
+        first_loss = state.curve[0][2] - state.task.loss_offset
+        self.best, self.best_loss = state.first_vector, first_loss
         self.last_loss = self.best_loss
         self._position = 0
 

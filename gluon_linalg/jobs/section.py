@@ -17,9 +17,6 @@ from typing_extensions import Annotated
 
 from .errors import suggestion
 
-# The smallest value of a positive parameter is above this (see blocks/parameters.py).
-SMALLEST = 1e-12
-
 
 class Section(BaseModel):
     """A mapping of known keys."""
@@ -83,8 +80,8 @@ def _refuse_truth(value):
 
 
 def _refuse_not_positive(value):
-    if value <= SMALLEST:
-        raise ValueError(f"expected a positive number above {SMALLEST:g}")
+    if value <= 0:
+        raise ValueError("expected a positive number")
     return value
 
 

@@ -24,7 +24,8 @@ class TrainingState:
     """Iteration and curve; the checkpoint holds these, all parameters and the optimizer.
 
     All in one .params file, so that a killed process never leaves parts of two iterations. Without
-    a folder, as in all workers but the first, nothing is written.
+    a folder, as in all workers but the first, nothing is written. The losses of the curve are in
+    units of the job.
     """
 
     def __init__(self, folder, task, every):
@@ -47,7 +48,7 @@ class TrainingState:
         """The loss of the initial parameters, unless an earlier run has left its own."""
         self._started = time.monotonic()
         if not self.curve:
-            self.curve.append((0, 0.0, loss))
+            self.curve.append((0, 0.0, loss + self.task.loss_offset))
 
     def start_search(self, vector):
         """L-BFGS begins; it repeats what an earlier run has done, from where that began."""
@@ -62,6 +63,7 @@ class TrainingState:
         if self.iteration < len(self._earlier_curve):
             self.curve.append(self._earlier_curve[self.iteration])
             return
+        loss = loss + self.task.loss_offset
         self.curve.append((self.iteration, self.seconds, loss))
         for observer in self.observers:
             observer.update(self.iteration, loss)

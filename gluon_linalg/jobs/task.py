@@ -24,6 +24,8 @@ class Task:
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.
     weight = 1.0
+    # What the loss in units of the job has beside that of the layer, which may see others.
+    loss_offset = 0.0
 
     def __init__(self, job, dataset, context):
         self.job, self.dataset, self.context = job, dataset, context
@@ -64,6 +66,14 @@ class Task:
         arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
         return arguments, self.batch_axis_size / self.batch_size
 
+    def starts(self):
+        """Initial values to choose from, dicts by path in units of the layer; may be empty."""
+        return ()
+
+    def start_at(self, start):
+        """Sets the parameters to one of the `starts`."""
+        raise NotImplementedError
+
     def loss_metrics(self, initial, trained):
         """What the metrics tell of the first and the last loss, under the name of the loss."""
         return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
@@ -71,6 +81,14 @@ class Task:
     def write_results(self, folder, metrics):
         """Writes the exported model and all results of this task; adds to `metrics`."""
         raise NotImplementedError
+
+    def warnings(self):
+        """Sentences against the trained model, beside those that `find_warnings` has for all."""
+        return ()
+
+    def typical_size(self, path):
+        """Of one of the `values`, which is NaN where none is known."""
+        return np.nan
 
     def values(self):
         """All parameters in natural units of the model, by their path in the job file."""

@@ -26,8 +26,10 @@ from .pca.task import PrincipalComponents
 from .progress import Progress
 from .scalars import FOLDER as TENSORBOARD
 from .scalars import find_scalars
+from .starts import choose_start
 from .state import TrainingState, digest
 from .statespace.task import StateSpace
+from .warning import find_warnings
 from .workers import OneProcess, connect
 
 mx = import_mxnet()
@@ -104,6 +106,7 @@ def _compute(job, dataset, context, folder):
     folder.open()
     metrics = {}
     task.write_results(folder, metrics)
+    metrics["warnings"] = find_warnings(task, metrics)
     return metrics
 
 
@@ -111,9 +114,11 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
     task = TASKS[job.task](job, dataset, devices[0])
-    initial_values = task.values()
     objective = Objective(task, devices, workers)
-    loss = _initial_loss(objective, task)
+    loss = choose_start(objective, task)
+    if not np.isfinite(loss):
+        raise _no_initial_loss(objective, task)
+    initial_values = task.values()
     if job.training.optimizer != LBFGS:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
@@ -126,7 +131,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     state.start(loss)
     state.save()
     ending = _optimize(job.training, objective, state, folder, show_bar)
-    loss = objective.evaluate()
+    loss = objective.evaluate() + task.loss_offset
     objective.close()
     if folder is None:
         return None
@@ -145,6 +150,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     state.save()
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", *told], state.curve)
     task.write_results(folder, metrics)
+    metrics["warnings"] = find_warnings(task, metrics)
     return metrics
 
 
@@ -164,18 +170,16 @@ def _agree(workers, job, dataset, folder):
     return status
 
 
-def _initial_loss(objective, task):
-    loss = objective.evaluate()
-    if np.isfinite(loss):
-        return loss
+def _no_initial_loss(objective, task):
+    """The JobError for initial values at which there is no likelihood."""
     path = task.dataset.path
     try:
         objective.explain()
     except (NotPositiveDefiniteError, SingularMatrixError):
-        raise JobError(f"{path}: {task.singular}") from None
+        return JobError(f"{path}: {task.singular}")
     except LinearAlgebraError:
         pass
-    raise JobError(
+    return JobError(
         f"{path}: the likelihood of its rows is not a finite number at the initial values; "
         "bring the values in model, and the numbers in the file, nearer to 1"
     )
@@ -200,4 +204,5 @@ def _optimize(config, objective, state, folder, show_bar):
 
 def _numbers(metrics):
     """The figures that say how it went, for the log."""
-    return {k: metrics[k] for k in ("nlml", "holdout", "training") if metrics.get(k) is not None}
+    names = ("nlml", "holdout", "training", "warnings")
+    return {name: metrics[name] for name in names if metrics.get(name) is not None}

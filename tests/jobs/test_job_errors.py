@@ -38,7 +38,7 @@ mx = import_mxnet()
         ),
         (
             {"model.kernel.rbf.lengthscale": -1},
-            "job.yaml: model.kernel.rbf.lengthscale: '-1': expected a positive number above 1e-12",
+            "job.yaml: model.kernel.rbf.lengthscale: '-1': expected a positive number",
         ),
         (
             {"model.kernel.rbf.lengthscale": [1, -2]},

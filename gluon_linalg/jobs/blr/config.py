@@ -6,11 +6,9 @@ from pydantic import Field, field_validator
 
 from ..config import TrainedJob
 from ..regression.config import RegressionData
-from ..section import Number, Positives, Section, check_fixed
+from ..section import Positive, Positives, Section, check_fixed
 from .features import FeatureExpression
 
-# The smallest noise variance is above this (see blocks/blr.py).
-SMALLEST_NOISE = 1e-10
 # More would take minutes for a likelihood, whose cost grows with their square.
 MOST_FEATURES = 5000
 
@@ -31,10 +29,13 @@ class Model(Section):
     features: FeatureExpression = Field(
         ..., description="The functions of the inputs that are weighted; a 1 is always among them."
     )
-    prior_variance: Positives = Field(
-        [1.0], description="The initial prior variance of the weights; one, or one per feature."
+    prior_variance: Optional[Positives] = Field(
+        None,
+        description="The initial prior variance of the weights; one, or one per feature; null for "
+        "the mean square of the target, and where inputs keep the units of the file, for one per "
+        "feature: the mean square of the target over that of the feature.",
     )
-    noise_variance: Optional[Number] = Field(
+    noise_variance: Optional[Positive] = Field(
         None,
         description="The initial noise variance of an observation; null for a hundredth of the "
         "variance of the target.",
@@ -45,13 +46,6 @@ class Model(Section):
     dtype: Literal["float32", "float64"] = Field(
         "float64", description="The number type of the parameters and of the exported model."
     )
-
-    @field_validator("noise_variance")
-    @classmethod
-    def noise_is_above_its_bound(cls, value):
-        if value is not None and value <= SMALLEST_NOISE:
-            raise ValueError(f"expected a number above {SMALLEST_NOISE:g}")
-        return value
 
     @field_validator("fixed")
     @classmethod
@@ -74,7 +68,7 @@ class LinearRegressionJob(TrainedJob):
         if count > MOST_FEATURES:
             message = f"{count} features; at most {MOST_FEATURES} are possible"
             return ("model", "features", name), message
-        given = len(self.model.prior_variance)
+        given = len(self.model.prior_variance or [1])
         if given not in (1, count):
             message = f"{given} values for {count} features; give 1 or {count}"
             return ("model", "prior_variance"), message

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import JobError
 from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, target_units
+from ..units import TargetUnits, finite, mean_and_deviation, size, target_units
 
 # An MXNet array has at most 2³¹ - 1 elements.
 MOST_ELEMENTS = 2**31 - 1
@@ -37,16 +37,16 @@ def _units(job, x, y):
         raise JobError(
             f"{config.path}: {len(y)} rows to train on; {features} features allow at most {most}"
         )
+    mean, deviation = mean_and_deviation(x)
     offset, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
     with np.errstate(all="ignore"):
         if config.input_scaling == "unit":
-            offset, scale = x.min(axis=0), np.ptp(x, axis=0)
+            width = np.where(deviation > 0, np.ptp(x, axis=0), 0.0)
+            offset, scale = x.min(axis=0), size(width, x)
         elif config.input_scaling != "raw":
-            offset = x.mean(axis=0)
+            offset = mean
         if config.input_scaling == "standardize":
-            scale = x.std(axis=0)
+            scale = size(deviation, x)
     finite(config.path, offset, scale)
-    # A constant column has no scale of its own.
-    scale = np.where(scale > 0, scale, 1.0)
     of_target = target_units(config.path, config.target_scaling, y)
     return Units(**of_target.as_dict(), input_offset=offset.tolist(), input_scale=scale.tolist())

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from ..._runtime import import_mxnet
+from ..regression.learned import learn
 from ..regression.task import RegressionTask
-from ..task import to_model_array
-from ..units import finite
-from .config import SMALLEST_NOISE
+from ..units import finite, mean_and_deviation
 from .dataset import read_dataset
 from .feature_blocks import FeatureRegression
+
+mx = import_mxnet()
 
 # The initial noise variance, as a share of the variance of the target.
 SHARE = 0.01
@@ -27,9 +29,6 @@ class LinearRegression(RegressionTask):
     def __init__(self, job, dataset, context):
         super().__init__(job, dataset, context)
         self.layer = self._build_layer()
-        dtype = job.model.dtype
-        self.x = to_model_array(dataset.model_inputs()[None], dtype, context, dataset.path)
-        self.y = to_model_array(dataset.model_target()[None], dtype, context, dataset.path)
 
     def values(self):
         """Without the weights of an mlp, of which there are thousands."""
@@ -39,7 +38,7 @@ class LinearRegression(RegressionTask):
         return self.layer.condition(self.x, self.y)
 
     def noise_variance(self):
-        return float(self.layer.likelihood.noise_variance.value()[0])
+        return float(self.learned["noise_variance"].value()[0])
 
     def leave_one_out(self, predictor):
         """The residual of a row that was seen, r, is (1 - h) times that of one that was not.
@@ -48,35 +47,54 @@ class LinearRegression(RegressionTask):
         section 7.10); its own observation has the variance noise variance / (1 - h).
         """
         mean, variance = (a.asnumpy()[0].astype("float64") for a in predictor(self.x))
-        y, noise = self.y.asnumpy()[0].astype("float64"), self.noise_variance()
+        y = self.y.asnumpy()[0].astype("float64")
+        noise = float(self.layer.likelihood.noise_variance.value()[0])
         # Rounding may bring the leverage of a row that stands alone to 1.
         unseen = np.maximum(1.0 - variance / noise, np.finfo(self.job.model.dtype).eps)
         return y - (y - mean) / unseen, noise / unseen
 
     def _build_layer(self):
-        model, dataset = self.job.model, self.dataset
+        model, inputs = self.job.model, len(self.dataset.inputs)
         section = model.features.chosen()[1]
-        prior_variance = model.prior_variance
-        layer = FeatureRegression(
-            section.build(len(dataset.inputs)),
-            prior_variance[0] if len(prior_variance) == 1 else prior_variance,
-            _noise_variance(dataset) if model.noise_variance is None else model.noise_variance,
-        )
-        for name in ("prior_variance", "noise_variance"):
-            self.parameters[name] = getattr(layer.likelihood, name)
-            if name in model.fixed:
-                self.parameters[name].grad_req = "null"
-        for index, dense in enumerate(getattr(layer.features, "layers", ())):
+        features = section.build(inputs)
+        typical = {
+            "prior_variance": self._prior_variance(features),
+            "noise_variance": self._noise_variance(),
+        }
+        shape = np.shape(typical["prior_variance"])
+        if model.prior_variance is not None:
+            shape = np.shape(model.prior_variance)
+        layer = FeatureRegression(features, np.ones(shape), 1.0)
+        for name, size in typical.items():
+            self.learned[name] = learn(
+                getattr(layer.likelihood, name),
+                getattr(model, name),
+                size,
+                self.target_size**2,
+                name in model.fixed,
+            )
+            self.parameters[name] = self.learned[name].parameter
+        for index, dense in enumerate(getattr(features, "layers", ())):
             for name, parameter in dense._reg_params.items():
                 self.parameters[f"features.mlp.{index}.{name}"] = parameter
         layer.initialize(ctx=self.context)
         layer.cast(model.dtype)
         return layer
 
+    def _prior_variance(self, features):
+        """Typical: 1, or where features have units of their own, 1 over the mean square of each."""
+        keeps_units = self.job.data.input_scaling in ("raw", "center")
+        model = self.job.model
+        if not keeps_units or model.features.mlp is not None or model.prior_variance is not None:
+            return 1.0
+        x = mx.nd.array(self.dataset.model_inputs()[None], dtype="float64")
+        with np.errstate(all="ignore"):
+            squares = np.mean(features(x).asnumpy()[0] ** 2, axis=0)
+        finite(self.dataset.path, squares)
+        return 1.0 / np.where(squares > 0, squares, 1.0)
 
-def _noise_variance(dataset):
-    """A share of the variance of the target in units of the model; 1 for a constant target."""
-    with np.errstate(over="ignore"):
-        variance = SHARE * float(np.var(dataset.model_target()))
-    finite(dataset.path, variance)
-    return max(variance, 2.0 * SMALLEST_NOISE) if variance else 1.0
+    def _noise_variance(self):
+        """A share of the variance of the target; 1 for a constant one."""
+        y = self.dataset.model_target() / self.target_size
+        _, deviation = mean_and_deviation(y)
+        return SHARE * float(deviation) ** 2 or 1.0

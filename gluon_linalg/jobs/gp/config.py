@@ -19,8 +19,8 @@ class Data(RegressionData):
     center_inputs: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether the mean of each input column is subtracted before it is rounded to "
-        "`model.dtype`. auto: for float32, unless a linear or polynomial kernel or a linear mean "
-        "gives x = 0 a meaning.",
+        "`model.dtype`. auto: for float32, and for a linear or polynomial kernel or a linear mean, "
+        "which then have their x = 0 there; never: x = 0 is where the file has it.",
     )
 
 
@@ -31,10 +31,11 @@ class Model(Section):
     mean: Literal["zero", "constant", "linear"] = Field(
         "zero", description="The mean function: zero, or with learned coefficients."
     )
-    noise_variance: Number = Field(
-        1.0,
+    noise_variance: Optional[Number] = Field(
+        None,
         ge=0,
-        description="The initial noise variance of an observation; 0 for a model without noise.",
+        description="The initial noise variance of an observation; 0 for a model without noise; "
+        "null for one chosen from the data.",
     )
     fixed: List[str] = Field(
         [],
@@ -52,13 +53,6 @@ class Model(Section):
     precision: Optional[Literal["float64"]] = Field(
         None, description="float64 computes a float32 model in float64 inside; null for `dtype`."
     )
-
-    @field_validator("noise_variance")
-    @classmethod
-    def noise_is_zero_or_above_its_bound(cls, value):
-        if 0 < value <= 1e-10:
-            raise ValueError("expected 0 or a number above 1e-10")
-        return value
 
     @field_validator("jitter", mode="before")
     @classmethod

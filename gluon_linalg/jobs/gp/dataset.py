@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import JobError
 from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, target_units
+from ..units import TargetUnits, finite, mean_and_deviation, target_units
 from .config import MOST_ROWS
 
 
@@ -34,10 +34,13 @@ def _units(job, x, y):
             f"most {MOST_ROWS}"
         )
     center = config.center_inputs == "always" or (
-        config.center_inputs == "auto" and job.model.dtype == "float32" and job.model.is_stationary
+        config.center_inputs == "auto"
+        and (job.model.dtype == "float32" or not job.model.is_stationary)
     )
-    with np.errstate(all="ignore"):
-        input_offset = x.mean(axis=0) if center else np.zeros(x.shape[1])
+    input_offset = mean_and_deviation(x)[0] if center else np.zeros(x.shape[1])
     finite(config.path, input_offset)
-    of_target = target_units(config.path, config.target_scaling, y)
+    scaling = config.target_scaling
+    # A mean with a free constant makes no difference between the two.
+    scaling = "center" if scaling == "raw" and job.model.mean != "zero" else scaling
+    of_target = target_units(config.path, scaling, y)
     return Units(**of_target.as_dict(), input_offset=input_offset.tolist())

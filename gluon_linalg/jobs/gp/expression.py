@@ -1,10 +1,12 @@
 """Kernel expressions: their part of the job file, and the kernels they stand for."""
 
+from collections import Counter
 from typing import ClassVar, List, Optional
 
 from pydantic import Field, field_validator
 
 from ...blocks import kernels
+from ..regression.learned import learn
 from ..section import OneOf, Positive, Section, check_fixed
 from .kernel_sections import (
     RBF,
@@ -19,11 +21,16 @@ from .kernel_sections import (
     White,
 )
 
+# The initial lengthscale of a kernel over that of the one before of the same columns.
+FINER = 0.25
+
 
 class Scaled(Section):
     """variance · kernel."""
 
-    variance: Positive = Field(1.0, description="The factor of the kernel.")
+    variance: Optional[Positive] = Field(
+        None, description="The factor of the kernel; null for the mean square of the target."
+    )
     kernel: "KernelExpression" = Field(..., description="The kernel that is multiplied.")
     fixed: List[str] = Field([], description="`[variance]` when the factor is not trained.")
 
@@ -74,26 +81,75 @@ def leaves(expression, path=("kernel",)):
         yield path + (name,), section
 
 
-def build_kernel(expression, inputs, parameters, path="kernel"):
-    """The kernel of an expression; its parameters are added to the dict `parameters` by path."""
-    name, section = expression.chosen()
-    path = f"{path}.{name}"
-    if isinstance(section, list):
-        combine = kernels.Sum if name == "sum" else kernels.Product
-        return combine(
-            *(
-                build_kernel(part, inputs, parameters, f"{path}.{index}")
-                for index, part in enumerate(section)
+class KernelBuilder:
+    """Kernels for `Inputs`, and their parameters: `learned`, by path in the job file.
+
+    square: the mean square of the target, in units of which the kernel computes.
+    """
+
+    def __init__(self, inputs, square):
+        self.inputs, self.square = inputs, square
+        self.learned = {}
+        self._lengthscales = Counter()
+
+    def build(self, expression, path="kernel", has_units=True):
+        """The kernel of an expression. has_units: whether its variance is one of the target."""
+        name, section = expression.chosen()
+        path = f"{path}.{name}"
+        if isinstance(section, list):
+            combine = kernels.Sum if name == "sum" else kernels.Product
+            have = [has_units] * len(section)
+            if name == "product" and has_units:
+                have = [part is _sized(section) for part in section]
+            return combine(
+                *(
+                    self.build(part, f"{path}.{index}", has)
+                    for index, (part, has) in enumerate(zip(section, have))
+                )
             )
-        )
+        if isinstance(section, Scaled):
+            kernel = kernels.Scaled(self.build(section.kernel, f"{path}.kernel", False))
+            typical = {"variance": 1.0}
+        else:
+            kernel, typical = section.build(self.inputs), section.typical(self.inputs)
+            self._spread_out(section, typical)
+        for name, size in typical.items():
+            self.learned[f"{path}.{name}"] = learn(
+                getattr(kernel, name),
+                getattr(section, name),
+                size,
+                self.square if has_units and name == "variance" else 1.0,
+                name in section.fixed,
+            )
+        return kernel
+
+    def _spread_out(self, section, typical):
+        """Kernels of the same columns begin at lengths of their own, or they would never part."""
+        if isinstance(section, Periodic) or getattr(section, "lengthscale", 1.0) is not None:
+            return
+        columns = tuple(section.columns or self.inputs.names)
+        typical["lengthscale"] = typical["lengthscale"] * FINER ** self._lengthscales[columns]
+        self._lengthscales[columns] += 1
+
+
+def _sized(parts):
+    """The factor of a product whose variance is that of the target; others have mere numbers.
+
+    One with a variance that is given and trained, or else that is trained, or the first.
+    """
+    for is_known in (lambda section: section.variance is not None, lambda section: True):
+        for part in parts:
+            for section in _with_variance(part):
+                if "variance" not in section.fixed and is_known(section):
+                    return part
+    return parts[0]
+
+
+def _with_variance(expression):
+    """The sections of an expression that have a variance."""
+    _, section = expression.chosen()
+    parts = section if isinstance(section, list) else []
     if isinstance(section, Scaled):
-        inner = build_kernel(section.kernel, inputs, parameters, f"{path}.kernel")
-        kernel, names = kernels.Scaled(inner, section.variance), ("variance",)
-    else:
-        kernel, names = section.build(inputs), section.parameters
-    for name in names:
-        parameter = getattr(kernel, name)
-        if name in section.fixed:
-            parameter.grad_req = "null"
-        parameters[f"{path}.{name}"] = parameter
-    return kernel
+        parts = [section.kernel]
+    found = [] if isinstance(section, list) else [section]
+    return found + [inner for part in parts for inner in _with_variance(part)]

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, List, Optional, Tuple
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from ...blocks import kernels
@@ -10,14 +11,18 @@ from ..section import Names, Positive, Positives, Section, check_fixed
 
 
 class Leaf(Section):
-    """A kernel with parameters of its own."""
+    """A kernel with parameters of its own; those that are null start at a typical size."""
 
     kernel_class: ClassVar = None
     # The learnable ones among the fields.
     parameters: ClassVar[Tuple[str, ...]] = ("variance",)
     is_stationary: ClassVar[bool] = True
 
-    variance: Positive = Field(1.0, description="The kernel's value where its inputs coincide.")
+    variance: Optional[Positive] = Field(
+        None,
+        description="The kernel's value where its inputs coincide; null for the mean square of the "
+        "target, or in a product for 1 in all kernels but one.",
+    )
     columns: Optional[Names] = Field(
         None, description="The input columns that the kernel sees; null for all."
     )
@@ -29,15 +34,19 @@ class Leaf(Section):
         return check_fixed(names, cls.parameters)
 
     def build(self, inputs):
-        """The kernel, for data with the input columns `inputs`."""
+        """The kernel, for `Inputs`; its parameters have shapes, but no initial values yet."""
         active = None
         if self.columns is not None:
-            active = [inputs.index(name) for name in self.columns]
-        return self.kernel_class(active_dims=active, **self.initial_values())
+            active = [inputs.names.index(name) for name in self.columns]
+        values = self.model_dump(exclude={"columns", "fixed", *self.parameters})
+        for name, typical in self.typical(inputs).items():
+            given = getattr(self, name)
+            values[name] = np.ones(np.shape(typical if given is None else given))
+        return self.kernel_class(active_dims=active, **values)
 
-    def initial_values(self):
-        values = self.model_dump(exclude={"columns", "fixed"})
-        return {name: value for name, value in values.items() if value is not None}
+    def typical(self, inputs):
+        """The size of each parameter for a target with a mean square of 1, by its name."""
+        return {"variance": 1.0}
 
     def problem(self, inputs):
         """What does not fit to the input columns, as (keys, message), or None."""
@@ -60,9 +69,14 @@ class RBF(Leaf):
     kernel_class: ClassVar = kernels.RBF
     parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale")
 
-    lengthscale: Positives = Field(
-        [1.0], description="The distance in x over which values are alike; one, or one per column."
+    lengthscale: Optional[Positives] = Field(
+        None,
+        description="The distance in x over which values are alike; one, or one per column; null "
+        "for one per column, at first in proportion to its standard deviation.",
     )
+
+    def typical(self, inputs):
+        return {"variance": 1.0, "lengthscale": inputs.of(self.columns).spread}
 
 
 class Matern12(RBF):
@@ -93,6 +107,9 @@ class RationalQuadratic(RBF):
         1.0, description="How alike the mixed lengthscales are; the kernel nears RBF as it grows."
     )
 
+    def typical(self, inputs):
+        return {**super().typical(inputs), "alpha": 1.0}
+
 
 class Periodic(RBF):
     """variance · exp(-2 sin²(π (x - z) / period) / lengthscale²)."""
@@ -103,9 +120,16 @@ class Periodic(RBF):
     lengthscale: Positives = Field(
         [1.0], description="The smoothness within a period, without unit; one, or one per column."
     )
-    period: Positives = Field(
-        [1.0], description="The period in the unit of x; one, or one per column."
+    period: Optional[Positives] = Field(
+        None,
+        description="The period in the unit of x; one, or one per column; null for one per column, "
+        "at first that of its wave which fits the target best.",
     )
+
+    def typical(self, inputs):
+        columns = inputs.of(self.columns)
+        period = columns.periods() if self.period is None else columns.spread
+        return {"variance": 1.0, "lengthscale": 1.0, "period": period}
 
 
 class Linear(Leaf):
@@ -114,9 +138,15 @@ class Linear(Leaf):
     kernel_class: ClassVar = kernels.Linear
     is_stationary: ClassVar[bool] = False
 
-    variance: Positives = Field(
-        [1.0], description="The prior variance of the slope; one, or one per column."
+    variance: Optional[Positives] = Field(
+        None,
+        description="The prior variance of the slope; one, or one per column; null for one per "
+        "column, at first the mean square of the target over that of the column.",
     )
+
+    def typical(self, inputs):
+        squares = inputs.of(self.columns).mean_squares
+        return {"variance": 1.0 / (squares * len(squares))}
 
 
 class Polynomial(Leaf):
@@ -126,10 +156,23 @@ class Polynomial(Leaf):
     parameters: ClassVar[Tuple[str, ...]] = ("variance", "lengthscale", "offset")
     is_stationary: ClassVar[bool] = False
 
-    variance: Positive = Field(1.0, description="The factor of the power.")
+    variance: Optional[Positive] = Field(
+        None,
+        description="The factor of the power; null for one that makes the kernel the mean square "
+        "of the target at a typical x.",
+    )
     degree: int = Field(2, ge=1, le=20, description="The power; it is not trained.")
-    lengthscale: Positives = Field([1.0], description="The unit of x; one, or one per column.")
+    lengthscale: Optional[Positives] = Field(
+        None,
+        description="The unit of x; one, or one per column; null for one per column, at first its "
+        "root mean square.",
+    )
     offset: Positive = Field(1.0, description="The constant inside the power.")
+
+    def typical(self, inputs):
+        squares = inputs.of(self.columns).mean_squares
+        variance = (len(squares) + self.offset) ** -float(self.degree)
+        return {"variance": variance, "lengthscale": np.sqrt(squares), "offset": 1.0}
 
 
 class Constant(Leaf):
@@ -137,7 +180,11 @@ class Constant(Leaf):
 
     kernel_class: ClassVar = kernels.Constant
 
-    variance: Positive = Field(1.0, description="The prior variance of the common level.")
+    variance: Optional[Positive] = Field(
+        None,
+        description="The prior variance of the common level; null for the mean square of the "
+        "target.",
+    )
 
 
 class White(Leaf):
@@ -145,4 +192,11 @@ class White(Leaf):
 
     kernel_class: ClassVar = kernels.White
 
-    variance: Positive = Field(1.0, description="The variance of the independent part.")
+    variance: Optional[Positive] = Field(
+        None,
+        description="The variance of the independent part; null for a tenth of the mean square of "
+        "the target.",
+    )
+
+    def typical(self, inputs):
+        return {"variance": 0.1}

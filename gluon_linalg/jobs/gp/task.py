@@ -4,10 +4,18 @@ import numpy as np
 
 from ...blocks import GPLikelihoodLayer
 from ..errors import JobError
+from ..regression.learned import learn
 from ..regression.task import RegressionTask
-from ..task import to_model_array
+from ..task import number_or_list
 from .dataset import read_dataset
-from .expression import build_kernel, leaves
+from .expression import KernelBuilder, leaves
+from .inputs import Inputs
+from .mean import build_mean
+
+# Initial noise variances, as shares of the mean square of the target.
+NOISES = (0.1, 0.01)
+# The range of evenly spread numbers, in their standard deviations.
+NEIGHBOURS = 3.5
 
 
 class GaussianProcess(RegressionTask):
@@ -25,38 +33,78 @@ class GaussianProcess(RegressionTask):
     def __init__(self, job, dataset, context):
         super().__init__(job, dataset, context)
         self.layer = self._build_layer()
-        dtype = job.model.dtype
-        self.x = to_model_array(dataset.model_inputs()[None], dtype, context, dataset.path)
-        self.y = to_model_array(dataset.model_target()[None], dtype, context, dataset.path)
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
     def predictor(self):
         """The posterior of the latent function, for export."""
         return self.layer.condition(self.x, self.y)
 
+    def starts(self):
+        """From a smooth curve to one that bends between neighbours, with more and less noise."""
+        count, columns = self.x.shape[1:]
+        finest = NEIGHBOURS * count ** (-1.0 / columns)
+        lengths = {
+            path: learned.typical
+            for path, learned in self.learned.items()
+            if learned.is_open and path.endswith("lengthscale") and "periodic" not in path
+        }
+        is_open = "noise_variance" in self.learned and self.learned["noise_variance"].is_open
+        factors = [3.0 ** (1 - k) for k in range(7) if k < 3 or 3.0 ** (1 - k) > finest]
+        for factor in factors if lengths else [1.0]:
+            for noise in NOISES if is_open else (None,):
+                start = {path: factor * typical for path, typical in lengths.items()}
+                if noise is not None:
+                    start["noise_variance"] = noise
+                if start:
+                    yield start
+
     def noise_variance(self):
-        """In units of the model."""
-        parameter = self.layer.noise_variance
-        return 0.0 if parameter is None else float(parameter.value()[0])
+        learned = self.learned.get("noise_variance")
+        return 0.0 if learned is None else float(learned.value()[0])
 
     def leave_one_out(self, predictor):
         return [array.asnumpy()[0] for array in predictor.leave_one_out()]
 
+    def value(self, path):
+        name = path.split(".")[-1]
+        if path in self.learned:
+            return super().value(path)
+        # What the data were centred by belongs to the mean, unless the job says otherwise.
+        offset = self.dataset.units.target_offset if self.job.data.target_scaling == "raw" else 0.0
+        if name == "constant":
+            return self.target_size * super().value(path) + offset
+        weight, bias = self.layer.mean.natural_values()
+        if name == "weight":
+            return number_or_list(self.target_size * weight)
+        return self.target_size * bias + offset
+
     def _build_layer(self):
-        model = self.job.model
-        kernel = build_kernel(model.kernel, self.dataset.inputs, self.parameters)
+        model, dataset = self.job.model, self.dataset
+        x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
+        inputs = Inputs(dataset.inputs, x, y)
+        builder = KernelBuilder(inputs, self.target_size**2)
+        kernel = builder.build(model.kernel)
         layer = GPLikelihoodLayer(
-            kernel, model.mean, model.noise_variance, model.jitter, model.precision
+            kernel,
+            build_mean(model.mean, inputs, model.dtype),
+            None if model.noise_variance == 0 else 1.0,
+            model.jitter,
+            model.precision,
         )
+        self.learned.update(builder.learned)
         if layer.noise_variance is not None:
-            self.parameters["noise_variance"] = layer.noise_variance
-            if "noise_variance" in model.fixed:
-                layer.noise_variance.grad_req = "null"
+            self.learned["noise_variance"] = learn(
+                layer.noise_variance,
+                model.noise_variance,
+                NOISES[0],
+                self.target_size**2,
+                "noise_variance" in model.fixed,
+            )
+        self.parameters.update({path: found.parameter for path, found in self.learned.items()})
         if layer.mean is not None:
-            for name, parameter in layer.mean._reg_params.items():
-                self.parameters[f"mean.{name}"] = parameter
-        if model.mean == "linear":
-            layer.mean.weight.shape = (1, len(self.dataset.inputs))
+            for name in ("constant", "bias", "weight"):
+                if hasattr(layer.mean, name):
+                    self.parameters[f"mean.{name}"] = getattr(layer.mean, name)
         layer.initialize(ctx=self.context)
         layer.cast(model.dtype)
         return layer

@@ -7,14 +7,18 @@ import numpy as np
 
 from ..data import read_table
 from ..errors import JobError
-from ..units import finite
+from ..units import finite, mean_and_deviation
+
+# So many standard deviations from 0, float32 has less than five digits for what a column varies.
+FAR = 100.0
 
 
 @dataclass
 class Dataset:
     """x: (n, d) in original units; mean and scale, (d,): the analysis sees (x - mean) / scale.
 
-    total_variance: of all columns as the analysis sees them, with divisor n - 1.
+    total_variance: of all columns as the analysis sees them, with divisor n - 1. input_offset:
+    (d,), what is subtracted from the columns before they are rounded to `model.dtype`.
     """
 
     path: str
@@ -24,6 +28,7 @@ class Dataset:
     scale: np.ndarray
     total_variance: float
     components: int
+    input_offset: np.ndarray
 
     @property
     def count(self):
@@ -50,10 +55,9 @@ def read_dataset(job):
             "needed"
         )
     with np.errstate(all="ignore"):
-        mean, deviation = x.mean(axis=0), x.std(axis=0, ddof=1)
+        mean, deviation = mean_and_deviation(x, ddof=1)
         finite(path, mean, deviation**2)
-    # A column without variance has rounding errors for deviations.
-    is_constant = deviation <= 1e-14 * np.abs(mean)
+    is_constant = deviation == 0
     if is_constant.all():
         raise JobError(f"{path}: all rows are the same; there is nothing to analyse")
     if job.model.standardize and is_constant.any():
@@ -64,4 +68,6 @@ def read_dataset(job):
         )
     scale = deviation if job.model.standardize else np.ones(len(columns))
     total = float(np.sum((deviation / scale) ** 2))
-    return Dataset(path, columns, x, mean, scale, total, count or most)
+    rounds_away = (np.abs(mean) > FAR * deviation) & (job.model.dtype == "float32")
+    offset = np.where(rounds_away, mean, 0.0)
+    return Dataset(path, columns, x, mean, scale, total, count or most, offset)

@@ -16,6 +16,7 @@ class Predictor:
 
     def __init__(self, description):
         self.names, self.dtype = description["columns"], description["dtype"]
+        self.input_offset = np.asarray(description["input_offset"])
         self.columns = [Column(name) for name in self.names]
         self.what = f"rows of scores on {description['components']} components"
 
@@ -29,7 +30,7 @@ class Predictor:
 
     def predict(self, table, model, context):
         """The columns of scores."""
-        x = table.array(self.names)
+        x = table.array(self.names) - self.input_offset
         parts = []
         for start in range(0, len(x), CHUNK):
             rows = x[None, start : start + CHUNK]

@@ -11,6 +11,7 @@ from ..files import write_arrays, write_json
 from ..predictions import write_columns
 from ..state import data_fingerprint
 from ..task import export_model, to_model_array
+from ..units import mean_and_deviation
 from .dataset import read_dataset
 from .plot import plot_components
 from .predict import score_columns
@@ -28,7 +29,8 @@ class PrincipalComponents:
 
     def __init__(self, job, dataset, context):
         self.job, self.dataset, self.context = job, dataset, context
-        self.x = to_model_array(dataset.x[None], job.model.dtype, context, dataset.path)
+        x = dataset.x - dataset.input_offset
+        self.x = to_model_array(x[None], job.model.dtype, context, dataset.path)
         scaled = dataset.scaled()
         fitted = PCABlock(dataset.components).fit(scaled)
         self.variances = fitted.values
@@ -52,14 +54,23 @@ class PrincipalComponents:
         metrics["probabilistic"] = self._likelihood()
         plot_components(folder.file(names.PLOT), self.ratios, scores)
 
+    def warnings(self):
+        """Of columns that do not vary."""
+        for name, deviation in zip(self.dataset.columns, mean_and_deviation(self.dataset.x)[1]):
+            if deviation == 0:
+                yield f"column '{name}' is constant: no component depends on it"
+
     def _projection(self, scaled):
-        """x in original units -> scores."""
+        """x minus input_offset -> scores."""
         model, dataset = self.job.model, self.dataset
         matrix = self.loadings
         if model.whiten:
             matrix = PCABlock(dataset.components, whiten=True).fit(scaled).matrix.data().asnumpy()
         projection = ProjectionBlock(
-            dataset.mean, matrix / dataset.scale[:, None], self.variances, model.dtype
+            dataset.mean - dataset.input_offset,
+            matrix / dataset.scale[:, None],
+            self.variances,
+            model.dtype,
         )
         projection.collect_params().reset_ctx(self.context)
         return projection
@@ -77,14 +88,17 @@ class PrincipalComponents:
     def _likelihood(self):
         """Of probabilistic PCA at its maximum; None where it is unbounded."""
         dataset = self.dataset
-        layer, scaled = PPCALikelihoodLayer(dataset.components), dataset.scaled()
+        # In units in which the columns have a variance of 1 on average.
+        unit = np.sqrt(dataset.total_variance / len(dataset.columns))
+        layer, scaled = PPCALikelihoodLayer(dataset.components), dataset.scaled() / unit
         layer.cast("float64")
         try:
             layer.fit(scaled)
             value = float(layer(mx.nd.array(scaled[None], dtype="float64")).asscalar())
         except SingularMatrixError:
             return None
-        noise_variance = float(layer.noise_variance.value()[0])
+        value += scaled.size * np.log(unit)
+        noise_variance = float(layer.noise_variance.value()[0] * unit**2)
         return {
             "nll": value,
             "nll_per_row": value / dataset.count,
@@ -97,7 +111,8 @@ class PrincipalComponents:
             "task": self.job.task,
             "columns": self.dataset.columns,
             "components": self.dataset.components,
+            "input_offset": self.dataset.input_offset.tolist(),
             "dtype": self.job.model.dtype,
-            "graph_inputs": {"data": "(1, m, d): the columns in original units"},
+            "graph_inputs": {"data": "(1, m, d): the columns minus input_offset"},
             "graph_outputs": ["(1, m, k): the scores"],
         }

@@ -1,42 +1,100 @@
-"""Writes what a trained regression leaves in the folder of results."""
+"""What the regressions share: the unit of the target, predictions, and what they leave behind."""
 
+import numpy as np
+
+from ..._runtime import import_mxnet
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
-from ..task import Task, export_model
+from ..task import Task, export_model, number_or_list, to_model_array
+from ..units import mean_and_deviation, root_mean_square
 from .plot import plot_model
 from .predict import predict
+
+# What the log likelihood of a model that explains something is above that of noise.
+LEAST_GAIN = 1.0
+
+mx = import_mxnet()
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
 
 
 class RegressionTask(Task):
-    """A layer called with x (1, n, d) and y (1, n), whose predictor is exported."""
+    """A layer called with x (1, n, d) and y (1, n), whose predictor is exported.
+
+    The layer sees the target of the job over `target_size`, its root mean square: what it computes,
+    bounds and steps included, does not depend on the unit of the target. learned: the positive
+    parameters, by path.
+    """
 
     # The kind of model in the title of the plot, and what its graph takes.
     title = None
     graph_input = None
 
+    def __init__(self, job, dataset, context):
+        super().__init__(job, dataset, context)
+        self.learned = {}
+        y = dataset.model_target()
+        self.target_size = root_mean_square(y)
+        self.loss_offset = len(y) * float(np.log(self.target_size))
+        dtype, path = job.model.dtype, dataset.path
+        self.x = to_model_array(dataset.model_inputs()[None], dtype, context, path)
+        self.y = to_model_array(y[None] / self.target_size, dtype, context, path)
+
     def arguments(self):
         return self.x, self.y
 
+    def start_at(self, start):
+        for path, values in start.items():
+            parameter = self.learned[path].parameter
+            parameter.set_value(np.broadcast_to(values, parameter.shape))
+
+    def value(self, path):
+        if path in self.learned:
+            return number_or_list(self.learned[path].value())
+        return super().value(path)
+
+    def typical_size(self, path):
+        if path in self.learned:
+            return self.learned[path].unit * self.learned[path].typical
+        return super().typical_size(path)
+
+    def warnings(self):
+        """Of what is constant, and of a likelihood that independent noise has too."""
+        for name, deviation in zip(self.dataset.inputs, mean_and_deviation(self.dataset.x)[1]):
+            if deviation == 0:
+                yield f"column '{name}' is constant in the rows to train on: it tells nothing"
+        y = self.dataset.model_target() / self.target_size
+        variance = float(mean_and_deviation(y)[1]) ** 2
+        if variance == 0:
+            yield f"column '{self.dataset.target}' is constant in the rows to train on"
+            return
+        noise = 0.5 * len(y) * (1.0 + np.log(2.0 * np.pi * variance))
+        loss = self.layer(*self.arguments()).sum().asscalar()
+        if loss > noise - LEAST_GAIN:
+            yield (
+                "the model explains nothing: independent noise has the same likelihood; add what "
+                "the target depends on, or give other initial values"
+            )
+
     def predictor(self):
-        """A block x (1, m, d) -> mean and variance (1, m) of the target without noise."""
+        """A block x (1, m, d) -> mean and variance (1, m) of what the layer sees, without noise."""
         raise NotImplementedError
 
     def noise_variance(self):
-        """In units of the model."""
+        """In units of the job."""
         raise NotImplementedError
 
     def leave_one_out(self, predictor):
-        """Each training row predicted from all others: mean and variance (n,) of the target."""
+        """Each training row predicted from all others: mean and variance (n,) of the layer's y."""
         raise NotImplementedError
 
     def write_results(self, folder, metrics):
         """The model and the plot; the hold-out goes into `metrics`."""
         dataset, units = self.dataset, self.dataset.units
-        predictor = self.predictor()
+        inner = self.predictor()
+        predictor = Rescaled(inner, self.target_size)
         export_model(predictor, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
 
@@ -47,7 +105,8 @@ class RegressionTask(Task):
         metrics["holdout"] = None
         if len(dataset.holdout_y):
             metrics["holdout"] = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
-        mean, variance = self.leave_one_out(predictor)
+        mean, variance = self.leave_one_out(inner)
+        mean, variance = mean * self.target_size, variance * self.target_size**2
         left_out = units.mean_from_model(mean), units.variance_from_model(variance)
         plot_model(folder.file(names.PLOT), dataset, self.title, predict_new, left_out)
 
@@ -68,3 +127,15 @@ class RegressionTask(Task):
                 "(1, m): its variance; plus noise_variance for an observation, times target_scale²",
             ],
         }
+
+
+class Rescaled(mx.gluon.HybridBlock):
+    """x -> mean and variance of `predictor` times size and its square."""
+
+    def __init__(self, predictor, size, **kwargs):
+        super().__init__(**kwargs)
+        self.predictor, self._size = predictor, float(size)
+
+    def hybrid_forward(self, F, x):
+        mean, variance = self.predictor(x)
+        return mean * self._size, variance * self._size**2

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import read_table
 from ..errors import JobError
-from ..units import target_units
+from ..units import mean_and_deviation, target_units
 from .series import Series, make_series
 from .times import find_grid, take
 
@@ -52,7 +52,7 @@ def named(path, name):
 
 def panel_units(path, scaling, observed):
     """The units in which a model sees one of many series; observed: its values to train on."""
-    if scaling == "standardize" and observed.min() == observed.max():
+    if scaling == "standardize" and mean_and_deviation(observed)[1] == 0:
         raise JobError(
             f"{path}: all values are the same, which leaves nothing to divide by; remove the "
             "series, or choose data.target_scaling: center"

@@ -1,0 +1,66 @@
+"""The input columns of a Gaussian process, as far as initial values follow from them."""
+
+from dataclasses import dataclass
+from typing import List
+
+import numpy as np
+from scipy.signal import lombscargle
+
+from ..units import mean_and_deviation, size
+
+# Waves that a column is searched for: at least this many periods in its range, and the step from
+# one to the next as a share of a period.
+LEAST_PERIODS, STEP = 2.0, 0.25
+# The work of a search: rows times waves.
+MOST_WORK = 2e7
+# Of the polynomial that is taken off before.
+TREND = 3
+
+
+@dataclass
+class Inputs:
+    """x: (n, d) as the model sees it; y: (n,) the target; names: of the columns."""
+
+    names: List[str]
+    x: np.ndarray
+    y: np.ndarray
+
+    def of(self, names):
+        """Those of the columns `names`, in their order; None for all."""
+        if names is None:
+            return self
+        chosen = [self.names.index(name) for name in names]
+        return Inputs(list(names), self.x[:, chosen], self.y)
+
+    @property
+    def spread(self):
+        """The standard deviation of each column, (d,); the magnitude of what is constant."""
+        return size(mean_and_deviation(self.x)[1], self.x)
+
+    @property
+    def mean_squares(self):
+        """The mean square of each column about x = 0, (d,); 1 for a column of zeros."""
+        largest = np.abs(self.x).max(axis=0)
+        largest = np.where(largest > 0, largest, 1.0)
+        squares = np.mean((self.x / largest) ** 2, axis=0) * largest**2
+        return np.where(squares > 0, squares, 1.0)
+
+    def periods(self):
+        """Of each column the period of the wave that fits the target best, (d,)."""
+        found = [_period(column, self.y) for column in self.x.T]
+        return np.where(np.isnan(found), 2.0 * self.spread, found)
+
+
+def _period(x, y):
+    """By a least squares periodogram (Lomb 1976) of what a cubic leaves; NaN without a choice."""
+    width = x.max() - x.min()
+    if len(np.unique(x)) < 4 * TREND or mean_and_deviation(x)[1] == 0:
+        return np.nan
+    place = (x - x.min()) / width
+    residual = y - np.polyval(np.polyfit(place, y, TREND), place)
+    most = min(len(x) / 2.0, LEAST_PERIODS + STEP * MOST_WORK / len(x))
+    frequencies = np.arange(LEAST_PERIODS, most, STEP)
+    if not len(frequencies) or mean_and_deviation(residual)[1] == 0:
+        return np.nan
+    power = lombscargle(place, residual, 2.0 * np.pi * frequencies)
+    return width / frequencies[np.argmax(power)]

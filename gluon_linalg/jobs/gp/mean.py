@@ -1,0 +1,40 @@
+"""Mean functions whose coefficients are numbers near 1, whatever the units of the inputs."""
+
+import numpy as np
+
+from ..._runtime import import_mxnet
+from ...blocks.mean import mean_block
+
+mx = import_mxnet()
+
+
+class LinearMean(mx.gluon.HybridBlock):
+    """m(x) = bias + Σ weight_j (x_j - centre_j) / spread_j, (B, n, d) -> (B, n), initially 0."""
+
+    def __init__(self, centre, spread, dtype, **kwargs):
+        super().__init__(**kwargs)
+        self._centre, self._spread = np.asarray(centre), np.asarray(spread)
+        with self.name_scope():
+            self.bias = self.params.get("bias", shape=(1,), init="zeros")
+            self.weight = self.params.get("weight", shape=(1, len(spread)), init="zeros")
+            self.centre = self.params.get_constant("centre", mx.nd.array(centre, dtype=dtype))
+            self.spread = self.params.get_constant("spread", mx.nd.array(spread, dtype=dtype))
+
+    def hybrid_forward(self, F, x, bias, weight, centre, spread):
+        x = F.broadcast_sub(x, F.reshape(centre, shape=(1, 1, -1)))
+        x = F.broadcast_div(x, F.reshape(spread, shape=(1, 1, -1)))
+        slopes = F.sum(F.broadcast_mul(x, F.expand_dims(weight, axis=0)), axis=2)
+        return F.broadcast_add(slopes, F.reshape(bias, shape=(1, 1)))
+
+    def natural_values(self):
+        """Slopes (d,) and the value at x = 0, of x as it comes."""
+        weight = self.weight.data().asnumpy().astype("float64")[0] / self._spread
+        return weight, float(self.bias.data().asscalar()) - float(weight @ self._centre)
+
+
+def build_mean(name, inputs, dtype):
+    """The mean `name` of a job, for `Inputs`: a block, or None."""
+    if name != "linear":
+        return mean_block(name)
+    centre = inputs.x.mean(axis=0)
+    return LinearMean(centre, inputs.spread, dtype, prefix="linear_mean_")

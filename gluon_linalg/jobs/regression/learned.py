@@ -1,0 +1,51 @@
+"""The positive parameters of a regression, between the units of the job and those of its layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...blocks.parameters import PositiveParameter
+from ..errors import JobError
+
+# How far below its initial value a parameter may go at least.
+ROOM = 1e-3
+
+
+@dataclass
+class Learned:
+    """A parameter with its unit: a value of the job file is `unit` times that of the layer.
+
+    typical: its size in the layer for the data at hand; is_open: whether the job leaves the initial
+    value to the data.
+    """
+
+    parameter: PositiveParameter
+    unit: float
+    typical: np.ndarray
+    is_open: bool
+
+    def value(self):
+        """In units of the job, (k,)."""
+        return self.unit * self.parameter.value()
+
+
+def learn(parameter, given, typical, unit=1.0, is_fixed=False):
+    """`Learned`, at its initial value: `given` in units of the job, or None for the typical one.
+
+    Its lower bound is in proportion to its size.
+    """
+    if np.size(typical) > np.prod(parameter.shape):
+        # One number for columns of many sizes.
+        typical = np.exp(np.mean(np.log(typical)))
+    typical = np.broadcast_to(typical, parameter.shape)
+    initial = typical if given is None else np.broadcast_to(given, parameter.shape) / unit
+    if not (np.isfinite(initial).all() and (initial > 0).all()):
+        raise JobError(
+            f"model: {np.ravel(given).tolist()} is out of proportion to the numbers in the file; "
+            "give initial values in the units of the data"
+        )
+    parameter.lower = min(parameter.lower * float(typical.min()), ROOM * float(initial.min()))
+    parameter.set_value(initial)
+    if is_fixed:
+        parameter.grad_req = "null"
+    return Learned(parameter, unit, typical, given is None and not is_fixed)
