@@ -100,15 +100,15 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
                 f"{self.name}: include_noise needs a noise_variance that holds for every "
                 "observation, also for new ones."
             )
-        stored = self.noise_variance.data(context)
-        return self.noise_variance.natural(mx.nd, stored).astype(dtype)
+        stored = self.noise_variance.data(context).astype(dtype)
+        return self.noise_variance.natural(mx.nd, stored)
 
     def _noisy_covariance(self, F, x, y, noise, dtype):
         """A, a constant (B, n, n), and what it has on the diagonal beside k(x), (B, n)."""
         variances = fn.zeros_like(F, y) if noise is None else noise
         if self.noise_variance is not None:
-            stored = parameter_array(F, self.noise_variance, x)
-            learned = F.cast(self.noise_variance.natural(F, stored), dtype=dtype)
+            stored = F.cast(parameter_array(F, self.noise_variance, x), dtype=dtype)
+            learned = self.noise_variance.natural(F, stored)
             variances = F.broadcast_add(variances, F.reshape(learned, shape=(1, -1)))
         if self._jitter not in (0, "auto"):
             diagonal = self.kernel.evaluate_diagonal(F, x, dtype) + variances

@@ -92,9 +92,9 @@ class Kernel(LinearAlgebraBlock):
         found = {}
         for name, parameter in self._reg_params.items():
             if isinstance(parameter, PositiveParameter):
-                stored = parameter_array(F, parameter, like)
+                stored = F.cast(parameter_array(F, parameter, like), dtype=dtype)
                 stored = fn.stop(F, stored) if constant else stored
-                found[name] = F.cast(parameter.natural(F, stored), dtype=dtype)
+                found[name] = parameter.natural(F, stored)
         return found
 
     def __add__(self, other):
