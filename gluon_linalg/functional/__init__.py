@@ -15,7 +15,6 @@ from .cholesky import (
     potrf,
     shift_diagonal,
     triangular_solve,
-    unit_roundoff,
 )
 from .distance import centred, exp_below_zero, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
@@ -56,7 +55,14 @@ from .simulation import (
     without_means,
 )
 from .state_space import batch_first, state_space_system
-from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
+from .tangent import (
+    guarded,
+    ones_like,
+    stop,
+    unit_roundoff,
+    with_gradient,
+    zeros_like,
+)
 from .transform import positive
 
 __all__ = [

@@ -13,7 +13,7 @@ from ..errors import (
 from . import lapack
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import guarded, ones_like, stop, with_gradient
+from .tangent import guarded, ones_like, stop, unit_roundoff, with_gradient
 
 mx = import_mxnet()
 
@@ -88,15 +88,6 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
             axes=2,
         ),
     )
-
-
-def unit_roundoff(F, like):
-    """ε of the dtype of `like`, half the spacing at 1, computed from the arithmetic itself.
-
-    Under Symbol no dtype can be read; |3 (4/3 - 1) - 1| is one spacing in IEEE arithmetic.
-    """
-    third = ones_like(F, like) * (4.0 / 3.0) - 1.0
-    return stop(F, F.abs(third * 3.0 - 1.0) * 0.5)
 
 
 def cholesky_solve(F, factor, b):
