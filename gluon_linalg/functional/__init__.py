@@ -8,7 +8,6 @@ from .cholesky import (
     cholesky_solve,
     factor_inverse,
     factor_log_determinant,
-    inverse,
     inverse_spd,
     jitter_shift,
     log_determinant,
@@ -25,6 +24,7 @@ from .gaussian import (
     gaussian_weights,
     hide_missing,
 )
+from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
 from .kalman_moments import (
     filtered_covariance,
@@ -76,6 +76,7 @@ __all__ = [
     "cholesky",
     "cholesky_solve",
     "covariance_factor",
+    "determinant",
     "diagonal",
     "diagonal_matrix",
     "drawn_observations",
@@ -98,6 +99,7 @@ __all__ = [
     "inner",
     "inverse",
     "inverse_spd",
+    "invertible",
     "jitter_shift",
     "kalman_filter",
     "log_determinant",
@@ -114,6 +116,7 @@ __all__ = [
     "require",
     "scored_likelihood",
     "shift_diagonal",
+    "sign_log_determinant",
     "simulated_states",
     "smoothed_covariances",
     "state_space_system",

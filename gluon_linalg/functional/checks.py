@@ -49,11 +49,11 @@ def finite(F, x):
     return stop(F, x) * 0.0 == 0.0
 
 
-def refuse_gradient(F, value, source, holds, error_class, text):
-    """`value` (B, m, n) of `source` (B, k, l), without a gradient where `holds` (B, 1) is 0.
+def refuse_gradient(F, value, source, holds, error_class, text, axes=3):
+    """`value` (B, ...), with so many axes, without a gradient where `holds` (B, 1) is 0.
 
     Only a loss that depends on `value` is refused: imperatively by `error_class(text)` where the
-    gradient is read, in a graph by NaN for the whole batch element of `source`.
+    gradient is read, in a graph by NaN for the whole batch element of `source` (B, k, l).
     """
     if F is mx.nd:
         failed = np.flatnonzero(stop(F, holds).asnumpy() != 1)
@@ -62,9 +62,10 @@ def refuse_gradient(F, value, source, holds, error_class, text):
         return _Refusal(failed, error_class, text)(value)
     # 0, with a derivative so large that whatever is not 0 overflows on its way back, and 0 · inf is
     # NaN at `source`; where `holds` is 1, the factor is 0.
-    zero = F.sum(0.0 * (source - stop(F, source)), axis=(1, 2), keepdims=True)
+    shape = (-1,) + (1,) * (axes - 1)
+    zero = F.reshape(F.sum(0.0 * (source - stop(F, source)), axis=(1, 2)), shape=shape)
     zero = F.broadcast_like(zero, stop(F, value))
-    factor = F.expand_dims((1.0 - stop(F, holds)) * _huge(F, holds), axis=2)
+    factor = F.reshape((1.0 - stop(F, holds)) * _huge(F, holds), shape=shape)
     for _ in range(3):
         zero = F.broadcast_mul(zero, factor)
     return value + zero

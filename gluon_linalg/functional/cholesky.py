@@ -145,16 +145,6 @@ def inverse_spd(F, a, jitter=0.0, name="Inverse"):
     return with_gradient(F, inverse, -change)
 
 
-def inverse(F, a, name="Inverse"):
-    """A⁻¹ of a general square matrix by LU, (B, n, n) -> (B, n, n).
-
-    Raises SingularMatrixError, and NonFiniteError where MXNet would return rows of zeros.
-    """
-    is_finite = finite(F, F.sum(a, axis=(1, 2)))
-    a = require(F, a, is_finite, NonFiniteError, f"{name}: the matrix contains NaN or infinity.")
-    return lapack.inverse(F, a)
-
-
 def potrf(F, a, name="Cholesky"):
     """The factor without the NaN rule of `cholesky`: for graphs that take the log of its diagonal.
 
