@@ -56,8 +56,20 @@ class ExportError(LinearAlgebraError):
     """An exported graph that does not reproduce the block it came from."""
 
 
+# Raised in a backward pass, where MXNet keeps neither class nor message.
+_remembered = []
+
+
+def remembered(error):
+    """`error`, to be raised in a backward pass, so that it is the one that reaches the reader."""
+    _remembered[:] = [error]
+    return error
+
+
 def _from_mxnet_error(message):
     """LAPACK's complaints, in words; everything else stays an MXNetError."""
+    if "kCustomFunctionBackward" in message and _remembered:
+        return _remembered.pop()
     found = re.search(r"ret == 0 \((\d+) vs\. 0\) : [sd]potrf failed", message)
     if found:
         return NotPositiveDefiniteError(

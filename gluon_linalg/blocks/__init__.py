@@ -6,6 +6,7 @@ from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
 from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
+from .determinant import DetBlock, SLogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
@@ -34,6 +35,7 @@ __all__ = [
     "CCABlock",
     "CholeskyBlock",
     "CholeskySolveBlock",
+    "DetBlock",
     "EigBlock",
     "GPLikelihoodLayer",
     "GPPredictor",
@@ -55,6 +57,7 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "SLogDetBlock",
     "SVDBlock",
     "StructuralForecaster",
     "StructuralModel",

@@ -8,8 +8,10 @@ from .base import LinearAlgebraBlock
 class LQBlock(LinearAlgebraBlock):
     """(Q, L) with A = L Q, Q Qᵀ = I and L lower with positive diagonal (LAPACK gelqf, orglq).
 
-    a: (B, m, n) with m <= n and linearly independent rows -> Q: (B, m, n), L: (B, m, m).
-    Raises ShapeError for tall input. Paper, section 3.
+    a: (B, m, n) with m <= n -> Q: (B, m, n), L: (B, m, m). Where rows are linearly dependent L is
+    right and Q one of many: the gradient of a loss that depends on Q is then refused, by
+    SingularMatrixError where it is read, in a graph by NaN; that of L is explained at
+    `functional.lq`. Raises NonFiniteError, ShapeError for tall input. Paper, section 3.
     """
 
     arguments = (("a", "B m n"),)
@@ -22,14 +24,14 @@ class LQBlock(LinearAlgebraBlock):
             )
 
     def hybrid_forward(self, F, a):
-        return fn.lq(F, a)
+        return fn.lq(F, a, self.name)
 
 
 class QRBlock(LinearAlgebraBlock):
     """(Q, R) with A = Q R, QᵀQ = I and R upper with positive diagonal: LQ of the transpose.
 
-    a: (B, m, n) with m >= n and linearly independent columns -> Q: (B, m, n), R: (B, n, n).
-    Raises ShapeError for wide input.
+    a: (B, m, n) with m >= n -> Q: (B, m, n), R: (B, n, n). Where columns are linearly dependent
+    the gradient of Q is refused, as in `LQBlock`. Raises NonFiniteError, ShapeError for wide input.
     """
 
     arguments = (("a", "B m n"),)
@@ -42,4 +44,4 @@ class QRBlock(LinearAlgebraBlock):
             )
 
     def hybrid_forward(self, F, a):
-        return fn.qr(F, a)
+        return fn.qr(F, a, self.name)

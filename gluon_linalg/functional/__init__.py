@@ -8,14 +8,12 @@ from .cholesky import (
     cholesky_solve,
     factor_inverse,
     factor_log_determinant,
-    inverse,
     inverse_spd,
     jitter_shift,
     log_determinant,
     potrf,
     shift_diagonal,
     triangular_solve,
-    unit_roundoff,
 )
 from .diffuse import with_directions, with_infinite
 from .distance import centred, exp_below_zero, negative_half_squared_distance
@@ -27,6 +25,7 @@ from .gaussian import (
     gaussian_weights,
     hide_missing,
 )
+from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
 from .kalman_moments import (
     emitted,
@@ -59,7 +58,14 @@ from .simulation import (
     without_means,
 )
 from .state_space import batch_first, state_space_system
-from .tangent import guarded, ones_like, stop, with_gradient, zeros_like
+from .tangent import (
+    guarded,
+    ones_like,
+    stop,
+    unit_roundoff,
+    with_gradient,
+    zeros_like,
+)
 from .transform import positive
 
 __all__ = [
@@ -73,6 +79,7 @@ __all__ = [
     "cholesky",
     "cholesky_solve",
     "covariance_factor",
+    "determinant",
     "diagonal",
     "diagonal_matrix",
     "drawn_observations",
@@ -96,6 +103,7 @@ __all__ = [
     "inner",
     "inverse",
     "inverse_spd",
+    "invertible",
     "jitter_shift",
     "kalman_filter",
     "last_steps",
@@ -113,6 +121,7 @@ __all__ = [
     "require",
     "scored_likelihood",
     "shift_diagonal",
+    "sign_log_determinant",
     "simulated_states",
     "smoothed_covariances",
     "state_space_system",

@@ -1,4 +1,4 @@
-"""The LQ factorization of a matrix beside a diagonal one, and when rows are independent.
+"""The LQ factorization of a matrix beside a diagonal one.
 
 Regression, least squares, discriminant and canonical analysis need L with A Aᵀ + diag(δ²) = L Lᵀ.
 From the LQ of [diag(δ), A] the product A Aᵀ is never formed: what survives has the condition
@@ -6,19 +6,19 @@ number of A, not its square.
 """
 
 from .checks import require
-from .cholesky import triangular_solve, unit_roundoff
-from .lq import lq
-from .matrix import diagonal_matrix, identity_like
+from .lq import independent_rows, lq_factors
+from .matrix import diagonal_matrix
 from .tangent import ones_like, stop
 
 
-def augmented_lq(F, shift, a):
+def augmented_lq(F, shift, a, factorize=lq_factors):
     """L, Q_1 and Q_2 with [diag(shift), A] = L [Q_1, Q_2], (B, m), (B, m, n).
 
-    The small block comes first: the other order was found to lose up to ten times as much.
+    Constants, or with factorize=lq differentiable. The small block comes first: the other order
+    was found to lose up to ten times as much.
     """
     small = diagonal_matrix(F, shift)
-    q, factor = lq(F, F.concat(small, a, dim=2))
+    q, factor = factorize(F, F.concat(small, a, dim=2))
     # Under Symbol no size is known, and slice_like starts from the left: the end is reversed.
     tail = F.slice_like(F.reverse(q, axis=2), stop(F, a), axes=(2,))
     return factor, F.slice_like(q, stop(F, small), axes=(2,)), F.reverse(tail, axis=2)
@@ -31,26 +31,11 @@ def full_rank_lq(F, a, shift, error_class, text):
     `independent_rows`.
     """
     if shift is None:
-        q, factor = lq(F, stop(F, a))
+        q, factor = lq_factors(F, a)
     else:
         factor, _, q = augmented_lq(F, stop(F, shift), stop(F, a))
     factor = require(F, factor, independent_rows(F, factor), error_class, text)
     return stop(F, factor), stop(F, q)
-
-
-def independent_rows(F, factor):
-    """1 where the rows of L, scaled to length 1, have |L⁻¹| < 1 / (32 ε) in Frobenius norm, (B, 1).
-
-    1 / |L⁻¹| is the smallest singular value of the scaled matrix, or up to √m times smaller: the
-    rule does not depend on units. ε is 1.1e-16 in float64 and 6.0e-8 in float32. Matrices that are
-    singular but for rounding were found at up to 14 ε.
-    """
-    # First by the largest element, whose square may be out of range.
-    scaled = F.broadcast_div(factor, F.max(F.abs(factor), axis=2, keepdims=True))
-    scaled = F.broadcast_div(scaled, F.sqrt(F.sum(F.square(scaled), axis=2, keepdims=True)))
-    inverse = triangular_solve(F, scaled, identity_like(F, scaled))
-    squared = F.sum(F.square(inverse), axis=(1, 2))
-    return F.expand_dims(squared * F.square(32.0 * unit_roundoff(F, squared)) < 1.0, axis=1)
 
 
 def on_diagonal(F, a, value):

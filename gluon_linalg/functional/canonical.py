@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from ..errors import NonFiniteError, SingularMatrixError
-from .cholesky import triangular_solve, unit_roundoff
+from .cholesky import triangular_solve
 from .covariance import (
     centred_samples,
     regularized_square,
@@ -15,7 +15,7 @@ from .covariance import (
 )
 from .eigen import TIE, decomposed
 from .matrix import product, transpose
-from .tangent import stop, with_gradient, zeros_like
+from .tangent import stop, unit_roundoff, with_gradient, zeros_like
 
 # X with XᵀX = S (B, n, p); √ρ (B, 1, 1) or None; L (B, p, p) with S + ρ I = L Lᵀ; Q (B, p, n) with
 # Xᵀ = L Q; the mean.

@@ -9,8 +9,8 @@ called compiled rerun imperatively when they meet an error or NaN (`blocks.base`
 import numpy as np
 
 from .._runtime import import_mxnet
-from ..errors import NonFiniteError, listing
-from .tangent import stop
+from ..errors import NonFiniteError, listing, remembered
+from .tangent import stop, unit_roundoff
 
 mx = import_mxnet()
 
@@ -47,6 +47,53 @@ def require_each(F, value, holds, error_class, text, first=0):
 def finite(F, x):
     """1 where x is a finite number, 0 where it is NaN or infinite."""
     return stop(F, x) * 0.0 == 0.0
+
+
+def refuse_gradient(F, value, source, holds, error_class, text, axes=3):
+    """`value` (B, ...), with so many axes, without a gradient where `holds` (B, 1) is 0.
+
+    Only a loss that depends on `value` is refused: imperatively by `error_class(text)` where the
+    gradient is read, in a graph by NaN for the whole batch element of `source` (B, k, l).
+    """
+    if F is mx.nd:
+        failed = np.flatnonzero(stop(F, holds).asnumpy() != 1)
+        if not (len(failed) and mx.autograd.is_recording()):
+            return value
+        return _Refusal(failed, error_class, text)(value)
+    # 0, with a derivative so large that whatever is not 0 overflows on its way back, and 0 · inf is
+    # NaN at `source`; where `holds` is 1, the factor is 0.
+    shape = (-1,) + (1,) * (axes - 1)
+    zero = F.reshape(F.sum(0.0 * (source - stop(F, source)), axis=(1, 2)), shape=shape)
+    zero = F.broadcast_like(zero, stop(F, value))
+    factor = F.reshape((1.0 - stop(F, holds)) * _huge(F, holds), shape=shape)
+    for _ in range(3):
+        zero = F.broadcast_mul(zero, factor)
+    return value + zero
+
+
+class _Refusal(mx.autograd.Function):
+    """The identity, whose gradient is an error unless it is 0 in the failed batch elements."""
+
+    def __init__(self, failed, error_class, text):
+        super().__init__()
+        self._failed, self._error_class, self._text = failed, error_class, text
+
+    def forward(self, value):
+        return mx.nd.identity(value)
+
+    def backward(self, gradient):
+        rows = gradient.asnumpy()
+        asked = [i for i in self._failed if (rows[i] != 0).any()]
+        if asked:
+            text = f"{self._text} Failing batch elements: {listing(asked)} of {len(rows)}."
+            raise remembered(self._error_class(text))
+        return gradient
+
+
+def _huge(F, like):
+    """2^118 in float32 and 2^988 in float64."""
+    bits = -F.log2(unit_roundoff(F, like))
+    return 2.0 ** (30.0 * bits - 602.0)
 
 
 def likelihood_in_range(F, value, name):

@@ -13,7 +13,7 @@ from ..errors import (
 from . import lapack
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
-from .tangent import guarded, ones_like, stop, with_gradient
+from .tangent import guarded, ones_like, stop, unit_roundoff, with_gradient
 
 mx = import_mxnet()
 
@@ -90,15 +90,6 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     )
 
 
-def unit_roundoff(F, like):
-    """ε of the dtype of `like`, half the spacing at 1, computed from the arithmetic itself.
-
-    Under Symbol no dtype can be read; |3 (4/3 - 1) - 1| is one spacing in IEEE arithmetic.
-    """
-    third = ones_like(F, like) * (4.0 / 3.0) - 1.0
-    return stop(F, F.abs(third * 3.0 - 1.0) * 0.5)
-
-
 def cholesky_solve(F, factor, b):
     """X = A⁻¹ B from A = L Lᵀ, (B, n, n) and (B, n, k) -> (B, n, k) (potrs)."""
     return triangular_solve(F, factor, triangular_solve(F, factor, b), transpose=True)
@@ -152,16 +143,6 @@ def inverse_spd(F, a, jitter=0.0, name="Inverse"):
     inverse = stop(F, factor_inverse(F, cholesky(F, stop(F, a), name=name)))
     change = product(F, product(F, inverse, mirror_lower(F, a)), inverse)
     return with_gradient(F, inverse, -change)
-
-
-def inverse(F, a, name="Inverse"):
-    """A⁻¹ of a general square matrix by LU, (B, n, n) -> (B, n, n).
-
-    Raises SingularMatrixError, and NonFiniteError where MXNet would return rows of zeros.
-    """
-    is_finite = finite(F, F.sum(a, axis=(1, 2)))
-    a = require(F, a, is_finite, NonFiniteError, f"{name}: the matrix contains NaN or infinity.")
-    return lapack.inverse(F, a)
 
 
 def potrf(F, a, name="Cholesky"):

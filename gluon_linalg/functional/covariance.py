@@ -3,9 +3,8 @@
 from ..errors import NonFiniteError
 from .augmented_lq import full_rank_lq, on_diagonal
 from .checks import finite, require
-from .cholesky import unit_roundoff
 from .matrix import magnitude, product, transpose
-from .tangent import guarded, ones_like, stop
+from .tangent import guarded, ones_like, stop, unit_roundoff
 
 
 def as_rows(F, x):

@@ -3,9 +3,8 @@
 from ..errors import NonFiniteError, NotPositiveDefiniteError
 from . import lapack
 from .checks import finite, require
-from .cholesky import unit_roundoff
 from .matrix import product, symmetrize, transpose
-from .tangent import ones_like, stop
+from .tangent import ones_like, stop, unit_roundoff
 
 # Eigenvalues nearer than this many ε max|λ| count as equal: exact ties of matrices of size 2 to
 # 500 came out of LAPACK up to 20 apart from their true values, in both dtypes.

@@ -33,6 +33,15 @@ def inverse(F, a):
     return F.linalg.inverse(guarded(F, a))
 
 
+def slogdet(F, a):
+    """(sign, log|det A|) by LU, constants, without last axes; (0, -inf) for a zero pivot.
+
+    Its own gradient is 0 for a singular matrix.
+    """
+    sign, logarithm = F.linalg.slogdet(stop(F, a))
+    return sign, logarithm
+
+
 def syevd(F, a):
     """(U, λ) with A = Uᵀ diag(λ) U, λ ascending, constants: syevd is never differentiated.
 

@@ -6,6 +6,7 @@ from .checks import likelihood_in_range
 from .cholesky import triangular_solve
 from .covariance import as_batch, as_rows, require_finite
 from .gaussian import HALF_LOG_2PI
+from .lq import lq
 from .matrix import diagonal, product, transpose
 from .tangent import ones_like
 
@@ -26,7 +27,7 @@ def ppca_nll(F, x, mean, loading, noise_variance, k, name="PPCA"):
     residual = transpose(F, F.broadcast_mul(centred, precision))
     loading = F.broadcast_mul(F.expand_dims(loading, axis=0), precision)
     wide = transpose(F, loading)
-    factor, _, q = augmented_lq(F, on_diagonal(F, wide, 1.0), wide)
+    factor, _, q = augmented_lq(F, on_diagonal(F, wide, 1.0), wide, lq)
     projected = product(F, q, residual)
     latent = triangular_solve(F, factor, projected, transpose=True)
     unexplained = residual - product(F, loading, latent)

@@ -11,9 +11,9 @@ form without cancellation: every element is accurate to a few ε whatever the ga
 
 from ..errors import NonFiniteError, NotPositiveDefiniteError
 from .checks import finite, require
-from .cholesky import unit_roundoff
 from .eigen import decomposed, symmetric_increment
 from .matrix import product, symmetrize
+from .tangent import unit_roundoff
 
 # Eigenvalues within this many ε max|λ| of 0 may be 0: those of singular matrices of size 2 to 500
 # came out of LAPACK up to 6.3 away from it. Half of what jitter='auto' lifts eigenvalues to.

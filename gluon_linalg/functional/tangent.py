@@ -44,3 +44,12 @@ def guarded(F, x):
     them to add (``grad_req='add'``); that of the identity adds as it should.
     """
     return F.identity(x)
+
+
+def unit_roundoff(F, like):
+    """ε of the dtype of `like`, half the spacing at 1, computed from the arithmetic itself.
+
+    Under Symbol no dtype can be read; |3 (4/3 - 1) - 1| is one spacing in IEEE arithmetic.
+    """
+    third = ones_like(F, like) * (4.0 / 3.0) - 1.0
+    return stop(F, F.abs(third * 3.0 - 1.0) * 0.5)

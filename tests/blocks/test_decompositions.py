@@ -69,6 +69,18 @@ CASES = {
         each(lambda a: (np.linalg.inv(a),)),
         (0,),
     ),
+    "determinant": (
+        gl.DetBlock,
+        [[rectangular(2, 3, 3)], [rectangular(1, 5, 5)]],
+        each(lambda a: (np.linalg.det(a),)),
+        (),
+    ),
+    "sign and logarithm of the determinant": (
+        gl.SLogDetBlock,
+        [[rectangular(1, 3, 3)], [-rectangular(2, 1, 1)]],
+        each(np.linalg.slogdet),
+        (),
+    ),
     "triangular solve": (
         gl.TriangularSolveBlock,
         [
