@@ -23,17 +23,22 @@ class Search:
         self.objective, self.state = objective, state
         first_loss = state.curve[0][2] - state.task.loss_offset
         self.best, self.best_loss = state.first_vector, first_loss
-        self.last_loss = self.best_loss
+        self.last_loss = self.first_loss = self.best_loss
         self._position = 0
 
     def value_and_gradient(self, vector):
+        """The loss above that of the first point: SciPy's tolerance is a share of the value.
+
+        So the search does not depend on the units of the data, which add a constant to the loss.
+        """
         value, gradient = self._answer(vector)
         if not np.isfinite(value):
-            return self._barrier(vector)
+            value, gradient = self._barrier(vector)
+            return value - self.first_loss, gradient
         if value < self.best_loss:
             self.best, self.best_loss = np.array(vector), value
         self.last_loss = value
-        return value, gradient
+        return value - self.first_loss, gradient
 
     def _answer(self, vector):
         # Tells whether SciPy asks what it asked before; another version of it may not.
@@ -57,7 +62,7 @@ class Search:
         steep, finite value, and gives up at infinity.
         """
         away = vector - self.best
-        height = 1e3 * (1.0 + abs(self.best_loss))
+        height = 1e3 * (1.0 + abs(self.best_loss - self.first_loss))
         return self.best_loss + height * (1.0 + 0.5 * away @ away), height * away
 
 

@@ -70,6 +70,10 @@ class Task:
         """Initial values to choose from, dicts by path in units of the layer; may be empty."""
         return ()
 
+    def families(self):
+        """A label for each of the `starts`, of one of several minima; None where there is one."""
+        return None
+
     def start_at(self, start):
         """Sets the parameters to one of the `starts`."""
         raise NotImplementedError

@@ -95,7 +95,7 @@ LEVEL = {"level": {}}
         ),
         (
             components({"level": {"level_variance": -1}}),
-            "model.components.0.level.level_variance: '-1': expected 0 or a number above 1e-24",
+            "model.components.0.level.level_variance: '-1': expected 0 or a number above 1e-300",
         ),
         (
             components({"level": {"fixed": ["level_variance"]}}),

@@ -73,6 +73,10 @@ class Member:
         """The target in units of the model, 0 where it is missing."""
         return np.where(self.is_observed, self.units.target_to_model(self.y), 0.0)
 
+    def training_target(self):
+        """The target in units of the model, NaN where it is missing."""
+        return np.where(self.is_observed, self.model_target(), np.nan)
+
     def training_covariates(self):
         """Those of the steps of y, (T, k)."""
         return self.covariates[: len(self.y)]

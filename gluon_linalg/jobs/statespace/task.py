@@ -3,10 +3,15 @@
 import numpy as np
 
 from ...blocks.structural import StructuralModel
+from ...fitting.structural_starts import (
+    has_many_maxima,
+    mean_squared_change,
+    structural_starts,
+)
 from ..errors import JobError
 from ..task import Task, number_or_list, to_model_array
 from ..units import finite
-from .component_sections import SMALLEST_VARIANCE
+from .component_sections import Regression
 from .components import build_components, used_columns
 from .dataset import read_dataset
 from .results import write_results
@@ -37,9 +42,37 @@ class StateSpace(Task):
         if dataset.count <= self.least_observations * len(dataset.members):
             raise self._too_few(dataset.path, dataset.count, len(dataset.members))
         self._arguments = self.padded_arguments(dataset.members)
+        self._starts = structural_starts(
+            self.layer.components.components,
+            [member.training_target() for member in dataset.members],
+            [own for own, part in zip(*self._regressions()) if part.drifting],
+        )
 
     def arguments(self):
         return self._arguments
+
+    def starts(self):
+        return [self._open_values(start.values) for start in self._starts]
+
+    def families(self):
+        if not has_many_maxima(self.layer.components.components):
+            return None
+        return [start.family for start in self._starts]
+
+    def start_at(self, start):
+        for path, value in start.items():
+            self.parameters[path].set_value(value)
+
+    def _open_values(self, values):
+        """Those of natural values by component and name that the job leaves open, by path."""
+        components, found = self.layer.components.components, {}
+        paths = {id(parameter): path for path, parameter in self.parameters.items()}
+        for (index, name), value in values.items():
+            owner = self.layer if index is None else components[index]
+            path = paths.get(id(owner._reg_params.get(name)))
+            if path is not None and _is_open(self.job.model, path):
+                found[path] = value
+        return found
 
     def graph_arguments(self, member):
         """What the forecaster takes for one member, on to the last forecast."""
@@ -80,11 +113,12 @@ class StateSpace(Task):
 
     def _build_layer(self, method, parameters):
         model, dataset = self.job.model, self.dataset
-        columns = used_columns(model.components, self.job.data.covariates)
-        variance = _typical_variance(dataset)
+        change = mean_squared_change([member.training_target() for member in dataset.members])
+        variance = SHARE * change
+        finite(dataset.path, variance)
         layer = StructuralModel(
             build_components(
-                model.components, variance, _mean_squares(dataset, columns), parameters
+                model.components, variance, self._regressions()[0], parameters
             ),
             variance if model.noise_variance is None else model.noise_variance,
             method=method,
@@ -97,6 +131,13 @@ class StateSpace(Task):
         layer.initialize(ctx=self.context)
         layer.cast(model.dtype)
         return layer
+
+    def _regressions(self):
+        """The mean squares of the columns of each regression, and its part of the job."""
+        model = self.job.model
+        parts = [component.chosen()[1] for component in model.components]
+        columns = used_columns(model.components, self.job.data.covariates)
+        return _mean_squares(self.dataset, columns), [p for p in parts if isinstance(p, Regression)]
 
     def _targets(self, members, length):
         y = _padded([member.model_target() for member in members], length)
@@ -113,22 +154,23 @@ class StateSpace(Task):
         return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
 
 
+def _is_open(model, path):
+    """Whether the job has no initial value of its own; that of a period is but a hint."""
+    if path == "noise_variance":
+        return model.noise_variance is None
+    _, index, _, name = path.split(".")
+    part = model.components[int(index)].chosen()[1]
+    if name in part.fixed:
+        return False
+    return name == "period" or name not in part.model_fields_set or getattr(part, name) is None
+
+
 def _padded(arrays, length):
     """Arrays (T_i, ...) as one (B, length, ...), 0 after the end of each."""
     padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]))
     for index, array in enumerate(arrays):
         padded[index, : len(array)] = array
     return padded
-
-
-def _typical_variance(dataset):
-    with np.errstate(over="ignore"):
-        change = np.concatenate([
-            np.diff(member.model_target()[member.is_observed]) for member in dataset.members
-        ])  # fmt: skip
-        variance = SHARE * float(np.mean(change**2))
-    finite(dataset.path, variance)
-    return max(variance, 2.0 * SMALLEST_VARIANCE) if variance else 1.0
 
 
 def _mean_squares(dataset, columns):
