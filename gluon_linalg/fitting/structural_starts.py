@@ -5,24 +5,29 @@ autoregression has several maxima: one starting point for all series misses many
 starts are in units of the data, so that the same data in other units start at the same model.
 """
 
-from itertools import islice
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..blocks.structural import AutoRegression, Component, Cycle
+from ..blocks.structural import AutoRegression, Component, Cycle, Seasonal
 
-# Shares of the mean squared change of a series: of the noise, of slopes, and of all else.
+# Shares of the mean squared change of a series: of the noise, of the first level, of slopes, and of
+# all else. What drives a series, its level, its slope or what comes on top, is a maximum each.
 SHARES = (
-    (0.1, 1e-3, 0.1),
-    (0.5, 1e-4, 0.01),
-    (0.4, 1e-6, 1e-3),
-    (0.01, 1e-3, 0.5),
-    (0.01, 0.5, 0.05),
+    (0.1, 0.1, 1e-3, 0.1),
+    (0.5, 0.01, 1e-4, 0.01),
+    (0.4, 1e-3, 1e-6, 1e-3),
+    (0.01, 0.5, 1e-3, 0.5),
+    (0.01, 0.05, 0.5, 0.05),
+    (0.4, 1e-4, 0.01, 0.01),
+    (0.2, 1e-4, 1e-5, 0.4),
 )
+# Those that are tried with each way in which a component can be.
+MAIN_SHARES = (SHARES[0], SHARES[3], SHARES[6])
 # Peaks of a periodogram that are tried, and dampings of a cycle there.
 PEAKS = 2
 DAMPINGS = (0.9, 0.98)
+AUTOREGRESSIVE_DAMPING = 0.95
 # No start is nearer to a unit root.
 LARGEST_PARTIAL = 0.95
 
@@ -48,21 +53,26 @@ def structural_starts(
     regression the mean squares (k,) of its centred covariates.
     """
     change = mean_squared_change(series)
-    candidates = [_candidates(c, series, change) for c in components]
+    rest = [_remainder(own, components) for own in series]
+    candidates = [_candidates(c, rest, change) for c in components]
     plain = [own[0] for own in candidates]
-    starts = [Start(_values(components, plain, change, s, squares), ()) for s in SHARES]
+    starts = [
+        Start(_values(components, plain, change, shares, squares), (-1, number))
+        for number, shares in enumerate(SHARES)
+    ]
     for index, own in enumerate(candidates):
         for number, candidate in enumerate(own[1:], start=1):
             chosen = [*plain[:index], candidate, *plain[index + 1 :]]
-            for shares in (SHARES[0], SHARES[3]):
+            for shares in MAIN_SHARES:
                 values = _values(components, chosen, change, shares, squares)
                 starts.append(Start(values, (index, number)))
     return starts
 
 
 def has_many_maxima(components: Sequence[Component]) -> bool:
-    """Whether the likelihood of such a model is known to have several maxima."""
-    return any(isinstance(c, (Cycle, AutoRegression)) for c in components)
+    """Whether the likelihood of such a model, with noise, is known to have several maxima."""
+    variances = sum(n.endswith("variance") for c in components for n in c._reg_params)
+    return variances > 1 or any(isinstance(c, (Cycle, AutoRegression)) for c in components)
 
 
 def mean_squared_change(series: Sequence[np.ndarray]) -> float:
@@ -76,13 +86,14 @@ def mean_squared_change(series: Sequence[np.ndarray]) -> float:
 
 
 def _values(components, chosen, change, shares, squares) -> Values:
-    noise, slope, other = shares
+    noise, level, slope, other = shares
+    by_name = {"level_variance": level, "slope_variance": slope}
     values: Values = {(None, "noise_variance"): np.array([noise * change])}
     squares = iter(squares)
     for index, (component, candidate) in enumerate(zip(components, chosen)):
         own = next(squares) if component.drifts else 1.0
         for name, parameter in component._reg_params.items():
-            share = slope if name == "slope_variance" else other
+            share = by_name.get(name, other)
             if name in candidate:
                 value = candidate[name]
             elif name.endswith("variance"):
@@ -93,77 +104,106 @@ def _values(components, chosen, change, shares, squares) -> Values:
     return values
 
 
-def _candidates(component, series, change) -> List[Dict[str, Any]]:
-    """What makes the starts of a component differ, the plainest first."""
+def _candidates(component, rest, change) -> List[Dict[str, Any]]:
+    """What makes the starts of a component differ, the plainest first.
+
+    rest: what a line and fixed seasons leave of each series.
+    """
     found: List[Dict[str, Any]] = [{}]
     if isinstance(component, Cycle):
-        given = float(component.period.value()[0])
-        for period in [given, *_periods(series)]:
+        for period, variance in _waves(rest, float(component.period.value()[0])):
             for damping in DAMPINGS if component.damping is not None else (None,):
                 candidate = {"period": period}
                 if damping is not None:
                     candidate["damping"] = damping
                 if component.cycle_variance is not None:
-                    loss = 1.0 - (damping or 0.98) ** 2
-                    candidate["cycle_variance"] = max(0.5 * _variance(series) * loss, 1e-3 * change)
+                    loss = 1.0 - (damping or DAMPINGS[-1]) ** 2
+                    candidate["cycle_variance"] = max(variance * loss, 1e-4 * change)
                 found.append(candidate)
     elif isinstance(component, AutoRegression):
-        order = component.state_size
-        for partial in _partials(series, order):
+        for partial in _partials(rest, component.state_size):
             found.append({"partial_autocorrelation": partial})
+        if component.state_size > 1:
+            found += [_wave_of(component, *wave, change) for wave in _waves(rest)]
     return found
 
 
-def _periods(series) -> List[float]:
-    """Periods of the peaks of the mean periodogram, of levels and of changes."""
-    longest = max(series, key=len)
-    time = np.arange(len(longest))
-    seen = np.isfinite(longest)
+def _wave_of(component, period, variance, change):
+    """An autoregression that is a wave: complex roots of the period."""
+    square = AUTOREGRESSIVE_DAMPING**2
+    first = 2.0 * AUTOREGRESSIVE_DAMPING * np.cos(2.0 * np.pi / period) / (1.0 + square)
+    partial = np.append([first, -square], np.zeros(component.state_size - 2))
+    found = {"partial_autocorrelation": np.clip(partial, -LARGEST_PARTIAL, LARGEST_PARTIAL)}
+    if component.innovation_variance is not None:
+        loss = np.prod(1.0 - np.square(found["partial_autocorrelation"]))
+        found["innovation_variance"] = max(variance * loss, 1e-4 * change)
+    return found
+
+
+def _remainder(own, components):
+    """A series less the line and the fixed seasons of least squares, NaN where missing."""
+    time, seen = np.arange(len(own)), np.isfinite(own)
+    columns = [np.ones(len(own)), time / len(own)]
+    for component in components:
+        if isinstance(component, Seasonal):
+            period, harmonics = component.waves
+            for frequency in 2.0 * np.pi * np.arange(1, harmonics + 1) / period:
+                columns += [np.cos(frequency * time), np.sin(frequency * time)]
+    columns = np.stack(columns, axis=1)
+    if seen.sum() <= 2 * columns.shape[1]:
+        return own - np.mean(own[seen]) if seen.any() else own
+    return own - columns @ np.linalg.lstsq(columns[seen], own[seen], rcond=None)[0]
+
+
+def _waves(rest, given=None) -> List[Tuple[float, float]]:
+    """Periods, and the variance of a wave there, from the longest series.
+
+    The given period first, then the peaks of the periodogram of levels and of changes.
+    """
+    longest = max(rest, key=len)
+    time, seen = np.arange(len(longest)), np.isfinite(longest)
     if seen.sum() < 8:
-        return []
+        return [] if given is None else [(given, 0.0)]
     filled = np.interp(time, time[seen], longest[seen])
-    line = np.polyfit(time, filled, 1)
-    found = []
-    for values in (filled - np.polyval(line, time), np.diff(filled)):
-        values = values - values.mean()
-        power = np.abs(np.fft.rfft(values * np.hanning(len(values)))) ** 2
+    power, changes = _periodogram(filled), _periodogram(np.diff(filled))
+    frequencies = np.arange(len(power)) / len(filled)
+
+    def wave(period):
+        near = np.abs(frequencies - 1.0 / period) <= 2.5 / len(filled)
+        return period, float(filled.var() * power[near].sum() / max(power.sum(), 1e-300))
+
+    periods = [] if given is None else [given]
+    for own in (power, changes):
+        own_frequencies = np.arange(len(own)) / (len(filled) - (own is changes))
         # At least two waves in the series, and more than two steps in a wave.
-        frequencies = np.arange(len(power)) / len(values)
-        inner = np.flatnonzero((frequencies >= 2.0 / len(values)) & (frequencies < 0.48))
-        if not len(inner):
-            continue
-        peaks = [
-            k for k in inner if power[k] >= power[k - 1] and (k + 1 == len(power) or power[k] >= power[k + 1])
-        ]
-        for k in sorted(peaks, key=lambda k: -power[k])[:PEAKS]:
-            period = 1.0 / frequencies[k]
-            if all(abs(np.log(period / other)) > 0.1 for other in found):
-                found.append(float(period))
-    return list(islice(found, 2 * PEAKS))
+        inner = (own_frequencies >= 2.0 / len(filled)) & (own_frequencies < 0.48)
+        around = np.pad(own, 1)
+        inner &= (own >= around[:-2]) & (own >= around[2:])
+        for k in sorted(np.flatnonzero(inner), key=lambda k: -own[k])[:PEAKS]:
+            period = float(1.0 / own_frequencies[k])
+            if all(abs(np.log(period / other)) > 0.05 for other in periods):
+                periods.append(period)
+    return [wave(period) for period in periods]
 
 
-def _partials(series, order) -> List[np.ndarray]:
-    """Partial autocorrelations: those of the detrended series and of its changes, and plain ones."""
-    found = []
-    for values in (_detrended(series), [np.diff(own) for own in series]):
-        partial = _sample_partials(values, order)
-        if partial is not None:
-            found.append(partial)
-    rest = np.zeros(order - 1)
-    found += [np.append(first, rest) for first in (0.5, -0.5)]
-    if order > 1:
-        # A wave: φ = (1.2, -0.6).
-        found.append(np.append([0.75, -0.6], np.zeros(order - 2)))
-    return found
+def _periodogram(values):
+    values = values - values.mean()
+    return np.abs(np.fft.rfft(values * np.hanning(len(values)))) ** 2
+
+
+def _partials(rest, order) -> List[np.ndarray]:
+    """Partial autocorrelations: of the series and their changes, and plain ones."""
+    heads = [_sample_partials(rest, order), _sample_partials(map(np.diff, rest), order)]
+    heads += [np.array([first]) for first in (0.5, LARGEST_PARTIAL, -0.5)]
+    return [np.append(head, np.zeros(order - len(head))) for head in heads if head is not None]
 
 
 def _sample_partials(series, order) -> Optional[np.ndarray]:
     """By the Durbin-Levinson recursion from autocovariances over the pairs that were observed."""
     products = np.zeros(order + 1)
     for own in series:
-        centred = own - np.nanmean(own) if np.isfinite(own).any() else own
-        filled = np.where(np.isfinite(centred), centred, 0.0)
-        for lag in range(order + 1):
+        filled = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
+        for lag in range(min(order, len(own) - 1) + 1):
             products[lag] += filled[lag:] @ filled[: len(filled) - lag]
     if not products[0] > 0 or not np.isfinite(products).all():
         return None
@@ -176,17 +216,3 @@ def _sample_partials(series, order) -> Optional[np.ndarray]:
         partial.append(r)
     return np.array(partial)
 
-
-def _detrended(series):
-    found = []
-    for own in series:
-        time, seen = np.arange(len(own)), np.isfinite(own)
-        if seen.sum() > 2:
-            own = own - np.polyval(np.polyfit(time[seen], own[seen], 1), time)
-        found.append(own)
-    return found
-
-
-def _variance(series):
-    values = np.concatenate([own[np.isfinite(own)] for own in _detrended(series)])
-    return float(values.var()) if len(values) else 0.0

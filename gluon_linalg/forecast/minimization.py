@@ -11,6 +11,8 @@ import numpy as np
 SUFFICIENT = 1e-4
 LONGEST_STEP = 4.0
 SHORTEST_STEP = 1e-8
+# A slope that is more than the first times the tolerance is followed at last, so many times.
+TAIL, MOST_TAILS = 10.0, 12
 # Of problems with several minima: how many are searched, and for how many evaluations at first.
 FAMILIES, TRIAL = 3, 15
 
@@ -70,6 +72,8 @@ class _Search:
         self.point, self.value, self.gradient = point, value, gradient
         self.lower, self.upper, self.tolerance = lower, upper, tolerance
         self.inverse_hessian = None
+        # How often, and along which elements since it last moved, it looked into a tail.
+        self.tails, self.tried, self.is_tail = 0, set(), False
         self.done = not _finite(value, gradient)
         self.trial = point
         self._aim()
@@ -77,6 +81,15 @@ class _Search:
     def tell(self, value, gradient):
         """The answer at `trial`."""
         moved = self.trial - self.point
+        if self.is_tail and not (_finite(value, gradient) and value < self.value):
+            self._aim()
+            return
+        if self.is_tail:
+            # What was learned beside this element holds still.
+            self.tried, self.is_tail = set(), False
+            self.point, self.value, self.gradient = self.trial, value, gradient
+            self._aim()
+            return
         promised = self.gradient @ moved
         if not _finite(value, gradient) or value > self.value + SUFFICIENT * promised:
             self._step_back(value, promised)
@@ -104,10 +117,28 @@ class _Search:
                 return self._aim()
             self.done = -0.5 * (direction @ slope) < self.tolerance
         self.done = self.done or not slope.any()
+        self.is_tail = False
+        if self.done:
+            direction = self._along_tail(slope)
         longest = np.abs(direction).max()
         self.direction = direction * min(1.0, LONGEST_STEP / longest) if longest else direction
         self.step = 1.0
         self._try()
+
+    def _along_tail(self, slope):
+        """A long step along one element whose slope is left, 0 where none is.
+
+        Towards a variance of 0 the loss falls by as much as its slope in the logarithm, however
+        far that is, which no quadratic model sees.
+        """
+        direction, left = np.zeros_like(slope), np.abs(slope)
+        left[list(self.tried)] = 0.0
+        chosen = int(np.argmax(left))
+        if left[chosen] > TAIL * self.tolerance and self.tails < MOST_TAILS:
+            self.done, self.is_tail, self.tails = False, True, self.tails + 1
+            self.tried.add(chosen)
+            direction[chosen] = -LONGEST_STEP * np.sign(slope[chosen])
+        return direction
 
     def _try(self):
         self.trial = np.clip(self.point + self.step * self.direction, self.lower, self.upper)

@@ -16,7 +16,7 @@ mx = import_mxnet()
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
-STORED_BOUND = 12.0
+STORED_BOUND = 16.0
 TOLERANCE = 1e-6
 
 

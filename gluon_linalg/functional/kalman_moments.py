@@ -84,7 +84,7 @@ def last_steps(F, x, steps):
 
 
 def emitted(F, emission, columns, steps):
-    """H x of columns (1, T, B, d, n), a constant, at the last `steps`; see `observation_moments`."""
+    """H x of columns (1, T, B, d, n) at the last `steps`, a constant: `observation_moments`."""
     emission = over_time(F, time_first(F, emission), columns)
     emission, columns = (last_steps(F, x, steps) for x in (emission, columns))
     return stop(F, product(F, emission, columns))

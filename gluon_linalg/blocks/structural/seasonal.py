@@ -40,6 +40,8 @@ class Seasonal(Component):
             disturbed = range(state_size)
         super().__init__(state_size, **kwargs)
         self._form, self._frequencies, self._pairs = form, frequencies, pairs
+        # The period, and how many harmonics of it the pattern has.
+        self.waves = (float(period), len(frequencies) or int(period) // 2)
         self.seasonal_variance = self._disturb(disturbed, "seasonal_variance", seasonal_variance)
         self._set_prior(prior)
 
