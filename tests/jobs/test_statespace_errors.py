@@ -166,7 +166,7 @@ LEVEL = {"level": {}}
             {"data.holdout": {"last": 5}},
             "forecast.steps: 3 steps, but the hold-out has 5; raise it",
         ),
-        ({"forecast.steps": 0}, "forecast.steps: '0': should be greater than or equal to 1"),
+        ({"forecast.steps": -1}, "forecast.steps: '-1': should be greater than or equal to 0"),
     ],
 )
 def test_wrong_keys_and_values(refused_job, changes, line):

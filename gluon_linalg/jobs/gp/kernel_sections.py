@@ -29,11 +29,15 @@ class Leaf(Section):
         return check_fixed(names, cls.parameters)
 
     def build(self, inputs):
-        """The kernel, for data with the input columns `inputs`."""
-        active = None
-        if self.columns is not None:
-            active = [inputs.index(name) for name in self.columns]
-        return self.kernel_class(active_dims=active, **self.initial_values())
+        """The kernel, for data with the input columns `inputs`, where a name may come again."""
+        names = self.columns or list(dict.fromkeys(inputs))
+        places = [[i for i, own in enumerate(inputs) if own == name] for name in names]
+        values = self.initial_values()
+        for key, value in values.items():
+            if isinstance(value, list) and 1 < len(value) == len(names):
+                values[key] = [v for v, own in zip(value, places) for _ in own]
+        active = None if self.columns is None else sum(places, [])
+        return self.kernel_class(active_dims=active, **values)
 
     def initial_values(self):
         values = self.model_dump(exclude={"columns", "fixed"})

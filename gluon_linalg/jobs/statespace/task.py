@@ -7,7 +7,7 @@ from ..errors import JobError
 from ..task import Task, number_or_list, to_model_array
 from ..units import finite
 from .component_sections import SMALLEST_VARIANCE
-from .components import build_components, used_columns
+from .components import build_components
 from .dataset import read_dataset
 from .results import write_results
 
@@ -41,9 +41,11 @@ class StateSpace(Task):
     def arguments(self):
         return self._arguments
 
-    def graph_arguments(self, member):
-        """What the forecaster takes for one member, on to the last forecast."""
-        y, mask = self._targets([member], len(member.y))
+    def graph_arguments(self, member, steps):
+        """What the forecaster takes for one member, on to the last of so many steps."""
+        # Covariates that nobody knows are not asked for: the example ends before.
+        end = len(member.y) - (steps - self.dataset.steps)
+        y, mask = (array[:, :end] for array in self._targets([member], len(member.y)))
         if not self.layer.components.features:
             return [y, mask]
         return [y, self.array(member.covariates[None]), mask]
@@ -82,7 +84,7 @@ class StateSpace(Task):
 
     def _build_layer(self, method, parameters):
         model, dataset = self.job.model, self.dataset
-        columns = used_columns(model.components, self.job.data.covariates)
+        columns = dataset.regressors
         variance = _typical_variance(dataset)
         layer = StructuralModel(
             build_components(
