@@ -106,7 +106,7 @@ def read_table(
             moments[name] = _moments(path, name, own, lines, order)
             columns[name] = moments[name].years()
             continue
-        convert = _label if name in words else number
+        convert = {label: _label}.get(name, _level if name in words else number)
         if name in with_gaps:
             convert = or_missing(convert, ("",) if name in words else MISSING)
         convert = convert if incomplete is None else _advised(convert)
@@ -228,7 +228,13 @@ def _moments(path, name, texts, lines, order):
 
 def _label(text):
     if not text:
-        raise ValueError("the cell is empty; write the name")
+        raise ValueError("the cell is empty; name the series")
+    return text
+
+
+def _level(text):
+    if not text:
+        raise ValueError("the cell is empty; fill it in or remove the row")
     return text
 
 

@@ -29,7 +29,8 @@ def job_document(folders):
             _put(document, key, _parse(key, value))
     data = document.setdefault("data", {})
     if isinstance(data, dict):
-        data["path"] = _data_path(data.get("path"), files, job_file)
+        takes_folders = document.get("task") == "forecast"
+        data["path"] = _data_path(data.get("path"), files, job_file, folders, takes_folders)
     return document
 
 
@@ -90,8 +91,8 @@ def _put(document, key, value):
     part[last] = value
 
 
-def _data_path(given, files, job_file):
-    """The table: as named, or the only file there is beside the job file."""
+def _data_path(given, files, job_file, folders, takes_folders):
+    """The table: as named, the only file of a folder, or of all beside the job file."""
     if given is None:
         rest = [path for path in files.values() if path != job_file]
         if len(rest) == 1:
@@ -103,7 +104,21 @@ def _data_path(given, files, job_file):
         beside = os.path.normpath(os.path.join(os.path.dirname(job_file), given))
         if os.path.exists(beside):
             return beside
+    root = folders("input", "data")
+    folder = os.path.normpath(os.path.join(root, given))
+    if os.path.isdir(folder):
+        return folder if takes_folders else _only_file(given, folder, files, job_file)
     return given if os.path.isabs(given) else _find("data.path", given, files)
+
+
+def _only_file(given, folder, files, job_file):
+    """That of a channel's folder, but for the job file."""
+    inside = {key: path for key, path in files.items() if path.startswith(folder + os.sep)}
+    rest = {key: path for key, path in inside.items() if path != job_file}
+    if len(rest) == 1:
+        return next(iter(rest.values()))
+    what = f"name one of them: {', '.join(rest)}" if rest else "put a table there"
+    raise JobError(f"data.path: the folder '{given}' has {len(rest)} files; {what}")
 
 
 def _find(what, name, files):

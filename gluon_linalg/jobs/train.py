@@ -19,6 +19,7 @@ from .forecast.task import Forecasting
 from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
+from .memory import is_shortage
 from .metrics import versions
 from .objective import Objective
 from .output import OutputFolder
@@ -165,7 +166,12 @@ def _agree(workers, job, dataset, folder):
 
 
 def _initial_loss(objective, task):
-    loss = objective.evaluate()
+    try:
+        loss = objective.evaluate()
+    except (mx.base.MXNetError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        raise JobError(task.out_of_memory()) from None
     if np.isfinite(loss):
         return loss
     path = task.dataset.path

@@ -62,8 +62,7 @@ def read_dataset(job):
     if most < 1 or (count or 1) > most:
         if (count or 1) > len(columns):
             raise JobError(
-                f"{path}: {len(columns)} columns have no {count} components; lower "
-                "model.components"
+                f"{path}: {len(columns)} columns have no {count} components; lower model.components"
             )
         raise JobError(
             f"{path}: {len(x)} rows for {count or 1} components; at least {(count or 1) + 1} are "
