@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...forecast.frequency import period_of
 from ..moments import TIME, find_order, is_time, read_moments, to_datetime
-from ..steps import find_dates, lines, parse_step
+from ..steps import find_dates, parse_step
 from ..table_format import AUTO
 
 # How many steps a series may have, so that two distant times do not fill the memory.
@@ -49,7 +49,7 @@ class Times:
 
     def _read_dates(self, texts, freq, table_format, order):
         moments = read_moments(texts, order)
-        places = np.argsort(lines(moments, table_format.timezone)[0], kind="stable")
+        places = np.argsort(moments.instants(), kind="stable")
         moments = moments.take(places)
         step = parse_step(freq) or parse_step(_offset(freq).freqstr)
         self._dates = find_dates("time", moments, step.name, table_format.timezone)
