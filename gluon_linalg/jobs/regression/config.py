@@ -31,8 +31,9 @@ class RegressionData(RowsData, DatedTableData):
     )
     inputs: Names = Field(
         ...,
-        description="The input columns: numbers, or dates such as 1958-03 or 1958-03-01, which "
-        "become years: year + month/12, plus the share of the month that has passed.",
+        description="The input columns: numbers, or dates such as 1958-03, 1958-03-01 or "
+        "31/12/1958, which become years: year + month/12, plus the share of the month that has "
+        "passed.",
     )
     target: Name = Field(..., description="The column to be modelled.")
     target_scaling: Literal["raw", "center", "standardize"] = Field(
