@@ -50,12 +50,16 @@ GPU = [
 
 # Upper bounds below the next major version are the last series that still takes numpy 1.23.
 JOBS = [
+    # What Python has had since 3.9.
+    "backports.zoneinfo>=0.2,<1; python_version < '3.9'",
     "click>=8.0,<9",
     "matplotlib>=3.5,<3.11",
     "pydantic>=2.2,<3",
     "PyYAML>=6.0,<7",
     "scipy>=1.7,<1.16",
     "tqdm>=4.60,<5",
+    # The time zones, where the system has none.
+    "tzdata>=2021.1",
     "typing_extensions>=4.6,<5",
 ]
 

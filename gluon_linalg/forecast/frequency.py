@@ -18,6 +18,8 @@ SEASONS = {
 # The cycle by which GluonTS's deep state model measures its context: at most this many steps.
 CYCLES = {"Q": 4, "M": 12, "W": 52, "D": 31, "B": 22, "H": 168, "MIN": 1440, "S": 3600}
 SHORTEST_CYCLE, LONGEST_CYCLE = 4, 168
+# The season of a day, which is the first that series of minutes have.
+OF_A_DAY = {"MIN": 1440}
 _NAMES = {"A": "Y", "T": "MIN", "QE": "Q", "ME": "M", "YE": "Y"}
 
 
@@ -34,6 +36,14 @@ def seasonal_periods(freq, context_length):
     base, multiple = _base(freq)
     periods = [season / multiple for season in SEASONS.get(base, ()) if season >= 2 * multiple]
     return [p for i, p in enumerate(periods) if i == 0 or 2 * p <= context_length]
+
+
+def main_seasons(freq):
+    """The season, in steps, that a series of unknown length most likely has, in a list, or []."""
+    base, multiple = _base(freq)
+    if OF_A_DAY.get(base, 0) >= 2 * multiple:
+        return [OF_A_DAY[base] / multiple]
+    return seasonal_periods(freq, 0)
 
 
 def cycle_length(freq):

@@ -34,7 +34,7 @@ class StructuralPredictor(RepresentablePredictor):
     list such as ``[{"trend": {}}, {"seasonal": {"period": 12}}]`` of 'level', 'trend',
     'damped_trend', 'seasonal', 'cycle' and 'ar' with the options of those of
     `gluon_linalg.structural`, of which variances matter only if they are 0; None: a trend, and the
-    shortest season of `freq` if it has one. use_feat_dynamic_real: adds a regression on that field,
+    main season of `freq` if it has one. use_feat_dynamic_real: adds a regression on that field,
     which then reaches h steps further than the target. forecast: 'samples' for SampleForecast with
     paths that are joint over time, drawn by MXNet's generator (`mx.random.seed`); 'distribution'
     for DistributionForecast with the exact Gaussian marginals, in float32 as GluonTS wants them.

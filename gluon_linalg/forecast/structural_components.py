@@ -1,7 +1,7 @@
 """Structural components by name, as constructor arguments that can be stored."""
 
 from ..blocks import structural
-from .frequency import period_of, seasonal_periods
+from .frequency import main_seasons, period_of
 
 KINDS = {
     "level": structural.LocalLevel,
@@ -17,10 +17,10 @@ LEVEL = [{"level": {}}]
 
 
 def default_components(freq):
-    """A trend, and the shortest season of the frequency if it has one."""
+    """A trend, and the main season of the frequency if it has one."""
     period_of(freq)
     components = [{"trend": {}}]
-    for period in seasonal_periods(freq, 0):
+    for period in main_seasons(freq):
         options = {"period": period}
         if period > LONGEST_DUMMY or period != int(period):
             options.update(form="trigonometric", harmonics=min(HARMONICS, int(period // 2)))

@@ -181,6 +181,8 @@ def bench(folder, row_counts, seconds, url, context, as_json):
 
 def summary(metrics):
     """The lines that tell how a job went."""
+    if metrics.get("rows_left_out"):
+        yield f"{metrics['rows_left_out']} rows lacked a value and were left out"
     if "components" in metrics:
         yield from _components(metrics["components"], metrics["rows"])
         return

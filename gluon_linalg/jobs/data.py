@@ -1,19 +1,21 @@
 """Reads the numbers of a CSV file, and says where one is missing."""
 
-import csv
-import math
-import re
-from calendar import monthrange
-from dataclasses import dataclass
-from datetime import date
-from typing import Dict, List, NamedTuple, Tuple
+from dataclasses import dataclass, field
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .errors import JobError, reason, suggestion
+from .delimited import read_cells, shown
+from .errors import JobError, suggestion
+from .moments import Moments, WrongTime, find_order, is_time, read_moments
+from .table_format import AUTO, Format
+from .values import MISSING, NUMBER, decimal_point, find_decimal, number, or_missing
 
-DATE = re.compile(r"([0-9]{4})-([0-9]{1,2})(?:-([0-9]{1,2}))?", re.ASCII)
-NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+__all__ = ["NUMBER", "Column", "Format", "Table", "TableRows", "read_rows", "read_table"]
+
+LEAVE_OUT, REFUSE = "leave_out", "refuse"
+# Words in a column of numbers that are no names of levels.
+NO_NAMES = ("nan", "inf", "infinity", "true", "false")
 
 
 class Column(NamedTuple):
@@ -27,11 +29,13 @@ class Column(NamedTuple):
 class TableRows(NamedTuple):
     """Rows that came in no file, read as if they were one: (line, cells), the header first.
 
-    name: what messages call the file.
+    name: what messages call the file; separator: what stood between the cells, None where they
+    came one by one.
     """
 
     name: str
     rows: List[Tuple[int, List[str]]]
+    separator: Optional[str] = None
 
     def __str__(self):
         return self.name
@@ -39,86 +43,131 @@ class TableRows(NamedTuple):
 
 @dataclass
 class Table:
-    """Columns of a CSV file as numbers, their texts, and the line of each row in an editor."""
+    """Columns of a CSV file as numbers, their texts, and the line of each row in an editor.
+
+    dates: the columns of times, as `moments` in each; day_first: see `find_order`; left_out: the
+    number of rows that were left out, and places: where the others stood among all of them.
+    """
 
     path: str
     columns: Dict[str, np.ndarray]
     texts: Dict[str, List[str]]
     lines: List[int]
     dates: List[str]
+    moments: Dict[str, Moments] = field(default_factory=dict)
+    day_first: Optional[bool] = None
+    left_out: int = 0
+    places: Optional[np.ndarray] = None
 
     def array(self, names):
         """The named columns side by side, (n, d)."""
         return np.column_stack([self.columns[name] for name in names])
 
 
-def read_table(path, names, date_columns, with_gaps=(), keep_blank=False, label=None):
+def read_table(
+    path,
+    names,
+    date_columns,
+    with_gaps=(),
+    keep_blank=False,
+    label=None,
+    table_format=AUTO,
+    categorical=(),
+    incomplete=None,
+    every_row=False,
+):
     """The columns `names` of the CSV file, or `TableRows`; those in `date_columns` may hold dates.
 
     An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
-    row is a row of empty cells. The column `label` holds the names of series, as they are.
+    row is a row of empty cells. The column `label` holds the names of series, as they are, and
+    those in `categorical` names of levels. incomplete: whether rows with an empty cell in another
+    column are refused or left out; None where that cannot be chosen. With `every_row` no row of
+    empty cells is passed over, not even at the end.
     """
-    header, rows = read_rows(path, keep_blank)
-    places = {name: place_of(path, header, name) for name in names}
+    header, rows, separator = read_rows(path, keep_blank, names, table_format, every_row)
+    places = {name: place_of(path, header, name, separator) for name in names}
     if not rows:
         raise JobError(f"{path}: there are no rows below the header; add some")
-    columns, texts, dates = {}, {}, []
-    for name, place in places.items():
-        texts[name] = [cells[place] for _, cells in rows]
-        is_date = name in date_columns and DATE.fullmatch(texts[name][0]) is not None
-        convert = _decimal_year if is_date else _number
-        convert = _or_missing(convert) if name in with_gaps else convert
-        convert = _label if name == label else convert
-        dates += [name] if is_date else []
+    complete, words = list(range(len(rows))), {*categorical, label}
+    if incomplete == LEAVE_OUT:
+        needed = [(places[name], name in words) for name in names if name not in with_gaps]
+        complete = [row for row in complete if _is_complete(rows[row][1], needed)]
+        if not complete:
+            raise JobError(f"{path}: no row has all of its cells; fill some in")
+    left_out, rows = len(rows) - len(complete), [rows[row] for row in complete]
+    lines = [line for line, _ in rows]
+    texts = {name: [cells[place] for _, cells in rows] for name, place in places.items()}
+    texts = _with_points(path, texts, lines, words, separator, table_format)
+    columns, moments = {}, {}
+    dates = [name for name in names if name in date_columns and _has_dates(texts[name])]
+    order = _order(path, dates, texts, table_format)
+    for name, own in texts.items():
+        if name in dates:
+            moments[name] = _moments(path, name, own, lines, order)
+            columns[name] = moments[name].years()
+            continue
+        convert = {label: _label}.get(name, _level if name in words else number)
+        if name in with_gaps:
+            convert = or_missing(convert, ("",) if name in words else MISSING)
+        convert = convert if incomplete is None else _advised(convert)
         columns[name] = np.array(
-            [converted(path, line, name, cells[place], convert) for line, cells in rows],
-            dtype=object if name == label else None,
+            [converted(path, line, name, text, convert) for line, text in zip(lines, own)],
+            dtype=object if name in words else None,
         )
-    return Table(str(path), columns, texts, [line for line, _ in rows], dates)
+    return Table(
+        str(path), columns, texts, lines, dates, moments, order, left_out, np.array(complete)
+    )
 
 
-def read_rows(path, keep_blank):
-    """The header and the rows that are not blank, each with its line number."""
-    rows = path.rows if isinstance(path, TableRows) else _read_cells(path)
-    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
-    rows = [(line, cells) for line, cells in rows if any(cells) or keep_blank]
-    while rows and not any(rows[-1][1]):
-        rows.pop()
+def read_rows(path, keep_blank, wanted=(), table_format=AUTO, every_row=False):
+    """The header, the rows, each with its line number, and the separator.
+
+    wanted: the columns that are needed. Blank lines are no rows, and neither are rows of empty
+    cells at the end, unless `every_row` counts; in a table of one column, where these are the same,
+    only those at the end are none.
+    """
+    if isinstance(path, TableRows):
+        rows, separator = path.rows, path.separator
+    else:
+        rows, separator = read_cells(path, wanted, table_format)
+    rows = [(line, _stripped(cells)) for line, cells in rows]
     while rows and not any(rows[0][1]):
         rows.pop(0)
     if not rows:
         raise JobError(f"{path}: the file is empty; it needs a header and rows of numbers")
     header = rows.pop(0)[1]
-    rows = [(line, cells if any(cells) else [""] * len(header)) for line, cells in rows]
+    if not keep_blank and len(header) > 1:
+        rows = [(line, cells) for line, cells in rows if len(cells) > 1 or any(cells)]
+    while rows and not any(rows[-1][1]) and not (every_row and rows[-1][1]):
+        rows.pop()
+    is_blank = [not any(cells) and len(cells) < 2 for _, cells in rows]
+    rows = [
+        (line, [""] * len(header) if blank else cells)
+        for (line, cells), blank in zip(rows, is_blank)
+    ]
     for line, cells in rows:
         if len(cells) != len(header):
             raise JobError(
-                f"{path}: row {line}: {len(cells)} cells, but the header has {len(header)} columns"
+                f"{path}: row {line}: {len(cells)} cells, but the header has {len(header)} "
+                f"columns{shown(separator)}"
             )
-    return header, rows
+    return header, rows, separator
 
 
-def _read_cells(path):
-    """The rows of a CSV file, each with its line number."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            return [(reader.line_num, cells) for cells in reader]
-    except UnicodeDecodeError:
-        raise JobError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise JobError(f"{path}: row {reader.line_num}: not CSV: {error}") from None
-    except FileNotFoundError:
-        raise JobError(f"{path}: there is no such data file; correct the path") from None
-    except (OSError, ValueError) as error:
-        raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+def _stripped(cells):
+    """The cells without blanks around them; none for a line of blanks."""
+    if len(cells) == 1 and cells[0].isspace():
+        return []
+    return [cell.strip() for cell in cells]
 
 
-def place_of(path, header, name):
+def place_of(path, header, name, separator=None):
     """Where a column stands; JobError where there is none of that name, or several."""
     count = header.count(name)
     if count == 0:
-        raise JobError(f"{path}: there is no column '{name}'; {suggestion(name, header)}")
+        raise JobError(
+            f"{path}: there is no column '{name}'; {suggestion(name, header)}{shown(separator)}"
+        )
     if count > 1:
         raise JobError(f"{path}: {count} columns are called '{name}'; rename all but one")
     return header.index(name)
@@ -132,48 +181,74 @@ def converted(path, line, name, text, convert):
         raise JobError(f"{path}: row {line}, column '{name}': {error}") from None
 
 
+def _is_complete(cells, needed):
+    """needed: places of cells, and whether any word is a value there."""
+    return not any(cells[p] == "" if is_word else cells[p] in MISSING for p, is_word in needed)
+
+
+def _with_points(path, texts, lines, words, separator, table_format):
+    """The texts with decimal points."""
+    numbers = {name: own for name, own in texts.items() if name not in words}
+    decimal = find_decimal(separator, numbers.values(), table_format.decimal)
+    if decimal == ".":
+        return texts
+    return {
+        name: own
+        if name in words
+        else [
+            converted(path, line, name, text, decimal_point) for line, text in zip(lines, own)
+        ]
+        for name, own in texts.items()
+    }  # fmt: skip
+
+
+def _has_dates(texts):
+    """Whether the first cell that is filled in has a date."""
+    return is_time(next((text for text in texts if text not in MISSING), ""))
+
+
+def _order(path, dates, texts, table_format):
+    """Whether the day comes first in all columns of dates."""
+    try:
+        given = [text for name in dates for text in texts[name]]
+        return find_order(given, table_format.day_first)
+    except ValueError as error:
+        raise JobError(f"{path}: column '{dates[0]}': {error}") from None
+
+
+def _moments(path, name, texts, lines, order):
+    for line, text in zip(lines, texts):
+        if not text:
+            converted(path, line, name, text, number)
+    try:
+        return read_moments(texts, order)
+    except WrongTime as error:
+        raise JobError(f"{path}: row {lines[error.index]}, column '{name}': {error}") from None
+
+
 def _label(text):
     if not text:
         raise ValueError("the cell is empty; name the series")
     return text
 
 
-def _number(text):
+def _level(text):
     if not text:
         raise ValueError("the cell is empty; fill it in or remove the row")
-    if DATE.fullmatch(text):
-        raise ValueError(f"'{text}' is a date where a number is expected")
-    if NUMBER.fullmatch(text) is None or not math.isfinite(float(text)):
-        raise ValueError(f"'{text[:40]}' is not a finite number; correct it or remove the row")
-    return float(text)
+    return text
 
 
-def _or_missing(convert):
-    def convert_or_missing(text):
+def _advised(convert):
+    """As `convert`, with what a job can do about its errors."""
+
+    def convert_or_advise(text):
         try:
-            return convert(text) if text else math.nan
+            return convert(text)
         except ValueError as error:
-            raise ValueError(f"{error}; leave the cell of a missing value empty") from None
+            if text in MISSING:
+                raise ValueError(f"{error}, or set data.incomplete_rows: leave_out") from None
+            if text[:1].isalpha() and text.lower() not in NO_NAMES:
+                raise ValueError(f"{error}, or name the column in data.categorical") from None
+            raise
 
-    return convert_or_missing
-
-
-def parse_date(text):
-    """The date of 1958-03-16, or of 1958-03, the first of the month; ValueError if it is none."""
-    found = DATE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"'{text[:40]}' is not a date such as 1958-03 or 1958-03-01")
-    year, month, day = (int(part) for part in (found[1], found[2], found[3] or "1"))
-    try:
-        return date(year, month, day)
-    except ValueError:
-        raise ValueError(f"there is no date {text}; correct it") from None
-
-
-def _decimal_year(text):
-    """1958-03 is 1958 + 3/12; 1958-03-16 lies (16 - 1)/31 of a month later."""
-    when = parse_date(text)
-    if when.day == 1:
-        return when.year + when.month / 12
-    share = (when.day - 1) / monthrange(when.year, when.month)[1]
-    return when.year + (when.month + share) / 12
+    return convert_or_advise

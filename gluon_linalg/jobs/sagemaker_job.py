@@ -29,7 +29,8 @@ def job_document(folders):
             _put(document, key, _parse(key, value))
     data = document.setdefault("data", {})
     if isinstance(data, dict):
-        data["path"] = _data_path(data.get("path"), files, job_file)
+        takes_folders = document.get("task") == "forecast"
+        data["path"] = _data_path(data.get("path"), files, job_file, folders, takes_folders)
     return document
 
 
@@ -90,20 +91,41 @@ def _put(document, key, value):
     part[last] = value
 
 
-def _data_path(given, files, job_file):
-    """The table: as named, or the only file there is beside the job file."""
+def _data_path(given, files, job_file, folders, takes_folders):
+    """The table: as named, the only file of a folder, or of all beside the job file."""
     if given is None:
         rest = [path for path in files.values() if path != job_file]
         if len(rest) == 1:
             return rest[0]
+        channels = {os.path.dirname(path) for path in rest}
+        if takes_folders and len(channels) == 1:
+            return channels.pop()
         what = f"one of {', '.join(files)}" if rest else "a file, and no channel has one"
         raise JobError(f"data.path: expected {what}")
-    given = str(given)
-    if job_file is not None:
-        beside = os.path.normpath(os.path.join(os.path.dirname(job_file), given))
-        if os.path.exists(beside):
-            return beside
+    given, root = str(given), folders("input", "data")
+    beside = root if job_file is None else os.path.dirname(job_file)
+    for place in (beside, root):
+        path = os.path.normpath(os.path.join(place, given))
+        if os.path.isdir(path):
+            return path if takes_folders else _only_file(given, path, files, job_file)
+        if place != root and os.path.exists(path):
+            return path
     return given if os.path.isabs(given) else _find("data.path", given, files)
+
+
+def _only_file(given, folder, files, job_file):
+    """That of a channel's folder, but for the job file and hidden ones."""
+    rest = {
+        key: path
+        for key, path in files.items()
+        if path.startswith(folder + os.sep)
+        and path != job_file
+        and not os.path.basename(path).startswith(".")
+    }
+    if len(rest) == 1:
+        return next(iter(rest.values()))
+    what = f"name one of them: {', '.join(rest)}" if rest else "put a table there"
+    raise JobError(f"data.path: the folder '{given}' has {len(rest)} files, expected one; {what}")
 
 
 def _find(what, name, files):

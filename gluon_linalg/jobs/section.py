@@ -1,6 +1,6 @@
 """The base of all sections of a job file, and the types of their values."""
 
-from typing import ClassVar, List
+from typing import ClassVar, List, Tuple
 
 from pydantic import (
     AfterValidator,
@@ -22,17 +22,20 @@ class Section(BaseModel):
     """A mapping of known keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # Keys that are seldom needed, which messages name last.
+    seldom: ClassVar[Tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_keys(cls, value):
         if isinstance(value, dict):
+            known = sorted(cls.model_fields, key=lambda name: name in cls.seldom)
             for key in value:
                 if key not in cls.model_fields:
                     raise PydanticCustomError(
                         "unknown_key",
                         "unknown key; {advice}",
-                        {"key": str(key), "advice": suggestion(key, cls.model_fields)},
+                        {"key": str(key), "advice": suggestion(key, known)},
                     )
         return value
 

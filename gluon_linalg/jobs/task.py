@@ -50,6 +50,10 @@ class Task:
         """Whether an iteration sees less than everything."""
         return self.batch_size < self.batch_axis_size
 
+    def out_of_memory(self):
+        """What to tell where there is not enough memory."""
+        return f"{self.dataset.path}: there is not enough memory; give the model fewer rows"
+
     def batch(self, iteration):
         """The arguments of an iteration, and what each of its losses counts.
 

@@ -19,6 +19,7 @@ from .forecast.task import Forecasting
 from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
+from .memory import is_shortage
 from .metrics import versions
 from .objective import Objective
 from .output import OutputFolder
@@ -115,7 +116,12 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     mx.random.seed(job.seed)
     task = TASKS[job.task](job, dataset, devices[0])
     objective = Objective(task, devices, workers)
-    loss = choose_start(objective, task)
+    try:
+        loss = choose_start(objective, task)
+    except (mx.base.MXNetError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+        raise JobError(task.out_of_memory()) from None
     if not np.isfinite(loss):
         raise _no_initial_loss(objective, task)
     initial_values = task.values()

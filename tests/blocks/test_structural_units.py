@@ -1,4 +1,4 @@
-"""The same data in other units give the same structural model, whatever the components and dtype."""
+"""The same data in other units give the same structural model."""
 
 import mxnet as mx
 import numpy as np

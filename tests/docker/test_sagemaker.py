@@ -107,10 +107,38 @@ def test_the_text_of_a_job_file(base, text):
         ({"model.mean": "[zero"}, None, "model.mean: not YAML"),
         ({"job": "nojob.yaml"}, None, "hyperparameter job: no channel has the file 'nojob.yaml'"),
         ({"job": "a: ["}, None, "job: not YAML"),
+        (
+            {"data.path": "a"},
+            {"a/x.csv": "", "a/y.csv": ""},
+            "data.path: the folder 'a' has 2 files, expected one; name one of them: a/x.csv, a/y",
+        ),
+        (
+            {"data.path": "a"},
+            {"a/.hidden": "", "b/y.csv": ""},
+            "data.path: the folder 'a' has 0 files, expected one; put a table there",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(base, hyperparameters, tables, words):
     assert words in refusal_of(base, hyperparameters, tables)
+
+
+@pytest.mark.parametrize("name", ["train", "train/", "/train"])
+def test_a_channel_by_its_name(base, name):
+    """Its only table, or for a forecast job the folder."""
+    root = base / "input" / "data"
+    name = f"{root}/train" if name == "/train" else name
+    tables = {"train/x.csv": TABLE, "validation/x.csv": TABLE, "train/.hidden": ""}
+    document = document_of(base, {"data.path": name}, tables)
+    assert document["data"]["path"] == str(root / "train" / "x.csv")
+    shutil.rmtree(base)
+    several = {"data.path": name, "task": "forecast"}
+    document = document_of(base, several, {**tables, "train/y.csv": TABLE})
+    assert document["data"]["path"] == str(root / "train")
+    del several["data.path"], tables["validation/x.csv"]
+    shutil.rmtree(base)
+    document = document_of(base, several, {**tables, "train/y.csv": TABLE})
+    assert document["data"]["path"] == str(root / "train")
 
 
 def test_channels_are_those_of_the_configuration(base):

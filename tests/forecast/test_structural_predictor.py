@@ -275,6 +275,9 @@ def test_default_components_follow_the_frequency():
     assert components("Q")[1] == {"seasonal": {"period": 4}}
     assert components("M")[1] == {"seasonal": {"period": 12}}
     assert components("D")[1] == {"seasonal": {"period": 7}}
+    # Series of minutes have the pattern of a day, which that of an hour is no part of.
+    for freq, steps in {"15min": 96, "30min": 48, "5min": 288, "H": 24, "min": 1440}.items():
+        assert components(freq)[1]["seasonal"]["period"] == steps
     assert components("H")[1]["seasonal"]["form"] == "trigonometric"
     assert StructuralPredictor("W", 1)._initial_values == 2 + 2 * 6
 

@@ -207,7 +207,11 @@ def test_wrong_keys_and_values(write_job, refused, changes, line):
             "x,z,y\n1e300,1,3\n-1e300,0.1,3\n1,0.1,4\n",
             "the numbers are too large to average; rescale them",
         ),
-        ("x,z,y\n1,,3\n", "row 2, column 'z': the cell is empty; fill it in or remove the row"),
+        (
+            "x,z,y\n1,,3\n",
+            "row 2, column 'z': the cell is empty; fill it in or remove the row, or set "
+            "data.incomplete_rows: leave_out",
+        ),
     ],
 )
 def test_wrong_tables(write_job, refused, workspace, table, line):

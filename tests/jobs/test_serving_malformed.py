@@ -47,7 +47,7 @@ WRONG_DOCUMENTS = [
 ]  # fmt: skip
 WRONG_TABLES = [
     "", " ", "\n", "\n\n\n", ",", ",,,\n,,,", "\ufeff", '"', '"\n', "0.5", "0.5\n1.5\n",
-    "unknown\n1\n", "x\n", "X,Z,Y\n1,2,3\n", "x;z;y\n1;2;3\n", "x\tz\ty\n1\t2\t3\n", "x|z\n1|2\n",
+    "unknown\n1\n", "x\n", "X,Z,Y\n1,2,3\n", "x;z\n1,2\n", "sep=;\nx,z\n1,2\n", "x|z\n1|2\n",
     "{}", "[]", "null", "\x00", "\x00\x00\n\x00", "\r", "x" * 10_000, "," * 50_000, "é,ü\n1,2\n",
     "%PDF-1.7", "x,x,z,y,year,price\n1,2,3,4,5,6\n", "year,year,y,price\n1,2,3,4\n",
     "\n".join("1" * 2000), '"x""\n1\n',

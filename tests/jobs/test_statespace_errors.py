@@ -11,7 +11,9 @@ from small_statespace_job import JOB, TABLE
 from test_job_fuzz import VALUES
 
 from gluon_linalg._runtime import import_mxnet
+from gluon_linalg.jobs import memory
 from gluon_linalg.jobs.errors import JobError
+from gluon_linalg.jobs.objective import Objective
 from gluon_linalg.jobs.reading import read_job, validate
 from gluon_linalg.jobs.statespace.task import StateSpace
 
@@ -166,7 +168,7 @@ LEVEL = {"level": {}}
             {"data.holdout": {"last": 5}},
             "forecast.steps: 3 steps, but the hold-out has 5; raise it",
         ),
-        ({"forecast.steps": 0}, "forecast.steps: '0': should be greater than or equal to 1"),
+        ({"forecast.steps": -1}, "forecast.steps: '-1': should be greater than or equal to 0"),
     ],
 )
 def test_wrong_keys_and_values(refused_job, changes, line):
@@ -273,6 +275,37 @@ def test_covariates_of_the_past_are_needed(refused_job, workspace):
     )
     absent = "\n".join(row for row in TABLE.split("\n") if not row.startswith("1995")) + future
     assert "there is no value at 1995;" in refused_job({**WITH_PRICE, "data.step": 1}, absent)
+
+
+def test_memory_that_is_not_there(refused_job, workspace, monkeypatch):
+    """Told before anything is computed, and where MXNet finds out."""
+    year = components({"trend": {}}, {"seasonal": {"period": 12}})
+    estimate = (
+        f"{workspace / 'table.csv'}: a likelihood of 24 steps with 13 states takes about 0.00081 "
+        "GB of memory, more than there is; for fewer states give a seasonal form: trigonometric"
+    )
+    # 25 numbers of 8 bytes for each step and square of the number of states.
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2 - 1)
+        assert refused_job(year).startswith(estimate)
+        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2)
+        patch.setattr(Objective, "evaluate", fail("MXNetError: Failed to allocate CPU Memory"))
+        assert refused_job(year).startswith(estimate)
+        patch.setattr(Objective, "evaluate", fail("another"))
+        with pytest.raises(mx.base.MXNetError):
+            refused_job(year)
+
+
+def fail(message):
+    def evaluate(self, iteration=None):
+        raise mx.base.MXNetError(message)
+
+    return evaluate
+
+
+def test_what_memory_there_is():
+    assert 1e7 < memory.available() < 1e15
+    assert [memory.gigabytes(count) for count in (2.34e10, 1.26e9)] == ["23 GB", "1.3 GB"]
 
 
 def test_step_and_times_are_of_a_kind(refused_job):

@@ -200,6 +200,46 @@ def test_regression_coefficients_are_those_of_least_squares(train, workspace):
     np.testing.assert_allclose(forecast["std"] ** 2, variance, rtol=1e-6)
 
 
+@pytest.mark.parametrize("series", [None, "region"])
+def test_no_forecast_needs_no_covariates_of_the_future(train, run, refused, workspace, series):
+    """The fit is that of a job that knows them; the exported model forecasts a step."""
+    future = "".join(f"{2014 + i},{PRICES[24 + i]},\n" for i in range(3))
+    known = {"data.covariates": ["price"], "data.step": 1, "data.series": series}
+    known["model.components"] = [{"level": {}}, {"regression": {}}]
+
+    def write(text):
+        if series is not None:
+            header, *rows = text.splitlines()
+            names = (("a", rows), ("b", rows))
+            rows = [f"{name},{row}" for name, own in names for row in own]
+            text = "\n".join([f"region,{header}", *rows, ""])
+        (workspace / "table.csv").write_text(text)
+
+    write(TABLE + future)
+    expected = train({**known, "output": "whole"})
+    write(TABLE)
+    metrics = train({**known, "forecast.steps": 0})
+    assert metrics["nlml"] == pytest.approx(expected["nlml"], rel=1e-9)
+    effects = [found["coefficients"] for found in (metrics, expected)]
+    if series is not None:
+        effects = [found["b"] for found in effects]
+    assert effects[0]["price"] == pytest.approx(effects[1]["price"], rel=1e-9)
+    smoothed = [columns_of(workspace / name / "smoothed.csv") for name in ("out", "whole")]
+    np.testing.assert_allclose(smoothed[0]["signal"], smoothed[1]["signal"], rtol=1e-9)
+    header = (workspace / "whole" / "forecast.csv").read_text().splitlines()[0]
+    assert (workspace / "out" / "forecast.csv").read_text() == header + "\n"
+    assert (workspace / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    # What follows the series, for as many steps as the exported model has.
+    assert "needs their covariates" in refused("predict", "out", "--data", "table.csv")
+    write(TABLE + future)
+    assert run("predict", "out", "--data", "table.csv")[0] == 0
+    found = columns_of(workspace / "out" / "predictions.csv")
+    first = columns_of(workspace / "whole" / "forecast.csv")
+    assert set(found["year"].tolist()) == {2014}
+    for name in ("mean", "std"):
+        np.testing.assert_allclose(found[name], first[name][::3], rtol=1e-9)
+
+
 @pytest.mark.usefixtures("no_pictures")
 def test_the_hold_out_is_forecast_and_judged(train, workspace):
     train({"training.iterations": 0, "data.holdout": {"last": 5}, "forecast": ...})

@@ -64,6 +64,9 @@ class LinearRegressionJob(TrainedJob):
 
     def problem(self):
         name, section = self.model.features.chosen()
+        # How many levels a column of names has is in the file: the data are checked instead.
+        if self.data.categorical:
+            return None
         count = section.count(len(self.data.inputs))
         if count > MOST_FEATURES:
             message = f"{count} features; at most {MOST_FEATURES} are possible"

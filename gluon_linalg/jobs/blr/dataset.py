@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import JobError
 from ..regression.dataset import read_rows
 from ..units import TargetUnits, finite, mean_and_deviation, size, target_units
+from .config import MOST_FEATURES
 
 # An MXNet array has at most 2³¹ - 1 elements.
 MOST_ELEMENTS = 2**31 - 1
@@ -32,6 +33,13 @@ def read_dataset(job):
 def _units(job, x, y):
     config = job.data
     features = job.model.features.chosen()[1].count(x.shape[1])
+    given = len(job.model.prior_variance or [1])
+    if features > MOST_FEATURES or given not in (1, features):
+        raise JobError(
+            f"{config.path}: with the levels of data.categorical there are {features} features; at "
+            f"most {MOST_FEATURES} are possible, and model.prior_variance has {given} values, for "
+            "which 1 or as many are expected"
+        )
     if features * (len(y) + features) > MOST_ELEMENTS:
         most = MOST_ELEMENTS // features - features
         raise JobError(

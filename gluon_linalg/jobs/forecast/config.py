@@ -9,6 +9,7 @@ from typing_extensions import Annotated
 from ..config import LBFGS, TrainedJob, Training
 from ..data import NUMBER
 from ..section import Name, Number, Section
+from ..table_format import SeriesData
 
 STRUCTURAL = "structural"
 
@@ -25,7 +26,7 @@ class Backtest(Section):
     )
 
 
-class Data(Section):
+class Data(SeriesData):
     """The series."""
 
     path: Name = Field(
@@ -34,7 +35,7 @@ class Data(Section):
         "folder of such files; relative to the folder of the job file.",
     )
     freq: Name = Field(
-        ..., description="The frequency as pandas calls it: h, D, W, M, Q, Y, 15min, ..."
+        ..., description="The frequency as pandas calls it: h, D, B, W, M, BM, Q, Y, 15min, ..."
     )
     item: Optional[Name] = Field(
         None, description="CSV only: the column with the name of the series; null for one series."

@@ -8,6 +8,7 @@ from typing import List
 import numpy as np
 
 from ..errors import JobError, reason
+from ..table_format import AUTO
 from .estimators import build_estimator, mx
 from .json_lines import FEATURES, read_json_lines
 from .table import read_table
@@ -31,6 +32,10 @@ class ForecastData:
     def count(self):
         """The number of observations that are trained on."""
         return int(sum(np.isfinite(entry["target"]).sum() for entry in self.training()))
+
+    def times(self):
+        """The `Times` of the series by their names."""
+        return {entry["item_id"]: entry.times for entry in self.entries}
 
     def training(self):
         """What is before the first window of the backtest."""
@@ -64,7 +69,7 @@ def read_dataset(job):
     # Options come first: who has misspelt one need not wait for the data.
     build_estimator(job, mx.cpu())
     data, model = job.data, job.model
-    entries = read_entries(data.path, data.item, data.time, data.target, data.freq)
+    entries = read_entries(data.path, data.item, data.time, data.target, data.freq, data.format())
     windows = 0 if data.backtest is None else data.backtest.windows
     dataset = ForecastData(data.path, entries, model.prediction_length, windows)
     for entry, before in zip(entries, dataset.training()):
@@ -72,14 +77,17 @@ def read_dataset(job):
     return dataset
 
 
-def read_entries(path, item, time, target, freq):
-    """The entries of a file or a folder of files, each with a name of its own."""
+def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=False):
+    """The entries of a file or a folder of files, each with a name of its own.
+
+    every_row: see `data.read_table`.
+    """
     entries = []
     for file in _files(path):
         if str(file).endswith(JSON):
-            entries += read_json_lines(file, freq)
+            entries += read_json_lines(file, freq, table_format)
         else:
-            entries += read_table(file, item, time, target, freq)
+            entries += read_table(file, item, time, target, freq, table_format, every_row)
     if not entries:
         raise JobError(f"{path}: there are no series; add some")
     seen = set()

@@ -52,11 +52,13 @@ def build_estimator(job, context):
     from gluonts.mx.trainer import Trainer
 
     from ... import forecast
+    from .times import period_frequency
 
-    check_frequency(job.data.freq)
+    freq = period_frequency(job.data.freq)
+    check_frequency(freq)
     model = job.model
     cls = getattr(forecast, CLASSES[model.estimator])
-    arguments = {"freq": job.data.freq, "prediction_length": model.prediction_length}
+    arguments = {"freq": freq, "prediction_length": model.prediction_length}
     if job.has_steps():
         arguments["batch_size"] = job.training.batch_size
         length = "past_length" if model.estimator == "deep_state" else "context_length"

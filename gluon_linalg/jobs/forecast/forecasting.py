@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from .estimators import explained, mx
-from .times import time_text
 
 # The quantiles of a table of forecasts.
 SHOWN = (0.1, 0.5, 0.9)
@@ -18,22 +17,21 @@ def forecasts(predictor, entries, seed, path):
         return list(predictor.predict(entries))
 
 
-def forecast_columns(names, found, quantiles=SHOWN):
-    """item, time, mean and quantiles of forecasts, below one another; pairs of name and values."""
+def forecast_columns(names, found, times, quantiles=SHOWN):
+    """item, time, mean and quantiles of forecasts, below one another; pairs of name and values.
+
+    times: the `Times` of each name.
+    """
     items = [name for name, one in zip(names, found) for _ in range(one.prediction_length)]
-    times = [text for one in found for text in times_of(one)]
-    columns = [("item", items), ("time", times), ("mean", _joined(one.mean for one in found))]
+    texts = [times[n].text(p) for n, one in zip(names, found) for p in periods_of(one)]
+    columns = [("item", items), ("time", texts), ("mean", _joined(one.mean for one in found))]
     for level in quantiles:
         columns.append((f"{level:g}", _joined(one.quantile(level) for one in found)))
     return columns
 
 
-def times_of(forecast):
-    """The texts of the steps of a forecast."""
-    return [time_text(one) for one in periods_of(forecast)]
-
-
 def periods_of(forecast):
+    """The periods of the steps of a forecast."""
     start = forecast.start_date
     return pd.period_range(start, periods=forecast.prediction_length, freq=start.freq)
 

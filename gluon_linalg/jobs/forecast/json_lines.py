@@ -5,14 +5,15 @@ import json
 import numpy as np
 
 from ..errors import JobError, reason
-from .table import not_too_large
-from .times import period
+from ..table_format import AUTO
+from .table import Entry, not_too_large
+from .times import Times, order_of
 
 FEATURES = {"feat_static_cat": 1, "feat_static_real": 1, "feat_dynamic_real": 2}
 
 
-def read_json_lines(path, freq):
-    """Entries as GluonTS has them; JobError names the line."""
+def read_json_lines(path, freq, table_format=AUTO):
+    """`Entry`s; JobError names the line."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
@@ -22,13 +23,24 @@ def read_json_lines(path, freq):
         raise JobError(f"{path}: there is no such data file; correct the path") from None
     except (OSError, ValueError) as error:
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
-    entries = []
+    objects, entries = [], []
     for number, line in lines:
-        try:
-            entries.append(_entry(_object(line), freq))
-        except ValueError as error:
-            raise JobError(f"{path}: line {number}: {error}") from None
+        objects.append(_with_line(path, number, _object, line))
+    try:
+        starts = [found["start"] for found in objects if isinstance(found.get("start"), str)]
+        order = order_of(starts, table_format)
+    except ValueError as error:
+        raise JobError(f"{path}: start: {error}") from None
+    for (number, _), found in zip(lines, objects):
+        entries.append(_with_line(path, number, _entry, found, freq, table_format, order))
     return entries
+
+
+def _with_line(path, number, convert, *arguments):
+    try:
+        return convert(*arguments)
+    except ValueError as error:
+        raise JobError(f"{path}: line {number}: {error}") from None
 
 
 def _object(line):
@@ -43,7 +55,7 @@ def _object(line):
     return found
 
 
-def _entry(found, freq):
+def _entry(found, freq, table_format, order):
     for key in ("start", "target"):
         if found.get(key) is None:
             raise ValueError(f"there is no '{key}'; each line needs start and target")
@@ -52,11 +64,13 @@ def _entry(found, freq):
         raise ValueError(f"start: expected a time in quotes, such as {json.dumps('2020-01-31')}")
     if item is not None and not isinstance(item, (str, int, float)):
         raise ValueError("item_id: expected text or a number")
-    entry = {
-        "item_id": None if item is None else str(item),
-        "start": _named("start", period, start, freq),
-        "target": _named("target", _numbers, found["target"], 1),
-    }
+    times = _named("start", Times, [start.strip()], freq, table_format, order)
+    entry = Entry(
+        times,
+        item_id=None if item is None else str(item),
+        start=times.start,
+        target=_named("target", _numbers, found["target"], 1),
+    )
     for name, axes in FEATURES.items():
         if found.get(name) is not None:
             entry[name] = _named(name, _numbers, found[name], axes)

@@ -4,7 +4,7 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
-from ..data import Column
+from ..data import Column, Format
 from ..errors import JobError
 from .estimators import require_gluonts
 
@@ -22,6 +22,7 @@ class Predictor:
         self.item, self.time = description["item"], description["time"]
         self.target, self.freq = description["target"], description["freq"]
         self.steps, self.seed = description["prediction_length"], description["seed"]
+        self.format = Format(**description.get("format", {}))
         self.what = "forecast steps"
         self.columns = [] if self.item is None else [Column(self.item, "text")]
         self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
@@ -32,7 +33,8 @@ class Predictor:
         require_gluonts()
         from .dataset import read_entries
 
-        return Entries(path, read_entries(path, self.item, self.time, self.target, self.freq))
+        columns = self.item, self.time, self.target
+        return Entries(path, read_entries(path, *columns, self.freq, self.format, True))
 
     @staticmethod
     def count(rows):
@@ -45,7 +47,8 @@ class Predictor:
 
         names = [entry["item_id"] for entry in rows.entries]
         found = forecasts(predictor, rows.entries, self.seed, rows.path)
-        return forecast_columns(names, found)
+        times = {entry["item_id"]: entry.times for entry in rows.entries}
+        return forecast_columns(names, found, times)
 
 
 def load_predictor(folder, description, context):

@@ -15,6 +15,7 @@ from ..state import data_fingerprint
 from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed, season_of
 from .forecasting import forecast_columns, forecasts
 from .plot import plot_forecasts
+from .times import period_frequency
 
 
 def write_results(folder, task, metrics):
@@ -26,7 +27,7 @@ def write_results(folder, task, metrics):
     predictor = task.predictor()
     items = [entry["item_id"] for entry in dataset.entries]
     found = forecasts(predictor, dataset.entries, job.seed, dataset.path)
-    columns = forecast_columns(items, found)
+    columns = forecast_columns(items, found, dataset.times())
     _refuse_not_finite(dataset.path, columns)
     windows = backtest(predictor, dataset, job.seed)
     metrics["series"] = len(items)
@@ -46,6 +47,7 @@ def describe(job):
         "time": data.time,
         "target": data.target,
         "freq": data.freq,
+        "format": data.format()._asdict(),
         "estimator": model.estimator,
         "prediction_length": model.prediction_length,
         "dtype": model.dtype,
@@ -54,7 +56,7 @@ def describe(job):
 
 
 def _judge(folder, job, dataset, windows):
-    season = season_of(job.data.freq)
+    season = season_of(period_frequency(job.data.freq))
     naive = backtest(naive_predictor(season, job.model.prediction_length), dataset, job.seed)
     (total, each), (naive_total, naive_each) = (judge(w, season) for w in (windows, naive))
     values = np.concatenate([observed(one) for one in windows])
@@ -65,7 +67,7 @@ def _judge(folder, job, dataset, windows):
     header = list(next(iter(rows.values())))
     columns = [(name, [_cell(own[name]) for own in rows.values()]) for name in header]
     write_columns(folder.file(names.BACKTEST), [("item", list(rows)), *columns])
-    _write_windows(folder.file(names.BACKTEST_FORECASTS), windows, values)
+    _write_windows(folder.file(names.BACKTEST_FORECASTS), dataset, windows, values)
     return {
         "windows": dataset.windows,
         "observations": int(np.isfinite(values).sum()),
@@ -74,10 +76,9 @@ def _judge(folder, job, dataset, windows):
     }
 
 
-def _write_windows(path, windows, values):
-    columns = forecast_columns(
-        [one.item for one in windows], [one.forecast for one in windows], QUANTILES
-    )
+def _write_windows(path, dataset, windows, values):
+    items, found = [one.item for one in windows], [one.forecast for one in windows]
+    columns = forecast_columns(items, found, dataset.times(), QUANTILES)
     numbers = [1 + one.number for one in windows for _ in range(one.forecast.prediction_length)]
     cells = [_cell(None if np.isnan(value) else value) for value in values.tolist()]
     write_columns(

@@ -2,50 +2,94 @@
 
 import numpy as np
 
-from ..data import NUMBER, converted, place_of, read_rows
+from ..data import converted, place_of, read_rows
 from ..errors import JobError
-from .times import MOST_STEPS, Grid
+from ..moments import WrongTime
+from ..table_format import AUTO
+from ..values import MISSING, NUMBER, TRUTHS, decimal_point, find_decimal
+from .times import MOST_STEPS, Times, WrongTimes, order_of
 
 # Larger numbers have squares that a float32 does not.
 LARGEST = 1e18
 
 
-def read_table(path, item, time, target, freq):
-    """Entries as GluonTS has them, in the order in which the names first occur.
+class Entry(dict):
+    """An entry as GluonTS has them; times: how its series calls its steps."""
+
+    def __init__(self, times, **values):
+        super().__init__(**values)
+        self.times = times
+
+
+def read_table(path, item, time, target, freq, table_format=AUTO, every_row=False):
+    """`Entry`s in the order in which the names first occur.
 
     path: of a CSV file, or `TableRows`. The rows of a series may come in any order; absent times
-    are missing observations. JobError names row and column.
+    are missing observations. every_row: as in `data.read_table`. JobError names row and column.
     """
-    header, rows = read_rows(path, False)
+    names = [name for name in (item, time, target) if name is not None]
+    header, rows, separator = read_rows(path, False, names, table_format, every_row)
     if not rows:
         raise JobError(f"{path}: there are no rows below the header; add some")
-    names = [name for name in (item, time, target) if name is not None]
-    places = {name: place_of(path, header, name) for name in names}
+    places = {name: place_of(path, header, name, separator) for name in names}
+    lines = [line for line, _ in rows]
+    texts = {name: [cells[place] for _, cells in rows] for name, place in places.items()}
+    values = _observations(path, target, lines, texts[target], separator, table_format)
+    for line, text in zip(lines, texts[time]):
+        if not text:
+            raise JobError(
+                f"{path}: row {line}, column '{time}': the cell is empty; fill it in or remove the "
+                "row"
+            )
+    try:
+        order = order_of(texts[time], table_format)
+    except ValueError as error:
+        raise JobError(f"{path}: column '{time}': {error}") from None
     series = {}
-    for line, cells in rows:
-        name = "0" if item is None else cells[places[item]]
+    for row, line in enumerate(lines):
+        name = "0" if item is None else texts[item][row]
         if not name:
             raise JobError(
                 f"{path}: row {line}, column '{item}': the name of the series is missing"
             )
-        text = cells[places[time]]
-        if name not in series:
-            series[name] = converted(path, line, time, text, lambda text: Grid(text, freq)), {}
-        grid, values = series[name]
-        step = converted(path, line, time, text, grid.step)
-        if step in values:
+        series.setdefault(name, []).append(row)
+    entries = []
+    for name, rows in series.items():
+        own = [texts[time][row] for row in rows]
+        try:
+            times = Times(own, freq, table_format, order)
+        except (WrongTimes, WrongTime) as error:
+            line = lines[rows[error.index]]
+            raise JobError(f"{path}: row {line}, column '{time}': {error}") from None
+        _refuse_twice(path, item, time, name, own, times.steps, [lines[row] for row in rows])
+        entries.append(_entry(path, item, name, times, values[rows]))
+    return entries
+
+
+def _observations(path, target, lines, texts, separator, table_format):
+    if find_decimal(separator, [texts], table_format.decimal) == ",":
+        texts = [converted(path, line, target, t, decimal_point) for line, t in zip(lines, texts)]
+    values = [converted(path, line, target, text, observation) for line, text in zip(lines, texts)]
+    return np.array(values)
+
+
+def _refuse_twice(path, item, time, name, texts, steps, lines):
+    seen = set()
+    for text, step, line in zip(texts, steps.tolist(), lines):
+        if step in seen:
             raise JobError(
                 f"{path}: row {line}, column '{time}': {_named(item, name)} has {text} twice; "
                 "keep one row" + ("" if item else ", or name the column of series in data.item")
             )
-        values[step] = converted(path, line, target, cells[places[target]], observation)
-    return [_entry(path, item, name, *own) for name, own in series.items()]
+        seen.add(step)
 
 
 def observation(text):
     """The number of a cell, NaN for an empty one; ValueError for anything else."""
-    if not text or text.lower() in ("nan", "null"):
+    if text in MISSING or text.lower() in ("nan", "null"):
         return np.nan
+    if text in TRUTHS:
+        return TRUTHS[text]
     if NUMBER.fullmatch(text) is None:
         raise ValueError(f"'{text[:40]}' is not a number; leave the cell of a missing value empty")
     return not_too_large(float(text))
@@ -58,16 +102,16 @@ def not_too_large(number):
     return number
 
 
-def _entry(path, item, name, grid, values):
-    first, last = min(values), max(values)
-    if last - first >= MOST_STEPS:
+def _entry(path, item, name, times, values):
+    count = int(times.steps.max()) + 1
+    if count > MOST_STEPS:
         raise JobError(
-            f"{path}: {_named(item, name)}: {last - first + 1} steps from its first to its last "
+            f"{path}: {_named(item, name)}: {count} steps from its first to its last "
             f"time; at most {MOST_STEPS} are possible"
         )
-    target = np.full(last - first + 1, np.nan)
-    target[np.fromiter(values, int) - first] = list(values.values())
-    return {"item_id": name, "start": grid.first + first, "target": target}
+    target = np.full(count, np.nan)
+    target[times.steps] = values
+    return Entry(times, item_id=name, start=times.start, target=target)
 
 
 def _named(item, name):

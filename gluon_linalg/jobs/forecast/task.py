@@ -119,8 +119,9 @@ class Forecasting(Task):
         """GluonTSDataError where a feature is not known for the steps of the forecast."""
         if not self.job.has_steps():
             from ...forecast.structural_series import read_series
+            from .times import period_frequency
 
-            freq, steps = self.job.data.freq, self.dataset.prediction_length
+            freq, steps = period_frequency(self.job.data.freq), self.dataset.prediction_length
             for index, entry in enumerate(self.dataset.entries):
                 read_series(entry, index, freq, steps, self.estimator.use_feat_dynamic_real)
             return

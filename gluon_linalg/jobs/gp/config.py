@@ -89,7 +89,7 @@ class GaussianProcessJob(TrainedJob):
 
     def problem(self):
         for path, section in leaves(self.model.kernel):
-            problem = section.problem(self.data.inputs)
+            problem = section.problem(self.data.input_columns)
             if problem is not None:
                 keys, message = problem
                 return ("model",) + path + keys, message

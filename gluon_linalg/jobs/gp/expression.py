@@ -116,7 +116,7 @@ class KernelBuilder:
         for name, size in typical.items():
             self.learned[f"{path}.{name}"] = learn(
                 getattr(kernel, name),
-                getattr(section, name),
+                section.given(name, self.inputs) if hasattr(section, "given") else section.variance,
                 size,
                 self.square if has_units and name == "variance" else 1.0,
                 name in section.fixed,

@@ -19,7 +19,10 @@ TREND = 3
 
 @dataclass
 class Inputs:
-    """x: (n, d) as the model sees it; y: (n,) the target; names: of the columns."""
+    """x: (n, d) as the model sees it; y: (n,) the target; names: of the columns.
+
+    A column of names stands once for each of its levels.
+    """
 
     names: List[str]
     x: np.ndarray
@@ -29,8 +32,12 @@ class Inputs:
         """Those of the columns `names`, in their order; None for all."""
         if names is None:
             return self
-        chosen = [self.names.index(name) for name in names]
-        return Inputs(list(names), self.x[:, chosen], self.y)
+        chosen = self.places(names)
+        return Inputs([self.names[place] for place in chosen], self.x[:, chosen], self.y)
+
+    def places(self, names):
+        """Where the columns `names` stand, in their order."""
+        return [place for name in names for place, own in enumerate(self.names) if own == name]
 
     @property
     def spread(self):

@@ -35,14 +35,21 @@ class Leaf(Section):
 
     def build(self, inputs):
         """The kernel, for `Inputs`; its parameters have shapes, but no initial values yet."""
-        active = None
-        if self.columns is not None:
-            active = [inputs.names.index(name) for name in self.columns]
+        active = None if self.columns is None else inputs.places(self.columns)
         values = self.model_dump(exclude={"columns", "fixed", *self.parameters})
         for name, typical in self.typical(inputs).items():
-            given = getattr(self, name)
+            given = self.given(name, inputs)
             values[name] = np.ones(np.shape(typical if given is None else given))
         return self.kernel_class(active_dims=active, **values)
+
+    def given(self, name, inputs):
+        """The initial value of the job file; of a column of names, one for each of its levels."""
+        value = getattr(self, name)
+        names = self.columns or list(dict.fromkeys(inputs.names))
+        if isinstance(value, list) and 1 < len(value) == len(names):
+            counts = [len(inputs.places([name])) for name in names]
+            return np.repeat(value, counts).tolist()
+        return value
 
     def typical(self, inputs):
         """The size of each parameter for a target with a mean square of 1, by its name."""

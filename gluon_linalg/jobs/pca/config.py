@@ -6,15 +6,21 @@ from pydantic import Field, model_validator
 
 from ..config import Job
 from ..section import Name, Names, Section
+from ..table_format import RowsData, TableData
 
 
-class Data(Section):
+class Data(RowsData, TableData):
     """The table and its columns."""
 
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
     columns: Names = Field(..., description="The columns to analyse, numbers.")
+
+    @property
+    def all_columns(self):
+        """The columns and those of names that are not among them."""
+        return [*self.columns, *(name for name in self.categorical if name not in self.columns)]
 
     @model_validator(mode="after")
     def columns_differ(self):
@@ -52,6 +58,9 @@ class PrincipalComponentsJob(Job):
 
     def problem(self):
         count = self.model.components
+        # Of a column of names nobody knows yet how many levels it has.
+        if self.data.categorical:
+            return None
         if count is not None and count > len(self.data.columns):
             message = f"{len(self.data.columns)} columns have no {count} components; lower it"
             return ("model", "components"), message

@@ -1,12 +1,14 @@
 """The rows of a principal component analysis."""
 
 from dataclasses import dataclass
-from typing import List
+from typing import Dict, List
 
 import numpy as np
 
-from ..data import read_table
+from ..categories import encoded, find_levels
+from ..data import Table, read_table
 from ..errors import JobError
+from ..table_format import Format
 from ..units import finite, mean_and_deviation
 
 # So many standard deviations from 0, float32 has less than five digits for what a column varies.
@@ -18,7 +20,9 @@ class Dataset:
     """x: (n, d) in original units; mean and scale, (d,): the analysis sees (x - mean) / scale.
 
     total_variance: of all columns as the analysis sees them, with divisor n - 1. input_offset:
-    (d,), what is subtracted from the columns before they are rounded to `model.dtype`.
+    (d,), what is subtracted from the columns before they are rounded to `model.dtype`. columns: the
+    names of the d, which are those of `table_columns` and of the `levels` of a column of names;
+    places: where the rows stand among the `rows` of the table, of which some may be left out.
     """
 
     path: str
@@ -29,6 +33,16 @@ class Dataset:
     total_variance: float
     components: int
     input_offset: np.ndarray
+    table_columns: List[str]
+    levels: Dict[str, List[str]]
+    table_format: Format
+    places: np.ndarray
+    rows: int
+
+    @property
+    def left_out(self):
+        """The number of rows that lacked a value."""
+        return self.rows - len(self.x)
 
     @property
     def count(self):
@@ -46,10 +60,15 @@ class Dataset:
 
 def read_dataset(job):
     """Reads the table; JobError where it has too few rows or a column that does not vary."""
-    path, columns = job.data.path, list(job.data.columns)
-    x = read_table(path, columns, ()).array(columns)
+    table, levels = _read(job.data)
+    path, x = job.data.path, encoded(table, job.data.all_columns, levels)
+    columns = level_names(job.data.all_columns, levels)
     count, most = job.model.components, min(len(x) - 1, len(columns))
     if most < 1 or (count or 1) > most:
+        if (count or 1) > len(columns):
+            raise JobError(
+                f"{path}: {len(columns)} columns have no {count} components; lower model.components"
+            )
         raise JobError(
             f"{path}: {len(x)} rows for {count or 1} components; at least {(count or 1) + 1} are "
             "needed"
@@ -70,4 +89,39 @@ def read_dataset(job):
     total = float(np.sum((deviation / scale) ** 2))
     rounds_away = (np.abs(mean) > FAR * deviation) & (job.model.dtype == "float32")
     offset = np.where(rounds_away, mean, 0.0)
-    return Dataset(path, columns, x, mean, scale, total, count or most, offset)
+    return Dataset(
+        path,
+        columns,
+        x,
+        mean,
+        scale,
+        total,
+        count or most,
+        offset,
+        job.data.all_columns,
+        levels,
+        job.data.format(),
+        table.places,
+        len(x) + table.left_out,
+    )
+
+
+def level_names(names, levels):
+    """How the columns of the analysis are called, of which a column of names has several."""
+    return [
+        name if level is None else f"{name}={level}"
+        for name in names
+        for level in levels.get(name, [None])
+    ]
+
+
+def _read(data):
+    table: Table = read_table(
+        data.path,
+        data.all_columns,
+        (),
+        table_format=data.format(),
+        categorical=data.categorical,
+        incomplete=data.incomplete_rows,
+    )
+    return table, find_levels(table, data.categorical)

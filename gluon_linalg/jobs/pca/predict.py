@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..data import Column, read_table
+from ..categories import encoded
+from ..data import Column, Format, read_table
 from ..task import to_model_array
 
 # How many rows are projected at once.
@@ -17,11 +18,23 @@ class Predictor:
     def __init__(self, description):
         self.names, self.dtype = description["columns"], description["dtype"]
         self.input_offset = np.asarray(description["input_offset"])
-        self.columns = [Column(name) for name in self.names]
+        self.levels = description.get("levels", {})
+        self.format = Format(**description.get("format", {}))
+        self.columns = [
+            Column(name, "text" if name in self.levels else "number") for name in self.names
+        ]
         self.what = f"rows of scores on {description['components']} components"
 
     def read(self, path):
-        return read_table(path, self.names, ())
+        """The `Table` of all rows; JobError for one that lacks a number."""
+        return read_table(
+            path,
+            self.names,
+            (),
+            table_format=self.format,
+            categorical=tuple(self.levels),
+            every_row=True,
+        )
 
     @staticmethod
     def count(table):
@@ -30,7 +43,7 @@ class Predictor:
 
     def predict(self, table, model, context):
         """The columns of scores."""
-        x = table.array(self.names) - self.input_offset
+        x = encoded(table, self.names, self.levels) - self.input_offset
         parts = []
         for start in range(0, len(x), CHUNK):
             rows = x[None, start : start + CHUNK]

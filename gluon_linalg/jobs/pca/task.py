@@ -45,12 +45,13 @@ class PrincipalComponents:
         export_model(self.projection, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
         scores = self.projection(self.x).asnumpy()[0].astype("float64")
-        write_columns(folder.file(names.SCORES), score_columns(scores))
+        write_columns(folder.file(names.SCORES), self._score_columns(scores))
         write_columns(folder.file(names.COMPONENTS), self._components())
         metrics["components"] = {
             "explained_variance": self.variances.tolist(),
             "explained_ratio": self.ratios.tolist(),
         }
+        metrics["rows_left_out"] = self.dataset.left_out
         metrics["probabilistic"] = self._likelihood()
         plot_components(folder.file(names.PLOT), self.ratios, scores)
 
@@ -74,6 +75,17 @@ class PrincipalComponents:
         )
         projection.collect_params().reset_ctx(self.context)
         return projection
+
+    def _score_columns(self, scores):
+        """A row for each row of the file, with empty cells where it lacked a value."""
+        columns = score_columns(scores)
+        if not self.dataset.left_out:
+            return columns
+        cells = {name: [""] * self.dataset.rows for name, _ in columns}
+        for name, values in columns:
+            for place, value in zip(self.dataset.places.tolist(), values.tolist()):
+                cells[name][place] = value
+        return list(cells.items())
 
     def _components(self):
         numbers = list(range(1, len(self.variances) + 1))
@@ -109,7 +121,10 @@ class PrincipalComponents:
         """What `predict` needs beside the graph."""
         return {
             "task": self.job.task,
-            "columns": self.dataset.columns,
+            "columns": self.dataset.table_columns,
+            "levels": self.dataset.levels,
+            "graph_columns": self.dataset.columns,
+            "format": self.dataset.table_format._asdict(),
             "components": self.dataset.components,
             "input_offset": self.dataset.input_offset.tolist(),
             "dtype": self.job.model.dtype,

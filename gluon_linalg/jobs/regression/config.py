@@ -5,6 +5,7 @@ from typing import Literal, Optional
 from pydantic import Field, model_validator
 
 from ..section import Name, Names, Number, Section
+from ..table_format import DatedTableData, RowsData
 
 
 class Holdout(Section):
@@ -22,7 +23,7 @@ class Holdout(Section):
         return self
 
 
-class RegressionData(Section):
+class RegressionData(RowsData, DatedTableData):
     """The table and the part its columns play."""
 
     path: Name = Field(
@@ -30,8 +31,9 @@ class RegressionData(Section):
     )
     inputs: Names = Field(
         ...,
-        description="The input columns: numbers, or dates such as 1958-03 or 1958-03-01, which "
-        "become years: year + month/12, plus the share of the month that has passed.",
+        description="The input columns: numbers, or dates such as 1958-03, 1958-03-01 or "
+        "31/12/1958, which become years: year + month/12, plus the share of the month that has "
+        "passed.",
     )
     target: Name = Field(..., description="The column to be modelled.")
     target_scaling: Literal["raw", "center", "standardize"] = Field(
@@ -43,9 +45,14 @@ class RegressionData(Section):
         None, description="The rows kept from training; none for no such rows."
     )
 
+    @property
+    def input_columns(self):
+        """The inputs and the columns of names that are not among them."""
+        return [*self.inputs, *(name for name in self.categorical if name not in self.inputs)]
+
     @model_validator(mode="after")
     def columns_differ(self):
-        for index, name in enumerate(self.inputs):
+        for index, name in enumerate(self.input_columns):
             if name in self.inputs[:index] or name == self.target:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")
         return self

@@ -1,12 +1,14 @@
 """The rows of a regression: for training and for the hold-out, and the units of the model."""
 
 from dataclasses import dataclass
-from typing import List
+from typing import Dict, List
 
 import numpy as np
 
+from ..categories import encoded, encoded_names, find_levels
 from ..data import read_table
 from ..errors import JobError
+from ..table_format import Format
 from ..units import TargetUnits
 
 
@@ -14,7 +16,9 @@ from ..units import TargetUnits
 class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
-    units: `TargetUnits` with a method `inputs_to_model`.
+    inputs: for each of the d the column of the file, which several have if it has names, whose
+    `levels` they are; units: `TargetUnits` with a method `inputs_to_model`; left_out: the number of
+    rows that lacked a value.
     """
 
     path: str
@@ -27,6 +31,10 @@ class Dataset:
     holdout_x: np.ndarray
     holdout_y: np.ndarray
     units: TargetUnits
+    columns: List[str]
+    levels: Dict[str, List[str]]
+    table_format: Format
+    left_out: int
 
     @property
     def count(self):
@@ -51,15 +59,24 @@ def read_rows(job, choose_units):
     choose_units: called with the job and x and y of the other rows, returns the units.
     """
     config = job.data
-    table = read_table(config.path, [*config.inputs, config.target], config.inputs)
-    x, y = table.array(config.inputs), table.columns[config.target]
+    columns, table_format = config.input_columns, config.format()
+    table = read_table(
+        config.path,
+        [*columns, config.target],
+        [name for name in columns if name not in config.categorical],
+        table_format=table_format,
+        categorical=config.categorical,
+        incomplete=config.incomplete_rows,
+    )
+    levels = find_levels(table, config.categorical)
+    x, y = encoded(table, columns, levels), table.columns[config.target]
     held = _holdout_mask(config, len(y), job.seed)
     kept = ~held
     if kept.sum() < 2:
         raise JobError(f"{config.path}: {kept.sum()} rows to train on; at least 2 are needed")
     return Dataset(
         config.path,
-        list(config.inputs),
+        encoded_names(columns, levels),
         config.target,
         table.dates,
         x[kept],
@@ -68,6 +85,10 @@ def read_rows(job, choose_units):
         x[held],
         y[held],
         choose_units(job, x[kept], y[kept]),
+        columns,
+        levels,
+        table_format._replace(day_first=table.day_first),
+        table.left_out,
     )
 
 

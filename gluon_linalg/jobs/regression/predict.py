@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..data import Column, read_table
+from ..categories import encoded
+from ..data import Column, Format, read_table
 from ..predictions import prediction_columns
 from ..task import to_model_array
 
@@ -23,10 +24,20 @@ class RegressionPredictor:
         self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
         self.dates = description["date_inputs"]
         self.what = f"predictions of {self.target}"
-        self.columns = [Column(n, "date" if n in self.dates else "number") for n in self.inputs]
+        self.levels = description.get("levels", {})
+        self.format = Format(**description.get("format", {}))
+        self.columns = [Column(name, self._kind(name)) for name in self.inputs]
 
     def read(self, path):
-        return read_table(path, self.inputs, self.dates)
+        """The `Table` of all rows; JobError for one that lacks an input."""
+        return read_table(
+            path,
+            self.inputs,
+            self.dates,
+            table_format=self.format,
+            categorical=tuple(self.levels),
+            every_row=True,
+        )
 
     @staticmethod
     def count(table):
@@ -35,10 +46,15 @@ class RegressionPredictor:
 
     def predict(self, table, model, context):
         """The input columns, and mean, std and 95 % band of new observations."""
-        x = table.array(self.inputs)
+        x = encoded(table, self.inputs, self.levels)
         labels = {name: table.texts[name] for name in self.inputs}
         moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
         return prediction_columns(labels, *moments)
+
+    def _kind(self, name):
+        if name in self.levels:
+            return "text"
+        return "date" if name in self.dates else "number"
 
 
 def predict(predictor, units, noise_variance, x, dtype, context):

@@ -102,6 +102,7 @@ class RegressionTask(Task):
             noise_variance, dtype = self.noise_variance(), self.job.model.dtype
             return predict(predictor, units, noise_variance, x, dtype, self.context)
 
+        metrics["rows_left_out"] = dataset.left_out
         metrics["holdout"] = None
         if len(dataset.holdout_y):
             metrics["holdout"] = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
@@ -115,8 +116,11 @@ class RegressionTask(Task):
         dataset = self.dataset
         return {
             "task": self.job.task,
-            "inputs": dataset.inputs,
+            "inputs": dataset.columns,
+            "levels": dataset.levels,
+            "graph_columns": dataset.inputs,
             "date_inputs": dataset.dates,
+            "format": dataset.table_format._asdict(),
             "target": dataset.target,
             **dataset.units.as_dict(),
             "noise_variance": self.noise_variance(),

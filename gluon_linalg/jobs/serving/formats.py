@@ -4,9 +4,12 @@ import csv
 import io
 import json
 
-from ..data import NUMBER, TableRows
+from ..data import TableRows
+from ..delimited import NotDelimited, decode, split_cells
 from ..errors import suggestion
 from ..predictions import rows_of
+from ..table_format import AUTO
+from ..values import NUMBER, TRUTHS
 from .refused import Refused
 
 JSON, CSV = "application/json", "text/csv"
@@ -15,11 +18,11 @@ JSON, CSV = "application/json", "text/csv"
 NAME = "the request"
 
 
-def read_json(body, columns, most_rows):
+def read_json(body, columns, most_rows, table_format=AUTO):
     """The `TableRows` of {"instances": [{column: value, ...}, ...]}.
 
-    columns: the `Column`s that a row must have. Numbers keep the digits they came with, so that the
-    rows are read as those of a file are.
+    columns: the `Column`s that a row must have; table_format: as for `read_csv`, of no account
+    here. Numbers keep the digits they came with, so that the rows are read as those of a file are.
     """
     document = _parse(body)
     if not isinstance(document, dict) or "instances" not in document:
@@ -34,17 +37,20 @@ def read_json(body, columns, most_rows):
     return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(cells, start=1)])
 
 
-def read_csv(body, columns, most_rows):
-    """The `TableRows` of a table with a header; it is checked when it is converted to numbers."""
-    reader = csv.reader(io.StringIO(_decode(body), newline=""), strict=True)
+def read_csv(body, columns, most_rows, table_format=AUTO):
+    """The `TableRows` of a table with a header; it is checked when it is converted to numbers.
+
+    table_format: what the job says of its tables.
+    """
+    text, wanted = _decode(body), [column.name for column in columns]
     try:
-        rows = [(reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        raise Refused(400, f"row {reader.line_num}: not CSV: {error}") from None
+        rows, separator = split_cells(text, wanted, table_format)
+    except NotDelimited as error:
+        raise Refused(400, str(error)) from None
     if not any(any(cells) for _, cells in rows):
         raise Refused(400, "the body is empty; send a header and rows")
     check_rows(len(rows) - 1, most_rows)
-    return TableRows(NAME, rows)
+    return TableRows(NAME, rows, separator)
 
 
 def check_rows(count, most_rows):
@@ -88,6 +94,8 @@ def value_of(text, kind):
     """A cell as a JSON value: null where it is empty, a date as text."""
     if not text:
         return None
+    if kind == "number" and text in TRUTHS:
+        return TRUTHS[text]
     return float(text) if kind != "text" and NUMBER.fullmatch(text) else text
 
 
@@ -103,7 +111,7 @@ def _decode(body):
     if not body.strip():
         raise Refused(400, "the body is empty")
     try:
-        return body.decode("utf-8-sig")
+        return decode(body)
     except UnicodeDecodeError as error:
         raise Refused(400, f"not UTF-8 text (byte {error.start})") from None
 
@@ -159,7 +167,11 @@ def _cell(number, value, column):
         return value
     if isinstance(value, str) and column.kind != "number" and _is_text(value):
         return value
-    expected = {"number": "a number", "date": "a date in quotes, or a number", "text": "text"}
+    expected = {
+        "number": "a number (1 for true, 0 for false)",
+        "date": "a date in quotes, or a number",
+        "text": "text",
+    }
     raise Refused(422, f"row {number}, column '{column.name}': expected {expected[column.kind]}")
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from .. import output as names
 from ..data import TableRows
-from ..statespace.times import Dates
+from ..steps import start_at
 
 START = date(2000, 1, 1)
 
@@ -52,14 +52,16 @@ def _cell(description, column, index, values):
     name = column.name
     if name == description.get("time"):
         return _time(description, column.kind, index)
+    levels = description.get("levels", {})
     if column.kind == "text":
-        return values[0] if values else "A"
+        return values[0] if values else levels.get(name, ["A"])[0]
     if values:
         return values[index % len(values)]
     if name == description.get("target"):
         return repr(float(description.get("target_offset", 0.0)))
-    if name in description.get("inputs", ()) and "input_offset" in description:
-        return repr(float(description["input_offset"][description["inputs"].index(name)]))
+    inputs = description.get("graph_columns", description.get("inputs", ()))
+    if name in inputs and "input_offset" in description:
+        return repr(float(description["input_offset"][inputs.index(name)]))
     return "0.0"
 
 
@@ -72,4 +74,4 @@ def _time(description, kind, index):
     step = description["step"]
     if kind == "number":
         return f"{index * step:.12g}"
-    return Dates("", START, step, START.day, True).text(index)
+    return start_at(step, START).text(index)

@@ -43,7 +43,8 @@ class Service:
 
     def answer(self, body, content_type, wanted_type):
         """The body of the answer and how many rows were computed; `Refused` if there is none."""
-        source = READERS[content_type](body, self.columns, self.most_rows)
+        table_format = self.model.predictor.format
+        source = READERS[content_type](body, self.columns, self.most_rows, table_format)
         try:
             rows = self.model.read(source)
             count = self.model.predictor.count(rows)

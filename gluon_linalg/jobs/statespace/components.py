@@ -36,8 +36,11 @@ class Component(OneOf):
     regression: Optional[Regression] = Field(None, description="The effect of covariates.")
 
 
-def components_problem(components, covariates):
-    """What does not fit together in the list, as (keys, message), or None."""
+def components_problem(components, covariates, categorical=()):
+    """What does not fit together in the list, as (keys, message), or None.
+
+    categorical: the covariates that are columns of names.
+    """
     parts = [component.chosen() for component in components]
     levels = [name for name, part in parts if part.is_level]
     if len(levels) > 1:
@@ -48,7 +51,7 @@ def components_problem(components, covariates):
     unused = list(covariates)
     for index, (name, part) in enumerate(parts):
         if isinstance(part, Regression):
-            problem = _regression_problem(part, covariates, unused)
+            problem = _regression_problem(part, covariates, unused, categorical)
             if problem is not None:
                 keys, message = problem
                 return (index, name, *keys), message
@@ -90,7 +93,7 @@ def _width(part: Part, covariates):
     return len(covariates) if is_open else part.state_size()
 
 
-def _regression_problem(part, covariates, unused):
+def _regression_problem(part, covariates, unused, categorical):
     """Takes the columns of `part` from `unused`."""
     if not covariates:
         return (), "data.covariates is empty; name the columns there"
@@ -103,6 +106,8 @@ def _regression_problem(part, covariates, unused):
             return keys, f"'{name}' has an effect already; name each column once"
         unused.remove(name)
     given, count = len(part.coefficient_variance or [1]), len(part.columns or covariates)
+    if given > 1 and set(part.columns or covariates) & set(categorical):
+        return ("coefficient_variance",), "one for all levels of a column of names; give 1"
     if given not in (1, count):
         return ("coefficient_variance",), f"{given} values for {count} columns; give 1 or {count}"
     return None

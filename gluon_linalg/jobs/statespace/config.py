@@ -7,6 +7,8 @@ from typing_extensions import Annotated
 
 from ..config import TrainedJob
 from ..section import Name, Number, Section, check_fixed
+from ..steps import parse_step
+from ..table_format import SeriesData
 from .component_sections import Variance
 from .components import Component, components_problem
 from .times import MOST_STEPS, UNITS
@@ -22,7 +24,7 @@ class Holdout(Section):
     )
 
 
-class Data(Section):
+class Data(SeriesData):
     """The table and the part its columns play."""
 
     path: Name = Field(
@@ -30,14 +32,14 @@ class Data(Section):
     )
     time: Optional[Name] = Field(
         None,
-        description="The column of times, increasing: numbers, or dates such as 1958-03 or "
-        "1958-03-01; null to count the rows.",
+        description="The column of times, increasing: numbers, or dates such as 1958-03, "
+        "1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00; null to count the rows.",
     )
-    step: Optional[Union[Number, Literal["day", "week", "month", "quarter", "year"]]] = Field(
+    step: Optional[Union[Number, Name]] = Field(
         None,
-        description="The time from one observation to the next: a number, or day, week, month, "
-        "quarter or year for dates. Absent times become missing observations. null when no row is "
-        "absent.",
+        description="The time from one observation to the next: a number, or for dates day, week, "
+        "month, quarter, year or a frequency of pandas such as 15min, h, B or BME. Absent times "
+        "become missing observations. null when no row is absent.",
     )
     series: Optional[Name] = Field(
         None,
@@ -49,6 +51,12 @@ class Data(Section):
     )
     covariates: List[Name] = Field(
         [], description="The columns whose effect a `regression` estimates."
+    )
+    categorical: List[Name] = Field(
+        [],
+        description="The covariates that are columns of names: each name but the first has an "
+        "effect, the difference to the first; those that are not among the covariates are added "
+        "to them.",
     )
     target_scaling: Literal["raw", "center", "standardize"] = Field(
         "center",
@@ -62,20 +70,29 @@ class Data(Section):
     @field_validator("step", mode="before")
     @classmethod
     def step_is_a_word_or_a_length(cls, value):
-        if value is None or value in list(UNITS):
+        if value is None or (isinstance(value, str) and parse_step(value) is not None):
             return value
         try:
             length = 0.0 if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             length = 0.0
         if not 0 < length < float("inf"):
-            raise ValueError(f"expected a number above 0, or one of {', '.join(UNITS)}")
+            raise ValueError(
+                f"expected a number above 0, or one of {', '.join(UNITS)}, or a frequency of "
+                "pandas such as 15min"
+            )
         return length
+
+    @property
+    def all_covariates(self):
+        """The covariates and the columns of names that are not among them."""
+        added = (name for name in self.categorical if name not in self.covariates)
+        return [*self.covariates, *added]
 
     @model_validator(mode="after")
     def columns_differ(self):
         labels = [name for name in (self.series, self.time) if name is not None]
-        names = [self.target, *self.covariates, *labels]
+        names = [self.target, *self.all_covariates, *labels]
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")
@@ -128,10 +145,11 @@ class Model(Section):
 class Forecast(Section):
     """How far ahead."""
 
-    steps: Optional[Annotated[int, Field(ge=1, le=MOST_STEPS)]] = Field(
+    steps: Optional[Annotated[int, Field(ge=0, le=MOST_STEPS)]] = Field(
         None,
-        description="The number of steps to forecast after those of the training; null for as "
-        f"many as the hold-out has, or {DEFAULT_STEPS} without one.",
+        description="The number of steps to forecast after those of the training, 0 for no "
+        "forecast, which needs no covariates of the future; null for as many as the hold-out has, "
+        f"or {DEFAULT_STEPS} without one.",
     )
 
 
@@ -153,10 +171,13 @@ class StateSpaceJob(TrainedJob):
     @property
     def steps(self):
         """The number of steps to forecast."""
-        return self.forecast.steps or self.held_out or DEFAULT_STEPS
+        if self.forecast.steps is not None:
+            return self.forecast.steps
+        return self.held_out or DEFAULT_STEPS
 
     def problem(self):
-        problem = components_problem(self.model.components, self.data.covariates)
+        data = self.data
+        problem = components_problem(self.model.components, data.all_covariates, data.categorical)
         if problem is not None:
             keys, message = problem
             return ("model", "components", *keys), message

@@ -1,11 +1,12 @@
 """The data of a state space job: the series, their ends that are held out, and the units."""
 
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 
 from ..errors import JobError
+from ..table_format import Format
 from ..units import TargetUnits, target_units
 from .components import used_columns
 from .panel import panel_units, read_panel
@@ -14,13 +15,21 @@ from .series import Series, read_series
 
 @dataclass
 class Dataset:
-    """The members are the series of the column `series`, or one without a name."""
+    """The members are the series of the column `series`, or one without a name.
+
+    regressors: the names of the columns of each regression, several for a column of names, whose
+    levels are in `levels`; covariates: the columns of the file.
+    """
 
     path: str
     target: str
     series: Optional[str]
     members: List["Member"]
     steps: int
+    regressors: List[List[str]]
+    covariates: List[str]
+    levels: Dict[str, List[str]]
+    table_format: Format
 
     @property
     def count(self):
@@ -85,14 +94,35 @@ class Member:
 def read_dataset(job):
     """Reads the series, sets their ends apart and chooses the units from the rest."""
     config = job.data
-    columns = sum(used_columns(job.model.components, config.covariates), [])
-    rest = (config.time, config.step, config.target, columns)
+    regressors = used_columns(job.model.components, config.all_covariates)
+    columns = sum(regressors, [])
+    rest = (config.time, config.step, config.target, columns, config.format(), config.categorical)
     if config.series is None:
-        series = {None: read_series(config.path, *rest)}
+        read = read_series(config.path, *rest)
+        series = {None: read}
     else:
-        series = read_panel(config.path, config.series, *rest).series
+        read = read_panel(config.path, config.series, *rest)
+        series = read.series
     members = [_member(job, name, found) for name, found in series.items()]
-    return Dataset(config.path, config.target, config.series, members, job.steps)
+    return Dataset(
+        config.path,
+        config.target,
+        config.series,
+        members,
+        job.steps,
+        [_regressor_names(names, read.levels) for names in regressors],
+        columns,
+        read.levels,
+        read.table_format,
+    )
+
+
+def _regressor_names(names, levels):
+    return [
+        name if level is None else f"{name}={level}"
+        for name in names
+        for level in (levels[name][1:] if name in levels else [None])
+    ]
 
 
 def _member(job, name, series):

@@ -6,7 +6,6 @@ from typing import Dict, Tuple
 import numpy as np
 
 from ..._runtime import import_mxnet
-from .components import used_columns
 from .panel import similar
 
 mx = import_mxnet()
@@ -85,8 +84,7 @@ def _contribution(mean, covariance, emission, units):
 
 
 def _coefficients(task, model, units, mean, covariance):
-    columns = used_columns(task.job.model.components, task.job.data.covariates)
-    columns, found = iter(columns), {}
+    columns, found = iter(task.dataset.regressors), {}
     for component, begin in model.components.offsets():
         if component.features:
             for state, name in enumerate(next(columns), start=begin):

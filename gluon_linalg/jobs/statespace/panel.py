@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Dict
+from typing import Dict, List
 
 import numpy as np
 
+from ..categories import add_contrasts, find_levels
 from ..data import read_table
 from ..errors import JobError
+from ..table_format import AUTO, Format
 from ..units import mean_and_deviation, target_units
 from .series import Series, make_series
 from .times import find_grid, take
@@ -18,22 +20,49 @@ MOST_TOGETHER = 64
 
 @dataclass
 class Panel:
-    """The series of a table by name, in the order of their names; column: where these stand."""
+    """The series of a table by name, in the order of their names; column: where these stand.
+
+    levels, table_format: see `Series`.
+    """
 
     path: str
     column: str
     series: Dict[str, Series]
+    levels: Dict[str, List[str]]
+    table_format: Format
 
 
-def read_panel(path, column, time, step, target, covariates):
-    """The `Panel` of a table; see `Data` for the arguments.
+def read_panel(
+    path,
+    column,
+    time,
+    step,
+    target,
+    covariates,
+    table_format=AUTO,
+    categorical=(),
+    levels=None,
+    every_row=False,
+):
+    """The `Panel` of a table; see `Data` and `read_series` for the arguments.
 
     The rows may come in any order. All series lie on the same steps.
     """
     columns = [column, time, target, *covariates]
-    table = read_table(path, columns, [time], [target, *covariates], label=column)
+    table = read_table(
+        path,
+        columns,
+        [time],
+        [target, *covariates],
+        label=column,
+        table_format=table_format,
+        categorical=categorical,
+        every_row=every_row,
+    )
+    levels = find_levels(table, categorical) if levels is None else levels
+    covariates = add_contrasts(table, covariates, levels)
     table = take(table, np.argsort(table.columns[time], kind="stable"))
-    times, indices = find_grid(table, time, step)
+    times, indices = find_grid(table, time, step, table_format)
     names = table.columns[column]
     found, places, counts = np.unique(names, return_inverse=True, return_counts=True)
     by_series = np.split(np.argsort(places, kind="stable"), np.cumsum(counts)[:-1])
@@ -42,7 +71,8 @@ def read_panel(path, column, time, step, target, covariates):
         own, where = take(table, rows), named(path, name)
         _refuse_twice(own, time, indices[rows], where)
         series[name] = make_series(where, own, times, indices[rows], time, target, covariates)
-    return Panel(str(path), column, series)
+    table_format = table_format._replace(day_first=table.day_first)
+    return Panel(str(path), column, series, levels, table_format)
 
 
 def named(path, name):

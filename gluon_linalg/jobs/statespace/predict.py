@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..data import Column
+from ..data import Column, Format
 from ..errors import JobError
 from ..predictions import prediction_columns
 from ..task import to_model_array
@@ -21,6 +21,8 @@ class Predictor:
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
+        self.levels = description.get("levels", {})
+        self.format = Format(**description.get("format", {}))
         # The column with the names of series, and what is known of those of the training.
         self.series = description.get("series")
         if self.series is None:
@@ -34,12 +36,14 @@ class Predictor:
         self.columns = [] if self.series is None else [Column(self.series, "text")]
         if self.time is not None:
             self.columns.append(Column(self.time, "date" if self.has_dates else "number"))
-        gaps = [self.target, *self.covariates]
-        self.columns += [Column(name, may_be_empty=True) for name in gaps]
+        for name in [self.target, *self.covariates]:
+            kind = "text" if name in self.levels else "number"
+            self.columns.append(Column(name, kind, may_be_empty=True))
 
     def read(self, path):
         """A `Series`, or a `Panel` if the model is one of many series."""
-        rest = (self.time, self.step, self.target, self.covariates)
+        rest = (self.time, self.step, self.target, self.covariates, self.format, [*self.levels])
+        rest += (self.levels, True)
         if self.series is None:
             return read_series(path, *rest)
         return read_panel(path, self.series, *rest)

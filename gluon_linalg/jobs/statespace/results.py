@@ -16,8 +16,8 @@ def write_results(folder, task, metrics):
     """The model, its tables and the plot; hold-out and coefficients go into `metrics`."""
     dataset = task.dataset
     model = task.trained_model()
-    forecaster = model.forecaster(dataset.steps)
-    example = task.graph_arguments(dataset.members[0])
+    forecaster = model.forecaster(exported_steps(dataset))
+    example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
     export_model(forecaster, folder.file(names.MODEL), *example)
     write_json(folder.file(names.MODEL_IO), describe_model(task))
     estimates = estimate(task, model)
@@ -28,15 +28,20 @@ def write_results(folder, task, metrics):
     plot_model(folder.file(names.PLOT), dataset, estimates)
 
 
+def exported_steps(dataset):
+    """How far the exported model forecasts: a step, where the job itself forecasts nothing."""
+    return max(dataset.steps, 1)
+
+
 def describe_model(task):
     """What `predict` needs beside the graph: columns, steps and units."""
     dataset = task.dataset
-    first = dataset.members[0].series
+    first, steps = dataset.members[0].series, exported_steps(dataset)
     times, columns = first.times, first.columns
     batch = "1" if dataset.series is None else "B"
     graph_inputs = [f"({batch}, T): the target minus target_offset, over target_scale; any T"]
     if columns:
-        graph_inputs.append(f"({batch}, T + {dataset.steps}, {len(columns)}): the covariates")
+        graph_inputs.append(f"({batch}, T + {steps}, {len(columns)}): the covariates")
     graph_inputs.append(f"({batch}, T): 1 where the target is observed, 0 where it is not")
     return {
         "task": task.job.task,
@@ -44,15 +49,18 @@ def describe_model(task):
         "step": times.step,
         "has_dates": times.has_dates,
         "target": dataset.target,
-        "covariates": columns,
-        "steps": dataset.steps,
+        "covariates": dataset.covariates,
+        "levels": dataset.levels,
+        "graph_columns": columns,
+        "format": dataset.table_format._asdict(),
+        "steps": steps,
         **_described_units(task),
         "dtype": task.job.model.dtype,
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
         "graph_outputs": [
-            f"({batch}, {dataset.steps}): the mean of the next observations; times target_scale, "
+            f"({batch}, {steps}): the mean of the next observations; times target_scale, "
             "plus target_offset, in original units",
-            f"({batch}, {dataset.steps}): their variance, noise included; times target_scale²",
+            f"({batch}, {steps}): their variance, noise included; times target_scale²",
         ],
     }
 

@@ -1,12 +1,14 @@
 """A series of a CSV file: on regular steps, up to its last observation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Union
 
 import numpy as np
 
+from ..categories import add_contrasts, find_levels
 from ..data import Table, read_table
 from ..errors import JobError
+from ..table_format import AUTO, Format
 from .times import Dates, Numbers, Rows, find_times
 
 
@@ -16,7 +18,8 @@ class Series:
 
     y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
     step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
-    path: what messages call the series.
+    path: what messages call the series; levels: the names in columns of such, of which each but the
+    first has a column; table_format: with what the file told of itself.
     """
 
     path: str
@@ -26,6 +29,8 @@ class Series:
     covariates: np.ndarray
     columns: List[str]
     start: int = 0
+    levels: Dict[str, List[str]] = field(default_factory=dict)
+    table_format: Format = AUTO
 
     def labels(self, begin, end):
         """How the steps from `begin` to before `end` are called: as in the file, if they are."""
@@ -61,14 +66,38 @@ class Series:
         return self.covariates[:count] if self.columns else np.zeros((count, 0))
 
 
-def read_series(path, time, step, target, covariates):
-    """The `Series` of a file; see `Data` for the arguments."""
-    names = [*([] if time is None else [time]), target, *covariates]
+def read_series(
+    path,
+    time,
+    step,
+    target,
+    covariates,
+    table_format=AUTO,
+    categorical=(),
+    levels=None,
+    every_row=False,
+):
+    """The `Series` of a file; see `Data` for the arguments.
+
+    levels: those of the training, of the columns of names; every_row: see `read_table`.
+    """
     table = read_table(
-        path, names, [time], with_gaps=[target, *covariates], keep_blank=time is None
+        path,
+        [*([] if time is None else [time]), target, *covariates],
+        [time],
+        with_gaps=[target, *covariates],
+        keep_blank=time is None,
+        table_format=table_format,
+        categorical=categorical,
+        every_row=every_row,
     )
-    times, indices = find_times(table, time, step)
-    return make_series(path, table, times, indices, time, target, covariates)
+    levels = find_levels(table, categorical) if levels is None else levels
+    columns = add_contrasts(table, covariates, levels)
+    times, indices = find_times(table, time, step, table_format)
+    series = make_series(path, table, times, indices, time, target, columns)
+    series.levels = levels
+    series.table_format = table_format._replace(day_first=table.day_first)
+    return series
 
 
 def make_series(path, table, times, indices, time, target, covariates):

@@ -8,17 +8,21 @@ from ...fitting.structural_starts import (
     mean_squared_change,
     structural_starts,
 )
+from .. import memory
 from ..errors import JobError
 from ..task import Task, number_or_list, to_model_array
 from ..units import finite
 from .component_sections import Regression
-from .components import build_components, used_columns
+from .components import build_components
 from .dataset import read_dataset
 from .results import write_results
 
 # The initial value of variances that the job leaves open, as a share of the mean squared change
 # of the target from one observation to the next.
 SHARE = 0.1
+# What a likelihood with its gradient takes for each series, step and square of the number of
+# states, in numbers: measured with 25 and 53 states, for the loop and for the scans.
+NUMBERS = {"sequential": 25, "parallel": 58}
 
 
 class StateSpace(Task):
@@ -33,6 +37,7 @@ class StateSpace(Task):
     def __init__(self, job, dataset, context):
         super().__init__(job, dataset, context)
         self.layer = self._build_layer(job.model.method, self.parameters)
+        self._refuse_too_large(memory.available() if context.device_type == "cpu" else np.inf)
         self.batch_axis_size = len(dataset.members)
         # What the initial states of a series take before anything is learned from it.
         self.least_observations = sum(self.layer.components.diffuse)
@@ -74,9 +79,11 @@ class StateSpace(Task):
                 found[path] = value
         return found
 
-    def graph_arguments(self, member):
-        """What the forecaster takes for one member, on to the last forecast."""
-        y, mask = self._targets([member], len(member.y))
+    def graph_arguments(self, member, steps):
+        """What the forecaster takes for one member, on to the last of so many steps."""
+        # Covariates that nobody knows are not asked for: the example ends before.
+        end = len(member.y) - (steps - self.dataset.steps)
+        y, mask = (array[:, :end] for array in self._targets([member], len(member.y)))
         if not self.layer.components.features:
             return [y, mask]
         return [y, self.array(member.covariates[None]), mask]
@@ -134,10 +141,34 @@ class StateSpace(Task):
 
     def _regressions(self):
         """The mean squares of the columns of each regression, and its part of the job."""
-        model = self.job.model
-        parts = [component.chosen()[1] for component in model.components]
-        columns = used_columns(model.components, self.job.data.covariates)
-        return _mean_squares(self.dataset, columns), [p for p in parts if isinstance(p, Regression)]
+        parts = [component.chosen()[1] for component in self.job.model.components]
+        squares = _mean_squares(self.dataset, self.dataset.regressors)
+        return squares, [part for part in parts if isinstance(part, Regression)]
+
+    def out_of_memory(self):
+        """What to tell where there is not enough memory."""
+        dataset, states, needed = self.dataset, self._states(), self._needed()
+        series = len(dataset.members)
+        many = f"{series} series of " if series > 1 else ""
+        return (
+            f"{dataset.path}: a likelihood of {many}{dataset.length} steps with {states} states "
+            f"takes about {memory.gigabytes(needed)} of memory, more than there is; for fewer "
+            "states give a seasonal form: trigonometric with a few harmonics, else shorten the "
+            "series"
+        )
+
+    def _refuse_too_large(self, available):
+        if self._needed() > available:
+            raise JobError(self.out_of_memory())
+
+    def _needed(self):
+        """The bytes of a likelihood of all series with its gradient."""
+        model, dataset = self.job.model, self.dataset
+        numbers = NUMBERS[model.method] * len(dataset.members) * dataset.length
+        return numbers * self._states() ** 2 * np.dtype("float64").itemsize
+
+    def _states(self):
+        return sum(part.state_size for part in self.layer.components.components)
 
     def _targets(self, members, length):
         y = _padded([member.model_target() for member in members], length)

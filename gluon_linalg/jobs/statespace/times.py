@@ -1,22 +1,23 @@
-"""Equally spaced times: which step a row is, and how later steps are called."""
+"""The times of a table on equal steps: numbers, dates, or the rows themselves."""
 
-from calendar import monthrange
 from dataclasses import replace
-from datetime import date, timedelta
 
 import numpy as np
 
-from ..data import DATE, parse_date
 from ..errors import JobError
+from ..steps import WORDS, Dates, find_dates, lines, parse_step
+from ..table_format import AUTO
 
-# The lengths of the steps between dates, from the longest: in months, or in days.
-UNITS = {"year": (12, 0), "quarter": (3, 0), "month": (1, 0), "week": (0, 7), "day": (0, 1)}
+# The steps between dates that have a word.
+UNITS = WORDS
 
 # How far a number may be from its step, as a share of the step: times are often rounded.
 TOLERANCE = 0.1
 
 # The longest series, absent rows and forecast included.
 MOST_STEPS = 100_000
+
+__all__ = ["MOST_STEPS", "UNITS", "Dates", "Numbers", "Rows", "find_grid", "find_times", "take"]
 
 
 class Rows:
@@ -53,60 +54,24 @@ class Numbers:
         return self.start + index * self.step
 
 
-class Dates:
-    """Dates that are days, weeks, months, quarters or years apart.
-
-    day: the day of the month, for months and longer; the last one in a shorter month.
-    """
-
-    has_dates = True
-
-    def __init__(self, name, start, step, day, with_day):
-        self.name, self.start, self.step = name, start, step
-        self.day, self.with_day = day, with_day
-
-    def indices(self, dates):
-        """The steps of the dates; NaN for one that is none."""
-        months, days = UNITS[self.step]
-        if days:
-            distances = np.array([(when - self.start).days for when in dates])
-            return np.where(distances % days == 0, distances // days, np.nan)
-        distances = np.array([_months(when) - _months(self.start) for when in dates])
-        fits = [when.day == _day_in_month(when.year, when.month, self.day) for when in dates]
-        return np.where(fits & (distances % months == 0), distances // months, np.nan)
-
-    def text(self, index):
-        return self.place(index).isoformat()[: 10 if self.with_day else 7]
-
-    def place(self, index):
-        months, days = UNITS[self.step]
-        try:
-            if days:
-                return self.start + timedelta(days=days * index)
-            year, month = divmod(_months(self.start) + months * index, 12)
-            return date(year, month + 1, _day_in_month(year, month + 1, self.day))
-        except (OverflowError, ValueError):
-            raise JobError(f"{self.name}: the forecast leaves the calendar") from None
-
-
-def find_times(table, name, step):
+def find_times(table, name, step, table_format=AUTO):
     """The times of the column `name`, and the step of each row, (n,) whole numbers from 0.
 
     step: as in the job file. JobError for rows that are not in order, or not on the steps.
     """
     if name is None:
         return Rows(), np.arange(len(table.lines))
-    _refuse_disorder(table, name)
-    times = _equal_steps(table, name, step)
+    _refuse_disorder(table, name, table_format)
+    times = _equal_steps(table, name, step, table_format)
     indices = _steps(table, name, times)
     _refuse_between(table, name, times, np.isnan(indices) | (np.diff(indices, prepend=-1.0) == 0))
     return times, indices.astype(int)
 
 
-def find_grid(table, name, step):
+def find_grid(table, name, step, table_format=AUTO):
     """As `find_times`, for a table whose rows are sorted, but may share their times."""
     _, first_rows = np.unique(table.columns[name], return_index=True)
-    times = _equal_steps(take(table, first_rows), name, step)
+    times = _equal_steps(take(table, first_rows), name, step, table_format)
     indices = _steps(table, name, times)
     _refuse_between(table, name, times, np.isnan(indices))
     return times, indices.astype(int)
@@ -119,18 +84,19 @@ def take(table, rows):
         columns={name: values[rows] for name, values in table.columns.items()},
         texts={name: [texts[row] for row in rows] for name, texts in table.texts.items()},
         lines=[table.lines[row] for row in rows],
+        moments={name: moments.take(rows) for name, moments in table.moments.items()},
     )
 
 
-def _equal_steps(table, name, step):
-    return _dates(table, name, step) if name in table.dates else _numbers(table, name, step)
+def _equal_steps(table, name, step, table_format):
+    if name in table.dates:
+        return _dates(table, name, step, table_format)
+    return _numbers(table, name, step)
 
 
 def _steps(table, name, times):
     """The step of each row; NaN for one that is between two steps."""
-    values = table.columns[name]
-    if times.has_dates:
-        values = [parse_date(text) for text in table.texts[name]]
+    values = table.moments[name] if times.has_dates else table.columns[name]
     with np.errstate(all="ignore"):
         indices = times.indices(values)
     if indices[-1] >= MOST_STEPS:
@@ -144,36 +110,43 @@ def _steps(table, name, times):
 
 def _refuse_between(table, name, times, is_wrong):
     if is_wrong.any():
-        length = f"{times.step:g}" if not times.has_dates else f"1 {times.step}"
         raise JobError(
             f"{_where(table, name, np.argmax(is_wrong))} is not a whole number of steps of "
-            f"{length} after {table.texts[name][0]}; correct it, or data.step"
+            f"{_length(times)} after {table.texts[name][0]}; correct it, or data.step"
+            + zone_advice(table, name, times)
         )
 
 
-def _dates(table, name, step):
-    dates = [parse_date(text) for text in table.texts[name]]
-    if step is not None and step not in UNITS:
+def zone_advice(table, name, times):
+    """Days that begin at different times of day may be those of a time zone."""
+    if not times.has_dates:
+        return ""
+    walls = table.moments[name].walls
+    clock = np.unique(walls - walls.astype("datetime64[D]"))
+    hours = (clock - clock[0]) / np.timedelta64(1, "h")
+    if len(clock) > 1 and not parse_step(times.step).is_within_days and hours[-1] in (1, 23):
+        return ", or name the time zone of the days in data.timezone"
+    return ""
+
+
+def _length(times):
+    return str(parse_step(times.step)) if times.has_dates else f"{times.step:g}"
+
+
+def _dates(table, name, step, table_format):
+    if step is not None and not isinstance(step, str):
         raise JobError(
             f"data.step: {step:g}, but '{name}' has dates; expected one of {', '.join(UNITS)}"
         )
-    day = dates[0].day
-    if day == monthrange(dates[0].year, dates[0].month)[1]:
-        # The end of the month, or a day that this month happens to end with.
-        day = max(when.day for when in dates)
-    with_day = DATE.fullmatch(table.texts[name][0])[3] is not None
-    if step is not None:
-        return Dates(name, dates[0], step, day, with_day)
-    for step in UNITS:
-        times = Dates(name, dates[0], step, day, with_day)
-        if np.array_equal(times.indices(dates), np.arange(len(dates))):
-            return times
-    raise JobError(_not_equal(table, name, "such as step: month"))
+    dates = find_dates(name, table.moments[name], step, table_format.timezone)
+    if dates is None:
+        raise JobError(_not_equal(table, name, "such as step: month"))
+    return dates
 
 
 def _numbers(table, name, step):
     values = table.columns[name]
-    if step in UNITS:
+    if isinstance(step, str):
         raise JobError(f"data.step: {step}, but '{name}' has numbers; expected a number")
     if step is not None:
         return Numbers(name, float(values[0]), step)
@@ -185,11 +158,14 @@ def _numbers(table, name, step):
     return Numbers(name, float(values[0]), float(distances.mean()))
 
 
-def _refuse_disorder(table, name):
-    values = table.columns[name]
-    wrong = np.flatnonzero(values[1:] <= values[:-1])
-    if len(wrong):
-        before, row = wrong[0], wrong[0] + 1
+def _refuse_disorder(table, name, table_format):
+    values = [table.columns[name]]
+    if name in table.dates:
+        # An hour that comes twice in autumn is in order by the clocks of its zone.
+        values = lines(table.moments[name], table_format.timezone)
+    wrong = [np.flatnonzero(own[1:] <= own[:-1]) for own in values]
+    if all(len(rows) for rows in wrong):
+        before, row = wrong[0][0], wrong[0][0] + 1
         raise JobError(
             f"{_where(table, name, row)} does not come after {table.texts[name][before]} in row "
             f"{table.lines[before]}; sort the rows by time, each time once"
@@ -205,11 +181,3 @@ def _not_equal(table, name, example):
 
 def _where(table, name, row):
     return f"{table.path}: row {table.lines[row]}, column '{name}': {table.texts[name][row]}"
-
-
-def _months(when):
-    return 12 * when.year + when.month - 1
-
-
-def _day_in_month(year, month, day):
-    return min(day, monthrange(year, month)[1])
