@@ -5,43 +5,50 @@ from scipy.optimize import minimize
 
 from .config import LBFGS
 
+# A loss is lower if it is so by this share: rounding, which other units change, must not choose.
+MARGIN = 1e-6
 # Where the loss has several minima: how many are looked into, and for how many iterations.
-FAMILIES, TRIAL = 3, 12
+FAMILIES, TRIAL = 4, 12
 
 
 def choose_start(objective, task):
-    """Sets the parameters to the best of `task.starts()`, by their loss; returns the loss.
+    """Sets the parameters to the best of `task.starts()`, choice by choice; returns the loss.
 
-    Without starts or iterations, or where no loss is finite, they stay as they are. A task with
-    `families`, a label for each start, is searched for some iterations from the lowest start of
-    each of its lowest families, and begins where that led lowest: the lowest start need not lead to
-    the lowest minimum.
+    Without starts or iterations, or where no loss is finite, they stay as they are. The starts of a
+    task with `families`, a label for each of its first choice, are searched for some iterations
+    from the lowest of each of the lowest families, and the one that led lowest is chosen: the
+    lowest start need not lead to the lowest minimum.
     """
-    if not objective.parameters or not task.job.training.iterations:
-        return objective.evaluate()
-    first = objective.vector()
-    found = [(objective.evaluate(), first, None)]
-    starts, families = list(task.starts()), task.families()
-    for start, family in zip(starts, families or [None] * len(starts)):
-        objective.set_vector(first)
-        task.start_at(start)
-        vector = objective.vector()
-        found.append((objective.evaluate(), vector, family))
-    found.sort(key=lambda one: one[0])
-    best = found[0]
-    if families and task.job.training.optimizer == LBFGS and np.isfinite(best[0]):
-        best = min(_lowest_of_families(found), key=lambda one: _searched(objective, *one[:2]))
-    objective.set_vector(best[1])
-    return best[0]
+    best = objective.vector() if objective.parameters else None
+    best_loss = objective.evaluate()
+    if best is None or not task.job.training.iterations:
+        return best_loss
+    families = task.families() if task.job.training.optimizer == LBFGS else None
+    for choice in task.starts():
+        before, found = best, []
+        for start in choice:
+            objective.set_vector(before)
+            task.start_at(start)
+            vector, loss = objective.vector(), objective.evaluate()
+            found.append((loss, vector))
+            if best_loss - loss > MARGIN * (1.0 + abs(loss)):
+                best, best_loss = vector, loss
+        if families is not None and np.isfinite(best_loss):
+            best_loss, best = _leading_lowest(objective, found, families)
+            families = None
+    objective.set_vector(best)
+    return best_loss
 
 
-def _lowest_of_families(found):
-    """The lowest start of each of the lowest families."""
-    best = {}
-    for one in found:
-        if np.isfinite(one[0]):
-            best.setdefault(one[2], one)
-    return list(best.values())[:FAMILIES]
+def _leading_lowest(objective, found, families):
+    """The (loss, vector) from which a short search comes lowest."""
+    order = sorted(range(len(found)), key=lambda number: found[number][0])
+    lowest = {}
+    for number in order:
+        if np.isfinite(found[number][0]):
+            lowest.setdefault(families[number], found[number])
+    starts = list(lowest.values())[:FAMILIES]
+    return min(starts, key=lambda start: _searched(objective, *start))
 
 
 def _searched(objective, loss, vector):

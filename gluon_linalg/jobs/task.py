@@ -71,7 +71,7 @@ class Task:
         return arguments, self.batch_axis_size / self.batch_size
 
     def starts(self):
-        """Initial values to choose from, dicts by path in units of the layer; may be empty."""
+        """Choices of initial values, one after the other: each a list of what `start_at` takes."""
         return ()
 
     def families(self):
@@ -79,7 +79,7 @@ class Task:
         return None
 
     def start_at(self, start):
-        """Sets the parameters to one of the `starts`."""
+        """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError
 
     def loss_metrics(self, initial, trained):

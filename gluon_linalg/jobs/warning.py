@@ -11,7 +11,7 @@ FAR, RARE = 0.04, 0.01
 # How near a bound is at it, at most: as a share of the width of an interval.
 AT_BOUND = 1e-6
 # Values over their typical size beyond which the data do not determine a parameter.
-LEAST, MOST = 1e-4, 1e4
+LEAST, MOST = 1e-4, 1e3
 LEAST_VARIANCE, MOST_VARIANCE = 1e-6, 1e8
 UNDETERMINED = "the data do not determine it; leave out what it belongs to, or fix it"
 

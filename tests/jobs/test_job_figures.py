@@ -23,6 +23,7 @@ def test_mauna_loa(run, tmp_path):
     # The optimum of this model, found by another program too, is no lower than this.
     assert metrics["nlml"]["trained"] > 115.0
     assert metrics["nlml"]["trained_per_observation"] == metrics["nlml"]["trained"] / 521
+    assert metrics["warnings"] == []
     # Fixed; their logarithms are stored, and which way these round is the processor's choice.
     for name in ("period", "variance"):
         value = metrics["parameters"]["trained"][f"kernel.sum.1.product.1.periodic.{name}"]
@@ -33,7 +34,10 @@ def test_mauna_loa_with_holdout(run, tmp_path):
     metrics = trained(run, tmp_path, "co2/holdout.yaml")
     assert metrics["rows"] == 461
     assert metrics["holdout"]["rows"] == 60
-    assert 0 < metrics["holdout"]["rmse"] < 2.5
+    assert 0 < metrics["holdout"]["rmse"] < 1.5
+    assert metrics["holdout"]["coverage_95"] > 0.8
+    assert metrics["nlml"]["trained"] == pytest.approx(106.0542, abs=0.01)
+    assert metrics["warnings"] == []
 
 
 def test_olympic_marathon(run, tmp_path):

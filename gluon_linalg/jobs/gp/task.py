@@ -12,8 +12,11 @@ from .expression import KernelBuilder, leaves
 from .inputs import Inputs
 from .mean import build_mean
 
-# Initial noise variances, as shares of the mean square of the target.
-NOISES = (0.1, 0.01)
+# Initial values to choose from: noise variances, as shares of the mean square of the target,
+# lengthscales over their typical size, and then variances over theirs.
+NOISES = (0.1, 0.5, 0.005)
+LENGTHS = [3.0 * 4.0**-k for k in range(6)]
+SHARES = (0.1, 0.01, 0.001, 0.0001)
 # The range of evenly spread numbers, in their standard deviations.
 NEIGHBOURS = 3.5
 
@@ -40,23 +43,30 @@ class GaussianProcess(RegressionTask):
         return self.layer.condition(self.x, self.y)
 
     def starts(self):
-        """From a smooth curve to one that bends between neighbours, with more and less noise."""
+        """Lengthscales and noise together, then those of each kernel, and its share of the target.
+
+        The functions bend seldom, or as often as they can between neighbours.
+        """
         count, columns = self.x.shape[1:]
         finest = NEIGHBOURS * count ** (-1.0 / columns)
-        lengths = {
-            path: learned.typical
-            for path, learned in self.learned.items()
-            if learned.is_open and path.endswith("lengthscale") and "periodic" not in path
-        }
-        is_open = "noise_variance" in self.learned and self.learned["noise_variance"].is_open
-        factors = [3.0 ** (1 - k) for k in range(7) if k < 3 or 3.0 ** (1 - k) > finest]
-        for factor in factors if lengths else [1.0]:
-            for noise in NOISES if is_open else (None,):
-                start = {path: factor * typical for path, typical in lengths.items()}
-                if noise is not None:
-                    start["noise_variance"] = noise
-                if start:
-                    yield start
+        factors = [factor for factor in LENGTHS if factor >= min(finest, LENGTHS[2])]
+        opened = {path: found.typical for path, found in self.learned.items() if found.is_open}
+        lengths = {path: size for path, size in opened.items() if path.endswith("lengthscale")}
+        noises = [{"noise_variance": noise} for noise in NOISES if "noise_variance" in opened]
+        if not lengths and not noises:
+            return
+        yield [
+            {**{path: factor * size for path, size in lengths.items()}, **noise}
+            for factor in (factors if lengths else [1.0])
+            for noise in (noises or [{}])
+        ]
+        if noises:
+            yield [{"noise_variance": share} for share in SHARES]
+        for path, size in lengths.items() if len(lengths) > 1 else ():
+            yield [{path: factor * size} for factor in factors]
+        for path, size in opened.items():
+            if path.startswith("kernel.sum") and path.endswith("variance"):
+                yield [{path: share * size} for share in SHARES]
 
     def noise_variance(self):
         learned = self.learned.get("noise_variance")

@@ -57,7 +57,7 @@ class StateSpace(Task):
         return self._arguments
 
     def starts(self):
-        return [self._open_values(start.values) for start in self._starts]
+        yield [self._open_values(start.values) for start in self._starts]
 
     def families(self):
         if not has_many_maxima(self.layer.components.components):
