@@ -15,7 +15,7 @@ from .cholesky import (
     shift_diagonal,
     triangular_solve,
 )
-from .distance import centred, exp_below_zero, negative_half_squared_distance
+from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
     gaussian_adjoint,
@@ -96,6 +96,7 @@ __all__ = [
     "guarded",
     "hide_missing",
     "identity_like",
+    "in_range",
     "inner",
     "inverse",
     "inverse_spd",
