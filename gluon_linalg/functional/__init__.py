@@ -16,7 +16,7 @@ from .cholesky import (
     triangular_solve,
 )
 from .diffuse import with_directions, with_infinite
-from .distance import centred, exp_below_zero, negative_half_squared_distance
+from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
     gaussian_adjoint,
@@ -100,6 +100,7 @@ __all__ = [
     "guarded",
     "hide_missing",
     "identity_like",
+    "in_range",
     "inner",
     "inverse",
     "inverse_spd",

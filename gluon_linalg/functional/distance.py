@@ -5,7 +5,7 @@ origin, or far apart in lengthscales, the plain form gives negative distances an
 kernel matrices. Here the inputs are centred, and the product carries more than working precision.
 """
 
-from .matrix import product
+from .matrix import magnitude, product
 from .tangent import ones_like, stop
 
 # Rounding of the expanded form, in units of ε times the largest squared norm. Squared distances
@@ -15,20 +15,39 @@ ROUNDING = 32.0
 EPSILON = 2.0**-53
 # A float64 number plus SPLIT times its bound keeps 26 bits: products of two such are exact.
 SPLIT = 2.0**27
-# The largest float32, beyond which exponents of any dtype are cut off.
-LARGEST = 3.4e38
+# Where exponents are cut off: so far below overflow that what kernels make of them is in range. The
+# limits of `clip` are float32 in any dtype.
+LARGEST = {"float32": 1e34, "float64": 3.4e38}
+# Where inputs are cut off.
+FARTHEST = 1e250
+# Coordinates beyond this are shrunk to it: their squares, and products of these, are in range.
+EXTENT = 2.0**400
 
 
 def centred(F, x, z):
     """x and z in float64 without the mean of x, (B, n, d), (B, m, d); z may be None.
 
     Before anything is divided by a lengthscale: x / lengthscale rounds relative to x, not to the
-    differences in x.
+    differences in x. Beyond ±1e250 all numbers count as that.
     """
-    x = F.cast(x, dtype="float64")
+    x = _not_farthest(F, F.cast(x, dtype="float64"))
     centre = stop(F, F.mean(x, axis=1, keepdims=True))
-    z = None if z is None else F.broadcast_sub(F.cast(z, dtype="float64"), centre)
+    if z is not None:
+        z = F.broadcast_sub(_not_farthest(F, F.cast(z, dtype="float64")), centre)
     return F.broadcast_sub(x, centre), z
+
+
+def in_range(F, x, z):
+    """x and z (B, n, d), (B, m, d) without overflow of their squares; z may be None.
+
+    Where one is beyond 2^400 both are divided by the same power of 2. Points so far apart that
+    they can be told from each other are still far apart.
+    """
+    unit = magnitude(F, x, axis=(1, 2))
+    if z is not None:
+        unit = F.broadcast_maximum(unit, magnitude(F, z, axis=(1, 2)))
+    unit = F.maximum(unit / EXTENT, 1.0)
+    return F.broadcast_div(x, unit), None if z is None else F.broadcast_div(z, unit)
 
 
 def negative_half_squared_distance(F, x, z, dtype):
@@ -42,13 +61,13 @@ def negative_half_squared_distance(F, x, z, dtype):
     scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
     if dtype == "float32":
         wide = _expanded(F, x, z, scale * (ROUNDING * EPSILON))
-        return _not_above_zero(F, F.cast(wide, dtype="float32"))
+        return _not_above_zero(F, F.cast(wide, dtype="float32"), dtype)
     bound = F.sqrt(scale) * SPLIT
     coarse_x = stop(F, F.broadcast_sub(F.broadcast_add(x, bound), bound))
     coarse_z = stop(F, F.broadcast_sub(F.broadcast_add(z, bound), bound))
     exact = stop(F, _expanded(F, coarse_x, coarse_z, scale * 0.0))
     offset = scale * (4.0 * ROUNDING * EPSILON / SPLIT)
-    return _not_above_zero(F, exact + _remainder(F, x, z, coarse_x, coarse_z, offset))
+    return _not_above_zero(F, exact + _remainder(F, x, z, coarse_x, coarse_z, offset), dtype)
 
 
 def exp_below_zero(F, exponent, dtype):
@@ -83,9 +102,13 @@ def _remainder(F, x, z, coarse_x, coarse_z, offset):
     return product(F, left, right, transpose_b=True)
 
 
-def _not_above_zero(F, x):
+def _not_farthest(F, x):
+    return F.maximum(F.minimum(x, FARTHEST), -FARTHEST)
+
+
+def _not_above_zero(F, x, dtype):
     """min(x, 0). As `clip`, which MXNet computes once where a graph has it twice; not `minimum`."""
-    return F.clip(x, a_min=-LARGEST, a_max=0.0)
+    return F.clip(x, a_min=-LARGEST[dtype], a_max=0.0)
 
 
 def _half_square(F, x):

@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import gluon_linalg as gl
 from gluon_linalg import kernels as k
 from harness import check_block
 
@@ -233,6 +234,84 @@ def test_refuses_bad_parameters():
             k.RBF(lengthscale=bad)
     with pytest.raises(ValueError, match="degree"):
         k.Polynomial(degree=0)
+
+
+EXTREMES = {
+    "float32": (1e-30, 1e-12, 1e10, 1e19, 3e38),
+    "float64": (1e-200, 1e-12, 1e19, 1e160, 1e308),
+}
+FAR = [
+    (k.RBF, 0.0),
+    (k.Matern12, 0.0),
+    (k.Matern32, 0.0),
+    (k.Matern52, 0.0),
+    (lambda **options: k.RationalQuadratic(alpha=2.0, **options), 0.0),
+    (lambda **options: k.Matern32(**options) * k.RBF(), 0.0),
+    (lambda **options: k.Matern52(**options) + k.Constant(0.5), 0.5),
+]
+
+
+@pytest.mark.parametrize("dtype", EXTREMES)
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("number", range(len(FAR)))
+def test_extreme_distances(number, compiled, dtype):
+    """0 far away and the variance near by, never NaN and never the other; finite gradients."""
+    make, beyond = FAR[number]
+    points = np.array([[[0.0, 0.0], [1.0, 0.3], [-1.0, 0.5]]])
+    for size in EXTREMES[dtype]:
+        for lengthscale in (1.0, [2e-12, 1e12]):
+            kernel = make(lengthscale=lengthscale)
+            kernel.initialize()
+            kernel.cast(dtype)
+            kernel.hybridize(compiled)
+            with np.errstate(over="ignore"):
+                r = np.abs(size * (points[0, :, None] - points[0, None]) / lengthscale).max()
+            if 1e-8 < r < 1e9:
+                continue
+            x = mx.nd.array(size * points, dtype=dtype)
+            x.attach_grad()
+            weights = mx.nd.array([np.arange(9.0).reshape(3, 3)], dtype=dtype)
+            with mx.autograd.record():
+                matrix = kernel(x) + kernel(x, x)
+                loss = (matrix * weights).sum()
+            loss.backward()
+            gradients = [x.grad] + [p.grad() for p in kernel.collect_params().values()]
+            assert all(np.isfinite(gradient.asnumpy()).all() for gradient in gradients)
+            expected = np.where(np.eye(3) + (r < 1.0), 1.0 + beyond, beyond)
+            tolerance = 1e-6 if dtype == "float32" else 1e-15
+            np.testing.assert_allclose(matrix.asnumpy()[0] / 2, expected, rtol=1e-6, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", EXTREMES)
+def test_slow_decay_at_large_distances(dtype):
+    """(1 + r² / 2α)^-α as far as the exponents reach, from logarithms."""
+    for alpha in (0.05, 1.0):
+        kernel = _ready(k.RationalQuadratic(alpha=alpha), dtype)
+        for r in (1e3, 1e9, 1e16):
+            x = mx.nd.array([[[0.0], [r]]], dtype=dtype)
+            expected = np.exp(-alpha * np.log1p(r * r / (2 * alpha)))
+            np.testing.assert_allclose(kernel(x).asnumpy()[0, 0, 1], expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 1e19), ("float64", 1e160)])
+@pytest.mark.parametrize("constructor", [k.RBF, k.Matern12, k.Matern52, k.Periodic])
+def test_a_likelihood_of_points_without_correlation(constructor, dtype, size):
+    """Far points are independent: φ = Σ ½ y² / (v + n) + ½ log 2π(v + n)."""
+    layer = gl.GPLikelihoodLayer(constructor(variance=2.0), noise_variance=0.5)
+    layer.initialize()
+    layer.cast(dtype)
+    layer.hybridize()
+    x = mx.nd.array([[[0.0], [1.0], [3.0]]], dtype=dtype) * size
+    y = mx.nd.array([[1.0, -2.0, 0.5]], dtype=dtype)
+    x.attach_grad()
+    with mx.autograd.record():
+        loss = layer(x, y)
+    loss.backward()
+    gradients = [x.grad] + [p.grad() for p in layer.collect_params().values()]
+    assert all(np.isfinite(gradient.asnumpy()).all() for gradient in gradients)
+    if constructor is not k.Periodic:
+        expected = 0.5 * 5.25 / 2.5 + 1.5 * np.log(2 * np.pi * 2.5)
+        np.testing.assert_allclose(loss.asscalar(), expected, rtol=1e-6)
 
 
 def _ready(kernel, dtype="float64"):

@@ -44,7 +44,8 @@ class Stationary(Kernel):
         chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.feature_parameters}
         x, z = fn.centred(F, x, z)
         left = self.features(F, x, **chosen)
-        return left, left if z is None else self.features(F, z, **chosen)
+        left, right = fn.in_range(F, left, None if z is None else self.features(F, z, **chosen))
+        return left, left if z is None else right
 
 
 class RBF(Stationary):
@@ -134,7 +135,10 @@ class Matern52(Stationary):
 
 
 class RationalQuadratic(Stationary):
-    """variance · (1 + r² / (2 alpha))^(-alpha); alpha -> infinity is the RBF."""
+    """variance · (1 + r² / (2 alpha))^(-alpha); alpha -> infinity is the RBF.
+
+    Beyond r = 1e17 in float32 and 1e19 in float64 it decreases no further.
+    """
 
     def __init__(self, variance=1.0, lengthscale=1.0, alpha=1.0, active_dims=None, **kwargs):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
@@ -142,7 +146,8 @@ class RationalQuadratic(Stationary):
 
     def profile(self, F, squared, alpha):
         alpha = F.reshape(alpha, shape=(1, 1, 1))
-        ratio = F.broadcast_div(0.5 * squared, alpha)
+        # Not a quotient: its derivative by alpha overflows for distant points.
+        ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
         return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))
 
 
