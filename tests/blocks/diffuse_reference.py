@@ -75,18 +75,18 @@ class Reference:
         found = self._gradient(model) if gradient else None
         return Likelihood(float(value), found, rank, model.null_space)
 
-    def smoothed(self):
-        """Mean (T, d), covariance (T, d, d) and estimable (T, d) of the states of all components.
+    def smoothed(self, times=None):
+        """Mean (n, d), covariance (n, d, d) and estimable (n, d) of the states at n times, or all.
 
         States are in the order of the components, as in the package.
         """
+        times = np.arange(self.steps) if times is None else np.asarray(times)
         size = sum(len(piece.mean) for _, piece in self._pieces(REAL))
-        times = np.repeat(np.arange(self.steps), size)
-        rows = np.tile(np.eye(size), (self.steps, 1))
-        mean, covariance, estimable = self._moments(times, rows)
-        shape = (self.steps, size)
+        rows = np.tile(np.eye(size), (len(times), 1))
+        mean, covariance, estimable = self._moments(np.repeat(times, size), rows)
+        shape = (len(times), size)
         blocks = covariance.reshape(shape + shape)
-        each = np.arange(self.steps)
+        each = np.arange(len(times))
         return Moments(mean.reshape(shape), blocks[each, :, each, :], estimable.reshape(shape))
 
     def forecast(self, steps):
