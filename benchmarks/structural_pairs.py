@@ -49,6 +49,7 @@ SHIPPED = [
     ("nile", [CONSTANT, AR2], True),
     ("nile", [LEVEL, CYCLE], True),
     ("sunspots", [LEVEL, CYCLE], True),
+    ("sunspots", [LEVEL, UNDAMPED], True),
     ("sunspots", [CONSTANT, CYCLE], True),
     ("sunspots", [CONSTANT, CYCLE], False),
     ("sunspots", [CONSTANT, UNDAMPED], True),

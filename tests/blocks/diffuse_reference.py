@@ -16,6 +16,7 @@ from collections import namedtuple
 import mpmath
 import numpy as np
 import scipy.linalg
+from diffuse_elimination import Eliminated
 from diffuse_systems import (
     COMPLEX,
     REAL,
@@ -27,8 +28,6 @@ from diffuse_systems import (
 )
 
 NOISE = (None, "noise_variance")
-# Columns of X of which so little is left beside the others are taken to depend on them.
-DEPENDENT = 1e-14
 STEP = 1e-30
 
 # log_likelihood: a float; gradient: {(component, name): (n,)} for natural values; rank: of X;
@@ -75,18 +74,18 @@ class Reference:
         found = self._gradient(model) if gradient else None
         return Likelihood(float(value), found, rank, model.null_space)
 
-    def smoothed(self):
-        """Mean (T, d), covariance (T, d, d) and estimable (T, d) of the states of all components.
+    def smoothed(self, times=None):
+        """Mean (n, d), covariance (n, d, d) and estimable (n, d) of the states at n times, or all.
 
         States are in the order of the components, as in the package.
         """
+        times = np.arange(self.steps) if times is None else np.asarray(times)
         size = sum(len(piece.mean) for _, piece in self._pieces(REAL))
-        times = np.repeat(np.arange(self.steps), size)
-        rows = np.tile(np.eye(size), (self.steps, 1))
-        mean, covariance, estimable = self._moments(times, rows)
-        shape = (self.steps, size)
+        rows = np.tile(np.eye(size), (len(times), 1))
+        mean, covariance, estimable = self._moments(np.repeat(times, size), rows)
+        shape = (len(times), size)
         blocks = covariance.reshape(shape + shape)
-        each = np.arange(self.steps)
+        each = np.arange(len(times))
         return Moments(mean.reshape(shape), blocks[each, :, each, :], estimable.reshape(shape))
 
     def forecast(self, steps):
@@ -147,14 +146,14 @@ class Reference:
         return np.concatenate(units)
 
     def _eliminated(self):
-        """X eliminated, Nᵀ M Mᵀ N factored: see the attributes of `_Eliminated`."""
+        """X eliminated, Nᵀ M Mᵀ N factored: see the attributes of `Eliminated`."""
         means, columns = [], []
         for _, piece in self._pieces(REAL):
             mean, own, _ = self._responses(piece, REAL)
             means.append(mean)
             columns.append(own)
         units = self._units()
-        model = _Eliminated(np.concatenate(columns, axis=1) * units, units)
+        model = Eliminated(np.concatenate(columns, axis=1) * units, units)
         model.turned_y = model.turn((self.y - sum(means))[:, None])
         model.residual = _double(model.turned_y[model.rank :, 0])
         count, root = len(model.residual), None
@@ -289,87 +288,6 @@ class Reference:
         logs = sum(mpmath.log(f[i, i]) for f in (factor, information) for i in range(len(f)))
         square = (y * y).sum() - (explained * explained).sum()
         return -((len(y) - x.shape[1]) * mpmath.log(2 * mpmath.pi) + 2 * logs + square) / 2
-
-
-class _Eliminated:
-    """Householder reflections that turn X (n, q), in units of its columns, into [R; 0].
-
-    rank: of X; log_determinant: that of XᵀX in units 1, of what is not 0; null_space (q, q - rank).
-    """
-
-    def __init__(self, columns, units):
-        self.units, self._size = units, columns.shape[1]
-        lengths = np.sqrt(np.square(columns).sum(axis=0))
-        lengths = lengths + (lengths == 0)
-        order, self._vectors, work = _reflected(columns / lengths)
-        self.rank = len(self._vectors)
-        upper = np.zeros((self.rank, self._size), dtype=np.longdouble)
-        upper[:, order] = work[: self.rank]
-        # X = U upper: the rows of `upper`, turned once more, give its rank and its inverse.
-        _, self._right, work = _reflected((upper * lengths).T, pivoting=False)
-        self._lower = work[: self.rank].T
-        # The reflections count their columns in order, which `upper` has kept.
-        logs = np.log(np.abs(np.diag(self._lower))).sum() - np.log(units).sum()
-        self.log_determinant = float(2 * logs)
-        basis = _turned_back(self._right, np.eye(self._size, dtype=np.longdouble))
-        self._row_space = basis[:, : self.rank]
-        self.null_space = _double(units[:, None] * basis[:, self.rank :])
-
-    def turn(self, array):
-        """[Uᵀ; Nᵀ] array."""
-        return _turned(self._vectors, array)
-
-    def left_inverse(self, turned):
-        """X⁺ array, in units of the columns, given `turn(array)`."""
-        right, found = turned[: self.rank], []
-        for i in range(self.rank):
-            before = sum(self._lower[i, j] * found[j] for j in range(i))
-            found.append((right[i] - before) / self._lower[i, i])
-        rows = np.array(found).reshape(self.rank, turned.shape[1])
-        rest = np.zeros((self._size - self.rank, turned.shape[1]), dtype=np.longdouble)
-        return _turned_back(self._right, np.concatenate([rows, rest]))
-
-    def solve(self, array, transposed=False):
-        """L⁻¹ array, or L⁻ᵀ array, L Lᵀ = Nᵀ M Mᵀ N."""
-        return scipy.linalg.solve_triangular(
-            self.factor, array, lower=True, trans=int(transposed), check_finite=False
-        )
-
-    def estimable(self, rows):
-        """Whether rows (m, q) are combinations of those of X."""
-        rest = rows - rows.dot(self._row_space).dot(self._row_space.T)
-        size = np.sqrt(np.square(rows).sum(axis=1))
-        return np.sqrt(np.square(rest).sum(axis=1)) <= 1e-9 * size
-
-
-def _reflected(columns, pivoting=True):
-    """Order of the columns, reflections, and what they turn the ordered columns into."""
-    work, order, vectors = columns.copy(), np.arange(columns.shape[1]), []
-    for k in range(min(work.shape)):
-        if pivoting:
-            lengths = np.sqrt(np.square(work[k:, k:]).sum(axis=0))
-            best = k + int(np.argmax(lengths))
-            if lengths[best - k] < DEPENDENT:
-                break
-            for array in (work.T, order):
-                array[[k, best]] = array[[best, k]]
-        vector = work[:, k].copy()
-        vector[:k] = 0
-        vector[k] += np.copysign(np.sqrt(np.square(vector).sum()), vector[k])
-        vector /= np.sqrt(np.square(vector).sum())
-        vectors.append(vector)
-        work -= 2 * np.outer(vector, vector.dot(work))
-    return order, vectors, work
-
-
-def _turned(vectors, array):
-    for vector in vectors:
-        array = array - 2 * np.outer(vector, vector.dot(array))
-    return array
-
-
-def _turned_back(vectors, array):
-    return _turned(vectors[::-1], array)
 
 
 def _derivative(array):
