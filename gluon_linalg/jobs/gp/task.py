@@ -19,8 +19,6 @@ LENGTHS = [3.0 * 4.0**-k for k in range(6)]
 SHARES = (0.1, 0.01, 0.001, 0.0001)
 # The range of evenly spread numbers, in their standard deviations.
 NEIGHBOURS = 3.5
-# Of more rows, as many at even distances tell which initial values are best.
-MOST_PROBED = 1000
 
 
 class GaussianProcess(RegressionTask):
@@ -69,10 +67,6 @@ class GaussianProcess(RegressionTask):
         for path, size in opened.items():
             if path.startswith("kernel.sum") and path.endswith("variance"):
                 yield [{path: share * size} for share in SHARES]
-
-    def probe_arguments(self):
-        every = -(-self.x.shape[1] // MOST_PROBED)
-        return self.x[:, ::every], self.y[:, ::every]
 
     def noise_variance(self):
         learned = self.learned.get("noise_variance")
