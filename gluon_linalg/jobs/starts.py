@@ -1,45 +1,72 @@
 """Where a search begins: at the best of several initial values, if the task offers any."""
 
 import numpy as np
+from scipy.optimize import minimize
 
-from ..errors import LinearAlgebraError
+from .config import LBFGS
 
 # A loss is lower if it is so by this share: rounding, which other units change, must not choose.
 MARGIN = 1e-6
+# Where the loss has several minima: how many are looked into, and for how many iterations.
+FAMILIES, TRIAL = 4, 12
 
 
-def choose_start(task):
-    """Sets the parameters to the best of `task.starts()`, choice by choice.
+def choose_start(objective, task):
+    """Sets the parameters to the best of `task.starts()`, choice by choice; returns the loss.
 
-    Where no loss is finite they stay as they are.
+    Without starts or iterations, or where no loss is finite, they stay as they are. The starts of a
+    task with `families`, a label for each of its first choice, are searched for some iterations
+    from the lowest of each of the lowest families, and the one that led lowest is chosen: the
+    lowest start need not lead to the lowest minimum.
     """
-    best, best_loss = None, np.inf
+    best = objective.vector() if objective.parameters else None
+    best_loss = objective.evaluate()
+    if best is None or not task.job.training.iterations:
+        return best_loss
+    families = task.families() if task.job.training.optimizer == LBFGS else None
     for choice in task.starts():
-        if best is None:
-            best, best_loss = _stored(task), _loss(task)
-        before = best
+        before, found = best, []
         for start in choice:
-            _restore(task, before)
+            objective.set_vector(before)
             task.start_at(start)
-            loss = _loss(task)
+            vector, loss = objective.vector(), objective.evaluate()
+            found.append((loss, vector))
             if best_loss - loss > MARGIN * (1.0 + abs(loss)):
-                best, best_loss = _stored(task), loss
-    if best is not None:
-        _restore(task, best)
+                best, best_loss = vector, loss
+        if families is not None and np.isfinite(best_loss):
+            best_loss, best = _leading_lowest(objective, found, families)
+            families = None
+    objective.set_vector(best)
+    return best_loss
 
 
-def _loss(task):
-    try:
-        loss = float(task.layer(*task.probe_arguments()).sum().asscalar())
-    except LinearAlgebraError:
-        return np.inf
-    return loss if np.isfinite(loss) else np.inf
+def _leading_lowest(objective, found, families):
+    """The (loss, vector) from which a short search comes lowest."""
+    order = sorted(range(len(found)), key=lambda number: found[number][0])
+    lowest = {}
+    for number in order:
+        if np.isfinite(found[number][0]):
+            lowest.setdefault(families[number], found[number])
+    starts = list(lowest.values())[:FAMILIES]
+    return min(starts, key=lambda start: _searched(objective, *start))
 
 
-def _stored(task):
-    return {path: parameter.data().copy() for path, parameter in task.parameters.items()}
+def _searched(objective, loss, vector):
+    """The lowest loss of a short search."""
+    lowest = [loss, vector]
 
+    def value_and_gradient(point):
+        objective.set_vector(point)
+        value = objective.evaluate()
+        if not np.isfinite(value):
+            # A finite wall that rises away from the best point, as in `lbfgs.Search`.
+            away = point - lowest[1]
+            height = 1e3 * (1.0 + abs(loss - lowest[0]))
+            return lowest[0] - loss + height * (1.0 + 0.5 * away @ away), height * away
+        if value < lowest[0]:
+            lowest[:] = value, np.array(point)
+        return value - loss, objective.gradient().copy()
 
-def _restore(task, arrays):
-    for path, array in arrays.items():
-        task.parameters[path].set_data(array)
+    options = {"maxiter": TRIAL, "maxfun": 2 * TRIAL}
+    minimize(value_and_gradient, vector, jac=True, method="L-BFGS-B", options=options)
+    return lowest[0]

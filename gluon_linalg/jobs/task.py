@@ -78,10 +78,6 @@ class Task:
         """A label for each of the `starts`, of one of several minima; None where there is one."""
         return None
 
-    def probe_arguments(self):
-        """What the layer is called with to compare `starts`: `arguments()`, or less of them."""
-        return self.arguments()
-
     def start_at(self, start):
         """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError

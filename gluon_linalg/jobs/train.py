@@ -115,15 +115,16 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
     task = TASKS[job.task](job, dataset, devices[0])
+    objective = Objective(task, devices, workers)
     try:
-        choose_start(task)
-        initial_values = task.values()
-        objective = Objective(task, devices, workers)
-        loss = _initial_loss(objective, task)
+        loss = choose_start(objective, task)
     except (mx.base.MXNetError, MemoryError) as error:
         if not is_shortage(error):
             raise
         raise JobError(task.out_of_memory()) from None
+    if not np.isfinite(loss):
+        raise _no_initial_loss(objective, task)
+    initial_values = task.values()
     if job.training.optimizer != LBFGS:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
@@ -175,18 +176,16 @@ def _agree(workers, job, dataset, folder):
     return status
 
 
-def _initial_loss(objective, task):
-    loss = objective.evaluate()
-    if np.isfinite(loss):
-        return loss
+def _no_initial_loss(objective, task):
+    """The JobError for initial values at which there is no likelihood."""
     path = task.dataset.path
     try:
         objective.explain()
     except (NotPositiveDefiniteError, SingularMatrixError):
-        raise JobError(f"{path}: {task.singular}") from None
+        return JobError(f"{path}: {task.singular}")
     except LinearAlgebraError:
         pass
-    raise JobError(
+    return JobError(
         f"{path}: the likelihood of its rows is not a finite number at the initial values; "
         "bring the values in model, and the numbers in the file, nearer to 1"
     )
