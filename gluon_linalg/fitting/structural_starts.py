@@ -24,6 +24,9 @@ SHARES = (
 )
 # Those that are tried with each way in which a component can be.
 MAIN_SHARES = (SHARES[0], SHARES[3], SHARES[6])
+# A variance that a search has left near 0 is tried at these shares at last: its likelihood may have
+# a maximum there, beyond a slope that leads to 0.
+REVIVALS = (1e-4, 1e-3, 1e-2, 0.1)
 # Peaks of a periodogram that are tried, and dampings of a cycle there.
 PEAKS = 2
 DAMPINGS = (0.9, 0.98)
@@ -67,6 +70,11 @@ def structural_starts(
                 values = _values(components, chosen, change, shares, squares)
                 starts.append(Start(values, (index, number)))
     return starts
+
+
+def revivals(change: float) -> List[float]:
+    """Variances to try in place of one near 0, for a mean squared change."""
+    return [share * change for share in REVIVALS]
 
 
 def has_many_maxima(components: Sequence[Component]) -> bool:
