@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...forecast.frequency import period_of
 from ..moments import TIME, find_order, is_time, read_moments, to_datetime
-from ..steps import find_dates, parse_step
+from ..steps import find_dates, parse_step, zone_advice
 from ..table_format import AUTO
 
 # How many steps a series may have, so that two distant times do not fill the memory.
@@ -120,11 +120,7 @@ def time_text(found):
 def _between(text, freq, first, moments=None):
     message = f"'{text[:40]}' is not a whole number of steps of {freq} after {first}; "
     message += "correct it, or data.freq"
-    if moments is not None and not parse_step(_offset(freq).freqstr).is_within_days:
-        clocks = moments.walls - moments.walls.astype("datetime64[D]")
-        if len(np.unique(clocks)) > 1:
-            message += ", or name the time zone of the days in data.timezone"
-    return message
+    return message if moments is None else message + zone_advice(moments)
 
 
 @lru_cache(maxsize=None)
