@@ -61,7 +61,8 @@ class Times:
             raise WrongTimes(index, _between(texts[index], freq, texts[places[0]], moments))
         self.steps = self.steps.astype(int)
         first = TIME.fullmatch(texts[places[0]])
-        if first["quarter"]:
+        if first["quarter"] and _offset(freq).name.startswith("Q"):
+            # Of a year that may end with another month than December.
             self.start = period(f"{first['of']}Q{first['quarter']}", freq)
         else:
             self.start = pd.Period(to_datetime(self._dates.line(0)), freq=_offset(freq))
