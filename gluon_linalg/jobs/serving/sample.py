@@ -1,14 +1,15 @@
 """Rows to try a model with: in its columns, of any number."""
 
-import csv
 import os
 from datetime import date
 
 import yaml
 
 from .. import output as names
-from ..data import TableRows
-from ..steps import start_at
+from ..data import TableRows, read_rows
+from ..errors import JobError
+from ..steps import parse_step, start_at
+from ..values import find_decimal
 
 START = date(2000, 1, 1)
 
@@ -34,17 +35,18 @@ def sample_rows(model, count, values=None):
 
 def job_values(model):
     """The texts of the job's own data by column; None where the file cannot be read any more."""
+    predictor = model.predictor
+    wanted = [column.name for column in predictor.columns]
     try:
         with open(os.path.join(model.folder, names.JOB), encoding="utf-8") as file:
             path = yaml.safe_load(file)["data"]["path"]
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-        values = {
-            column.name: [row[column.name].strip() for row in rows if row[column.name].strip()]
-            for column in model.predictor.columns
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error, yaml.YAMLError):
+        header, rows, separator = read_rows(path, False, wanted, predictor.format)
+        places = {name: header.index(name) for name in wanted}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, JobError, yaml.YAMLError):
         return None
+    values = {name: [c[place] for _, c in rows if c[place]] for name, place in places.items()}
+    if find_decimal(separator, values.values(), predictor.format.decimal) == ",":
+        values = {name: [text.replace(",", ".") for text in own] for name, own in values.items()}
     return values if all(values.values()) else None
 
 
@@ -66,12 +68,12 @@ def _cell(description, column, index, values):
 
 
 def _time(description, kind, index):
-    if "freq" in description:
-        # Forecasters name their steps as pandas does.
+    step = description.get("freq") or description["step"]
+    if "freq" in description and parse_step(step) is None:
+        # Pandas knows more, such as 1h30min.
         import pandas
 
-        return str(pandas.Period(START, freq=description["freq"]) + index).split("/")[0]
-    step = description["step"]
+        return str(pandas.Period(START, freq=step) + index).split("/")[0]
     if kind == "number":
         return f"{index * step:.12g}"
     return start_at(step, START).text(index)
