@@ -202,7 +202,8 @@ def _sample_partials(series, order) -> Optional[np.ndarray]:
     """By the Durbin-Levinson recursion from autocovariances over the pairs that were observed."""
     products = np.zeros(order + 1)
     for own in series:
-        filled = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
+        seen = np.isfinite(own)
+        filled = np.where(seen, own - np.mean(own[seen]) if seen.any() else 0.0, 0.0)
         for lag in range(min(order, len(own) - 1) + 1):
             products[lag] += filled[lag:] @ filled[: len(filled) - lag]
     if not products[0] > 0 or not np.isfinite(products).all():

@@ -171,7 +171,7 @@ def test_fewer_observations_than_states():
 @pytest.mark.parametrize("shift", [0.0, 1e8])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_signal_and_its_parts(dtype, shift):
-    """A year, or a unix time, is as good a covariate as any: the signal is no difference of both."""
+    """A year, or a unix time, is as good a covariate as any."""
     y, mask = series(batch=1)
     x = np.round(covariates(steps=STEPS)[:, :, :1], 6) + 2.0**-4
     model = open_model(s.LocalLevel(0.3), s.Regression(1))
