@@ -281,14 +281,14 @@ def test_memory_that_is_not_there(refused_job, workspace, monkeypatch):
     """Told before anything is computed, and where MXNet finds out."""
     year = components({"trend": {}}, {"seasonal": {"period": 12}})
     estimate = (
-        f"{workspace / 'table.csv'}: a likelihood of 24 steps with 13 states takes about 0.00081 "
+        f"{workspace / 'table.csv'}: a likelihood of 24 steps with 13 states takes about 0.0015 "
         "GB of memory, more than there is; for fewer states give a seasonal form: trigonometric"
     )
-    # 25 numbers of 8 bytes for each step and square of the number of states.
+    # 47 numbers of 8 bytes for each step and square of the number of states.
     with monkeypatch.context() as patch:
-        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2 - 1)
+        patch.setattr(memory, "available", lambda: 47 * 8 * 24 * 13**2 - 1)
         assert refused_job(year).startswith(estimate)
-        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2)
+        patch.setattr(memory, "available", lambda: 47 * 8 * 24 * 13**2)
         patch.setattr(Objective, "evaluate", fail("MXNetError: Failed to allocate CPU Memory"))
         assert refused_job(year).startswith(estimate)
         patch.setattr(Objective, "evaluate", fail("another"))

@@ -23,7 +23,7 @@ from .results import write_results
 SHARE = 0.1
 # What a likelihood with its gradient takes for each series, step and square of the number of
 # states, in numbers: measured with 25 and 53 states, for the loop and for the scans.
-NUMBERS = {"sequential": 25, "parallel": 58}
+NUMBERS = {"sequential": 47, "parallel": 70}
 
 
 class StateSpace(Task):
