@@ -24,6 +24,7 @@ from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
 from .progress import Progress
+from .sample import write_sample
 from .scalars import FOLDER as TENSORBOARD
 from .scalars import find_scalars
 from .state import TrainingState, digest
@@ -83,6 +84,7 @@ def train(job, overwrite=False, show_bar=None):
         raise
     metrics = None
     if folder is not None:
+        write_sample(folder, dataset.sample)
         metrics = {
             "task": job.task,
             "rows": dataset.count,

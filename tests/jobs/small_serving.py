@@ -60,6 +60,18 @@ JOBS = {
         "model": {"components": [{"level": {}}]},
         "forecast": {"steps": 2},
     },
+    "standardized": {
+        "task": "statespace",
+        "data": {
+            "path": "panel.csv",
+            "series": "shop",
+            "time": "day",
+            "target": "y",
+            "target_scaling": "standardize",
+        },
+        "model": {"components": [{"trend": {}}]},
+        "forecast": {"steps": 2},
+    },
     "forecast": {
         **small_forecast_job.FORECAST_JOB,
         "data": {
@@ -74,6 +86,27 @@ JOBS = {
 PANEL = "shop,day,y\n" + "".join(
     f"{shop},{line}\n" for shop in ("7", '"Zoë, B"') for line in DATED.split()[1:]
 )
+# Forecasts of series with features, which no table has.
+FEATURE_JOBS = {
+    f"features of {estimator}": {
+        "task": "forecast",
+        "data": {"path": "features.jsonl", "freq": "M"},
+        "model": {
+            "estimator": estimator,
+            "prediction_length": 4,
+            "options": {**small_forecast_job.OPTIONS[estimator], **options},
+        },
+    }
+    for estimator, options in {
+        "blr": {
+            "use_feat_static_cat": True,
+            "cardinality": [3],
+            "use_feat_static_real": True,
+            "use_feat_dynamic_real": True,
+        },
+        "structural": {"use_feat_dynamic_real": True},
+    }.items()
+}
 # Rows that each model predicts, as the text of a CSV file.
 ROWS = {
     "gp": "x\n0.1\n1.50\n-3e-1\n",
@@ -83,6 +116,7 @@ ROWS = {
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,
+    "standardized": PANEL,
     "forecast": PANEL,
 }
 # The columns, of these rows or of the answers to them, that are no numbers.
@@ -106,12 +140,14 @@ def trained(task):
         "series": SERIES,
         "dated": DATED,
         "panel": PANEL,
-        "monthly": monthly.replace("name,date", "shop,day"),
+        "monthly": monthly,
     }
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
-    job = {**JOBS[task], "output": str(folder / task)}
-    if task != "pca":
+    lines = [json.dumps(one) for one in small_forecast_job.with_features()]
+    (folder / "features.jsonl").write_text("\n".join(lines))
+    job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / task)}
+    if task not in ("pca", "features of structural"):
         job["training"] = {**job.get("training", {}), "iterations": 0}
     (folder / "job.json").write_text(json.dumps(job))
     with pytest.MonkeyPatch.context() as patch:
@@ -176,7 +212,7 @@ def as_json(text):
     """The rows of a CSV text as the body of a JSON request."""
 
     def value(name, cell):
-        return cell if name in TEXTS else None if cell == "" else float(cell)
+        return cell if name in TEXTS else None if cell == "" else json.loads(cell)
 
     header, *rows = csv.reader(text.splitlines())
     instances = [

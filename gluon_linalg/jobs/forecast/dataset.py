@@ -3,14 +3,17 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import List
+from typing import List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import JobError, reason
-from .estimators import build_estimator, mx
-from .json_lines import FEATURES, read_json_lines
+from ..sample import Sample
+from .estimators import build_estimator, features_of, mx
+from .json_lines import FEATURES, read_json_lines, read_objects
+from .predict import JsonSeries
 from .table import read_table
+from .times import time_text
 
 JSON = (".json", ".jsonl")
 ENDINGS = (*JSON, ".csv")
@@ -20,12 +23,17 @@ NOT_SERIES = ("metadata.json",)
 
 @dataclass
 class ForecastData:
-    """Entries as GluonTS has them: item_id, start, target and, in JSON lines, features."""
+    """Entries as GluonTS has them: item_id, start, target and, in JSON lines, features.
+
+    features: those that the estimator uses; columns: of names (or None), times and targets.
+    """
 
     path: str
     entries: List[dict]
     prediction_length: int
     windows: int
+    features: List[str]
+    columns: Tuple[Optional[str], str, str]
 
     @property
     def count(self):
@@ -39,6 +47,27 @@ class ForecastData:
     def before(self, window):
         """The entries up to window number `window` of the backtest; all at number `windows`."""
         return [self._cut(entry, window) for entry in self.entries]
+
+    @property
+    def sample(self):
+        """The shortest series, as rows or, if there are features, as a line of JSON has it."""
+        entry = min(self.entries, key=lambda entry: len(entry["target"]))
+        target = [None if np.isnan(value) else value for value in entry["target"].tolist()]
+        if self.features:
+            features = {name: entry[name] for name in self.features}
+            if "feat_dynamic_real" in features:
+                steps = len(target) + self.prediction_length
+                features["feat_dynamic_real"] = features["feat_dynamic_real"][:, :steps]
+            features = {name: values.tolist() for name, values in features.items()}
+            start = time_text(entry["start"])
+            return {"item_id": entry["item_id"], "start": start, "target": target, **features}
+        times = [time_text(entry["start"] + step) for step in range(len(target))]
+        cells = ["" if value is None else repr(value) for value in target]
+        item, *rest = self.columns
+        if item is None:
+            return Sample(rest, list(map(list, zip(times, cells))))
+        rows = [[entry["item_id"], time, cell] for time, cell in zip(times, cells)]
+        return Sample([item, *rest], rows)
 
     def content(self):
         """All series, for a fingerprint."""
@@ -62,11 +91,13 @@ class ForecastData:
 def read_dataset(job):
     """The `ForecastData` of a job; JobError for what is wrong with its options or series."""
     # Options come first: who has misspelt one need not wait for the data.
-    build_estimator(job, mx.cpu())
+    features = features_of(build_estimator(job, mx.cpu()))
     data, model = job.data, job.model
     entries = read_entries(data.path, data.item, data.time, data.target, data.freq)
     windows = 0 if data.backtest is None else data.backtest.windows
-    dataset = ForecastData(data.path, entries, model.prediction_length, windows)
+    columns = data.item, data.time, data.target
+    length = model.prediction_length
+    dataset = ForecastData(data.path, entries, length, windows, features, columns)
     for entry, before in zip(entries, dataset.training()):
         _refuse_too_short(dataset, entry, before)
     return dataset
@@ -76,7 +107,9 @@ def read_entries(path, item, time, target, freq):
     """The entries of a file or a folder of files, each with a name of its own."""
     entries = []
     for file in _files(path):
-        if str(file).endswith(JSON):
+        if isinstance(file, JsonSeries):
+            entries += read_objects(file, freq)
+        elif str(file).endswith(JSON):
             entries += read_json_lines(file, freq)
         else:
             entries += read_table(file, item, time, target, freq)

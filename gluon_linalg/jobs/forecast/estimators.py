@@ -71,6 +71,16 @@ def build_estimator(job, context):
         raise JobError(f"model.options: {model.estimator} refuses them: {_first(error)}") from None
 
 
+def features_of(estimator):
+    """The features that entries must have for an estimator, or a predictor that needs no other."""
+    used = {
+        "feat_static_cat": getattr(estimator, "cardinality", None) is not None,
+        "feat_static_real": getattr(estimator, "use_feat_static_real", False),
+        "feat_dynamic_real": estimator.use_feat_dynamic_real,
+    }
+    return [name for name, is_used in used.items() if is_used]
+
+
 def check_frequency(freq):
     """JobError unless pandas has periods of this frequency."""
     from ...forecast.frequency import period_of

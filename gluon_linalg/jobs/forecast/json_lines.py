@@ -22,12 +22,22 @@ def read_json_lines(path, freq):
         raise JobError(f"{path}: there is no such data file; correct the path") from None
     except (OSError, ValueError) as error:
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
+    return _entries(path, ((f"line {number}", line) for number, line in lines), _object, freq)
+
+
+def read_objects(series, freq):
+    """The entries of `JsonSeries`; JobError names the place of the object, counted from 1."""
+    numbered = ((f"series {number}", found) for number, found in enumerate(series.objects, 1))
+    return _entries(series.name, numbered, _checked, freq)
+
+
+def _entries(path, given, convert, freq):
     entries = []
-    for number, line in lines:
+    for where, one in given:
         try:
-            entries.append(_entry(_object(line), freq))
+            entries.append(_entry(convert(one), freq))
         except ValueError as error:
-            raise JobError(f"{path}: line {number}: {error}") from None
+            raise JobError(f"{path}: {where}: {error}") from None
     return entries
 
 
@@ -38,6 +48,10 @@ def _object(line):
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return _checked(found)
+
+
+def _checked(found):
     if not isinstance(found, dict):
         raise ValueError('expected an object such as {"start": "2020-01", "target": [1, 2]}')
     return found

@@ -33,12 +33,12 @@ def write_results(folder, task, metrics):
     metrics["backtest"] = _judge(folder, job, dataset, windows) if windows else None
     write_columns(folder.file(names.FORECAST), columns)
     _write_predictor(folder.file(names.PREDICTOR), predictor)
-    write_json(folder.file(names.MODEL_IO), describe(job))
+    write_json(folder.file(names.MODEL_IO), describe(job, dataset.features))
     plot_forecasts(folder.file(names.PLOT), dataset, found, windows)
 
 
-def describe(job):
-    """What `predict` needs beside the predictor."""
+def describe(job, features):
+    """What `predict` needs beside the predictor; features: those that entries must have."""
     data, model = job.data, job.model
     return {
         "task": job.task,
@@ -47,6 +47,7 @@ def describe(job):
         "target": data.target,
         "freq": data.freq,
         "estimator": model.estimator,
+        "features": features,
         "prediction_length": model.prediction_length,
         "dtype": model.dtype,
         "seed": job.seed,

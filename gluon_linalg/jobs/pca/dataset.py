@@ -7,6 +7,7 @@ import numpy as np
 
 from ..data import read_table
 from ..errors import JobError
+from ..sample import Sample, first_rows
 from ..units import finite
 
 
@@ -24,6 +25,7 @@ class Dataset:
     scale: np.ndarray
     total_variance: float
     components: int
+    sample: Sample
 
     @property
     def count(self):
@@ -42,7 +44,8 @@ class Dataset:
 def read_dataset(job):
     """Reads the table; JobError where it has too few rows or a column that does not vary."""
     path, columns = job.data.path, list(job.data.columns)
-    x = read_table(path, columns, ()).array(columns)
+    table = read_table(path, columns, ())
+    x = table.array(columns)
     count, most = job.model.components, min(len(x) - 1, len(columns))
     if most < 1 or (count or 1) > most:
         raise JobError(
@@ -64,4 +67,5 @@ def read_dataset(job):
         )
     scale = deviation if job.model.standardize else np.ones(len(columns))
     total = float(np.sum((deviation / scale) ** 2))
-    return Dataset(path, columns, x, mean, scale, total, count or most)
+    sample = first_rows(table, columns)
+    return Dataset(path, columns, x, mean, scale, total, count or most, sample)

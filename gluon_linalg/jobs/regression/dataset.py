@@ -7,6 +7,7 @@ import numpy as np
 
 from ..data import read_table
 from ..errors import JobError
+from ..sample import Sample, first_rows
 from ..units import TargetUnits
 
 
@@ -14,7 +15,7 @@ from ..units import TargetUnits
 class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
-    units: `TargetUnits` with a method `inputs_to_model`.
+    units: `TargetUnits` with a method `inputs_to_model`; sample: of the inputs.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Dataset:
     holdout_x: np.ndarray
     holdout_y: np.ndarray
     units: TargetUnits
+    sample: Sample
 
     @property
     def count(self):
@@ -68,6 +70,7 @@ def read_rows(job, choose_units):
         x[held],
         y[held],
         choose_units(job, x[kept], y[kept]),
+        first_rows(table, config.inputs),
     )
 
 

@@ -16,7 +16,8 @@ class Series:
 
     y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
     step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
-    path: what messages call the series.
+    path: what messages call the series; cells: of the columns of the file, one for each of `rows`,
+    which are steps.
     """
 
     path: str
@@ -25,6 +26,8 @@ class Series:
     y: np.ndarray
     covariates: np.ndarray
     columns: List[str]
+    cells: Dict[str, List[str]]
+    rows: np.ndarray
     start: int = 0
 
     def labels(self, begin, end):
@@ -85,6 +88,8 @@ def make_series(path, table, times, indices, time, target, covariates):
         y,
         _on_steps(table, covariates, indices),
         list(covariates),
+        table.texts,
+        indices,
         int(start),
     )
 
