@@ -62,7 +62,8 @@ def build_estimator(job, context):
         length = "past_length" if model.estimator == "deep_state" else "context_length"
         if model.context_length is not None:
             arguments[length] = model.context_length
-        arguments["dtype"] = np.dtype(model.dtype).type
+        # The paths of a network in float32, too, are of float64.
+        arguments["dtype"] = np.float64 if model.dtype == "float64" else None
         arguments["trainer"] = Trainer(ctx=context, hybridize=False)
     arguments.update(_checked_options(cls, model))
     try:
