@@ -20,6 +20,7 @@ from .gluon import make_optimizer, train_gluon
 from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
 from .metrics import versions
+from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
@@ -73,10 +74,11 @@ def train(job, overwrite=False, show_bar=None):
         versions=versions(),
     )
     try:
-        if is_trained:
-            found = _train(job, dataset, devices, workers, folder, status, show_bar)
-        else:
-            found = _compute(job, dataset, devices[0], folder)
+        with counted_anew():
+            if is_trained:
+                found = _train(job, dataset, devices, workers, folder, status, show_bar)
+            else:
+                found = _compute(job, dataset, devices[0], folder)
     except interruption.Interrupted as stopped:
         if stopped.iteration is not None:
             # All workers stop at the same iteration, so they can part in order.

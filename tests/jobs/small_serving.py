@@ -132,35 +132,46 @@ SCRATCH = tempfile.TemporaryDirectory(prefix="gluon-linalg-tests-")
 def trained(task):
     """The results of a job of JOBS, which is trained in a moment; not to be changed."""
     folder = Path(SCRATCH.name)
-    monthly = small_forecast_job.as_csv(small_forecast_job.series()).replace(
-        "name,date", "shop,day"
-    )
+    write_tables(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        without_plots(patch)
+        train(small(task, folder, 0), show_bar=False)
+    return folder / task
+
+
+def small(task, folder, iterations, output=None):
+    """The job of this name, for the tables in `folder`."""
+    job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / (output or task))}
+    if task not in ("pca", "features of structural"):
+        job["training"] = {**job.get("training", {}), "iterations": iterations}
+    (folder / "job.json").write_text(json.dumps(job))
+    return read_job(folder / "job.json")
+
+
+def write_tables(folder):
+    monthly = small_forecast_job.as_csv(small_forecast_job.series())
     tables = {
         "table": small_job.TABLE,
         "series": SERIES,
         "dated": DATED,
         "panel": PANEL,
-        "monthly": monthly,
+        "monthly": monthly.replace("name,date", "shop,day"),
     }
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
     lines = [json.dumps(one) for one in small_forecast_job.with_features()]
     (folder / "features.jsonl").write_text("\n".join(lines))
-    job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / task)}
-    if task not in ("pca", "features of structural"):
-        job["training"] = {**job.get("training", {}), "iterations": 0}
-    (folder / "job.json").write_text(json.dumps(job))
-    with pytest.MonkeyPatch.context() as patch:
-        # To draw takes as long as all the rest of a small job.
-        for plot in (
-            "regression.task.plot_model",
-            "statespace.results.plot_model",
-            "pca.task.plot_components",
-            "forecast.results.plot_forecasts",
-        ):
-            patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
-        train(read_job(folder / "job.json"), show_bar=False)
-    return folder / task
+
+
+def without_plots(patch):
+    """To draw takes as long as all the rest of a small job."""
+    for plot in (
+        "regression.task.plot_model",
+        "statespace.results.plot_model",
+        "pca.task.plot_components",
+        "forecast.results.plot_forecasts",
+    ):
+        patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
 
 
 class Servers:
