@@ -21,10 +21,12 @@ from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
 from .memory import is_shortage
 from .metrics import versions
+from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
 from .progress import Progress
+from .sample import write_sample
 from .scalars import FOLDER as TENSORBOARD
 from .scalars import find_scalars
 from .starts import choose_start
@@ -75,10 +77,11 @@ def train(job, overwrite=False, show_bar=None):
         versions=versions(),
     )
     try:
-        if is_trained:
-            found = _train(job, dataset, devices, workers, folder, status, show_bar)
-        else:
-            found = _compute(job, dataset, devices[0], folder)
+        with counted_anew():
+            if is_trained:
+                found = _train(job, dataset, devices, workers, folder, status, show_bar)
+            else:
+                found = _compute(job, dataset, devices[0], folder)
     except interruption.Interrupted as stopped:
         if stopped.iteration is not None:
             # All workers stop at the same iteration, so they can part in order.
@@ -86,6 +89,7 @@ def train(job, overwrite=False, show_bar=None):
         raise
     metrics = None
     if folder is not None:
+        write_sample(folder, dataset.sample)
         metrics = {
             "task": job.task,
             "rows": dataset.count,

@@ -32,6 +32,7 @@ QUANTILES = [f"{number / 10:g}" for number in range(1, 10)]
 FILES = {
     "backtest.csv", "backtest_forecasts.csv", "checkpoint.params", "forecast.csv",
     "job.resolved.yaml", "metrics.json", "model-io.json", "plot.png", "predictor",
+    "sample.csv",
     "tensorboard",
     "training_curve.csv",
 }  # fmt: skip
