@@ -108,14 +108,13 @@ class KalmanForecastLayer(KalmanLayer):
         )
         filtered, _ = self._filter(F, system)
         tangents = self._tangents(F, system, filtered)
-        columns = tangents.filtered.mean
-        mean = tangents.settled_mean(columns, tangents.mean)
+        columns, steps = tangents.filtered.mean, self._further
         covariance = F.broadcast_add(tangents.covariance, filtered.covariance)
-        covariance = tangents.settled_covariance(covariance, columns, tangents.mean)
-        steps = self._further
         observed, spread = fn.observation_moments(
-            F, mean, covariance, emission, observation_factor, emission_offset, steps, self.name
+            F, tangents, covariance, emission, observation_factor, emission_offset, steps, self.name
         )
+        mean = tangents.settled_mean(columns, tangents.mean)
+        covariance = tangents.settled_covariance(covariance, columns, tangents.mean)
         mean, covariance = (fn.last_steps(F, x, steps) for x in (mean, covariance))
         if directions is not None:
             columns = fn.last_steps(F, filtered.mean, steps)

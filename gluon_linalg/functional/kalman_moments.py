@@ -54,28 +54,34 @@ def filtered_covariance(F, filtered, observations):
     return _fixed_symmetric(F, product(F, factor, factor, transpose_b=True))
 
 
-def observation_moments(F, mean, covariance, emission, factor, offset, steps, name):
-    """Of the last `steps` y_t, (1, h, B, p, 1) and (1, h, B, p, p), from those of x_t; no mask.
+def observation_moments(F, tangents, covariance, emission, factor, offset, steps, name):
+    """Of the last `steps` y_t, (1, h, B, p, 1) and (1, h, B, p, p), nothing being masked.
 
-    emission, factor, offset: (B or 1, T or 1, ...), as a layer gets them.
+    covariance: of the predicted states given the diffuse directions; tangents: `MomentTangents`;
+    emission, factor, offset: (B or 1, T or 1, ...), as a layer gets them. What is not known of the
+    directions is added to the observation: H times the covariance of a state may be a small
+    difference of large numbers.
     """
     if offset is not None:
         offset = with_axis(F, offset, 3)
     arrays = [None if x is None else time_first(F, x) for x in (emission, factor, offset)]
     arrays = [None if x is None else over_time(F, x, covariance) for x in arrays]
     # What belongs to the past may be hidden, and NaN.
-    mean, covariance, emission, factor, offset = (
-        None if x is None else last_steps(F, x, steps) for x in (mean, covariance, *arrays)
+    columns, change, covariance, emission, factor, offset = (
+        None if x is None else last_steps(F, x, steps)
+        for x in (tangents.filtered.mean, tangents.mean, covariance, *arrays)
     )
     require_finite(
         F, name, emission=emission, observation_factor=factor, emission_offset=offset
     )  # fmt: skip
-    observed = product(F, emission, mean)
+    seen = stop(F, product(F, emission, columns))
+    change = product(F, emission, columns + change) - seen
+    observed = tangents.settled_mean(seen, change)
     if offset is not None:
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
-    return observed, symmetric(F, spread)
+    return observed, symmetric(F, tangents.settled_covariance(spread, seen, change))
 
 
 def last_steps(F, x, steps):

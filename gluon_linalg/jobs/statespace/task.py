@@ -6,6 +6,7 @@ from ...blocks.structural import StructuralModel
 from ...fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
+    revivals,
     structural_starts,
 )
 from .. import memory
@@ -63,6 +64,16 @@ class StateSpace(Task):
         if not has_many_maxima(self.layer.components.components):
             return None
         return [start.family for start in self._starts]
+
+    def revivals(self):
+        targets = [member.training_target() for member in self.dataset.members]
+        values = revivals(mean_squared_change(targets))
+        # A drifting coefficient has a variance in other units.
+        return {
+            path: values
+            for path in self.parameters
+            if path.endswith("variance") and not path.endswith("coefficient_variance")
+        }
 
     def start_at(self, start):
         for path, value in start.items():
