@@ -127,7 +127,7 @@ def test_stop_saves_a_training_which_then_continues(jobs, start):
     wait_for(lambda: (jobs / "out" / "model" / "checkpoint.params").exists())
     wait_for(lambda: health(name) == "healthy")
     docker("stop", name)
-    assert state(name)["ExitCode"] == 0
+    assert state(name)["ExitCode"] == 143
     assert not (jobs / "out" / "model" / "metrics.json").exists()
     docker("start", name)
     wait_for(lambda: state(name)["Running"] and health(name) == "healthy")

@@ -7,7 +7,7 @@ import json
 from ..data import NUMBER, TableRows
 from ..errors import suggestion
 from ..forecast.predict import JsonSeries
-from ..predictions import rows_of
+from ..predictions import print_columns, rows_of
 from .refused import Refused
 
 JSON, CSV = "application/json", "text/csv"
@@ -72,9 +72,7 @@ def write_json(table, columns):
 def write_csv(table, columns):
     """The bytes of the file that `gluon-linalg predict` writes."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for name, _ in table])
-    writer.writerows(rows_of(table))
+    print_columns(text, table)
     return text.getvalue().encode()
 
 
