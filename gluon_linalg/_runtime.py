@@ -11,8 +11,10 @@ import builtins
 import ctypes
 import functools
 import os
+import re
 import sys
 import warnings
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +38,9 @@ _CUDA_LIBRARIES = (
     "libnccl.so.2",
     "libcudnn.so.8",
 )
+
+# A requirement of a package, unless it is of one of its extras.
+_NEEDS_NUMPY = re.compile(r"numpy\b(?!-)(?!.*extra\s*==)", re.IGNORECASE)
 
 _INSTALL_MXNET = (
     'gluon-linalg needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" '
@@ -116,13 +121,27 @@ def _restore_numpy_aliases():
     if int(numpy.__version__.split(".")[0]) >= 2:
         # MXNet misses more than the aliases there, and fails with an error that explains nothing.
         raise ImportError(
-            f"MXNet 1.9 does not work with numpy {numpy.__version__}: "
-            'pip install "numpy<1.24", or "numpy>=1.26,<2" on Python 3.12'
+            f"MXNet 1.9 does not work with numpy {numpy.__version__}: {_older_numpy()}"
         )
     for name in _REMOVED_NUMPY_ALIASES:
         # Not hasattr(): numpy answers it with a warning about the alias.
         if name not in vars(numpy):
             setattr(numpy, name, getattr(builtins, name))
+
+
+def _older_numpy():
+    """The command that installs an older numpy together with versions of all else that take it.
+
+    With the numpy alone, pip would leave packages behind that were made for the newer one.
+    """
+    versions = ">=1.26,<2" if sys.version_info >= (3, 12) else ">=1.20,<1.24"
+    names = {
+        found.metadata["Name"]
+        for found in metadata.distributions()
+        if any(_NEEDS_NUMPY.match(needed) for needed in found.requires or ())
+    }
+    others = sorted(name for name in names if name and not name.startswith(("mxnet", "gluon")))
+    return " ".join([f'pip install "numpy{versions}"', *others])
 
 
 def _preload_cuda_libraries():
