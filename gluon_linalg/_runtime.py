@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import ctypes
 import functools
+import math
 import os
 import re
 import sys
@@ -42,6 +43,8 @@ _CUDA_LIBRARIES = (
 # A requirement of a package, unless it is of one of its extras.
 _NEEDS_NUMPY = re.compile(r"numpy\b(?!-)(?!.*extra\s*==)", re.IGNORECASE)
 
+_THREADS, _MOST_THREADS = "OMP_NUM_THREADS", 10_000
+
 _INSTALL_MXNET = (
     'gluon-linalg needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" '
     'or, for NVIDIA GPUs, pip install "gluon-linalg[gpu]"'
@@ -71,6 +74,7 @@ def import_mxnet():
     try:
         if "mxnet" not in sys.modules:
             _preload_cuda_libraries()
+            _mend_thread_count()
             if "DMLC_ROLE" in os.environ:
                 return _import_in_a_role()
         import mxnet
@@ -159,6 +163,30 @@ def _preload_cuda_libraries():
         for root in nvidia.submodule_search_locations or ():
             for path in Path(root).glob(f"*/lib/{name}"):
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _mend_thread_count():
+    """Make a whole number of OMP_NUM_THREADS, or MXNet would abort the process.
+
+    It may be a share of processors, such as the 1.5 that a container is allowed, which is rounded
+    up; or a list, one number for each level of nesting, of which the first is meant.
+    """
+    text = os.environ.get(_THREADS, "").strip()
+    if not text:
+        return
+    try:
+        count = math.ceil(float(text.split(",")[0]))
+    except (ValueError, OverflowError):
+        count = 0
+    if 0 < count <= _MOST_THREADS:
+        os.environ[_THREADS] = str(count)
+        return
+    del os.environ[_THREADS]
+    warnings.warn(
+        f"{_THREADS} is '{text}', which is no number of threads: it is ignored",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _is_cuda_wheel(mxnet):

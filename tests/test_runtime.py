@@ -144,6 +144,33 @@ def test_numpy_2_is_refused_with_what_to_install(simulated):
     assert error.endswith(f'numpy 2.1.3: pip install "numpy{versions}" Scipy_like a-frame')
 
 
+# Threads
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [("1.5", "2"), ("2", "2"), (" 3 ", "3"), ("2,1", "2"), ("1e0", "1"), ("0.5", "1"), ("", "")],
+)
+def test_threads_are_a_whole_number_before_mxnet_is_imported(simulated, given, meant):
+    simulated.write_module("mxnet", "import os; threads = os.environ['OMP_NUM_THREADS']")
+    code = IMPORT_MXNET.replace("; mxnet = ", "\n_runtime._check_version = id\nmxnet = ")
+    assert simulated.output_of(code + "print(mxnet.threads)", OMP_NUM_THREADS=given) == [meant]
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "nan", "inf", "1e9"])
+def test_what_is_no_number_of_threads_is_ignored(simulated, given):
+    simulated.write_module("mxnet", "import os; known = 'OMP_NUM_THREADS' in os.environ")
+    code = IMPORT_MXNET.replace("; mxnet = ", "\n_runtime._check_version = id\nmxnet = ")
+    finished = simulated.run(code + "print(mxnet.known)", OMP_NUM_THREADS=given)
+    assert finished.stdout == "False\n"
+    assert f"OMP_NUM_THREADS is '{given}', which is no number of threads" in finished.stderr
+
+
+def test_mxnet_computes_with_a_share_of_a_processor(installed):
+    code = IMPORT_MXNET + "print(mxnet.nd.ones((2,)).asnumpy().tolist())"
+    assert installed.output_of(code, OMP_NUM_THREADS="1.5") == ["[1.0, 1.0]"]
+
+
 # A missing MXNet, and one that fails to load
 
 
