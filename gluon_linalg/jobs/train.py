@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections import namedtuple
 
 import numpy as np
 
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
+from ..server import ROLE
 from . import interruption, log
 from . import output as names
 from .blr.task import LinearRegression
@@ -59,6 +61,11 @@ def train(job, overwrite=False, show_bar=None):
     if is_trained:
         devices = find_devices(job.devices or []) or devices
         workers = connect(job.training.kvstore)
+    elif ROLE in os.environ:
+        raise JobError(
+            f"the environment has {ROLE}={os.environ[ROLE]}, but this job of task: {job.task} is "
+            f"computed by one process; unset {ROLE}"
+        )
     dataset = TASKS[job.task].read_dataset(job)
     folder = OutputFolder(job, dataset, overwrite) if workers.rank == 0 else None
     status = _agree(workers, job, dataset, folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List, NamedTuple
 
 from ..data import Column, Format, TableRows
-from ..errors import JobError
+from ..errors import JobError, one_line
 from .estimators import require_gluonts
 
 FOLDER = "predictor"
@@ -83,7 +83,6 @@ def load_predictor(folder, description, context):
     try:
         return Deserialized.deserialize(Path(path), **options)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise JobError(
-            f"{path}: the predictor cannot be loaded ({lines[0]}); train again with --overwrite"
+            f"{path}: the predictor is damaged ({one_line(error)}); train again with --overwrite"
         ) from None

@@ -8,7 +8,7 @@ from ..data import TableRows
 from ..delimited import NotDelimited, decode, split_cells
 from ..errors import suggestion
 from ..forecast.predict import JsonSeries
-from ..predictions import rows_of
+from ..predictions import print_columns, rows_of
 from ..table_format import AUTO
 from ..values import NUMBER, TRUTHS
 from .refused import Refused
@@ -78,9 +78,7 @@ def write_json(table, columns):
 def write_csv(table, columns):
     """The bytes of the file that `gluon-linalg predict` writes."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for name, _ in table])
-    writer.writerows(rows_of(table))
+    print_columns(text, table)
     return text.getvalue().encode()
 
 

@@ -1,12 +1,14 @@
 """What a server does with the body of a request, without HTTP."""
 
 import contextlib
+import os
 
 from ..._runtime import import_mxnet
 from ...errors import LinearAlgebraError
-from ..errors import JobError
+from .. import output as names
+from ..errors import JobError, one_line
 from ..forecast.predict import JsonSeries
-from ..predict import TrainedModel
+from ..predict import TrainedModel, damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
 from .sample import samples
@@ -28,12 +30,14 @@ class Service:
         self.takes_series = hasattr(self.model.predictor, "features")
         try:
             self.example, self.example_answer = self._first_answered()
-        except (JobError, LinearAlgebraError, mx.base.MXNetError, *_DAMAGE) as error:
-            lines = str(error).strip().splitlines()
-            why = lines[0] if lines else type(error).__name__
+        except (JobError, LinearAlgebraError, mx.base.MXNetError) as error:
+            why = one_line(error)
             raise JobError(
-                f"{folder}: the model does not answer ({why}); train again with --overwrite"
+                f"{folder}: the model does not answer its sample ({why}); train again with "
+                "--overwrite"
             ) from None
+        except _DAMAGE as error:
+            raise damaged(os.path.join(folder, names.MODEL_IO), error) from None
 
     def check(self):
         """The predictions for the example, by which the model shows that it answers."""
