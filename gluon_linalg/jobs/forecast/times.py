@@ -30,14 +30,14 @@ class WrongTimes(ValueError):
 class Times:
     """The steps of one series. steps (n,): of its times, from 0; start: the period of the first.
 
-    texts: in any order; order: of day and month, as `find_order` tells. `WrongTimes` for a text
-    that is no time, or lies between two steps.
+    texts: in any order; day_first: as `find_order` tells. `WrongTimes` for a text that is no time,
+    or lies between two steps.
     """
 
-    def __init__(self, texts, freq, table_format=AUTO, order=None):
-        self._dates = None
+    def __init__(self, texts, freq, table_format=AUTO, day_first=None):
+        self.day_first, self._dates = day_first, None
         if all(map(is_time, texts)):
-            self._read_dates(texts, freq, table_format, order)
+            self._read_dates(texts, freq, table_format)
         else:
             self._read_names(texts, freq)
 
@@ -47,8 +47,8 @@ class Times:
             return time_text(period)
         return self._dates.text((period.ordinal - self.start.ordinal) // self.start.freq.n)
 
-    def _read_dates(self, texts, freq, table_format, order):
-        moments = read_moments(texts, order)
+    def _read_dates(self, texts, freq, table_format):
+        moments = read_moments(texts, self.day_first)
         places = np.argsort(moments.instants(), kind="stable")
         moments = moments.take(places)
         step = parse_step(freq) or parse_step(_offset(freq).freqstr)
