@@ -16,7 +16,7 @@ from .cholesky import (
     shift_diagonal,
     triangular_solve,
 )
-from .diffuse import with_directions, with_infinite
+from .diffuse import left_open, with_directions, with_infinite
 from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
@@ -110,6 +110,7 @@ __all__ = [
     "jitter_shift",
     "kalman_filter",
     "last_steps",
+    "left_open",
     "log_determinant",
     "lq",
     "mirror_lower",

@@ -146,8 +146,10 @@ class StructuralModel(LinearAlgebraBlock):
         """
         self._check((y, *rest))
         inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
-        _, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
-        return [self._names_of(np.flatnonzero(own)) for own in _is_open(covariance)]
+        if not any(self.components.diffuse):
+            return [[] for _ in range(len(y))]
+        is_open = self.filter.open_states(*inputs).asnumpy()
+        return [self._names_of(np.flatnonzero(own)) for own in is_open]
 
     def forecaster(self, steps):
         """A block for `steps` observations after the last: (y, ...) -> mean, variance, (B, h).
@@ -215,7 +217,7 @@ class StructuralModel(LinearAlgebraBlock):
         names = []
         for label, (component, begin) in zip(self.components.labels(), self.components.offsets()):
             names += [
-                f"{label}: {name}" if component.state_size > 1 else label
+                f"{label}: {name}" if component.features or component.state_size > 1 else label
                 for state, name in enumerate(component.state_names, start=begin)
                 if state in states
             ]

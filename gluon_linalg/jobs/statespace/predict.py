@@ -69,9 +69,22 @@ class Predictor:
             forecasts = _forecasts(model, [units[name] for name in batch], arrays)
             for name, moments in zip(batch, forecasts):
                 series, count = found[name], len(found[name].y)
+                self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
                 tables[name] = prediction_columns(labels, *moments)
         return joined(self.series, tables)
+
+    def _refuse_open(self, series, moments):
+        """Refuses a forecast of infinite variance, which hangs on what was not observed."""
+        is_open = np.isinf(moments[1])
+        if is_open.any():
+            step = len(series.y) + int(np.argmax(is_open))
+            raise JobError(
+                f"{series.path}: the {int((~np.isnan(series.y)).sum())} observations leave the "
+                f"forecast of {series.labels(step, step + 1)[0]} open: the model learns "
+                f"{self.least_observations} initial values from them, and not all that this one "
+                "takes were seen; give more rows before"
+            )
 
     def _by_name(self, rows):
         return {None: rows} if self.series is None else rows.series
