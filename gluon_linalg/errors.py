@@ -100,8 +100,9 @@ def _from_a_check(message):
         return no_such_column(kernel, end - 1, columns)
     shapes = re.findall(r"\[([\d,]+)\]", message)[-2:]
     columns, values = (int(shape.split(",")[-1]) for shape in shapes)
-    if argument == "z":
-        return ShapeError(f"{kernel}: 'z' has {columns} columns, 'x' has {values}.")
+    if argument in ("x", "z"):
+        other = "'x'" if argument == "z" else "the data it was conditioned on"
+        return ShapeError(f"{kernel}: '{argument}' has {columns} columns, {other} has {values}.")
     return wrong_columns(kernel, argument, values, columns)
 
 

@@ -30,7 +30,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._lock = Lock()
+        self._lock, self._pattern = Lock(), None
 
     def __call__(self, *args, **keywords):
         args = self._bound(args, keywords)
@@ -44,15 +44,16 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 args = [self._of_own_dtype(*pair) for pair in zip(self.arguments, args)]
             return super().forward(*args)
         if not self._active:
-            with compiling() if self._awaits_shapes() else contextlib.nullcontext():
-                return super().forward(*args)
+            self._settle_shapes(args)
+            return super().forward(*args)
         # Read the result at once: a failure is raised here, not wherever it is read later, and a
-        # second, imperative run names the block and the batch element.
+        # second, imperative run names the block and the batch element. One thread at a time: calls
+        # of a static graph share its memory, and with it a failure.
         try:
             with self._lock:
                 self._compile_anew_for(tuple(arg is not None for arg in args))
                 outputs = super().forward(*args)
-            failed = _has_nan(outputs)
+                failed = _has_nan(outputs)
         except LinearAlgebraError:
             with self._lock:
                 self._clear_cached_op()
@@ -120,12 +121,27 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def _compile_anew_for(self, pattern):
         """Gluon compiles for the arguments of the first call, and refuses others."""
-        if getattr(self, "_pattern", pattern) != pattern:
+        if self._pattern != pattern:
             self._clear_cached_op()
-        self._pattern = pattern
+            self._pattern = pattern
 
-    def _awaits_shapes(self):
-        return any(parameter._data is None for parameter in self.collect_params().values())
+    def _settle_shapes(self, args):
+        """Makes the parameters whose shapes were deferred, in one thread while others wait."""
+        parameters = self.collect_params().values()
+        if all(parameter._data is not None for parameter in parameters):
+            return
+        with compiling():
+            if not any(parameter._deferred_init for parameter in parameters):
+                return
+            try:
+                self._deferred_infer_shape(*args)
+                for parameter in parameters:
+                    parameter._finish_deferred_init()
+            except (ValueError, AssertionError):
+                # Gluon's own way, which follows, tells what cannot be inferred.
+                pass
+            finally:
+                self._clear_cached_op()
 
     def _of_own_dtype(self, argument, symbol):
         if symbol is None or self.dtype is None:

@@ -46,7 +46,7 @@ class GPPredictor(LinearAlgebraBlock):
 
     def hybrid_forward(self, F, x, inputs, factor, weights, noise_variance=None):
         dtype, outer = self._compute_dtype, self.kernel.dtype
-        x = F.cast(x, dtype=dtype)
+        x = F.cast(fn.require_columns(F, x, inputs, self.name, "x"), dtype=dtype)
         cross = self.kernel.evaluate(F, inputs, x, dtype)
         mean = mean_values(F, self.mean_function, x, dtype, outer) + _row_times(F, weights, cross)
         prior = self.kernel.evaluate_diagonal(F, x, dtype)

@@ -5,6 +5,8 @@ origin, or far apart in lengthscales, the plain form gives negative distances an
 kernel matrices. Here the inputs are centred, and the product carries more than working precision.
 """
 
+import numpy as np
+
 from .matrix import magnitude, product
 from .tangent import ones_like, stop
 
@@ -58,6 +60,7 @@ def negative_half_squared_distance(F, x, z, dtype):
     remainder, whose products are small: the error is ε 2⁻²⁵ of the largest squared norm instead
     of ε.
     """
+    dtype = np.dtype(dtype).name
     scale = F.broadcast_maximum(_largest(F, x), _largest(F, z))
     if dtype == "float32":
         wide = _expanded(F, x, z, scale * (ROUNDING * EPSILON))
@@ -76,7 +79,7 @@ def exp_below_zero(F, exponent, dtype):
     In float32 as elu(e) + 1, which oneDNN vectorizes: a fifth of the time of `exp`. Its error is
     1.2e-7 absolute, the rounding of the 1 on a kernel's diagonal, not relative to exp(e).
     """
-    if dtype != "float32":
+    if np.dtype(dtype).name != "float32":
         return F.exp(exponent)
     return F.LeakyReLU(exponent, act_type="elu", slope=1.0) + 1.0
 
