@@ -43,14 +43,18 @@ from .blocks import (
     kernels,
     structural,
 )
+from .blocks.casting import install_cast_check as _install_cast_check
+from .blocks.copying import install_copies as _install_copies
+from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
 from .generators import install_generators as _install_generators
-from .static_shape import install_static_shape_guard as _install_static_shape_guard
 
 _install_translation()
 _install_generators()
-_install_static_shape_guard()
+_install_compilation()
+_install_cast_check()
+_install_copies()
 
 __all__ = [
     "BLRLikelihoodLayer",

@@ -44,7 +44,7 @@ class ShapeError(LinearAlgebraError):
     """An array whose shape does not fit; the message names the rule and the remedy."""
 
 
-class DtypeError(TypeError):
+class DtypeError(MXNetError, TypeError):
     """An array of a dtype that linear algebra is not defined for, or a mix of dtypes."""
 
 
@@ -67,7 +67,7 @@ def remembered(error):
 
 
 def _from_mxnet_error(message):
-    """LAPACK's complaints, in words; everything else stays an MXNetError."""
+    """LAPACK's complaints and refusals of graphs, in words; all else stays an MXNetError."""
     if "kCustomFunctionBackward" in message and _remembered:
         return _remembered.pop()
     found = re.search(r"ret == 0 \((\d+) vs\. 0\) : [sd]potrf failed", message)
@@ -82,7 +82,60 @@ def _from_mxnet_error(message):
             "a matrix to be inverted is singular (LU found a zero pivot). Regularize it, or solve "
             "the least-squares problem instead."
         )
-    return MXNetError(message)
+    return _from_a_check(message) or MXNetError(message)
+
+
+def _from_a_check(message):
+    """The error of an operator that a graph has as a check, which tells of it by its name."""
+    found = re.search(r"expected (\w*int\d+|\w*float\d+), got (\w*int\d+|\w*float\d+)", message)
+    if found:
+        return _mixed_dtypes(message, *found.groups())
+    found = re.search(r"Error in operator \S*columns__(\S+)__(\w+):", message)
+    if not found:
+        return None
+    kernel, argument = found.groups()
+    out_of_range = re.search(r"end=(\d+) as axis_size is (\d+)", message)
+    if out_of_range:
+        end, columns = map(int, out_of_range.groups())
+        return no_such_column(kernel, end - 1, columns)
+    shapes = re.findall(r"\[([\d,]+)\]", message)[-2:]
+    columns, values = (int(shape.split(",")[-1]) for shape in shapes)
+    if argument in ("x", "z"):
+        other = "'x'" if argument == "z" else "the data it was conditioned on"
+        return ShapeError(f"{kernel}: '{argument}' has {columns} columns, {other} has {values}.")
+    return wrong_columns(kernel, argument, values, columns)
+
+
+def _mixed_dtypes(message, first, second):
+    named = re.search(r"operator \S*dtype__(\S+)__(\w+)__(float\d+):", message)
+    if named:
+        block, argument, wanted = named.groups()
+        given = first if second == wanted else second
+        return DtypeError(
+            f"{block}: '{argument}' is {given} and the block is {wanted}. Cast the network, or use "
+            f"array.astype('{wanted}')."
+        )
+    where = re.search(r"Error in operator (\S+):", message)
+    return DtypeError(
+        f"{where.group(1) if where else 'MXNet'}: an array of {first} meets one of {second}. Bring "
+        "inputs and parameters to one dtype: net.cast('float64') or array.astype('float64')."
+    )
+
+
+def wrong_columns(kernel, argument, values, columns):
+    """The error for a hyperparameter with another number of values than x has columns."""
+    seen = "1 column" if columns == 1 else f"{columns} columns"
+    fitting = "one number" if columns == 1 else f"one number or {columns}"
+    return ShapeError(
+        f"{kernel}: '{argument}' has {values} values, but the kernel sees {seen} of 'x'. Give "
+        f"{fitting}, or choose {values} columns with active_dims."
+    )
+
+
+def no_such_column(kernel, column, columns):
+    """The error for an active_dims beyond the columns of x."""
+    there = "column 0 only" if columns == 1 else f"columns 0 to {columns - 1}"
+    return ShapeError(f"{kernel}: active_dims has column {column}, but 'x' has {there}.")
 
 
 def listing(indices, most=8):

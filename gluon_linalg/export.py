@@ -3,12 +3,15 @@
 import json
 import os
 import tempfile
+from collections import namedtuple
 
 import numpy as np
 
 from ._runtime import import_mxnet
-from .blocks.base import listed
-from .errors import ExportError, LinearAlgebraError, listing
+from .blocks.arguments import axis_sizes, bound, from_loader
+from .blocks.base import LinearAlgebraBlock, listed
+from .compilation import compiling
+from .errors import DtypeError, ExportError, LinearAlgebraError, ShapeError, listing
 
 mx = import_mxnet()
 
@@ -20,12 +23,12 @@ DTYPES = {"0": "float32", "1": "float64"}
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
-def export(block, path, *examples):
+def export(block, path, *examples, **keywords):
     """Writes ``path-symbol.json`` and ``path-0000.params``, checked against the live block.
 
     block: an initialized HybridBlock; examples: the arrays of one call, in the order of its
-    arguments; the exported graph has no input for what is None. The files load in any MXNet 1.9.1
-    without this package:
+    arguments or by their names; the exported graph has no input for what is None. The files load
+    in any MXNet 1.9.1 without this package:
     ``SymbolBlock.imports(path + '-symbol.json', input_names, path + '-0000.params')`` with the
     names ``data`` (one input) or ``data0``, ``data1``, ... (A SymbolBlock made by hand needs
     ``mx.sym.var(name, dtype='float64')`` for float64 inputs.) Returns the two file names.
@@ -33,16 +36,18 @@ def export(block, path, *examples):
     Nothing is left at `path` unless the reloaded graph reproduces the block on the examples:
     ExportError otherwise.
     """
+    if isinstance(block, LinearAlgebraBlock) and (examples or keywords):
+        examples = block._received(*examples, **keywords)
     if not examples:
         raise TypeError("export needs example inputs: export(block, path, x, ...).")
     expected = _outputs(block(*examples))
-    inputs = [array for array in examples if array is not None]
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"export: the folder {folder} does not exist.")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
         trial = os.path.join(scratch, "model")
         _write(block, trial, examples)
+        inputs = [array for array in examples if array is not None]
         _compare(block, expected, _outputs(load(trial)(*inputs)))
         names = []
         for ending in ("-0000.params", "-symbol.json"):
@@ -51,19 +56,65 @@ def export(block, path, *examples):
     return tuple(names)
 
 
-class LoadedBlock(mx.gluon.SymbolBlock):
-    """An exported graph, whose errors name the file and the failing batch elements."""
+# An argument of an exported graph: its name and, for the blocks of this package, its axes; dtype
+# and shape it was exported with. What the file does not tell is None.
+Input = namedtuple("Input", ["name", "axes", "dtype", "shape"])
 
-    path = None
+
+class LoadedBlock(mx.gluon.SymbolBlock):
+    """An exported graph, whose errors name the file and the failing batch elements.
+
+    `inputs` tells what it takes, a tuple of `Input`: arrays by position or by name, of the dtype
+    that they had in the export.
+    """
+
+    path, inputs = None, ()
+
+    def __call__(self, *args, **keywords):
+        if not any(isinstance(arg, mx.sym.Symbol) for arg in args):
+            args = self._received(args, keywords)
+        return super().__call__(*args)
 
     def forward(self, *args):
-        outputs = super().forward(*args)
-        if isinstance(args[0], mx.nd.NDArray):
-            try:
+        try:
+            outputs = super().forward(*args)
+            if isinstance(args[0], mx.nd.NDArray):
                 _wait(outputs)
-            except LinearAlgebraError as error:
-                raise type(error)(f"{self.path}: {error}{self._failing(args)}") from None
+        except LinearAlgebraError as error:
+            where = "" if isinstance(error, ShapeError) else self._failing(args)
+            raise type(error)(f"{self.path}: {error}{where}") from None
+        except mx.base.MXNetError as error:
+            if "Error in operator" not in str(error):
+                raise
+            raise ShapeError(f"{self.path}: {self._misfit(args)} {error}") from None
         return outputs
+
+    def check_cast(self, dtype):
+        """Not possible: numbers and operators of the graph belong to its dtype."""
+        if any(own.dtype not in (None, dtype) for own in self.inputs):
+            raise DtypeError(
+                f"{self.path}: cannot cast to {dtype}; cast the block and export it again."
+            )
+
+    def _received(self, args, keywords):
+        rules = [(own.name, own.axes or "any axes") for own in self.inputs]
+        args = bound(self.path, rules, len(rules), args, keywords)
+        args = tuple(from_loader(array) for array in args)
+        for array, own in zip(args, self.inputs):
+            given = np.dtype(array.dtype).name
+            if own.dtype not in (None, given):
+                raise DtypeError(
+                    f"{self.path}: '{own.name}' is {given}, but the model was exported with "
+                    f"{own.dtype}: use array.astype('{own.dtype}')."
+                )
+        known = [(own.name, own.axes, a.shape) for a, own in zip(args, self.inputs) if own.axes]
+        axis_sizes(self.path, known)
+        return args
+
+    def _misfit(self, args):
+        given = ", ".join(f"'{own.name}' {a.shape}" for a, own in zip(args, self.inputs))
+        made = ", ".join(f"{own.shape}" for own in self.inputs)
+        return f"the graph does not take {given}; it was exported with {made}."
 
     def _failing(self, args):
         """Which batch elements fail by themselves, in words."""
@@ -85,7 +136,11 @@ class LoadedBlock(mx.gluon.SymbolBlock):
 
 
 def load(path, ctx=None):
-    """The block that `export` wrote to `path`, with the same arguments."""
+    """The block that `export` wrote to `path`, with the same arguments: a `LoadedBlock`.
+
+    It has the dtype of the export, and refuses another with a DtypeError, shapes that do not fit
+    with a ShapeError.
+    """
     symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
     for name in (symbol_file, parameter_file):
         if not os.path.exists(name):
@@ -94,10 +149,10 @@ def load(path, ctx=None):
     stored = {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
     names = sorted(set(symbol.list_inputs()) - stored, key=lambda name: (len(name), name))
     attributes = symbol.attr_dict()
-    codes = [attributes.get(name, {}).get("__dtype__") for name in names]
-    inputs = [mx.sym.var(name, dtype=DTYPES.get(code)) for name, code in zip(names, codes)]
-    block = LoadedBlock(symbol, inputs)
-    block.path = path
+    inputs = tuple(_input(name, attributes.get(name, {})) for name in names)
+    variables = [mx.sym.var(name, dtype=own.dtype) for name, own in zip(names, inputs)]
+    block = LoadedBlock(symbol, variables)
+    block.path, block.inputs = path, inputs
     parameters = block.collect_params()
     parameters.load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
     for name, parameter in parameters.items():
@@ -106,29 +161,49 @@ def load(path, ctx=None):
     return block
 
 
-def _write(block, path, examples):
-    """Traces anew, so that no dtype or shape of an earlier call is left in the graph."""
-    for parameter in block.collect_params().values():
-        parameter._var = None
-    was_active, flags = block._active, block._flags
-    block._clear_cached_op()
-    try:
-        block._active, block._flags = True, []
-        block(*examples)
-        block.export(path)
-    finally:
-        block._active, block._flags = was_active, flags
-        block._clear_cached_op()
-    _record(
-        block, f"{path}-symbol.json", [np.dtype(a.dtype).name for a in examples if a is not None]
+def _input(name, attributes):
+    told = json.loads(attributes.get("__argument__", "{}"))
+    shape = told.get("shape")
+    return Input(
+        told.get("name", name),
+        told.get("axes"),
+        DTYPES.get(attributes.get("__dtype__")),
+        None if shape is None else tuple(shape),
     )
 
 
-def _record(block, symbol_file, dtypes):
-    """Adds what MXNet leaves out of the file: the dtypes of inputs, and what is not trained."""
-    names = ["data"] if len(dtypes) == 1 else [f"data{i}" for i in range(len(dtypes))]
-    codes = {name: code for code, name in DTYPES.items()}
+def _write(block, path, examples):
+    """The two files, traced anew: no dtype or shape of an earlier call is left in the graph.
+
+    The block and what it has compiled stay as they are, also for other threads that call it.
+    """
+    inputs = [Input(f"data{i}", None, None, None) for i in range(len(examples))]
+    if isinstance(block, LinearAlgebraBlock):
+        inputs = [Input(*rule, None, None) for rule in block.arguments[: len(examples)]]
+    inputs = [
+        own._replace(dtype=np.dtype(a.dtype).name, shape=a.shape)
+        for own, a in zip(inputs, examples)
+        if a is not None
+    ]
+    names = ["data"] if len(inputs) == 1 else [f"data{i}" for i in range(len(inputs))]
+    symbols = iter(mx.sym.var(name) for name in names)
     parameters = block.collect_params()
+    with compiling():
+        for parameter in parameters.values():
+            parameter._var = None
+        outputs = block(*(None if array is None else next(symbols) for array in examples))
+    symbol = mx.sym.Group(listed(outputs))
+    symbol.save(f"{path}-symbol.json")
+    arrays = {f"arg:{name}": name for name in symbol.list_arguments()}
+    arrays.update({f"aux:{name}": name for name in symbol.list_auxiliary_states()})
+    values = {k: parameters[v]._reduce() for k, v in arrays.items() if v in parameters}
+    mx.nd.save(f"{path}-0000.params", values)
+    _record(parameters, f"{path}-symbol.json", dict(zip(names, inputs)))
+
+
+def _record(parameters, symbol_file, inputs):
+    """Adds what MXNet leaves out of the file: what inputs are, and what is not trained."""
+    codes = {name: code for code, name in DTYPES.items()}
     try:
         with open(symbol_file) as file:
             graph = json.load(file)
@@ -142,8 +217,12 @@ def _record(block, symbol_file, dtypes):
         if attributes.get("__init__", "").startswith("Constant_"):
             # A name of an object of this process, with its address: the value is in the other file.
             del attributes["__init__"]
-        if node["name"] in names:
-            attributes["__dtype__"] = codes[dtypes[names.index(node["name"])]]
+        if node["name"] in inputs:
+            own = inputs[node["name"]]
+            if own.dtype in codes:
+                attributes["__dtype__"] = codes[own.dtype]
+            told = {"name": own.name, "axes": own.axes, "shape": own.shape}
+            attributes["__argument__"] = json.dumps(told)
         elif node["name"] in parameters and parameters[node["name"]].grad_req == "null":
             attributes["__grad_req__"] = "null"
     with open(symbol_file, "w") as file:

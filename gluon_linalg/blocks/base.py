@@ -4,12 +4,14 @@ import contextlib
 
 import numpy as np
 
+from .. import functional as fn
 from .._runtime import import_mxnet
-from ..errors import ContextError, DtypeError, LinearAlgebraError, ShapeError
+from ..compilation import Lock, compiling
+from ..errors import ContextError, DtypeError, LinearAlgebraError
+from .arguments import axis_sizes, bound, from_loader
+from .casting import FLOATS, check_casts
 
 mx = import_mxnet()
-
-FLOATS = ("float32", "float64")
 
 
 class LinearAlgebraBlock(mx.gluon.HybridBlock):
@@ -18,78 +20,150 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
     `arguments` is the shape rule of a subclass and is checked whenever real arrays come in: pairs
     of a name and a string of axes such as ``(("x", "B n d"), ("y", "B n"))``; the same letter must
     be the same size everywhere, or may be 1 as well where it is followed by ``?``. Arguments after
-    the first `required` ones may be left out.
+    the first `required` ones may be left out, and any may be passed by its name.
     """
 
     arguments = ()
     required = None
+    # What the block was cast to; None where it takes the dtype of its inputs.
+    _dtype = None
 
-    def __call__(self, *args):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._lock, self._pattern = Lock(), None
+
+    def __call__(self, *args, **keywords):
+        args = self._bound(args, keywords)
         if not any(isinstance(arg, mx.sym.Symbol) for arg in args):
-            self._check(args)
+            args = self._received(*args)
         return super().__call__(*args)
 
     def forward(self, *args):
-        if not (self._active and isinstance(args[0], mx.nd.NDArray)):
+        if isinstance(args[0], mx.sym.Symbol):
+            with self.name_scope():
+                args = [self._of_own_dtype(*pair) for pair in zip(self.arguments, args)]
             return super().forward(*args)
-        self._compile_anew_for(tuple(arg is not None for arg in args))
+        if not self._active:
+            self._settle_shapes(args)
+            return super().forward(*args)
         # Read the result at once: a failure is raised here, not wherever it is read later, and a
-        # second, imperative run names the block and the batch element.
+        # second, imperative run names the block and the batch element. One thread at a time: calls
+        # of a static graph share its memory, and with it a failure.
         try:
-            outputs = super().forward(*args)
-            failed = _has_nan(outputs)
+            with self._lock:
+                self._compile_anew_for(tuple(arg is not None for arg in args))
+                outputs = super().forward(*args)
+                failed = _has_nan(outputs)
         except LinearAlgebraError:
-            self._clear_cached_op()
+            with self._lock:
+                self._clear_cached_op()
             explain(self, *args)
             raise
         if failed:
             explain(self, *args)
         return outputs
 
+    def name_scope(self):
+        """As Gluon's, but several threads may be in it at once."""
+        scope = type(self._scope)(self)
+        scope._counter = self._scope._counter
+        return scope
+
     def cast(self, dtype):
-        """Casts to 'float32' or 'float64', before or after the first call."""
-        if np.dtype(dtype).name not in FLOATS:
-            raise DtypeError(
-                f"{self.name}: cannot cast to {np.dtype(dtype).name}; linear algebra needs float32 "
-                "or float64."
-            )
+        """Casts to 'float32' or 'float64', before or after the first call.
+
+        From then on the block takes arrays of this dtype only.
+        """
+        check_casts(self, dtype)
         super().cast(np.dtype(dtype).name)
+        self._dtype = np.dtype(dtype).name
         for parameter in self.collect_params().values():
             # A symbol made before the cast would keep the old dtype in an exported graph.
             parameter._var = None
 
+    def check_cast(self, dtype):
+        """Raises DtypeError or TypeError where a cast to `dtype`, 'float32' or 'float64', fails."""
+
     @property
     def dtype(self):
-        """The dtype of the parameters, 'float32' or 'float64'; None for a block without any."""
+        """That of the parameters or of the last cast, 'float32' or 'float64', or None."""
         for parameter in self.collect_params().values():
             return np.dtype(parameter.dtype).name
-        return None
+        return self._dtype
 
     def check_shapes(self, sizes):
         """Further rules on the sizes of the axes, a dict of letters; raises ShapeError."""
 
+    def _bound(self, args, keywords):
+        """The arguments of a call in their order."""
+        least = len(self.arguments) if self.required is None else self.required
+        return bound(self.name, self.arguments, least, args, keywords)
+
+    def _received(self, *args, **keywords):
+        """The arrays of a call in their order, checked, and on the device of the parameters."""
+        args = tuple(from_loader(array) for array in self._bound(args, keywords))
+        self._check(args)
+        return args
+
+    def _get_graph(self, *args):
+        """Gluon's, but traced by `forward`, so that the graph begins with the check of dtypes."""
+        with compiling():
+            if not self._cached_graph:
+                count = sum(arg is not None for arg in args)
+                names = iter(["data"] if count == 1 else [f"data{i}" for i in range(count)])
+                inputs = [None if arg is None else mx.sym.var(next(names)) for arg in args]
+                outputs = self.forward(*inputs)
+                self._in_format = [-1 if arg is None else 0 for arg in args]
+                self._out_format = [0] * len(outputs) if isinstance(outputs, (list, tuple)) else 0
+                symbols = [symbol for symbol in inputs if symbol is not None]
+                self._cached_graph = symbols, mx.sym.Group(listed(outputs))
+        return self._cached_graph
+
     def _compile_anew_for(self, pattern):
         """Gluon compiles for the arguments of the first call, and refuses others."""
-        if getattr(self, "_pattern", pattern) != pattern:
+        if self._pattern != pattern:
             self._clear_cached_op()
-        self._pattern = pattern
+            self._pattern = pattern
+
+    def _settle_shapes(self, args):
+        """Makes the parameters whose shapes were deferred, in one thread while others wait."""
+        parameters = self.collect_params().values()
+        if all(parameter._data is not None for parameter in parameters):
+            return
+        with compiling():
+            if not any(parameter._deferred_init for parameter in parameters):
+                return
+            try:
+                self._deferred_infer_shape(*args)
+                for parameter in parameters:
+                    parameter._finish_deferred_init()
+            except (ValueError, AssertionError):
+                # Gluon's own way, which follows, tells what cannot be inferred.
+                pass
+            finally:
+                self._clear_cached_op()
+
+    def _of_own_dtype(self, argument, symbol):
+        if symbol is None or self.dtype is None:
+            return symbol
+        return fn.require_dtype(mx.sym, symbol, self.dtype, self.name, argument[0])
 
     def _check(self, args):
-        least = len(self.arguments) if self.required is None else self.required
-        if not least <= len(args) <= len(self.arguments):
-            expected = ", ".join(f"{name} ({axes})" for name, axes in self.arguments)
-            raise TypeError(f"{self.name}: got {len(args)} arguments, expected {expected}.")
-        given = [
-            (name, axes, array)
-            for (name, axes), array in zip(self.arguments, args)
-            if array is not None
-        ]
-        for name, _, array in given:
-            self._check_array(name, array)
+        given = self._given(args)
         self._check_alike("dtype", [(n, np.dtype(a.dtype).name) for n, _, a in given], DtypeError)
         self._check_alike("device", [(n, str(a.context)) for n, _, a in given], ContextError)
         self._check_parameters(given[0][2])
-        self.check_shapes(self._axis_sizes(given))
+        self._check_sizes(args)
+
+    def _check_sizes(self, args):
+        given = [(name, axes, array.shape) for name, axes, array in self._given(args)]
+        self.check_shapes(axis_sizes(self.name, given))
+
+    def _given(self, args):
+        given = [(*rule, array) for rule, array in zip(self.arguments, args) if array is not None]
+        for name, _, array in given:
+            self._check_array(name, array)
+        return given
 
     def _check_array(self, name, array):
         if isinstance(array, mx.np.ndarray) or mx.util.is_np_array():
@@ -115,12 +189,12 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def _check_parameters(self, array):
         dtype = np.dtype(array.dtype).name
+        remedy = f"Call {self.name}.cast('{dtype}') or convert the inputs."
         for parameter in self.collect_params().values():
             if np.dtype(parameter.dtype).name != dtype:
                 raise DtypeError(
                     f"{self.name}: the inputs are {dtype} and parameter '{parameter.name}' is "
-                    f"{np.dtype(parameter.dtype).name}. Call {self.name}.cast('{dtype}') or "
-                    "convert the inputs."
+                    f"{np.dtype(parameter.dtype).name}. {remedy}"
                 )
             if parameter._data is not None and array.context not in parameter.list_ctx():
                 raise ContextError(
@@ -128,40 +202,20 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                     f"'{parameter.name}' is on {parameter.list_ctx()}. Use "
                     f"collect_params().reset_ctx({array.context}) or array.as_in_context(...)."
                 )
-
-    def _axis_sizes(self, given):
-        sizes, owner = {}, {}
-        for name, axes, array in given:
-            letters = axes.split()
-            if len(array.shape) != len(letters):
-                raise ShapeError(
-                    f"{self.name}: '{name}' has shape {array.shape}, expected {len(letters)} axes "
-                    f"({', '.join(letters)}){_axes_remedy(array.shape, letters)}."
-                )
-            if 0 in array.shape:
-                raise ShapeError(f"{self.name}: '{name}' is empty, shape {array.shape}.")
-            for letter, size in zip(letters, array.shape):
-                if letter.endswith("?"):
-                    letter = letter[:-1]
-                    if size == 1:
-                        continue
-                if sizes.setdefault(letter, size) != size:
-                    raise ShapeError(
-                        f"{self.name}: '{name}' has shape {array.shape} for ({', '.join(letters)}),"
-                        f" but {letter} is {sizes[letter]} in '{owner[letter]}'."
-                    )
-                owner.setdefault(letter, name)
-        return sizes
+        if self.dtype not in (None, dtype):
+            raise DtypeError(
+                f"{self.name}: the inputs are {dtype} and the block is {self.dtype}. {remedy}"
+            )
 
 
-def explain(net, *inputs):
+def explain(net, *inputs, **keywords):
     """Runs `net` imperatively, so that a failing matrix is named by block and batch element.
 
-    net: any HybridBlock, hybridized or not; its state is left as it was. Raises the named error;
-    returns the outputs when nothing fails.
+    net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
+    it. Raises the named error; returns the outputs when nothing fails.
     """
     with _imperative(net):
-        outputs = net(*inputs)
+        outputs = net(*inputs, **keywords)
         _has_nan(outputs)
     return outputs
 
@@ -178,22 +232,19 @@ def _has_nan(outputs):
     return bool(np.isnan(totals).any())
 
 
+_explaining = Lock()
+
+
 @contextlib.contextmanager
 def _imperative(net):
-    active = []
-    net.apply(lambda block: active.append((block, getattr(block, "_active", False))))
-    try:
-        for block, _ in active:
-            block._active = False
-        yield
-    finally:
-        for block, was in active:
-            block._active = was
-
-
-def _axes_remedy(shape, letters):
-    if len(shape) == len(letters) - 1 and letters[0] == "B":
-        return "; add the batch axis with array.expand_dims(0)"
-    if len(shape) == len(letters) + 1 and 1 in shape:
-        return "; drop an axis of size 1 with array.squeeze(axis=...)"
-    return ""
+    # One thread at a time: a second one would take the state made here for that of the network.
+    with _explaining:
+        active = []
+        net.apply(lambda block: active.append((block, getattr(block, "_active", False))))
+        try:
+            for block, _ in active:
+                block._active = False
+            yield
+        finally:
+            for block, was in active:
+                block._active = was

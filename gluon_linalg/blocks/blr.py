@@ -61,16 +61,6 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
                     self, "noise_variance", noise_variance, lower=1e-10
                 )
 
-    def __call__(self, phi, y, noise=None, mask=None):
-        if noise is None and self.noise_variance is None:
-            raise TypeError(
-                f"{self.name}: noise_variance is None, so every call needs `noise`, the (B, n) "
-                "variances of the observations."
-            )
-        if mask is not None:
-            return super().__call__(phi, y, noise, mask)
-        return super().__call__(phi, y) if noise is None else super().__call__(phi, y, noise)
-
     def hybrid_forward(self, F, phi, y, noise=None, mask=None, **stored):
         observed, prior_variance = self._model(F, phi, y, noise, mask)
         return regression_nll(F, observed, prior_variance, self._targets or 1, self.name)
@@ -82,7 +72,7 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
         does not change it. include_noise: whether its variance is that of a new observation, with
         noise_variance, or of Φ w.
         """
-        self._check((phi, y, noise, mask))
+        phi, y, noise, mask = (*self._received(phi, y, noise, mask), None, None)[:4]
         if include_noise and self.noise_variance is None:
             raise ValueError(
                 f"{self.name}: include_noise needs a noise_variance that holds for new "
@@ -94,7 +84,17 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
         weights = mx.nd.broadcast_mul(posterior.weights, deviation)
         precision_factor = mx.nd.broadcast_div(posterior.factor, deviation)
         noise_variance = self._natural(mx.nd, self.noise_variance, phi) if include_noise else None
-        return BLRPredictor(weights, precision_factor, noise_variance, self._targets)
+        with self.name_scope():
+            return BLRPredictor(weights, precision_factor, noise_variance, self._targets)
+
+    def _bound(self, args, keywords):
+        args = super()._bound(args, keywords)
+        if self.noise_variance is None and (len(args) < 3 or args[2] is None):
+            raise TypeError(
+                f"{self.name}: noise_variance is None, so every call needs `noise`, the (B, n) "
+                "variances of the observations."
+            )
+        return args
 
     def check_shapes(self, sizes):
         features = self.prior_variance.shape[0]

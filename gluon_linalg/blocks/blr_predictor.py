@@ -1,10 +1,8 @@
 """The posterior of Bayesian linear regression (Bishop, equations 3.49 to 3.51 and 3.59)."""
 
-import numpy as np
-
 from .. import functional as fn
 from .._runtime import import_mxnet
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
 
 mx = import_mxnet()
@@ -58,12 +56,12 @@ class BLRPredictor(LinearAlgebraBlock):
             mean = mean.squeeze(axis=2)
         return mean, fn.symmetrize(mx.nd, covariance)
 
-    def cast(self, dtype):
+    def check_cast(self, dtype):
         """Not possible: the factor belongs to the dtype it was computed in."""
-        if np.dtype(dtype).name != self.dtype:
-            raise TypeError(
-                f"{self.name}: cast the BLRLikelihoodLayer and condition again; the factor of the "
-                f"data was computed in {self.dtype}."
+        if dtype != self.dtype:
+            raise DtypeError(
+                f"{self.name}: cannot cast to {dtype}; cast the BLRLikelihoodLayer and condition "
+                f"again: the factor of the data was computed in {self.dtype}."
             )
 
     def check_shapes(self, sizes):

@@ -55,7 +55,7 @@ class CCABlock(LinearAlgebraBlock):
         largest magnitude of each direction of x is positive. Computed in float64.
         """
         (x, x_dtype), (y, y_dtype) = samples(self.name, x), samples(self.name, y, "y")
-        self._check((x, y))
+        self._check_sizes((x, y))
         x, y = self._views(mx.nd, x, y)
         cross = fn.product(mx.nd, x.rows, y.rows, transpose_b=True)
         left, values, right = svd(mx.nd, cross, cross.shape[1] >= cross.shape[2], self.name)
@@ -63,10 +63,14 @@ class CCABlock(LinearAlgebraBlock):
         x_rows = _directions(x, fn.transpose(mx.nd, left)[:, : self._k])
         y_rows = _directions(y, right[:, : self._k])
         sign = row_signs(mx.nd, x_rows).asnumpy()[0]
-        return tuple(
-            ProjectionBlock(view.mean[0, 0].asnumpy(), rows[0].asnumpy().T * sign, values, dtype)
-            for view, rows, dtype in ((x, x_rows, x_dtype), (y, y_rows, y_dtype))
-        )
+        views = (x, x_rows, x_dtype), (y, y_rows, y_dtype)
+        with self.name_scope():
+            return tuple(
+                ProjectionBlock(
+                    view.mean[0, 0].asnumpy(), rows[0].asnumpy().T * sign, values, dtype
+                )
+                for view, rows, dtype in views
+            )
 
     def check_shapes(self, sizes):
         most = min(sizes["p"], sizes["q"])

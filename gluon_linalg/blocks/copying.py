@@ -1,4 +1,4 @@
-"""Copies of blocks that no longer follow the training of the original."""
+"""Copies of blocks, and of their parameters."""
 
 import copy
 
@@ -7,17 +7,52 @@ from .._runtime import import_mxnet
 mx = import_mxnet()
 
 
-def frozen_copy(block):
-    """A copy of `block` with copies of its parameters, which no trainer changes any more."""
-    if block is None:
-        return None
-    # Compiled graphs and trainers belong to the original: copy.deepcopy takes None for them.
-    memo = {}
-    block.apply(lambda part: memo.update({id(part._cached_op): None, id(part._cached_graph): ()}))
-    for parameter in block.collect_params().values():
-        memo[id(parameter._trainer)] = None
-        memo[id(parameter._var)] = None
-    twin = copy.deepcopy(block, memo)
-    twin.apply(lambda part: part._clear_cached_op())
-    twin.collect_params().setattr("grad_req", "null")
-    return twin
+def frozen_copies(prefix, *blocks):
+    """Copies of `blocks` with parameters of their own, which no trainer changes any more.
+
+    What the blocks share the copies share, too. `prefix` comes before the names of all blocks and
+    parameters, so that originals and copies can be parts of one network. A block may be None.
+    """
+    twins = copy.deepcopy(blocks)
+    renamed = set()
+    for twin in twins:
+        if twin is not None:
+            twin.apply(lambda part: _rename(part, prefix, renamed))
+            twin.collect_params().setattr("grad_req", "null")
+    return twins
+
+
+def _rename(block, prefix, renamed):
+    if id(block) in renamed:
+        return
+    renamed.add(id(block))
+    # A compiled graph has the old names.
+    block._clear_cached_op()
+    block._prefix, block._name = prefix + block._prefix, prefix + block._name
+    parameters, block._params._params = list(block._params.values()), {}
+    block._params._prefix, block._params._shared = prefix + block._params._prefix, None
+    for parameter in parameters:
+        if id(parameter) not in renamed:
+            renamed.add(id(parameter))
+            parameter.name, parameter._var = prefix + parameter.name, None
+        block._params._params[parameter.name] = parameter
+
+
+def install_copies():
+    """From now on copies of Gluon parameters, pickled or deep-copied, can be trained (idempotent).
+
+    MXNet copies the numbers and forgets that they have a gradient; a trainer and what it holds stay
+    with the original.
+    """
+    mx.gluon.Parameter.__getstate__ = _state
+    mx.gluon.Parameter.__setstate__ = _set_state
+
+
+def _state(parameter):
+    return {**parameter.__dict__, "_trainer": None, "_var": None}
+
+
+def _set_state(parameter, state):
+    parameter.__dict__.update(state)
+    if parameter._grad is not None:
+        mx.autograd.mark_variables(parameter._data, parameter._grad, parameter._grad_req)

@@ -7,7 +7,6 @@ from .._runtime import import_mxnet
 from ..errors import ShapeError
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
-from .copying import frozen_copy
 from .gp_predictor import GPPredictor
 from .kernels import Kernel
 from .mean import mean_block, mean_values
@@ -75,18 +74,18 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         the layer further does not change it. include_noise: whether its variance is that of a new
         observation or of the latent function.
         """
-        self._check((x, y) if noise is None else (x, y, noise))
+        x, y, *noise = self._received(x, y, noise)
         dtype = self._precision or self.dtype
-        x, y, noise = (a if a is None else a.astype(dtype) for a in (x, y, noise))
+        x, y, noise = (a if a is None else a.astype(dtype) for a in (x, y, *(noise or [None])))
         residual = y - mean_values(mx.nd, self.mean, x, dtype, self.dtype)
         covariance, _ = self._noisy_covariance(mx.nd, x, y, noise, dtype)
         factor, _, weights = fn.gaussian_weights(mx.nd, covariance, residual, self.name)
         noise_variance = self._one_noise_variance(dtype, x.context) if include_noise else None
-        return GPPredictor(
-            frozen_copy(self.kernel), frozen_copy(self.mean), x, y, factor, weights, noise_variance
-        )
+        with self.name_scope():
+            return GPPredictor(self.kernel, self.mean, x, y, factor, weights, noise_variance)
 
     def check_shapes(self, sizes):
+        self.kernel.check_columns(sizes["d"])
         one_each = self.noise_variance is not None and self.noise_variance.shape != (1,)
         if one_each and self.noise_variance.shape != (sizes["n"],):
             raise ShapeError(

@@ -4,8 +4,10 @@ import numpy as np
 
 from .. import functional as fn
 from .._runtime import import_mxnet
-from ..errors import ShapeError
+from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
+from .casting import check_casts
+from .copying import frozen_copies
 from .mean import mean_values
 
 mx = import_mxnet()
@@ -16,6 +18,8 @@ class GPPredictor(LinearAlgebraBlock):
 
     mean = m(x) + k(x, X) α,  variance = k(x, x) - |L⁻¹ k(X, x)|²  [+ noise variance],
     with A = L Lᵀ and α = A⁻¹(y - m(X)) computed once, by `GPLikelihoodLayer.condition`.
+
+    kernel, mean: of the layer, of which the predictor has copies. The others are arrays.
 
     The variance never falls below ε k(x, x), where rounding would make it negative or its square
     root would lose its gradient. Exports like any block; the other methods work on arrays.
@@ -28,8 +32,7 @@ class GPPredictor(LinearAlgebraBlock):
         self._compute_dtype = np.dtype(inputs.dtype).name
         self._targets = targets
         with self.name_scope():
-            self.kernel = kernel
-            self.mean_function = mean
+            self.kernel, self.mean_function = frozen_copies(self.prefix, kernel, mean)
             self.inputs = self.params.get_constant("inputs", inputs)
             self.factor = self.params.get_constant("factor", factor)
             self.weights = self.params.get_constant("weights", weights)
@@ -43,7 +46,7 @@ class GPPredictor(LinearAlgebraBlock):
 
     def hybrid_forward(self, F, x, inputs, factor, weights, noise_variance=None):
         dtype, outer = self._compute_dtype, self.kernel.dtype
-        x = F.cast(x, dtype=dtype)
+        x = F.cast(fn.require_columns(F, x, inputs, self.name, "x"), dtype=dtype)
         cross = self.kernel.evaluate(F, inputs, x, dtype)
         mean = mean_values(F, self.mean_function, x, dtype, outer) + _row_times(F, weights, cross)
         prior = self.kernel.evaluate_diagonal(F, x, dtype)
@@ -64,12 +67,11 @@ class GPPredictor(LinearAlgebraBlock):
 
     def covariance(self, x):
         """The posterior covariance of the latent function at x, (B, m, d) -> (B, m, m)."""
-        self._check((x,))
-        x = x.astype(self._compute_dtype)
-        whitened = fn.triangular_solve(
-            mx.nd, self.factor.data(), self.kernel.evaluate(mx.nd, self.inputs.data(), x, x.dtype)
-        )
-        prior = self.kernel.evaluate(mx.nd, x, None, self._compute_dtype)
+        (x,), dtype = self._received(x), self._compute_dtype
+        x = x.astype(dtype)
+        cross = self.kernel.evaluate(mx.nd, self.inputs.data(x.context), x, dtype)
+        whitened = fn.triangular_solve(mx.nd, self.factor.data(x.context), cross)
+        prior = self.kernel.evaluate(mx.nd, x, None, dtype)
         posterior = prior - fn.product(mx.nd, whitened, whitened, transpose_a=True)
         return fn.symmetrize(mx.nd, posterior).astype(self.dtype)
 
@@ -78,6 +80,7 @@ class GPPredictor(LinearAlgebraBlock):
 
         mean + L ε with ε from MXNet's random state (``mx.random.seed``).
         """
+        (x,) = self._received(x)
         covariance = fn.add_diagonal(mx.nd, self.covariance(x), self._rounding(x))
         factor = fn.cholesky(mx.nd, covariance, jitter="auto", name=self.name)
         mean = self.mean(x)
@@ -95,13 +98,17 @@ class GPPredictor(LinearAlgebraBlock):
         mean = self._targets - self.weights.data() / precision
         return mean.astype(self.dtype), (1.0 / precision).astype(self.dtype)
 
-    def cast(self, dtype):
+    def check_cast(self, dtype):
         """Not possible: the factor belongs to the dtype it was computed in."""
-        if np.dtype(dtype).name != self.dtype:
-            raise TypeError(
-                f"{self.name}: cast the GPLikelihoodLayer and condition again; the factor of the "
-                f"data was computed in {self._compute_dtype}."
+        if dtype != self.dtype:
+            raise DtypeError(
+                f"{self.name}: cannot cast to {dtype}; cast the GPLikelihoodLayer and condition "
+                f"again: the factor of the data was computed in {self._compute_dtype}."
             )
+
+    def cast(self, dtype):
+        """Only to the dtype that the predictor has, which changes nothing."""
+        check_casts(self, dtype)
 
     def _rounding(self, x):
         """How far k(x, x) - |L⁻¹ k(X, x)|² may be from the truth, (B, m)."""

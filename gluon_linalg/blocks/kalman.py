@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import functional as fn
 from .._runtime import import_mxnet
-from ..errors import DtypeError, ShapeError
+from ..errors import ShapeError
 from .base import LinearAlgebraBlock
 
 mx = import_mxnet()
@@ -81,7 +81,9 @@ class KalmanLayer(LinearAlgebraBlock):
             raise ValueError(
                 f"{self.name}: precision is {precision!r}, expected 'float64' or None."
             )
-        self._method, self._precision, self._dtype = method, precision, "float32"
+        self._method, self._precision = method, precision
+        if precision is not None:
+            self._dtype = "float32"
         self._length = None if length is None else self._size("length", length)
         self._diffuse = self._size("diffuse", diffuse) if diffuse else 0
         if self._diffuse:
@@ -89,18 +91,6 @@ class KalmanLayer(LinearAlgebraBlock):
             rules = self.arguments
             self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
             self.required = self.required + 1
-
-    def cast(self, dtype):
-        super().cast(dtype)
-        self._dtype = np.dtype(dtype).name
-
-    def __call__(self, y, *args, mask=None, transition_offset=None, emission_offset=None):
-        args, options = list(args), [mask, transition_offset, emission_offset]
-        given = args[self.required - 1 :]
-        options[: len(given)] = given
-        while options and options[-1] is None:
-            options.pop()
-        return super().__call__(y, *args[: self.required - 1], *options)
 
     def hybrid_forward(self, F, *arrays):
         if self._precision is not None:
@@ -118,15 +108,6 @@ class KalmanLayer(LinearAlgebraBlock):
     def compute(self, F, *arrays, directions=None):
         """The results, inside a graph; directions: D, where there are diffuse ones."""
         raise NotImplementedError(f"{type(self).__name__} does not implement compute")
-
-    def _check(self, args):
-        super()._check(args)
-        given = np.dtype(args[0].dtype).name
-        if self._precision is not None and given != self._dtype:
-            raise DtypeError(
-                f"{self.name}: the inputs are {given} and the block is {self._dtype}. Call "
-                f"{self.name}.cast('{given}'); with precision, results have the block's dtype."
-            )
 
     def _size(self, name, value):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:

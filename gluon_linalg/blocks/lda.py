@@ -89,16 +89,17 @@ class LDABlock(LinearAlgebraBlock):
         labels = labels.asnumpy() if isinstance(labels, mx.nd.NDArray) else np.asarray(labels)
         shape = (1, -1, self._classes) if self._one_hot else (1, -1)
         labels = mx.nd.array(labels.reshape(shape), dtype="float64")
-        self._check((data, labels))
+        self._check_sizes((data, labels))
         found = self._found(mx.nd, data, labels)
         rows = fn.transpose(mx.nd, found.directions)[:, : self._k]
         rows = mx.nd.broadcast_mul(rows, row_signs(mx.nd, rows).expand_dims(axis=2))
-        return ProjectionBlock(
-            found.mean[0, 0].asnumpy(),
-            rows[0].asnumpy().T,
-            found.eigenvalues[0, : self._k].asnumpy(),
-            dtype,
-        )
+        with self.name_scope():
+            return ProjectionBlock(
+                found.mean[0, 0].asnumpy(),
+                rows[0].asnumpy().T,
+                found.eigenvalues[0, : self._k].asnumpy(),
+                dtype,
+            )
 
     def check_shapes(self, sizes):
         if sizes.get("C", self._classes) != self._classes:

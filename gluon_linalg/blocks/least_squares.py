@@ -47,16 +47,6 @@ class LeastSquaresBlock(LinearAlgebraBlock):
             if ridge != 0:
                 self.ridge = positive_parameter(self, "ridge", ridge, lower=0.0)
 
-    def __call__(self, a, b, weights=None):
-        if weights is None:
-            return super().__call__(a, b)
-        if self._wide:
-            raise TypeError(
-                f"{self.name}: weights do not change the minimum-norm solution. For weighted ridge "
-                "regression of a wide matrix use LeastSquaresBlock(ridge=..., wide=False)."
-            )
-        return super().__call__(a, b, weights)
-
     def hybrid_forward(self, F, a, b, weights=None, **stored):
         if self._targets is None:
             b = F.expand_dims(b, axis=2)
@@ -68,6 +58,14 @@ class LeastSquaresBlock(LinearAlgebraBlock):
         else:
             x = least_squares(F, a, b, ridge, weights, self.name)
         return F.squeeze(x, axis=2) if self._targets is None else x
+
+    def _bound(self, args, keywords):
+        if self._wide and (len(args) > 2 or "weights" in keywords):
+            raise TypeError(
+                f"{self.name}: weights do not change the minimum-norm solution. For weighted ridge "
+                "regression of a wide matrix use LeastSquaresBlock(ridge=..., wide=False)."
+            )
+        return super()._bound(args, keywords)
 
     def check_shapes(self, sizes):
         rows, columns = sizes["m"], sizes["n"]

@@ -92,7 +92,8 @@ class PCABlock(LinearAlgebraBlock):
         if self._whiten:
             kept = deviations > TIE * np.finfo("float64").eps / 2 * deviations[0]
             matrix = matrix * np.where(kept, 1.0 / np.where(kept, deviations, 1.0), 0.0)
-        return ProjectionBlock(mean[0, 0].asnumpy(), matrix, deviations**2, dtype)
+        with self.name_scope():
+            return ProjectionBlock(mean[0, 0].asnumpy(), matrix, deviations**2, dtype)
 
     def check_shapes(self, sizes):
         if self._k > sizes["d"]:

@@ -6,7 +6,9 @@ from .. import functional as fn
 from .._runtime import import_mxnet
 from ..errors import NonFiniteError, ShapeError
 from ..functional.covariance import as_batch, as_rows
-from .base import FLOATS, LinearAlgebraBlock
+from .arguments import from_loader
+from .base import LinearAlgebraBlock
+from .casting import FLOATS
 
 mx = import_mxnet()
 
@@ -35,6 +37,14 @@ class ProjectionBlock(LinearAlgebraBlock):
 
     def reconstruct(self, scores):
         """The x nearest to μ that has these scores, (B, n, k) -> (B, n, d): μ + scores W⁺."""
+        scores = from_loader(scores)
+        self._check_array("scores", scores)
+        self._check_parameters(scores)
+        columns = self.matrix.shape[1]
+        if scores.ndim != 3 or scores.shape[2] != columns:
+            raise ShapeError(
+                f"{self.name}: 'scores' has shape {scores.shape}, expected (B, n, {columns})."
+            )
         matrix = self.matrix.data(scores.context)
         inverse = np.linalg.pinv(matrix.asnumpy().astype("float64"))
         inverse = mx.nd.array(inverse, dtype=self.dtype, ctx=scores.context)

@@ -1,6 +1,6 @@
 """Pure functions ``f(F, arrays...)`` over NDArray or Symbol; they own every MXNet pitfall."""
 
-from .checks import finite, require
+from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -123,6 +123,8 @@ __all__ = [
     "product",
     "qr",
     "require",
+    "require_columns",
+    "require_dtype",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",

@@ -44,6 +44,30 @@ def require_each(F, value, holds, error_class, text, first=0):
     return F.broadcast_mul(value, holds / holds)
 
 
+def require_dtype(F, x, dtype, block, argument):
+    """x, in a graph that refuses another dtype than `dtype`: an error where the graph is run.
+
+    The sum of an array and its cast has no type otherwise; nothing of x is computed. The operator
+    bears the names that the error is to have (`errors`).
+    """
+    column = stop(F, F.slice_axis(x, axis=-1, begin=0, end=1))
+    own = F.elemwise_add(
+        column, F.cast(column, dtype), name=f"dtype__{block}__{argument}__{dtype}"
+    )
+    return F.reshape_like(x, own, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1)
+
+
+def require_columns(F, x, like, block, argument):
+    """x (B, n, d), in a graph that refuses another d than that of `like` (., ., d).
+
+    `broadcast_*` would take d = 1 for any. The operator bears the names for the error (`errors`).
+    """
+    if F is mx.nd:
+        return x
+    ends = {"lhs_begin": 2, "lhs_end": 3, "rhs_begin": 2, "rhs_end": 3}
+    return F.reshape_like(x, stop(F, like), name=f"columns__{block}__{argument}", **ends)
+
+
 def finite(F, x):
     """1 where x is a finite number, 0 where it is NaN or infinite."""
     return stop(F, x) * 0.0 == 0.0

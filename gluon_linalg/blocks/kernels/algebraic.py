@@ -4,23 +4,25 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 """
 
 from ... import functional as fn
-from ..parameters import positive_parameter
 from .base import Kernel
 
 
 class Linear(Kernel):
     """Σ_d variance_d x_d z_d; variance: one positive number, or one per active column (ARD)."""
 
+    by_column = ("variance",)
+
     def __init__(self, variance=1.0, active_dims=None, **kwargs):
         super().__init__(active_dims=active_dims, **kwargs)
-        self.variance = positive_parameter(self, "variance", variance)
+        self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
-        left = F.broadcast_mul(x, F.reshape(variance, shape=(1, 1, -1)))
+        left = self.by_columns(F, F.broadcast_mul, x, "variance", variance)
         return fn.product(F, left, x if z is None else z, transpose_b=True)
 
     def variances(self, F, x, dtype, variance):
-        return F.sum(F.broadcast_mul(F.square(x), F.reshape(variance, shape=(1, 1, -1))), axis=2)
+        squares = self.by_columns(F, F.broadcast_mul, F.square(x), "variance", variance)
+        return F.sum(squares, axis=2)
 
 
 class Polynomial(Kernel):
@@ -29,6 +31,8 @@ class Polynomial(Kernel):
     lengthscale: one positive number, or one per active column (ARD).
     """
 
+    by_column = ("lengthscale",)
+
     def __init__(
         self, degree=2, variance=1.0, lengthscale=1.0, offset=1.0, active_dims=None, **kwargs
     ):
@@ -36,23 +40,25 @@ class Polynomial(Kernel):
         if int(degree) != degree or degree < 1:
             raise ValueError(f"Polynomial: degree is {degree!r}, expected a positive integer.")
         self._degree = int(degree)
-        self.variance = positive_parameter(self, "variance", variance)
-        self.lengthscale = positive_parameter(self, "lengthscale", lengthscale)
-        self.offset = positive_parameter(self, "offset", offset)
+        self.variance = self._positive("variance", variance)
+        self.lengthscale = self._positive("lengthscale", lengthscale)
+        self.offset = self._positive("offset", offset)
 
     def covariance(self, F, x, z, dtype, variance, lengthscale, offset):
-        scale = F.reshape(lengthscale, shape=(1, 1, -1))
-        x = F.broadcast_div(x, scale)
-        z = x if z is None else F.broadcast_div(z, scale)
+        x = self._scaled(F, x, lengthscale)
+        z = x if z is None else self._scaled(F, z, lengthscale)
         base = F.broadcast_add(
             fn.product(F, x, z, transpose_b=True), F.reshape(offset, shape=(1, 1, 1))
         )
         return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1, 1)))
 
     def variances(self, F, x, dtype, variance, lengthscale, offset):
-        x = F.broadcast_div(x, F.reshape(lengthscale, shape=(1, 1, -1)))
+        x = self._scaled(F, x, lengthscale)
         base = F.broadcast_add(F.sum(F.square(x), axis=2), F.reshape(offset, shape=(1, 1)))
         return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1)))
+
+    def _scaled(self, F, x, lengthscale):
+        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
 
 class Constant(Kernel):
@@ -60,7 +66,7 @@ class Constant(Kernel):
 
     def __init__(self, variance=1.0, active_dims=None, **kwargs):
         super().__init__(active_dims=active_dims, **kwargs)
-        self.variance = positive_parameter(self, "variance", variance)
+        self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
         return F.broadcast_mul(_ones(F, x, z), F.reshape(variance, shape=(1, 1, 1)))
@@ -71,7 +77,7 @@ class White(Kernel):
 
     def __init__(self, variance=1.0, active_dims=None, **kwargs):
         super().__init__(active_dims=active_dims, **kwargs)
-        self.variance = positive_parameter(self, "variance", variance)
+        self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
         if z is None:

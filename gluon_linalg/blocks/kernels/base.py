@@ -3,8 +3,11 @@
 from functools import reduce
 from operator import add, mul
 
+import numpy as np
+
 from ... import functional as fn
 from ..._runtime import import_mxnet
+from ...errors import ShapeError, no_such_column, wrong_columns
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 
@@ -25,10 +28,12 @@ class Kernel(LinearAlgebraBlock):
 
     arguments = (("x", "B n d"), ("z", "B m d"))
     required = 1
+    # The hyperparameters that may have a value for each active column; all others are one number.
+    by_column = ()
 
     def __init__(self, active_dims=None, **kwargs):
         super().__init__(**kwargs)
-        self._active_dims = None if active_dims is None else tuple(int(d) for d in active_dims)
+        self._active_dims = None if active_dims is None else _columns(self.name, active_dims)
 
     def hybrid_forward(self, F, x, z=None, **stored):
         dtype = self.dtype
@@ -40,8 +45,23 @@ class Kernel(LinearAlgebraBlock):
 
     def diag(self, x):
         """The diagonal of k(x), (B, n, d) -> (B, n), without the matrix."""
-        self._check((x,))
+        (x,) = self._received(x)
         return self.evaluate_diagonal(mx.nd, x, self.dtype)
+
+    def check_columns(self, count):
+        """Raises ShapeError where the kernel cannot be computed from `count` columns of x."""
+        if self._active_dims is not None:
+            beyond = [column for column in self._active_dims if column >= count]
+            if beyond:
+                raise no_such_column(self.name, beyond[0], count)
+        seen = self._seen(count)
+        for name in self.by_column:
+            values = getattr(self, name).shape[0]
+            if values not in (1, seen):
+                raise wrong_columns(self.name, name, values, seen)
+
+    def check_shapes(self, sizes):
+        self.check_columns(sizes["d"])
 
     def evaluate(self, F, x, z, dtype, constant=False):
         """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding.
@@ -51,6 +71,8 @@ class Kernel(LinearAlgebraBlock):
         """
         if constant:
             x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
+        if z is not None:
+            z = fn.require_columns(F, z, x, self.name, "z")
         x, z = self.select(F, x), None if z is None else self.select(F, z)
         covariance = self.constant_covariance if constant else self.covariance
         return covariance(F, x, z, dtype, **self.naturals(F, x, dtype, constant))
@@ -72,8 +94,18 @@ class Kernel(LinearAlgebraBlock):
         """The active columns of x."""
         if self._active_dims is None:
             return x
-        columns = [F.slice_axis(x, axis=2, begin=c, end=c + 1) for c in self._active_dims]
+        name = f"columns__{self.name}__active_dims"
+        columns = [
+            F.slice_axis(x, axis=2, begin=c, end=c + 1, name=name) for c in self._active_dims
+        ]
         return columns[0] if len(columns) == 1 else F.concat(*columns, dim=2)
+
+    def by_columns(self, F, operation, x, name, values):
+        """`operation` of x (B, n, d) and a hyperparameter `name`, one value or one per column."""
+        if getattr(self, name).shape != (1,):
+            values = F.reshape(values, shape=(1, 1, -1))
+            x = fn.require_columns(F, x, values, self.name, name)
+        return operation(x, F.reshape(values, shape=(1, 1, -1)))
 
     def covariance(self, F, x, z, dtype, **parameters):
         """k(x, z), or k(x) when z is None, from the active columns and natural parameters."""
@@ -96,6 +128,22 @@ class Kernel(LinearAlgebraBlock):
                 stored = fn.stop(F, stored) if constant else stored
                 found[name] = parameter.natural(F, stored)
         return found
+
+    def _positive(self, name, value):
+        """The learnable hyperparameter `name`, of as many values as `by_column` allows."""
+        shape, several = np.shape(value), name in self.by_column
+        if len(shape) > 1 or not (several or np.size(value) == 1) or np.size(value) == 0:
+            raise ShapeError(
+                f"{self.name}: '{name}' has shape {shape}, expected one number"
+                f"{' or one for each active column' if several else ''}."
+            )
+        if np.size(value) > 1 and self._seen(np.size(value)) != np.size(value):
+            raise wrong_columns(self.name, name, np.size(value), self._seen(None))
+        return positive_parameter(self, name, value)
+
+    def _seen(self, count):
+        """How many of `count` columns are active."""
+        return count if self._active_dims is None else len(self._active_dims)
 
     def __add__(self, other):
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
@@ -120,6 +168,11 @@ class Combination(Kernel):
         self.kernels = _flatten(type(self), kernels)
         for kernel in self.kernels:
             self.register_child(kernel)
+
+    def check_columns(self, count):
+        super().check_columns(count)
+        for kernel in self.kernels:
+            kernel.check_columns(self._seen(count))
 
     def evaluate(self, F, x, z, dtype, constant=False):
         x, z = self.select(F, x), None if z is None else self.select(F, z)
@@ -154,7 +207,11 @@ class Scaled(Kernel):
     def __init__(self, kernel, variance=1.0, **kwargs):
         super().__init__(**kwargs)
         self.kernel = kernel
-        self.variance = positive_parameter(self, "variance", variance)
+        self.variance = self._positive("variance", variance)
+
+    def check_columns(self, count):
+        super().check_columns(count)
+        self.kernel.check_columns(self._seen(count))
 
     def evaluate(self, F, x, z, dtype, constant=False):
         x, z = self.select(F, x), None if z is None else self.select(F, z)
@@ -167,6 +224,22 @@ class Scaled(Kernel):
         variance = self.naturals(F, x, dtype)["variance"]
         diagonal = self.kernel.evaluate_diagonal(F, x, dtype)
         return F.broadcast_mul(diagonal, F.reshape(variance, shape=(1, 1)))
+
+
+def _columns(name, active_dims):
+    """Numbers of columns as a tuple of int."""
+    columns = np.atleast_1d(np.asarray(active_dims))
+    if columns.ndim != 1 or columns.size == 0 or columns.dtype.kind not in "iu":
+        raise ShapeError(
+            f"{name}: active_dims is {active_dims!r}, expected a list of numbers of columns of "
+            "'x', counted from 0."
+        )
+    if (columns < 0).any():
+        raise ShapeError(
+            f"{name}: active_dims has column {columns.min()}; columns of 'x' are counted from 0, "
+            "the last of d is d - 1."
+        )
+    return tuple(columns.tolist())
 
 
 def _flatten(cls, kernels):

@@ -6,7 +6,6 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
 import math
 
 from ... import functional as fn
-from ..parameters import positive_parameter
 from .base import Kernel
 
 
@@ -17,12 +16,12 @@ class Stationary(Kernel):
     """
 
     # The parameters that `features` takes; all others but the variance go to `profile`.
-    feature_parameters = ("lengthscale",)
+    feature_parameters = by_column = ("lengthscale",)
 
     def __init__(self, variance=1.0, lengthscale=1.0, active_dims=None, **kwargs):
         super().__init__(active_dims=active_dims, **kwargs)
-        self.variance = positive_parameter(self, "variance", variance)
-        self.lengthscale = positive_parameter(self, "lengthscale", lengthscale)
+        self.variance = self._positive("variance", variance)
+        self.lengthscale = self._positive("lengthscale", lengthscale)
 
     def profile(self, F, squared, **parameters):
         """The kernel at unit variance, as a function of r² >= 0 (B, n, m)."""
@@ -30,7 +29,7 @@ class Stationary(Kernel):
 
     def features(self, F, x, lengthscale):
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
-        return F.broadcast_div(x, F.reshape(lengthscale, shape=(1, 1, -1)))
+        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
         left, right = self._feature_pair(F, x, z, parameters)
@@ -94,18 +93,19 @@ class Periodic(RBF):
     units of x. MacKay 1998; with one column, scikit-learn's ExpSineSquared.
     """
 
-    feature_parameters = ("lengthscale", "period")
+    feature_parameters = by_column = ("lengthscale", "period")
 
     def __init__(self, variance=1.0, lengthscale=1.0, period=1.0, active_dims=None, **kwargs):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
-        self.period = positive_parameter(self, "period", period)
+        self.period = self._positive("period", period)
 
     def features(self, F, x, lengthscale, period):
-        scale = F.reshape(lengthscale, shape=(1, 1, -1))
-        angle = F.broadcast_div(2.0 * math.pi * x, F.reshape(period, shape=(1, 1, -1)))
-        return F.concat(
-            F.broadcast_div(F.cos(angle), scale), F.broadcast_div(F.sin(angle), scale), dim=2
-        )
+        angle = self.by_columns(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
+        points = [
+            self.by_columns(F, F.broadcast_div, point, "lengthscale", lengthscale)
+            for point in (F.cos(angle), F.sin(angle))
+        ]
+        return F.concat(*points, dim=2)
 
 
 class Matern12(Stationary):
@@ -142,7 +142,7 @@ class RationalQuadratic(Stationary):
 
     def __init__(self, variance=1.0, lengthscale=1.0, alpha=1.0, active_dims=None, **kwargs):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
-        self.alpha = positive_parameter(self, "alpha", alpha)
+        self.alpha = self._positive("alpha", alpha)
 
     def profile(self, F, squared, alpha):
         alpha = F.reshape(alpha, shape=(1, 1, 1))

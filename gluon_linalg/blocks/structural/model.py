@@ -8,7 +8,7 @@ from ... import functional as fn
 from ..._runtime import import_mxnet
 from ...errors import ShapeError, UnidentifiedError, listing
 from ..base import LinearAlgebraBlock
-from ..copying import frozen_copy
+from ..copying import frozen_copies
 from ..kalman import KalmanFilterLayer
 from ..parameters import parameter_array, positive_parameter
 from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
@@ -97,16 +97,12 @@ class StructuralModel(LinearAlgebraBlock):
         inputs, _ = self.kalman_inputs(F, y, *rest)
         return F.cast(self.filter.hybrid_forward(F, *inputs), self._dtype)
 
-    def cast(self, dtype):
-        super().cast(dtype)
-        self._dtype = np.dtype(dtype).name
-
-    def posterior(self, y, *rest):
+    def posterior(self, y, *rest, **keywords):
         """The `StructuralPosterior` given all observations; arguments as in a call of the model.
 
         Raises UnidentifiedError, which names the states that the data leave open.
         """
-        self._check((y, *rest))
+        y, *rest = self._received(y, *rest, **keywords)
         inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
         mean, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
         self._refuse_open(covariance)
@@ -124,27 +120,27 @@ class StructuralModel(LinearAlgebraBlock):
         mean, covariance, *signal = (a.astype(self._dtype) for a in (mean, covariance, *signal))
         return StructuralPosterior(mean, covariance, tuple(signal), parts)
 
-    def smooth(self, y, *rest):
+    def smooth(self, y, *rest, **keywords):
         """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
 
         States in the order of the components; see `posterior`.
         """
-        return self.posterior(y, *rest)[:2]
+        return self.posterior(y, *rest, **keywords)[:2]
 
-    def decompose(self, y, *rest):
+    def decompose(self, y, *rest, **keywords):
         """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
 
         Given all observations; see `posterior`.
         """
-        return self.posterior(y, *rest).components
+        return self.posterior(y, *rest, **keywords).components
 
-    def open_states(self, y, *rest):
+    def open_states(self, y, *rest, **keywords):
         """For each series the names of the initial states that its data leave open.
 
         Arguments as in a call of the model. A list of lists of str; all are empty where the model
         is identified. Levels are those at the mean of the covariates.
         """
-        self._check((y, *rest))
+        y, *rest = self._received(y, *rest, **keywords)
         inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
         if not any(self.components.diffuse):
             return [[] for _ in range(len(y))]
@@ -157,7 +153,8 @@ class StructuralModel(LinearAlgebraBlock):
         It exports, and holds copies of the parameters: training the model further does not
         change it. Arguments as in a call of the model, but covariates have T + h entries.
         """
-        return StructuralForecaster(frozen_copy(self), steps)
+        with self.name_scope():
+            return StructuralForecaster(self, steps)
 
     def kalman_inputs(self, F, y, *rest):
         """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
@@ -242,8 +239,8 @@ class StructuralForecaster(LinearAlgebraBlock):
     def __init__(self, model, steps, **kwargs):
         super().__init__(**kwargs)
         self.steps = steps
-        self.model = model
         with self.name_scope():
+            (self.model,) = frozen_copies(self.prefix, model)
             size = model.components.state_size
             self.layer = KalmanForecastLayer(size, steps=steps, **model.options)
         self.required = model.required
@@ -258,10 +255,11 @@ class StructuralForecaster(LinearAlgebraBlock):
         mean, variance = F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))
         return tuple(F.cast(array, self.model._dtype) for array in (mean, variance))
 
-    def __call__(self, y, *rest):
-        outputs = super().__call__(y, *rest)
-        if isinstance(y, mx.nd.NDArray):
-            self._refuse_open(outputs[1], y, *rest)
+    def __call__(self, *args, **keywords):
+        args = self._bound(args, keywords)
+        outputs = super().__call__(*args)
+        if isinstance(args[0], mx.nd.NDArray):
+            self._refuse_open(outputs[1], *args)
         return outputs
 
     def check_shapes(self, sizes):

@@ -1,0 +1,45 @@
+"""Casts of whole networks, refused before anything is changed."""
+
+import numpy as np
+
+from .._runtime import import_mxnet
+from ..errors import DtypeError
+
+mx = import_mxnet()
+
+FLOATS = ("float32", "float64")
+
+
+def check_casts(network, dtype):
+    """Raises DtypeError or TypeError where some block below `network` cannot be cast to `dtype`.
+
+    Such blocks have a method `check_cast`; all others take what Gluon takes.
+    """
+    particular = []
+    network.apply(lambda block: particular.append(block) if hasattr(block, "check_cast") else None)
+    for block in particular:
+        try:
+            # numpy takes None for float64.
+            name = None if dtype is None else np.dtype(dtype).name
+        except TypeError:
+            name = None
+        if name not in FLOATS:
+            raise DtypeError(
+                f"{block.name}: cannot cast to {dtype if name is None else name}; linear algebra "
+                "needs 'float32' or 'float64'. Nothing was changed."
+            )
+        block.check_cast(name)
+
+
+def install_cast_check():
+    """From now on a cast of any Gluon network asks all its blocks first (idempotent)."""
+    cast = mx.gluon.Block.cast
+    if getattr(cast, "asks_first", False):
+        return
+
+    def checked(self, dtype):
+        check_casts(self, dtype)
+        cast(self, dtype)
+
+    checked.asks_first, checked.__doc__ = True, cast.__doc__
+    mx.gluon.Block.cast = checked

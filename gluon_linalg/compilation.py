@@ -1,0 +1,96 @@
+"""What this package changes in the way that Gluon compiles: threads, copies, errors, static_shape.
+
+* MXNet's graph is compiled without `static_shape` where that breaks it (`static_shape`).
+* Gluon is not made for a first call from several threads at once: they trace into one another's
+  scopes of names, and one runs what the other has half built. Here the second waits for the first.
+* A compiled graph cannot be pickled or deep-copied, and with it no network that was hybridized and
+  used. Here copies have none, and compile anew.
+* A graph that has refused shapes or dtypes says the next time that an attribute of its own is
+  missing. Here it repeats its error.
+"""
+
+import threading
+
+from ._runtime import import_mxnet
+from .static_shape import breaks_static_shape
+
+mx = import_mxnet()
+
+_compile_lock = threading.RLock()
+
+
+class Lock:
+    """A reentrant lock as an attribute of a block: a copy of the block has one of its own."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *details):
+        return self._lock.__exit__(*details)
+
+    def __reduce__(self):
+        return Lock, ()
+
+
+def compiling():
+    """The lock that one thread at a time holds to trace a block and to settle its shapes."""
+    return _compile_lock
+
+
+class CachedOp(mx.nd.CachedOp):
+    """MXNet's compiled graph."""
+
+    def __init__(self, sym, flags=(), **kwargs):
+        flags, self._refused = list(flags), None
+        if dict(flags).get("static_shape") and breaks_static_shape(sym):
+            flags = [pair for pair in flags if pair[0] != "static_shape"]
+        super().__init__(sym, flags, **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        try:
+            return super().__call__(*args, **kwargs)
+        except mx.base.MXNetError as error:
+            if "Graph attr dependency" in str(error) and self._refused is not None:
+                raise self._refused from None
+            self._refused = error
+            raise
+
+    def __reduce__(self):
+        return _nothing, ()
+
+
+def _nothing():
+    """What stands for a compiled graph in a copy."""
+    return None
+
+
+def install_compilation():
+    """From now on Gluon compiles as described above (idempotent)."""
+    if mx.nd.CachedOp is CachedOp:
+        return
+    mx.nd.CachedOp = CachedOp
+    block = mx.gluon.HybridBlock
+    block._build_cache = _one_at_a_time(block._build_cache)
+    block._get_graph = _traced_once(block._get_graph)
+
+
+def _one_at_a_time(build):
+    def _build_cache(self, *args):
+        before = self._cached_op
+        with _compile_lock:
+            # Unless another thread has built it meanwhile.
+            if self._cached_op is before:
+                build(self, *args)
+
+    return _build_cache
+
+
+def _traced_once(trace):
+    def _get_graph(self, *args):
+        with _compile_lock:
+            return trace(self, *args)
+
+    return _get_graph
