@@ -2,7 +2,8 @@
 
 * MXNet's graph is compiled without `static_shape` where that breaks it (`static_shape`).
 * Gluon is not made for a first call from several threads at once: they trace into one another's
-  scopes of names, and one runs what the other has half built. Here the second waits for the first.
+  scopes of names, one runs what the other has half built, and in C++ one plans memory for shapes
+  that the other has not inferred yet. Here the second waits for the first.
 * A compiled graph cannot be pickled or deep-copied, and with it no network that was hybridized and
   used. Here copies have none, and compile anew.
 * A graph that has refused shapes or dtypes says the next time that an attribute of its own is
@@ -44,14 +45,15 @@ class CachedOp(mx.nd.CachedOp):
     """MXNet's compiled graph."""
 
     def __init__(self, sym, flags=(), **kwargs):
-        flags, self._refused = list(flags), None
+        flags, self._refused, self._lock = list(flags), None, threading.RLock()
         if dict(flags).get("static_shape") and breaks_static_shape(sym):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
         super().__init__(sym, flags, **kwargs)
 
     def __call__(self, *args, **kwargs):
         try:
-            return super().__call__(*args, **kwargs)
+            with self._lock:
+                return super().__call__(*args, **kwargs)
         except mx.base.MXNetError as error:
             if "Graph attr dependency" in str(error) and self._refused is not None:
                 raise self._refused from None

@@ -86,10 +86,10 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     @property
     def dtype(self):
-        """That of the parameters or of the last cast, 'float32' or 'float64', or None."""
+        """The dtype of the parameters, 'float32' or 'float64'; None for a block without any."""
         for parameter in self.collect_params().values():
             return np.dtype(parameter.dtype).name
-        return self._dtype
+        return None
 
     def check_shapes(self, sizes):
         """Further rules on the sizes of the axes, a dict of letters; raises ShapeError."""
@@ -143,10 +143,15 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             finally:
                 self._clear_cached_op()
 
+    def _input_dtype(self):
+        """The only dtype that the block takes, or None: that of its parameters or last cast."""
+        return self.dtype or self._dtype
+
     def _of_own_dtype(self, argument, symbol):
-        if symbol is None or self.dtype is None:
+        dtype = self._input_dtype()
+        if symbol is None or dtype is None:
             return symbol
-        return fn.require_dtype(mx.sym, symbol, self.dtype, self.name, argument[0])
+        return fn.require_dtype(mx.sym, symbol, dtype, self.name, argument[0])
 
     def _check(self, args):
         given = self._given(args)
@@ -202,9 +207,10 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                     f"'{parameter.name}' is on {parameter.list_ctx()}. Use "
                     f"collect_params().reset_ctx({array.context}) or array.as_in_context(...)."
                 )
-        if self.dtype not in (None, dtype):
+        if self._input_dtype() not in (None, dtype):
             raise DtypeError(
-                f"{self.name}: the inputs are {dtype} and the block is {self.dtype}. {remedy}"
+                f"{self.name}: the inputs are {dtype} and the block is {self._input_dtype()}. "
+                f"{remedy}"
             )
 
 

@@ -180,3 +180,116 @@ def test_optional_arguments_may_change_from_call_to_call():
     for _ in range(2):
         found = [layer(x, y).asscalar(), layer(x, y, noise).asscalar()]
         assert abs(found[0] - expected[0]) < 1e-6 and abs(found[1] - expected[1]) < 1e-6
+
+
+# Arguments by name.
+
+
+def kalman_system():
+    one = mx.nd.ones((1, 1, 1, 1), dtype="float64")
+    return [one, one, one, one, nd([[0.0]]), nd([[[1.0]]])]
+
+
+def by_name():
+    """name: (block, required arguments, what may be given by name)"""
+    x, y = np.random.RandomState(2).randn(2, 5, 2), np.random.RandomState(3).randn(2, 5)
+    mask = np.ones((2, 5))
+    mask[0, 2] = 0
+    x, y, mask, noise = nd(x), nd(y), nd(mask), nd(0.1 + np.abs(y))
+    gp = gl.GPLikelihoodLayer(k.RBF(), noise_variance=0.1)
+    structural = gl.StructuralModel(
+        gl.structural.LocalLevel(0.1) + gl.structural.Regression(2, prior=(0.0, 1.0))
+    )
+    model = gl.StructuralModel(gl.structural.LocalLevel(0.1))
+    blocks = {
+        "gp": (gp, [x, y], {"noise": noise}),
+        "kernel": (k.RBF(), [x], {"z": -x}),
+        "blr": (gl.BLRLikelihoodLayer(), [x, y], {"mask": mask}),
+        "least squares": (gl.LeastSquaresBlock(), [x, y], {"weights": noise}),
+        "kalman": (
+            gl.KalmanFilterLayer(1),
+            [y.expand_dims(axis=2), *kalman_system()],
+            {"mask": mask.expand_dims(axis=2), "emission_offset": nd(np.ones((1, 1, 1)))},
+        ),
+        "model": (model, [y], {"mask": mask}),
+        "regression": (structural, [y, x], {"mask": mask}),
+        "solve": (gl.TriangularSolveBlock(), [nd([[[2.0]]]), nd([[[1.0]]])], {}),
+    }
+    for block, _, _ in blocks.values():
+        block.initialize()
+        block.cast("float64")
+    return blocks
+
+
+@pytest.mark.parametrize("flags", [None, {}, {"static_alloc": True, "static_shape": True}])
+@pytest.mark.parametrize("name", by_name())
+def test_every_argument_by_its_name(name, flags, tmp_path):
+    block, required, options = by_name()[name]
+    names = [argument for argument, _ in block.arguments]
+    positions = required + [options.get(argument) for argument in names[len(required) :]]
+    expected = block(*positions).asnumpy()
+    assert not options or abs(expected - block(*required).asnumpy()).max() > 1e-3
+    if flags is not None:
+        block.hybridize(**flags)
+    keywords = {**dict(zip(names, required)), **options}
+    for found in (
+        block(*required, **options),
+        block(**dict(reversed(list(keywords.items())))),
+        gl.explain(block, *required, **options),
+    ):
+        np.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-12)
+    gl.export(block, str(tmp_path / "model"), *required, **options)
+    loaded = gl.load(str(tmp_path / "model"))
+    np.testing.assert_allclose(loaded(**keywords).asnumpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", by_name())
+def test_wrong_arguments_by_name(name):
+    block, required, _ = by_name()[name]
+    first = block.arguments[0][0]
+    with pytest.raises(TypeError, match=f"{block.name}: there is no argument 'nosie'"):
+        block(*required, nosie=required[0])
+    with pytest.raises(TypeError, match=f"{block.name}.*'{first}' is given twice"):
+        block(*required, **{first: required[0]})
+    with pytest.raises(TypeError, match=f"{block.name}.*without '{first}'"):
+        block(**dict(zip([argument for argument, _ in block.arguments][1:], required[1:])))
+    symbols = [mx.sym.var(f"input{i}") for i in range(len(required))]
+    with pytest.raises(TypeError, match="no argument 'nosie'"):
+        block(*symbols, nosie=symbols[0])
+
+
+def test_methods_of_structural_models_take_names():
+    block, (y,), options = by_name()["model"]
+    expected = block.smooth(y, options["mask"])[0].asnumpy()
+    assert abs(expected - block.smooth(y)[0].asnumpy()).max() > 1e-3
+    np.testing.assert_array_equal(block.smooth(y=y, **options)[0].asnumpy(), expected)
+    level, _ = block.decompose(y, **options)["level"]
+    np.testing.assert_array_equal(level.asnumpy(), expected[:, :, 0])
+    forecaster = block.forecaster(2)
+    for own in (forecaster, forecaster):
+        np.testing.assert_array_equal(
+            own(y, **options)[0].asnumpy(), own(y, options["mask"])[0].asnumpy()
+        )
+        own.hybridize()
+    with pytest.raises(TypeError, match="no argument 'covariates'; expected one of y, mask"):
+        block.decompose(y, covariates=y)
+
+
+# Axes that are missing or too many.
+
+
+@pytest.mark.parametrize(
+    "shapes, remedy",
+    [
+        (((2, 3, 3), (2, 3)), r"'b' .*an axis with array.expand_dims\(axis=2\)"),
+        (((3, 3), (3, 3, 2)), r"'a' has shape \(3, 3\), expected 3 axes \(B, n, n\)\."),
+        (((3, 3), (3, 2)), r"'a' .*batch axis with array.expand_dims\(axis=0\)"),
+        (((1, 3, 3), (3, 2)), r"'b' .*batch axis with array.expand_dims\(axis=0\)"),
+        (((2, 3, 3), (2, 3, 1, 1)), r"'b' .*array.squeeze\(axis=2\)"),
+        (((1, 3, 3), (3, 1, 2, 1)), r"'b' has shape \(3, 1, 2, 1\), expected 3 axes \(B, n, k\)\."),
+        (((2, 3, 3), (4, 2)), r"'b' has shape \(4, 2\), expected 3 axes \(B, n, k\)\."),
+    ],
+)
+def test_the_remedy_for_axes_fits_the_other_arguments(shapes, remedy):
+    with pytest.raises(gl.errors.ShapeError, match=remedy):
+        gl.CholeskySolveBlock()(*(mx.nd.ones(shape) for shape in shapes))

@@ -322,3 +322,132 @@ def _ready(kernel, dtype="float64"):
 
 def _arrays(parameters):
     return {n: np.asarray(v) if isinstance(v, list) else v for n, v in parameters.items()}
+
+
+# Columns and hyperparameters that do not fit.
+
+
+class Network(mx.gluon.HybridBlock):
+    """A feature network before a Gaussian process, compiled as a whole."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.features = mx.gluon.nn.Dense(2, flatten=False, in_units=2)
+        self.layer = layer
+
+    def hybrid_forward(self, F, x, y):
+        return self.layer(self.features(x), y)
+
+
+WRONG = {
+    "lengthscale": (lambda **o: k.RBF(lengthscale=[1.0, 2.0, 3.0], **o), "'lengthscale' has 3 val"),
+    "two for one": (
+        lambda **o: k.Matern32(lengthscale=[1.0, 2.0, 3.0], **o) * k.White(),
+        "matern32.*'lengthscale' has 3 values",
+    ),
+    "period": (
+        lambda **o: k.RBF() + 2.0 * k.Periodic(period=[1.0, 2.0, 3.0], **o),
+        "periodic.*'period' has 3 values",
+    ),
+    "linear": (lambda **o: (k.Linear([1.0, 2.0, 3.0], **o) + k.RBF()) * k.RBF(), "linear.*'var"),
+    "polynomial": (lambda **o: k.Polynomial(lengthscale=[1.0, 2.0, 3.0], **o), "polynomial.*3 val"),
+    "column": (lambda **o: k.RBF(active_dims=[0, 5], **o), "rbf.*active_dims has column 5"),
+    "nested": (
+        lambda **o: k.Sum(k.RBF(), k.RBF(active_dims=[1], **o), active_dims=[1]),
+        "rbf.*active_dims has column 1, but 'x' has column 0 only",
+    ),
+}
+
+
+@pytest.mark.parametrize("flags", [None, {}, {"static_alloc": True, "static_shape": True}])
+@pytest.mark.parametrize("name", WRONG)
+def test_columns_that_do_not_fit(name, flags):
+    """The kernel, the argument and both sizes are named in every mode, at each call."""
+    constructor, message = WRONG[name]
+    layer = gl.GPLikelihoodLayer(constructor(), noise_variance=0.1)
+    network = Network(layer)
+    network.initialize()
+    x, y = mx.nd.array(points(2, 4, 2)), mx.nd.ones((2, 4))
+    kernel = layer.kernel
+    if flags is not None:
+        kernel.hybridize(**flags)
+        network.hybridize(**flags)
+    calls = [
+        lambda: kernel(x),
+        lambda: kernel(x, x),
+        lambda: kernel.diag(x),
+        lambda: layer(x, y),
+        lambda: layer.condition(x, y),
+        lambda: network(x, y).asnumpy(),
+    ]
+    for call in calls * 2:
+        with pytest.raises(gl.errors.ShapeError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("data, new", [(2, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("kernel", [k.RBF, k.Linear, lambda: k.RBF(active_dims=[0])])
+def test_a_predictor_at_other_columns(kernel, data, new, tmp_path):
+    """One column is not spread over several."""
+    layer = gl.GPLikelihoodLayer(kernel(), noise_variance=0.1)
+    layer.initialize()
+    x = mx.nd.array(points(2, 4, data))
+    predictor = layer.condition(x, mx.nd.ones((2, 4)))
+    other = mx.nd.array(points(2, 4, new))
+
+    class Around(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.inner = predictor
+
+        def hybrid_forward(self, F, x):
+            return self.inner(x)[0]
+
+    network = Around()
+    network.hybridize()
+    gl.export(predictor, str(tmp_path / "model"), x)
+    loaded = gl.load(str(tmp_path / "model"))
+    for call in (predictor, predictor.covariance, predictor.sample, network, network, loaded):
+        with pytest.raises(gl.errors.ShapeError, match=f"'x' has .*{new} column.*{data}"):
+            call(other)
+
+
+def test_one_column_is_not_spread_over_lengthscales():
+    """Where broadcasting would take one column for three."""
+    layer = gl.GPLikelihoodLayer(k.RBF(lengthscale=[1.0, 2.0, 3.0]), noise_variance=0.1)
+    layer.initialize()
+
+    class Around(mx.gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.inner = layer
+
+        def hybrid_forward(self, F, x, y):
+            return self.inner(x, y)
+
+    network = Around()
+    network.hybridize()
+    with pytest.raises(gl.errors.ShapeError, match="'lengthscale' has 3 values.*1 column"):
+        network(mx.nd.array(points(2, 4, 1)), mx.nd.ones((2, 4)))
+    assert np.isfinite(network(mx.nd.array(points(2, 4, 3)), mx.nd.ones((2, 4))).asnumpy()).all()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: k.RBF(active_dims=[-1]), "active_dims has column -1.*counted from 0"),
+        (lambda: k.RBF(active_dims=[0.5]), r"active_dims is \[0.5\].*numbers of columns"),
+        (lambda: k.RBF(active_dims=[]), r"active_dims is \[\]"),
+        (lambda: k.RBF(active_dims=["x"]), "active_dims is"),
+        (lambda: k.RBF(lengthscale=[1.0, 2.0], active_dims=[0]), "'lengthscale' has 2.*1 column"),
+        (lambda: k.Linear([1.0, 2.0, 3.0], active_dims=[0, 1]), "'variance' has 3.*2 columns"),
+        (lambda: k.RBF([1.0, 2.0]), r"'variance' has shape \(2,\), expected one number\."),
+        (lambda: k.RBF(lengthscale=[[1.0, 2.0]]), r"'lengthscale' has shape \(1, 2\)"),
+        (lambda: k.RationalQuadratic(alpha=[1.0, 2.0]), "'alpha' has shape"),
+        (lambda: k.Polynomial(offset=[]), "'offset' has shape"),
+        (lambda: k.Scaled(k.RBF(), [1.0, 2.0]), "'variance' has shape"),
+    ],
+)
+def test_hyperparameters_that_fit_no_data(make, message):
+    with pytest.raises(gl.errors.ShapeError, match=message):
+        make()

@@ -2,6 +2,7 @@
 
 from .block import check_block
 from .gradients import central_differences
+from .methods import check_methods
 from .modes import MODES, Result, run_modes
 from .operators import assert_runs_on_gpu
 
@@ -11,5 +12,6 @@ __all__ = [
     "assert_runs_on_gpu",
     "central_differences",
     "check_block",
+    "check_methods",
     "run_modes",
 ]
