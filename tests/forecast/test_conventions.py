@@ -48,8 +48,13 @@ def first(predictor, **options):
     return next(iter(predictor.predict(dataset()[1:], **options)))
 
 
-@all_estimators
-@pytest.mark.parametrize("dtype", [None, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "estimator_class, dtype",
+    [
+        *((one, dtype) for one in ESTIMATORS for dtype in (None, np.float32)),
+        (BLRForecastEstimator, np.float64),
+    ],
+)
 def test_forecasts_of_estimators(estimator_class, dtype, tmp_path):
     options = {"dtype": dtype, "num_parallel_samples": 3}
     predictor = small(estimator_class, **options).train(dataset(), seed=0)
@@ -81,17 +86,16 @@ def test_forecasts_of_the_structural_predictor(dtype, tmp_path):
 
 @all_estimators
 def test_a_warm_start_of_gluonts(estimator_class, tmp_path):
-    """The training begins where the predictor, reloaded or not, was."""
+    """The training begins where a predictor was, also one that was read from a file."""
     trained = small(estimator_class, learning_rate=0.1).train(dataset(), seed=0)
     trained.serialize(tmp_path)
-    for predictor in (trained, Predictor.deserialize(tmp_path)):
-        start = [WarmStart(predictor=predictor)]
-        again = small(estimator_class, learning_rate=1e-9, callbacks=start).train(dataset(), seed=1)
-        found, expected = (one.network.collect_params() for one in (again, trained))
-        assert found.keys() == expected.keys()
-        for name, parameter in found.items():
-            value = expected[name].data().asnumpy()
-            np.testing.assert_allclose(parameter.data().asnumpy(), value, atol=1e-7)
+    start = [WarmStart(predictor=Predictor.deserialize(tmp_path))]
+    again = small(estimator_class, learning_rate=1e-9, callbacks=start).train(dataset(), seed=1)
+    found, expected = (one.network.collect_params() for one in (again, trained))
+    assert found.keys() == expected.keys()
+    for name, parameter in found.items():
+        value = expected[name].data().asnumpy()
+        np.testing.assert_allclose(parameter.data().asnumpy(), value, atol=1e-7)
 
 
 @all_estimators
