@@ -148,7 +148,7 @@ class Objective:
 
     def _refuse_too_many(self):
         parts = len(self.devices) * self.workers.count
-        if parts > 1 and self.task.batch_axis_size == 1:
+        if parts > 1 and self.task.batch_axis_size == 1 and not self.task.has_batches:
             raise JobError(
                 f"{self.task.dataset.path}: the likelihood of this job is one number, which "
                 "several devices or workers cannot share; use one. Shared is a job with "

@@ -487,7 +487,7 @@ def test_a_damaged_predictor(run, write, workspace):
     (workspace / "out" / "predictor" / "parameters.json").write_text("{")
     status, _, err = run("predict", "out", "--data", "series.csv")
     assert status == 2 and err.count("\n") == 1
-    assert "the predictor cannot be loaded" in err and "train again with --overwrite" in err
+    assert "the predictor is damaged" in err and "train again with --overwrite" in err
     # A run anew leaves nothing of the old one.
     (workspace / "out" / "predictor" / "old").write_text("")
     assert run("train", "job.yaml", "--overwrite")[0] == 0

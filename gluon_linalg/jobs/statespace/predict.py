@@ -14,6 +14,8 @@ from .series import read_series
 class Predictor:
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
+    not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
+
     def __init__(self, description):
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
@@ -22,10 +24,6 @@ class Predictor:
         self.levels = description.get("levels", {})
         self.format = Format(**description.get("format", {}))
         self.least_observations = description["least_observations"]
-        self.not_finite = (
-            "the forecast is not finite; bring the numbers nearer to those of the training, and "
-            f"give enough of them to tell {self.least_observations} unknown initial values"
-        )
         # The column with the names of series, and what is known of those of the training.
         self.series = description.get("series")
         if self.series is None:
