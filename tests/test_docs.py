@@ -99,6 +99,18 @@ def filtering(names):
     assert (variance[1:] > variance[:-1]).all()
 
 
+def diffuse(names):
+    assert names["forecast"].shape == (1, 12, 1)
+    # The limit of wide priors.
+    gl, states, wide = names["gl"], names["states"], 1000.0
+    model = (*names["system"], names["prior_mean"], wide * names["directions"])
+    wide_nlml = gl.KalmanFilterLayer(states)(names["y"], *model).asscalar()
+    expected = wide_nlml - states * np.log(wide * np.sqrt(2 * np.pi))
+    assert names["nlml"].asscalar() == pytest.approx(expected, rel=1e-4)
+    *_, variance = gl.KalmanForecastLayer(states, steps=12)(names["y"], *model)
+    np.testing.assert_allclose(names["variance"].asnumpy(), variance.asnumpy(), rtol=1e-4)
+
+
 def structural(names):
     assert names["loss"].shape == (2,)
     assert names["mean"].shape == names["variance"].shape == (2, 12)
@@ -149,7 +161,8 @@ CHECKS = {
     "class DeepKernel": deep_kernel,
     "gl.export(layer.condition(": export,
     "import builtins": plain,
-    "KalmanForecastLayer": filtering,
+    "KalmanSmootherLayer(": filtering,
+    "diffuse=states": diffuse,
     "StructuralModel(": structural,
     "past_length=24,\n": deep_state,
     "create_windows": windows,
