@@ -17,6 +17,9 @@ from .static_shape import breaks_static_shape
 
 mx = import_mxnet()
 
+# What MXNet says where shapes or dtypes were refused in an earlier call.
+UNINFERRED = ("Graph attr dependency", "Cannot find attribute")
+
 _compile_lock = threading.RLock()
 
 
@@ -55,7 +58,7 @@ class CachedOp(mx.nd.CachedOp):
             with self._lock:
                 return super().__call__(*args, **kwargs)
         except mx.base.MXNetError as error:
-            if "Graph attr dependency" in str(error) and self._refused is not None:
+            if self._refused is not None and any(text in str(error) for text in UNINFERRED):
                 raise self._refused from None
             self._refused = error
             raise
