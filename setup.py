@@ -58,8 +58,8 @@ JOBS = [
     "PyYAML>=6.0,<7",
     "scipy>=1.7,<1.16",
     "tqdm>=4.60,<5",
-    # The time zones, where the system has none.
-    "tzdata>=2021.1",
+    # The time zones, where the system has none; its versions are years.
+    "tzdata>=2021.1,<3000",
     "typing_extensions>=4.6,<5",
 ]
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import builtins
 import ctypes
 import functools
+import math
 import os
+import re
 import sys
 import warnings
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,6 +39,11 @@ _CUDA_LIBRARIES = (
     "libnccl.so.2",
     "libcudnn.so.8",
 )
+
+# A requirement of a package, unless it is of one of its extras.
+_NEEDS_NUMPY = re.compile(r"numpy\b(?!-)(?!.*extra\s*==)", re.IGNORECASE)
+
+_THREADS, _MOST_THREADS = "OMP_NUM_THREADS", 10_000
 
 _INSTALL_MXNET = (
     'gluon-linalg needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" '
@@ -66,6 +74,7 @@ def import_mxnet():
     try:
         if "mxnet" not in sys.modules:
             _preload_cuda_libraries()
+            _mend_thread_count()
             if "DMLC_ROLE" in os.environ:
                 return _import_in_a_role()
         import mxnet
@@ -116,13 +125,27 @@ def _restore_numpy_aliases():
     if int(numpy.__version__.split(".")[0]) >= 2:
         # MXNet misses more than the aliases there, and fails with an error that explains nothing.
         raise ImportError(
-            f"MXNet 1.9 does not work with numpy {numpy.__version__}: "
-            'pip install "numpy<1.24", or "numpy>=1.26,<2" on Python 3.12'
+            f"MXNet 1.9 does not work with numpy {numpy.__version__}: {_older_numpy()}"
         )
     for name in _REMOVED_NUMPY_ALIASES:
         # Not hasattr(): numpy answers it with a warning about the alias.
         if name not in vars(numpy):
             setattr(numpy, name, getattr(builtins, name))
+
+
+def _older_numpy():
+    """The command that installs an older numpy together with versions of all else that take it.
+
+    With the numpy alone, pip would leave packages behind that were made for the newer one.
+    """
+    versions = ">=1.26,<2" if sys.version_info >= (3, 12) else ">=1.20,<1.24"
+    names = {
+        found.metadata["Name"]
+        for found in metadata.distributions()
+        if any(_NEEDS_NUMPY.match(needed) for needed in found.requires or ())
+    }
+    others = sorted(name for name in names if name and not name.startswith(("mxnet", "gluon")))
+    return " ".join([f'pip install "numpy{versions}"', *others])
 
 
 def _preload_cuda_libraries():
@@ -140,6 +163,30 @@ def _preload_cuda_libraries():
         for root in nvidia.submodule_search_locations or ():
             for path in Path(root).glob(f"*/lib/{name}"):
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _mend_thread_count():
+    """Make a whole number of OMP_NUM_THREADS, or MXNet would abort the process.
+
+    It may be a share of processors, such as the 1.5 that a container is allowed, which is rounded
+    up; or a list, one number for each level of nesting, of which the first is meant.
+    """
+    text = os.environ.get(_THREADS, "").strip()
+    if not text:
+        return
+    try:
+        count = math.ceil(float(text.split(",")[0]))
+    except (ValueError, OverflowError):
+        count = 0
+    if 0 < count <= _MOST_THREADS:
+        os.environ[_THREADS] = str(count)
+        return
+    del os.environ[_THREADS]
+    warnings.warn(
+        f"{_THREADS} is '{text}', which is no number of threads: it is ignored",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _is_cuda_wheel(mxnet):

@@ -7,6 +7,7 @@ few seconds that it lives; the scheduler ends when one does not, and the others 
 
 import contextlib
 import ctypes
+import json
 import os
 import socket
 import sys
@@ -104,7 +105,7 @@ def _wait_for_all(done):
         return
     servers, workers = os.environ.get(SERVERS), os.environ.get(WORKERS)
     whom = f"the scheduler at {_scheduler()}, {servers} servers and {workers} workers"
-    _say(f"waiting for {whom}")
+    _say("waiting", f"waiting for {whom}")
     if not done.wait(PATIENCE):
         _give_up(f"not all have come in {PATIENCE} s: {whom}; this process ends")
 
@@ -126,9 +127,16 @@ def _number_of(name):
 
 def _give_up(why):
     """Other threads are inside of ps-lite, and would keep an orderly end from ending."""
-    _say(why)
+    _say("gave_up", why)
     os._exit(1)
 
 
-def _say(what):
-    print(f"{os.environ.get(ROLE)}: {what}", file=sys.stderr, flush=True)
+def _say(event, what):
+    role = os.environ.get(ROLE)
+    line = f"{role}: {what}"
+    # Of the log of jobs, which is imported after MXNet: a server never comes so far.
+    if os.environ.get("GLUON_LINALG_LOG") == "json":
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = json.dumps({"time": when, "level": "WARNING", "event": event, "role": role,
+                           "message": what})  # fmt: skip
+    print(line, file=sys.stderr, flush=True)

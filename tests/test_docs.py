@@ -1,59 +1,244 @@
-"""The code of README.md and docs/*.md runs as it is printed."""
+"""Every fenced block of README.md and docs/*.md works by itself, as it is printed."""
 
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import mxnet as mx
+import numpy as np
+import pytest
+import yaml
 
 import gluon_linalg as gl
-from gluon_linalg import kernels
+from gluon_linalg.jobs.commands import command
+from gluon_linalg.jobs.reading import validate
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def code_of(name):
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
+def blocks(*languages):
+    """Parameters of a test: the name of each block, which is page:line, and its text."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for found in FENCE.finditer(text):
+            if found[1] in languages:
+                line = text.count("\n", 0, found.start()) + 1
+                yield pytest.param(page, found[2], id=f"{page}:{line}")
 
 
-def test_readme_and_guide(tmp_path, monkeypatch):
+def test_all_blocks_are_found():
+    """None in a language of which nothing here knows; nor one that opens and does not close."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        found = [block[1] for block in FENCE.finditer(text)]
+        assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(found), page
+        assert set(found) <= {"python", "sh", "yaml", "json", ""}, page
+
+
+@pytest.mark.parametrize("page, code", blocks("python"))
+def test_python(page, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "_network.LDS = LDS" in code:
+        # The page replaces it, for good.
+        from gluonts.mx.model.deepstate import _network
+
+        monkeypatch.setattr(_network, "LDS", _network.LDS)
     names = {}
-    layers, forecast = code_of("README.md")
-    exec(layers, names)
-    mean, variance = names["mean"], names["variance"]
-    assert mean.shape == variance.shape == (1, 50)
+    exec(compile(code, page, "exec"), names)
+    checked = [check(names) for part, check in CHECKS.items() if part in code]
+    assert len(checked) == 1, "what does this block show?"
+
+
+def layers(names):
+    x, y, mean = names["x"], names["y"], names["mean"]
+    assert mean.shape == names["variance"].shape == (1, 50)
     # The model has seen these points: it must know them better than their spread.
-    x, y = names["x"], names["y"]
     assert ((mean - y) ** 2).mean().asscalar() < 0.05 * (y**2).mean().asscalar()
-
-    imports = [line for line in forecast.splitlines() if line.startswith("from ")]
-    exec("\n".join(imports), names)
-    assert names["DeepStateSpaceEstimator"](freq="M", prediction_length=12).prediction_length == 12
-
-    guide = code_of("docs/guide.md")
-    assert len(guide) == 3
-    names.update({"mxnet": mx, "mx": mx, "gl": gl, "kernels": kernels})
-    for code in guide:
-        exec(code, names)
-    cauchy, deep = names["Cauchy"](), names["DeepKernel"]()
-    for block in (cauchy, deep):
-        block.initialize()
-    assert cauchy(x).shape == (1, 50, 50)
-    assert deep(x, y).shape == (1,)
-    assert names["model"](x)[0].shape == (1, 50)
+    assert gl.load("model")(x)[0].shape == (1, 50)
 
 
-def test_state_space_page():
-    names = {}
-    filtering, structural = code_of("docs/state_space.md")
-    exec(filtering, names)
+def forecasts(names):
+    assert [one.samples.shape for one in names["forecasts"]] == 2 * [(100, 12)]
+
+
+def cauchy(names):
+    kernel = names["Cauchy"]()
+    kernel.initialize()
+    x = np.array([[[0.0], [1.0], [3.0]]])
+    np.testing.assert_allclose(
+        kernel(mx.nd.array(x)).asnumpy(), 1.0 / (1.0 + (x - x.transpose(0, 2, 1)) ** 2), rtol=1e-6
+    )
+
+
+def deep_kernel(names):
+    net = names["DeepKernel"]()
+    net.initialize()
+    assert net(mx.nd.ones((1, 5, 3)), mx.nd.ones((1, 5))).shape == (1,)
+
+
+def export(names):
+    assert names["mean"].shape == names["variance"].shape == (1, 20)
+
+
+def plain(names):
+    assert callable(names["load"])
+
+
+def filtering(names):
     assert names["nlml"].shape == (1,)
     assert names["mean"].shape == (1, 100, 2)
     assert names["forecast"].shape == (1, 12, 1)
     # The uncertainty of a forecast grows with its distance.
     variance = names["variance"].asnumpy().ravel()
     assert (variance[1:] > variance[:-1]).all()
-    exec(structural, names)
+
+
+def structural(names):
     assert names["loss"].shape == (2,)
     assert names["mean"].shape == names["variance"].shape == (2, 12)
     assert len(names["parts"]) == 2
+
+
+def deep_state(names):
+    forecast = names["forecast"]
+    assert forecast.item_id == "shop 7" and forecast.samples.shape == (100, 12)
+    # The level is found.
+    assert abs(forecast.mean.mean() - 80.0) < 1.0
+
+
+def windows(names):
+    assert np.isfinite(names["loss"].asnumpy()).all()
+    forecast = next(iter(names["predictor"].predict(names["dataset"])))
+    assert forecast.samples.shape == (100, 12)
+
+
+def gaussian_process(names):
+    assert names["forecast"].item_id == "shop 3" and np.isfinite(names["forecast"].mean).all()
+
+
+def promoted(names):
+    # The influence is known, and larger than all else in the last series.
+    forecast = list(names["predictor"].predict(names["promoted"]))[-1]
+    assert np.corrcoef(forecast.mean, names["influence"][84:])[0, 1] > 0.9
+
+
+def structural_predictor(names):
+    assert names["forecast"].samples.shape == (100, 8)
+
+
+def lds(names):
+    assert names["_network"].LDS is names["LDS"]
+
+
+def process(names):
+    assert names["loss"].shape == (3,)
+    assert names["samples"].shape == (3, 5, 10)
+
+
+# What a block shows, by a part of it.
+CHECKS = {
+    'mean="constant"': layers,
+    "trainer=trainer)": forecasts,
+    "class Cauchy": cauchy,
+    "class DeepKernel": deep_kernel,
+    "gl.export(layer.condition(": export,
+    "import builtins": plain,
+    "KalmanForecastLayer": filtering,
+    "StructuralModel(": structural,
+    "past_length=24,\n": deep_state,
+    "create_windows": windows,
+    "GaussianProcessEstimator(": gaussian_process,
+    "influence = ": promoted,
+    "StructuralPredictor(": structural_predictor,
+    "_network.LDS = LDS": lds,
+    "exact_inference": process,
+}
+
+
+def test_a_program_without_this_package_loads_what_is_exported(tmp_path, monkeypatch):
+    printed = [block.values[1] for block in blocks("python")]
+    exporting, loading = (
+        next(code for code in printed if part in code)
+        for part in ("gl.export(layer.condition(", "import builtins")
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(exporting, names)
+    np.save("x.npy", names["x"].asnumpy())
+    program = (
+        f"{loading}\nimport sys\nassert 'gluon_linalg' not in sys.modules\n"
+        "mean, variance = load('model')(mxnet.nd.array(numpy.load('x.npy')))\n"
+        "numpy.save('mean.npy', mean.asnumpy())"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    np.testing.assert_allclose(np.load("mean.npy"), names["mean"].asnumpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("page, text", blocks("yaml"))
+def test_yaml(page, text):
+    """Each is a whole job, for data that are there."""
+    job = validate(page, yaml.load(text, Loader=yaml.BaseLoader))
+    beside = [path.parent / job.data.path for path in ROOT.glob("examples/*/job.yaml")]
+    assert any(path.exists() for path in beside)
+
+
+@pytest.mark.parametrize("page, text", blocks("json"))
+def test_json(page, text):
+    assert json.loads(text)
+
+
+@pytest.mark.parametrize("page, text", blocks("sh"))
+def test_sh(page, text):
+    subprocess.run(["bash", "-n"], input=text, check=True, text=True)
+    for words in commands_of(text):
+        if words[:2] == ["pip", "install"]:
+            check_requirements(words[2:])
+        if "gluon-linalg" in words[:1]:
+            check_command(words[1:])
+
+
+def commands_of(text):
+    """The words of each command; && and what follows, &, comments and variables fall away."""
+    text = re.sub(
+        r"\\\n", " ", re.sub(r"<<'EOF'.*?^EOF$", "", text, flags=re.DOTALL | re.MULTILINE)
+    )
+    for line in text.splitlines():
+        for part in line.split("&&"):
+            words = shlex.split(part, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words.pop(0)
+            yield [word for word in words if word != "&"]
+
+
+def check_requirements(words):
+    known = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for extra in re.findall(r"\[(.*?)\]", " ".join(words)):
+        for name in extra.split(","):
+            assert f'"{name}":' in known
+
+
+def check_command(words):
+    """As the command line would: its options are there, and the examples that it names."""
+    for word in words:
+        if word.startswith("examples/"):
+            assert (ROOT / word).exists()
+    sub = command.commands[words[0]]
+    context = sub.make_context(words[0], list(words[1:]))
+    if words[0] == "launch":
+        check_command(list(context.params["arguments"]))
+
+
+def test_a_wrong_command_would_be_found():
+    for wrong in ("train", "train a.yaml --nothing", "launch --workers 2 -- train a --nothing"):
+        with pytest.raises(click.ClickException):
+            check_command(wrong.split())
+    with pytest.raises(AssertionError):
+        check_command(["train", "examples/nothing/job.yaml"])
+    with pytest.raises(AssertionError):
+        check_requirements(["gluon-linalg[nothing]"])

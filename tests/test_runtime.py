@@ -127,8 +127,48 @@ def test_numpy_2_is_refused_with_what_to_install(simulated):
     (simulated.folder / "numpy" / "__init__.py").write_text("__version__ = '2.1.3'")
     error = simulated.error_of(IMPORT_MXNET)
     assert error.startswith("ImportError: MXNet 1.9 does not work with numpy 2.1.3")
-    assert 'pip install "numpy<1.24"' in error
-    assert '"numpy>=1.26,<2" on Python 3.12' in error
+    # One command, which also finds versions of what is installed that take such a numpy.
+    for name, needed in {
+        "Scipy_like": ["numpy<2.7,>=1.26.4"],
+        "a-frame": ["six", "numpy>=2; python_version > '3.0'"],
+        "apart": ["numpydoc>=1", "numpy-like", 'numpy>=1; extra == "fast"'],
+        "mxnet": ["numpy<2.0.0,>1.16.0"],
+    }.items():
+        folder = simulated.folder / f"{name.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
+        lines += [f"Requires-Dist: {one}" for one in needed]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    versions = ">=1.26,<2" if sys.version_info >= (3, 12) else ">=1.20,<1.24"
+    error = simulated.error_of(IMPORT_MXNET)
+    assert error.endswith(f'numpy 2.1.3: pip install "numpy{versions}" Scipy_like a-frame')
+
+
+# Threads
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [("1.5", "2"), ("2", "2"), (" 3 ", "3"), ("2,1", "2"), ("1e0", "1"), ("0.5", "1"), ("", "")],
+)
+def test_threads_are_a_whole_number_before_mxnet_is_imported(simulated, given, meant):
+    simulated.write_module("mxnet", "import os; threads = os.environ['OMP_NUM_THREADS']")
+    code = IMPORT_MXNET.replace("; mxnet = ", "\n_runtime._check_version = id\nmxnet = ")
+    assert simulated.output_of(code + "print(mxnet.threads)", OMP_NUM_THREADS=given) == [meant]
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "nan", "inf", "1e9"])
+def test_what_is_no_number_of_threads_is_ignored(simulated, given):
+    simulated.write_module("mxnet", "import os; known = 'OMP_NUM_THREADS' in os.environ")
+    code = IMPORT_MXNET.replace("; mxnet = ", "\n_runtime._check_version = id\nmxnet = ")
+    finished = simulated.run(code + "print(mxnet.known)", OMP_NUM_THREADS=given)
+    assert finished.stdout == "False\n"
+    assert f"OMP_NUM_THREADS is '{given}', which is no number of threads" in finished.stderr
+
+
+def test_mxnet_computes_with_a_share_of_a_processor(installed):
+    code = IMPORT_MXNET + "print(mxnet.nd.ones((2,)).asnumpy().tolist())"
+    assert installed.output_of(code, OMP_NUM_THREADS="1.5") == ["[1.0, 1.0]"]
 
 
 # A missing MXNet, and one that fails to load

@@ -6,7 +6,8 @@ As BatchNorm, PCABlock uses the moments of each batch in training, and running a
 inference. Three networks are compared: one that goes on with the reconstruction from the
 components, one that goes on with the scores, and one without PCABlock. The components of one
 batch differ from those of the next in order and sign; the reconstruction does not depend on
-that, the scores do. Each network is exported, loaded again and measured once more.
+that, the scores do, so much that their accuracy changes with the rounding of a machine. Each
+network is exported, loaded again and measured once more.
 """
 
 import argparse

@@ -40,6 +40,7 @@ class CholeskySolveBlock(LinearAlgebraBlock):
         self._jitter = check_jitter(jitter)
 
     def hybrid_forward(self, F, a, b):
+        b = fn.finite_right_side(F, b, self.name)
         return fn.cholesky_solve(F, fn.cholesky(F, a, self._jitter, self.name), b)
 
 

@@ -220,6 +220,18 @@ class KalmanFilterLayer(KalmanLayer):
         return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
 
+    def open_states(self, *arrays):
+        """1 for the elements of the first state that the data leave open, else 0, (B, d).
+
+        Arguments as in a call, all of them NDArrays; for layers with diffuse directions.
+        """
+        arrays = list(arrays)
+        directions = arrays.pop(1 + len(SYSTEM))
+        system = self._system(mx.nd, *arrays, directions=directions)
+        filtered, _ = self._filter(mx.nd, system)
+        return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
+
+
 def vectors(F, x):
     """(1, T, B, d, 1) as (B, T, d)."""
     return F.squeeze(fn.batch_first(F, x), axis=3)

@@ -14,7 +14,8 @@ class MatrixSqrtBlock(LinearAlgebraBlock):
     symmetric and is exact at and near repeated eigenvalues (`functional.symmetric_function`).
     A must be positive semidefinite, with `inverse` positive definite. Where A is singular the
     gradient of A^{1/2} is infinite for changes that raise its rank; what is returned is exact for
-    changes that keep it. Raises NotPositiveDefiniteError, NonFiniteError.
+    changes that keep it. Eigenvalues up to 16 times the magnitude of a negative one, which only
+    rounding can make, count as 0. Raises NotPositiveDefiniteError, NonFiniteError.
     """
 
     arguments = (("a", "B n n"),)

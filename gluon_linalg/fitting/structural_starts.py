@@ -24,6 +24,9 @@ SHARES = (
 )
 # Those that are tried with each way in which a component can be.
 MAIN_SHARES = (SHARES[0], SHARES[3], SHARES[6])
+# A variance that a search has left near 0 is tried at these shares at last: its likelihood may have
+# a maximum there, beyond a slope that leads to 0.
+REVIVALS = (1e-4, 1e-3, 1e-2, 0.1)
 # Peaks of a periodogram that are tried, and dampings of a cycle there.
 PEAKS = 2
 DAMPINGS = (0.9, 0.98)
@@ -67,6 +70,11 @@ def structural_starts(
                 values = _values(components, chosen, change, shares, squares)
                 starts.append(Start(values, (index, number)))
     return starts
+
+
+def revivals(change: float) -> List[float]:
+    """Variances to try in place of one near 0, for a mean squared change."""
+    return [share * change for share in REVIVALS]
 
 
 def has_many_maxima(components: Sequence[Component]) -> bool:
@@ -202,7 +210,8 @@ def _sample_partials(series, order) -> Optional[np.ndarray]:
     """By the Durbin-Levinson recursion from autocovariances over the pairs that were observed."""
     products = np.zeros(order + 1)
     for own in series:
-        filled = np.where(np.isfinite(own), own - np.nanmean(own), 0.0)
+        seen = np.isfinite(own)
+        filled = np.where(seen, own - np.mean(own[seen]) if seen.any() else 0.0, 0.0)
         for lag in range(min(order, len(own) - 1) + 1):
             products[lag] += filled[lag:] @ filled[: len(filled) - lag]
     if not products[0] > 0 or not np.isfinite(products).all():

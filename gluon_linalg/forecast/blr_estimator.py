@@ -2,7 +2,6 @@
 
 from typing import List, Optional, Type
 
-import numpy as np
 from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
@@ -39,7 +38,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
         change_points: int = 10,
         trainer: Trainer = Trainer(),  # noqa: B008
         cardinality: Optional[List[int]] = None,
-        use_feat_static_cat: bool = False,
+        use_feat_static_cat: Optional[bool] = None,
         use_feat_static_real: bool = False,
         use_feat_dynamic_real: bool = False,
         time_features: Optional[List[TimeFeature]] = None,
@@ -48,7 +47,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
         num_parallel_samples: int = 100,
         forecast: str = "samples",
         batch_size: int = 32,
-        dtype: Type = np.float32,
+        dtype: Optional[Type] = None,
     ) -> None:
         super().__init__(
             freq=freq,

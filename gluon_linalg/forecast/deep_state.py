@@ -2,7 +2,6 @@
 
 from typing import List, Optional, Type
 
-import numpy as np
 from gluonts.core.component import validated
 from gluonts.mx.distribution.lds import ParameterBounds
 from gluonts.mx.trainer import Trainer
@@ -52,7 +51,7 @@ class DeepStateSpaceEstimator(WindowEstimator):
         num_parallel_samples: int = 100,
         dropout_rate: float = 0.1,
         use_feat_dynamic_real: bool = False,
-        use_feat_static_cat: bool = False,
+        use_feat_static_cat: Optional[bool] = None,
         use_feat_static_real: bool = False,
         embedding_dimension: Optional[List[int]] = None,
         seasonal_periods: Optional[List[float]] = None,
@@ -64,7 +63,7 @@ class DeepStateSpaceEstimator(WindowEstimator):
         innovation_bounds: ParameterBounds = ParameterBounds(1e-4, 10.0),  # noqa: B008
         forecast: str = "samples",
         batch_size: int = 32,
-        dtype: Type = np.float32,
+        dtype: Optional[Type] = None,
     ) -> None:
         if past_length is None:
             past_length = num_periods_to_train * frequency.cycle_length(freq)

@@ -27,10 +27,12 @@ class WindowEstimator(GluonEstimator):
     networks a prefix of their own, so that parameters have the same names in every process.
 
     freq: a pandas frequency; prediction_length h and context_length L in steps. Features:
-    use_feat_static_cat (with the cardinality of each), use_feat_static_real,
-    use_feat_dynamic_real; time_features, default GluonTS's for the frequency. scaling: centre and
-    scale each window. num_parallel_samples: sample paths of a forecast; forecast: 'samples' or
-    'distribution'. trainer, batch_size, dtype: as for all of GluonTS's Gluon estimators.
+    use_feat_static_cat (with the cardinality of each; default: whether cardinality is given),
+    use_feat_static_real, use_feat_dynamic_real; time_features, default GluonTS's for the frequency.
+    scaling: centre and scale each window. num_parallel_samples: sample paths of a forecast;
+    forecast: 'samples' or 'distribution'. trainer, batch_size: as for all of GluonTS's Gluon
+    estimators. dtype: of the network and the sample paths; None for a network in float32 and paths
+    in float64, which a series far from 0 needs.
     """
 
     fields = ("static_categories", "static_reals", "features", "target", "observed")
@@ -43,7 +45,7 @@ class WindowEstimator(GluonEstimator):
         context_length: Optional[int] = None,
         trainer: Trainer = Trainer(),  # noqa: B008
         cardinality: Optional[List[int]] = None,
-        use_feat_static_cat: bool = False,
+        use_feat_static_cat: Optional[bool] = None,
         use_feat_static_real: bool = False,
         use_feat_dynamic_real: bool = False,
         time_features: Optional[List[TimeFeature]] = None,
@@ -52,9 +54,11 @@ class WindowEstimator(GluonEstimator):
         num_parallel_samples: int = 100,
         forecast: str = "samples",
         batch_size: int = 32,
-        dtype: Type = np.float32,
+        dtype: Optional[Type] = None,
     ) -> None:
-        super().__init__(trainer=trainer, batch_size=batch_size, dtype=dtype)
+        computed = np.float32 if dtype is None else dtype
+        super().__init__(trainer=trainer, batch_size=batch_size, dtype=computed)
+        self.sample_dtype = np.float64 if dtype is None else dtype
         context_length = (
             4 * frequency.cycle_length(freq) if context_length is None else context_length
         )
@@ -67,6 +71,8 @@ class WindowEstimator(GluonEstimator):
                 raise ValueError(f"{name} is {value}, expected an integer from 1 on.")
         if forecast not in FORECASTS:
             raise ValueError(f"forecast is {forecast!r}, expected one of {FORECASTS}.")
+        if use_feat_static_cat is None:
+            use_feat_static_cat = bool(cardinality)
         if use_feat_static_cat and not (cardinality and min(cardinality) >= 1):
             raise ValueError(
                 f"cardinality is {cardinality}; use_feat_static_cat=True needs the number of "
@@ -146,6 +152,7 @@ class WindowEstimator(GluonEstimator):
             num_samples=self.num_parallel_samples,
             forecast=self.forecast,
             dtype=self.dtype,
+            sample_dtype=self.sample_dtype,
             ctx=self.trainer.ctx,
         )
 

@@ -25,6 +25,7 @@ Series = namedtuple(
     [
         "label",  # how messages name the item
         "item_id",  # None if there is none
+        "info",  # whatever the entry tells of itself, None if nothing
         "forecast_start",  # the period after the last step
         "static_categories",  # (c,)
         "static_reals",  # (s,)
@@ -86,6 +87,7 @@ class SeriesTransform:
         return Series(
             label,
             entry.get("item_id"),
+            entry.get("info"),
             start + (len(target) - padding),
             self._static_categories(entry, label),
             self._static_reals(entry, label),

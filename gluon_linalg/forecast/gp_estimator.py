@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, List, Optional, Type
 
-import numpy as np
 from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
@@ -46,7 +45,7 @@ class GaussianProcessEstimator(JointGaussianEstimator):
         noise_variance: float = 0.1,
         trainer: Trainer = Trainer(),  # noqa: B008
         cardinality: Optional[List[int]] = None,
-        use_feat_static_cat: bool = False,
+        use_feat_static_cat: Optional[bool] = None,
         use_feat_static_real: bool = False,
         use_feat_dynamic_real: bool = False,
         time_features: Optional[List[TimeFeature]] = None,
@@ -55,7 +54,7 @@ class GaussianProcessEstimator(JointGaussianEstimator):
         num_parallel_samples: int = 100,
         forecast: str = "samples",
         batch_size: int = 32,
-        dtype: Type = np.float32,
+        dtype: Optional[Type] = None,
     ) -> None:
         if context_length is None:
             context_length = min(4 * frequency.cycle_length(freq), LONGEST_DEFAULT_CONTEXT)
@@ -81,10 +80,10 @@ class GaussianProcessEstimator(JointGaussianEstimator):
                 f"hyperparameters is {hyperparameters!r}, expected one of {HYPERPARAMETERS}."
             )
         self.embedded = hyperparameters == "embedded"
-        if self.embedded and not (use_feat_static_cat or use_feat_static_real):
+        if self.embedded and not (self.cardinality or use_feat_static_real):
             raise ValueError(
                 "hyperparameters='embedded' needs static features to embed: "
-                "use_feat_static_cat=True with cardinality=[...], or use_feat_static_real=True."
+                "cardinality=[...], or use_feat_static_real=True."
             )
         if not noise_variance > 1e-10:
             raise ValueError(

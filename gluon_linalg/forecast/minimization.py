@@ -13,21 +13,24 @@ LONGEST_STEP = 4.0
 SHORTEST_STEP = 1e-8
 # A slope that is more than the first times the tolerance is followed at last, so many times.
 TAIL, MOST_TAILS = 10.0, 12
+# How far below a value, as a logarithm, an element is gone.
+FAR_BELOW = 3.0
 # Of problems with several minima: how many are searched, and for how many evaluations at first.
 FAMILIES, TRIAL = 3, 15
 
 
 def minimize_each(
-    evaluate, starts, lower, upper, tolerance, iterations, families=None, trial=TRIAL
+    evaluate, starts, lower, upper, tolerance, iterations, families=None, revivals=None
 ):
     """The lowest points found (B, n) and their values (B,).
 
     evaluate: takes points (B, n) to values (B,) and gradients (B, n), any of them NaN or infinite.
     starts: a list of points (B, n); each problem begins at the one where it is lowest. families:
-    None, or a label for each start; then each problem is searched for `trial` evaluations from the
-    lowest start of each of its FAMILIES lowest families, and on from where that led lowest. lower,
-    upper: (n,). A search ends when its quadratic model promises to fall by less than `tolerance`,
-    or after so many evaluations.
+    None, or a label for each start; then each problem is searched for TRIAL evaluations from the
+    lowest start of each of its FAMILIES lowest families, and on from where that led lowest.
+    revivals: None, or (B, n, k), values that are tried where an element has gone far below them.
+    lower, upper: (n,). A search ends when its quadratic model promises to fall by less than
+    `tolerance`, or after so many evaluations.
     """
     answers = [(points, *evaluate(points)) for points in starts]
     lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
@@ -36,9 +39,12 @@ def minimize_each(
         chosen = [own[min(place, len(own) - 1)] for own in lowest]
         searches = [_Search(*answer, lower, upper, tolerance) for answer in chosen]
         if len(rounds) or families is not None:
-            _search(evaluate, searches, trial)
+            _search(evaluate, searches, TRIAL)
         rounds.append(searches)
     searches = [min(own, key=lambda search: _rank(search.value)) for own in zip(*rounds)]
+    if revivals is not None:
+        for search, own in zip(searches, revivals):
+            search.may_revive(own)
     _search(evaluate, searches, iterations)
     return np.array([s.point for s in searches]), np.array([s.value for s in searches])
 
@@ -74,9 +80,18 @@ class _Search:
         self.inverse_hessian = None
         # How often, and along which elements since it last moved, it looked into a tail.
         self.tails, self.tried, self.is_tail = 0, set(), False
+        # Points of single elements that are still to be tried, (index, value).
+        self.left = []
         self.done = not _finite(value, gradient)
         self.trial = point
         self._aim()
+
+    def may_revive(self, values):
+        """Elements far below any of their `values` (n, k) are tried there at the end."""
+        self.left = [(index, value) for index, own in enumerate(values) for value in own]
+        if self.done and _finite(self.value, self.gradient):
+            self.done = False
+            self._aim()
 
     def tell(self, value, gradient):
         """The answer at `trial`."""
@@ -121,7 +136,9 @@ class _Search:
         if self.done:
             direction = self._along_tail(slope)
         longest = np.abs(direction).max()
-        self.direction = direction * min(1.0, LONGEST_STEP / longest) if longest else direction
+        if longest > LONGEST_STEP and not self.is_tail:
+            direction = direction * (LONGEST_STEP / longest)
+        self.direction = direction
         self.step = 1.0
         self._try()
 
@@ -138,6 +155,13 @@ class _Search:
             self.done, self.is_tail, self.tails = False, True, self.tails + 1
             self.tried.add(chosen)
             direction[chosen] = -LONGEST_STEP * np.sign(slope[chosen])
+            return direction
+        while self.left:
+            index, value = self.left.pop(0)
+            if self.point[index] < value - FAR_BELOW:
+                self.done, self.is_tail = False, True
+                direction[index] = value - self.point[index]
+                break
         return direction
 
     def _try(self):

@@ -30,9 +30,12 @@ class GraphPredictor(Predictor):
     The numbers of an item come from the seed and its place in the dataset, so that the same seed
     gives the same forecasts before and after a reload, whatever the batch size.
 
+    A forecast has the item_id and the info of its entry.
+
     graph: a block from `gluon_linalg.load`; transform: a `SeriesTransform`; num_samples: S, unless
     a call of `predict` says otherwise; forecast: 'samples' for SampleForecast, 'distribution' for
-    DistributionForecast with the Gaussian marginals.
+    DistributionForecast with the Gaussian marginals; dtype: of the graph, and sample_dtype: of the
+    paths in original units; names: see `PredictionNetwork`.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class GraphPredictor(Predictor):
         dtype="float32",
         seed=0,
         ctx=None,
+        names=None,
+        sample_dtype="float64",
     ):
         super().__init__(prediction_length=prediction_length)
         if forecast not in FORECASTS:
@@ -64,11 +69,15 @@ class GraphPredictor(Predictor):
         self.dtype = np.dtype(dtype).name
         self.seed = seed
         self.ctx = mx.cpu() if ctx is None else ctx
+        self.names = names
+        self.sample_dtype = np.dtype(sample_dtype).name
 
     @classmethod
     def from_network(cls, network, **settings):
         """The predictor of an initialized HybridBlock, of which the graph and values are copied."""
-        predictor = cls(None, **settings)
+        named = network._collect_params_with_prefix()
+        names = {name: parameter.name for name, parameter in named.items()}
+        predictor = cls(None, names=names, **settings)
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / GRAPH)
             export(network, path, *predictor._example())
@@ -76,9 +85,14 @@ class GraphPredictor(Predictor):
         return predictor
 
     @property
+    def prediction_net(self):
+        """The graph as a network from which GluonTS can copy the parameters (`WarmStart`)."""
+        return PredictionNetwork(self.graph, self.names)
+
+    @property
     def network(self):
-        """The graph, under the name that GluonTS's predictors have for it."""
-        return self.graph
+        """`prediction_net`; GluonTS's predictors have both."""
+        return self.prediction_net
 
     def predict(self, dataset, num_samples=None, seed=None, **kwargs):
         """Forecasts of the items of a dataset, in its order.
@@ -137,6 +151,8 @@ class GraphPredictor(Predictor):
             "forecast": self.forecast,
             "dtype": self.dtype,
             "seed": self.seed,
+            "names": self.names,
+            "sample_dtype": self.sample_dtype,
         }
 
     def _values(self):
@@ -171,7 +187,8 @@ class GraphPredictor(Predictor):
 
     def _forecast(self, series, samples, mean, deviation):
         if self.forecast == "samples":
-            return SampleForecast(samples, series.forecast_start, series.item_id)
+            samples = samples.astype(self.sample_dtype)
+            return SampleForecast(samples, series.forecast_start, series.item_id, series.info)
         # Imported where they are used: sample paths need nothing of GluonTS's MXNet part. Its
         # forecasts ask distributions for quantiles in float32.
         from gluonts.mx.distribution import Gaussian
@@ -179,7 +196,7 @@ class GraphPredictor(Predictor):
 
         mean, deviation = (mx.nd.array(x, dtype="float32") for x in (mean, deviation))
         return DistributionForecast(
-            Gaussian(mean, deviation), series.forecast_start, series.item_id
+            Gaussian(mean, deviation), series.forecast_start, series.item_id, series.info
         )
 
     def _device_arrays(self, *arrays):
@@ -192,3 +209,26 @@ class GraphPredictor(Predictor):
         arrays = window(series, 0, self.context_length, self.prediction_length, False)[0]
         noise = random_state(0).standard_normal((1, 2, self.noise_size))
         return self._device_arrays(*stacked([arrays], self.fields), noise)
+
+
+class PredictionNetwork(mx.gluon.Block):
+    """A graph that saves its parameters as a network with their other names can load them.
+
+    names: from those names to the ones in the graph; None where they are the same.
+    """
+
+    def __init__(self, graph, names=None):
+        super().__init__(prefix="")
+        self.graph, self._names = graph, names
+
+    def forward(self, *inputs):
+        return self.graph(*inputs)
+
+    def save_parameters(self, filename, deduplicate=False):
+        """As `Block.save_parameters`, under the other names."""
+        parameters = self.graph.collect_params()
+        names = self._names or {name: name for name in parameters}
+        values = {
+            name: parameters[own].data().as_in_context(mx.cpu()) for name, own in names.items()
+        }
+        mx.nd.save(filename, values)

@@ -1,7 +1,7 @@
 """Structural time series models as a GluonTS predictor that needs no training."""
 
 from itertools import islice
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Type
 
 import numpy as np
 from gluonts.core.component import validated
@@ -39,12 +39,13 @@ class StructuralPredictor(RepresentablePredictor):
     paths that are joint over time, drawn by MXNet's generator (`mx.random.seed`); 'distribution'
     for DistributionForecast with the exact Gaussian marginals, in float32 as GluonTS wants them.
     max_iterations: at most so many evaluations of the likelihood after those of the initial values.
+    dtype: of the paths; what is computed is float64.
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month
     of the season that was never seen). Missing targets are NaN. Each forecast's `info` has the log
-    likelihood and the parameters, in the units of the series. Durbin & Koopman 2012,
-    chapters 3 and 7.
+    likelihood and the parameters, in the units of the series, beside the info of the entry. Durbin
+    & Koopman 2012, chapters 3 and 7.
 
     Raises ValueError for arguments, GluonTSDataError, which names the item, for series.
     """
@@ -59,6 +60,7 @@ class StructuralPredictor(RepresentablePredictor):
         forecast: str = "samples",
         batch_size: int = 16,
         max_iterations: int = 100,
+        dtype: Type = np.float64,
     ) -> None:
         if prediction_length < 1 or batch_size < 1:
             raise ValueError(
@@ -76,12 +78,14 @@ class StructuralPredictor(RepresentablePredictor):
         self.forecast = forecast
         self.batch_size = batch_size
         self.max_iterations = max_iterations
+        self.dtype = np.dtype(dtype).type
         blocks = build_components(self.components, 0)
         self._initial_values = sum(sum(block.diffuse) for block in blocks)
         self._batches = {}
 
-    def predict(self, dataset, num_samples=100, **kwargs):
-        """The forecasts of a dataset, in its order."""
+    def predict(self, dataset, num_samples=None, **kwargs):
+        """The forecasts of a dataset, in its order; num_samples: of the paths, default 100."""
+        num_samples = 100 if num_samples is None else num_samples
         series = (
             read_series(entry, index, self.freq, self.prediction_length, self.use_feat_dynamic_real)
             for index, entry in enumerate(dataset)
@@ -141,7 +145,8 @@ class StructuralPredictor(RepresentablePredictor):
     def _forecast(self, series, value, info):
         labels = {"start_date": series.start, "item_id": series.item_id, "info": info}
         if self.forecast == "samples":
-            return SampleForecast(series.location + series.scale * value, **labels)
+            samples = (series.location + series.scale * value).astype(self.dtype)
+            return SampleForecast(samples, **labels)
         mean, deviation = value
         mean, deviation = (
             mx.nd.array(array, dtype="float32")
@@ -152,7 +157,9 @@ class StructuralPredictor(RepresentablePredictor):
     def _info(self, batch, index, series, loss):
         diffuse = sum(batch.models[index].components.diffuse)
         scaled = max(series.count - diffuse, 0)
+        given = {} if series.info is None else {"info": series.info}
         return {
+            **(series.info if isinstance(series.info, dict) else given),
             "log_likelihood": float(-loss - scaled * np.log(series.scale)),
             "parameters": batch.parameter_values(index, series.scale),
         }

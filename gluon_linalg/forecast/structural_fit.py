@@ -8,7 +8,12 @@ from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.structural.bounded import BoundedParameter
-from ..fitting.structural_starts import has_many_maxima, structural_starts
+from ..fitting.structural_starts import (
+    has_many_maxima,
+    mean_squared_change,
+    revivals,
+    structural_starts,
+)
 from .minimization import minimize_each
 from .structural_components import build_components
 
@@ -67,7 +72,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         points, values = minimize_each(
             lambda points: self._evaluate(points, arrays),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families,
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays),
         )  # fmt: skip
         self._set(points)
         return values
@@ -154,6 +159,20 @@ class SeriesBatch(mx.gluon.HybridBlock):
         families = [start.family for start in richest]
         points = [np.array([self._stored(own[k].values) for own in each]) for k in range(count)]
         return points, families if has_many_maxima(components) else None
+
+    def _revivals(self, arrays):
+        """Stored values (B, n, k) to try where a variance is left near 0; -inf for all else."""
+        y, *_, mask = (array.asnumpy() for array in arrays)
+        found = []
+        for own, seen in zip(y, mask):
+            values = np.log(revivals(mean_squared_change([np.where(seen == 1, own, np.nan)])))
+            rows = [
+                values if name.endswith("variance") else np.full_like(values, -np.inf)
+                for (_, name), parameter in self._keyed(0)
+                for _ in range(parameter.shape[0])
+            ]
+            found.append(rows)
+        return np.array(found)
 
     def _stored(self, values):
         """The stored parameters of natural values, (n,)."""

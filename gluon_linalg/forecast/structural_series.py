@@ -1,7 +1,7 @@
 """The series of a dataset as a structural model wants them: in units of their own changes."""
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from gluonts.exceptions import GluonTSDataError
@@ -14,7 +14,8 @@ class Series:
     """One series from its first observation on.
 
     target (T,): (y - location) / scale, 0 where `observed` (T,), of booleans, is False; covariates:
-    (T + h, k) or None; start: the period of the forecast's first step; name: for errors.
+    (T + h, k) or None; start: the period of the forecast's first step; item_id, info: of the
+    entry; name: for errors.
     """
 
     target: np.ndarray
@@ -25,6 +26,7 @@ class Series:
     start: object
     item_id: Optional[str]
     name: str
+    info: Any
 
     @property
     def count(self):
@@ -64,6 +66,7 @@ def read_series(entry, index, freq, prediction_length, with_features):
         forecast_start,
         entry.get("item_id"),
         label,
+        entry.get("info"),
     )
 
 

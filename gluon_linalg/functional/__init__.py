@@ -8,6 +8,7 @@ from .cholesky import (
     cholesky_solve,
     factor_inverse,
     factor_log_determinant,
+    finite_right_side,
     inverse_spd,
     jitter_shift,
     log_determinant,
@@ -15,7 +16,7 @@ from .cholesky import (
     shift_diagonal,
     triangular_solve,
 )
-from .diffuse import with_directions, with_infinite
+from .diffuse import left_open, with_directions, with_infinite
 from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
@@ -92,6 +93,7 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
+    "finite_right_side",
     "following_moments",
     "gaussian_adjoint",
     "gaussian_conditional",
@@ -108,6 +110,7 @@ __all__ = [
     "jitter_shift",
     "kalman_filter",
     "last_steps",
+    "left_open",
     "log_determinant",
     "lq",
     "mirror_lower",

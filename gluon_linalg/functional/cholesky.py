@@ -25,10 +25,11 @@ def cholesky(F, a, jitter=0.0, name="Cholesky"):
     `jitter_shift`. Raises NotPositiveDefiniteError or NonFiniteError, naming `name`.
     """
     factor = potrf(F, add_jitter(F, a, jitter, name), name)
+    diagonals = stop(F, diagonal(F, factor))
     return require(
         F,
         factor,
-        diagonal(F, factor) > 0,
+        (diagonals > 0.0) * finite(F, diagonals),
         NotPositiveDefiniteError,
         f"{name}: the matrix is not positive definite. {CHOLESKY_REMEDY}",
     )
@@ -102,19 +103,28 @@ def triangular_solve(F, factor, b, transpose=False, lower=True):
 
 def checked_triangular_solve(F, factor, b, transpose=False, lower=True, name="TriangularSolve"):
     """`triangular_solve` for a factor that is not known to be one: a zero pivot is an error."""
+    diagonals = stop(F, diagonal(F, factor))
     factor = require(
         F,
         factor,
-        F.abs(stop(F, diagonal(F, factor))) > 0,
+        (F.abs(diagonals) > 0.0) * finite(F, diagonals),
         SingularMatrixError,
-        f"{name}: the triangular matrix has a zero (or NaN) on its diagonal.",
+        f"{name}: the triangular matrix has a zero (or NaN or infinity) on its diagonal.",
     )
-    return triangular_solve(F, factor, b, transpose, lower)
+    return triangular_solve(F, factor, finite_right_side(F, b, name), transpose, lower)
+
+
+def finite_right_side(F, b, name):
+    """B (B, n, k) without NaN and infinity."""
+    text = f"{name}: 'b' contains NaN or infinity."
+    return require(F, b, finite(F, b), NonFiniteError, text)
 
 
 def factor_log_determinant(F, factor):
     """log|A| = 2 Σ_i log L_ii from A = L Lᵀ, (B, n, n) -> (B,)."""
-    return 2.0 * F.sum(F.log(diagonal(F, factor)), axis=1)
+    diagonals = diagonal(F, factor)
+    # inf · 0: an infinite matrix gives NaN, as any that is not finite.
+    return 2.0 * F.sum(F.log(diagonals) + 0.0 * diagonals, axis=1)
 
 
 def factor_inverse(F, factor):
@@ -162,7 +172,7 @@ def _raise_if_failed(a, factor, name):
     except NotPositiveDefiniteError:
         failed = [i for i in range(len(a)) if not _factors(a[i : i + 1])]
     else:
-        failed = [i for i, d in enumerate(diagonals) if not (d > 0).all()]
+        failed = [i for i, d in enumerate(diagonals) if not ((d > 0) & np.isfinite(d)).all()]
     if not failed:
         return
     matrix = a[failed[0]].asnumpy().astype("float64")

@@ -138,6 +138,7 @@ def left_open(F, columns, settlement: Settlement):
 
     Open is what an open direction of length 1 changes by more than rounding.
     """
+    columns = stop(F, over_batch(F, columns, settlement.open))
     changes = product(F, columns, over_time(F, settlement.open, columns))
     size = F.sum(F.square(other_columns(F, columns)), axis=4, keepdims=True)
     squares = F.sum(F.square(changes), axis=4, keepdims=True)

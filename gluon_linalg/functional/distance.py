@@ -106,7 +106,8 @@ def _remainder(F, x, z, coarse_x, coarse_z, offset):
 
 
 def _not_farthest(F, x):
-    return F.maximum(F.minimum(x, FARTHEST), -FARTHEST)
+    # Infinity stays an error: inf · 0 is NaN.
+    return F.maximum(F.minimum(x, FARTHEST), -FARTHEST) + 0.0 * stop(F, x)
 
 
 def _not_above_zero(F, x, dtype):

@@ -6,9 +6,11 @@ from .checks import finite, require
 from .matrix import product, symmetrize, transpose
 from .tangent import ones_like, stop, unit_roundoff
 
-# Eigenvalues nearer than this many ε max|λ| count as equal: exact ties of matrices of size 2 to
-# 500 came out of LAPACK up to 20 apart from their true values, in both dtypes.
+# Eigenvalues nearer than max(64, n/2) ε max|λ| count as equal: exact ties of matrices of size 2 to
+# 500 came out of LAPACK up to 20 ε max|λ| apart from their true values, in both dtypes, those of
+# large ones that are nearly constant up to n/7.
 TIE = 64.0
+TIE_OF_SIZE = 0.5
 # Magnitudes within this fraction of the largest count as equal where a sign is chosen: far above
 # rounding in float32, so that dtypes, devices and execution modes choose alike.
 EQUAL_MAGNITUDES = 2.0**-10
@@ -23,9 +25,10 @@ def eigh(F, a, name="Eig", descending=False, top_k=None):
 
         dλ_i = u_iᵀ dA u_i        du_i = Σ_j u_j (u_jᵀ dA u_i) / (λ_i - λ_j)
 
-    where the sum leaves out each j with |λ_i - λ_j| <= 64 ε max|λ|, ε = 6.0e-8 in float32 and
-    1.1e-16 in float64: the eigenvectors of equal eigenvalues are not unique, and no rotation among
-    them is blamed on A. Raises NonFiniteError. Giles 2008, section 3.1.
+    where the sum leaves out each j with |λ_i - λ_j| <= 64 ε max|λ| (n/2 ε max|λ| for n above
+    128), ε = 6.0e-8 in float32 and 1.1e-16 in float64: the eigenvectors of equal eigenvalues are
+    not unique, and no rotation among them is blamed on A. Raises NonFiniteError. Giles 2008,
+    section 3.1.
     """
     u, eigenvalues = decomposed(F, a, name)
     u = F.broadcast_mul(u, F.expand_dims(row_signs(F, u), axis=2))
@@ -110,6 +113,8 @@ def reciprocal_above(F, x, bound):
 
 
 def tie_bound(F, values):
-    """64 ε max|values|, (B, n) -> (B, 1, 1)."""
+    """max(64, n/2) ε max|values|, (B, n) -> (B, 1, 1)."""
     largest = F.max(F.abs(values), axis=1, keepdims=True)
-    return F.expand_dims(TIE * unit_roundoff(F, largest) * largest, axis=2)
+    size = F.sum(ones_like(F, values), axis=1, keepdims=True)
+    factor = F.maximum(TIE_OF_SIZE * size, TIE)
+    return F.expand_dims(factor * unit_roundoff(F, largest) * largest, axis=2)

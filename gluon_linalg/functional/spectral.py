@@ -13,11 +13,15 @@ from ..errors import NonFiniteError, NotPositiveDefiniteError
 from .checks import finite, require
 from .eigen import decomposed, symmetric_increment
 from .matrix import product, symmetrize
-from .tangent import unit_roundoff
+from .tangent import ones_like, unit_roundoff
 
-# Eigenvalues within this many ε max|λ| of 0 may be 0: those of singular matrices of size 2 to 500
-# came out of LAPACK up to 6.3 away from it. Half of what jitter='auto' lifts eigenvalues to.
+# Eigenvalues within max(8, n/4) ε max|λ| of 0 may be 0: those of singular matrices came out of
+# LAPACK up to 6.3 away from it, those of large ones that are nearly constant up to n/7.
 ZERO = 8.0
+ZERO_OF_SIZE = 0.25
+# Of a positive semidefinite matrix the most negative eigenvalue is rounding; others that are no
+# larger than so many times it may be as well.
+ROUNDED = 16.0
 REMEDY = "Add a multiple of the identity, or compute in float64."
 
 
@@ -49,14 +53,16 @@ def symmetric_function(F, a, value, divided_difference, domain=None, name="Symme
 def matrix_sqrt(F, a, name="MatrixSqrt"):
     """A^{1/2} of a positive semidefinite matrix, (B, n, n) -> (B, n, n).
 
+    Eigenvalues up to 16 times the magnitude of a negative one count as 0: only rounding makes it
+    negative, and the roots of as many positive ones would add up.
     D = 1 / (√x + √y). Where both eigenvalues are 0 to rounding (<= 8 ε max λ) the derivative is
     infinite, and D is 0 there instead: the gradient is exact for changes of A that keep its rank.
-    Raises NotPositiveDefiniteError when an eigenvalue is below -8 ε max|λ|.
+    Raises NotPositiveDefiniteError when an eigenvalue is below -max(8, n/4) ε max|λ|.
     """
 
     def divided_difference(F, larger, smaller):
         largest = F.max(larger, axis=(1, 2), keepdims=True)
-        regular = F.broadcast_greater(larger, rounding_bound(F, largest))
+        regular = F.broadcast_greater(larger, ZERO * unit_roundoff(F, largest) * largest)
         return regular / (F.sqrt(larger) + F.sqrt(smaller) + (1.0 - regular))
 
     return symmetric_function(
@@ -147,7 +153,7 @@ def matrix_power(F, a, power, name="MatrixPower"):
 
 
 def positive_definite(F, eigenvalues, name):
-    """λ (B, n), each above 8 ε max|λ|: else NotPositiveDefiniteError."""
+    """λ (B, n), each above max(8, n/4) ε max|λ|: else NotPositiveDefiniteError."""
     smallest, bound = _smallest_and_bound(F, eigenvalues)
     return require(
         F,
@@ -155,30 +161,31 @@ def positive_definite(F, eigenvalues, name):
         smallest > bound,
         NotPositiveDefiniteError,
         f"{name}: the matrix is not positive definite: its smallest eigenvalue is negative, or 0 "
-        f"to rounding (at most 8 ε times the largest). {REMEDY}",
+        f"to rounding (at most max(8, n/4) ε times the largest). {REMEDY}",
         axes=2,
     )
 
 
 def positive_semidefinite(F, eigenvalues, name):
-    """max(λ, 0), (B, n), with no λ below -8 ε max|λ|: else NotPositiveDefiniteError."""
+    """λ (B, n), those that rounding explains as 0: at most 16 times a negative one in magnitude.
+
+    No λ may be below -max(8, n/4) ε max|λ|: else NotPositiveDefiniteError.
+    """
     smallest, bound = _smallest_and_bound(F, eigenvalues)
+    explained = ROUNDED * F.relu(-smallest)
     return require(
         F,
-        F.relu(eigenvalues),
+        eigenvalues * F.broadcast_greater(eigenvalues, explained),
         smallest >= -bound,
         NotPositiveDefiniteError,
         f"{name}: the matrix is not positive semidefinite: its smallest eigenvalue is negative by "
-        "more than rounding (8 ε times the largest).",
+        "more than rounding (max(8, n/4) ε times the largest).",
         axes=2,
     )
 
 
-def rounding_bound(F, largest):
-    """8 ε max|λ|: what LAPACK may give for an eigenvalue that is 0."""
-    return ZERO * unit_roundoff(F, largest) * largest
-
-
 def _smallest_and_bound(F, eigenvalues):
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
-    return F.min(eigenvalues, axis=1, keepdims=True), rounding_bound(F, largest)
+    size = F.sum(ones_like(F, eigenvalues), axis=1, keepdims=True)
+    bound = F.maximum(ZERO_OF_SIZE * size, ZERO) * unit_roundoff(F, largest) * largest
+    return F.min(eigenvalues, axis=1, keepdims=True), bound

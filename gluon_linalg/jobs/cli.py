@@ -4,6 +4,7 @@ import os
 import sys
 
 from ..server import ROLE
+from . import log
 
 # What the extras install, by module name.
 EXTRAS = {
@@ -13,7 +14,8 @@ EXTRAS = {
 
 
 def main(arguments=None):
-    """Runs the command; exits with 0, 2 for wrong input, or 130 when interrupted."""
+    """Runs the command; exits with 0, 2 for wrong input, 130 or 143 when it was stopped."""
+    log.set_up()
     try:
         from .commands import run
 
@@ -22,10 +24,9 @@ def main(arguments=None):
         missing = (error.name or "").split(".")[0]
         if missing not in EXTRAS:
             raise
-        print(
+        log.failure(
             f"gluon-linalg needs {missing}, which is not installed: "
-            f'pip install "gluon-linalg[{EXTRAS[missing]}]"',
-            file=sys.stderr,
+            f'pip install "gluon-linalg[{EXTRAS[missing]}]"'
         )
         sys.exit(2)
     if ROLE in os.environ:

@@ -90,7 +90,8 @@ class LocalDays:
     def line(self, moments):
         instants = [to_datetime(instant) for instant in moments.instants()]
         local = [_local(instant, self._zone) for instant in instants]
-        usual = max({wall.time() for wall in local}, key=[wall.time() for wall in local].count)
+        clocks = [wall.time() for wall in local]
+        usual = max(sorted(set(clocks)), key=clocks.count)
         for index, (wall, instant) in enumerate(zip(local, instants)):
             # Where the clocks skip midnight, a day begins later.
             expected = datetime.combine(wall.date(), usual)

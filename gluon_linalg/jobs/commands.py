@@ -8,37 +8,54 @@ import click
 
 from .._version import __version__
 from . import interruption, log
+from .config import TrainedJob
 from .errors import JobError
 from .launch import launch as launch_job
-from .predict import predict_file
+from .predict import STDOUT, predict_file
 from .reading import read_job
 from .train import train as train_job
 from .workers import DISTRIBUTED
 
 CONTEXT = click.Choice(["cpu", "gpu", "auto"])
 KVSTORE = click.Choice(["device", DISTRIBUTED])
-LOG = click.Choice([log.PLAIN, log.JSON])
+LOG = click.option(
+    "--log",
+    type=click.Choice([log.PLAIN, log.JSON]),
+    expose_value=False,
+    is_eager=True,
+    callback=lambda context, option, style: style and log.set_up(style),
+    help="What is written to stderr.",
+)
 POSITIVE = click.IntRange(min=1)
 SECONDS = click.FloatRange(min=0.001, max=86400.0)
 
 
 def run(arguments=None):
     """Runs the command line; returns the exit status."""
+    log.set_up()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), interruption.listen():
             # Of the libraries below: a user of the command can do nothing about them.
             warnings.simplefilter("ignore")
             return command.main(arguments, prog_name="gluon-linalg", standalone_mode=False) or 0
-    except JobError as error:
-        return _refuse(str(error))
-    except click.ClickException as error:
-        return _refuse(error.format_message())
+    except (JobError, click.ClickException) as error:
+        is_of_click = isinstance(error, click.ClickException)
+        log.failure(error.format_message() if is_of_click else error)
+        return 2
     except interruption.Interrupted as stopped:
-        _say(str(stopped))
+        told = {"signal": stopped.signal, "iteration": stopped.iteration, "status": stopped.status}
+        log.tell("interrupted", stopped, **told)
         return stopped.status
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; run the same command again to continue")
+        message = "interrupted; run the same command again to continue"
+        log.tell("interrupted", message, signal="SIGINT", status=130)
         return 130
+    except Exception:
+        # A bug. People get the traceback of Python itself.
+        if not log.is_json():
+            raise
+        log.bug()
+        return 1
 
 
 @click.group()
@@ -59,9 +76,9 @@ def command():
 @click.option("--context", type=CONTEXT, help="Compute here instead of on the job's `context`.")
 @click.option("--devices", metavar="LIST", help="Share each batch among these: gpu(0),gpu(1)")
 @click.option("--kvstore", type=KVSTORE, help="Instead of the job's `training.kvstore`.")
-@click.option("--log", "log_style", type=LOG, help="What is written to stderr meanwhile.")
+@LOG
 @click.option("--overwrite", is_flag=True, help="Train anew, whatever the folder has of a job.")
-def train(job_file, output, context, devices, kvstore, log_style, overwrite):
+def train(job_file, output, context, devices, kvstore, overwrite):
     """Trains the model of JOB.yaml (YAML or JSON) and exports it.
 
     The output folder receives the model (model-symbol.json and model-0000.params, readable by any
@@ -71,24 +88,26 @@ def train(job_file, output, context, devices, kvstore, log_style, overwrite):
     instead of the model, and forecast.csv and backtest.csv. A run that was interrupted continues
     when it is started again.
 
-    The exit status is 0, 2 if something is wrong with the input, or 130 after Ctrl-C. After
-    SIGTERM the state of the training is saved and the exit status is 0.
+    The exit status is 0, 2 if something is wrong with the input, 130 after Ctrl-C and 143 after
+    SIGTERM, for which the state of the training is saved.
     """
-    log.set_up(log_style)
-    with interruption.listen():
-        overrides = {"output": output, "context": context, "training.kvstore": kvstore}
-        if devices is not None:
-            overrides["devices"] = devices.split(",")
-        result = train_job(read_job(job_file, overrides), overwrite)
-        if result.folder is None:
-            return
-        if result.was_finished:
-            click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
-        for line in summary(result.metrics):
-            click.echo(line)
-        for line in result.metrics.get("warnings", ()):
-            click.echo(f"warning: {line}")
-        click.echo(f"results in {result.folder.path}")
+    result = train_job(_job(job_file, output, context, devices, kvstore), overwrite)
+    if result.folder is None:
+        return
+    if result.was_finished:
+        click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
+    for line in summary(result.metrics):
+        click.echo(line)
+    for line in result.metrics.get("warnings", ()):
+        click.echo(f"warning: {line}")
+    click.echo(f"results in {result.folder.path}")
+
+
+def _job(job_file, output, context, devices, kvstore):
+    overrides = {"output": output, "context": context, "training.kvstore": kvstore}
+    if devices is not None:
+        overrides["devices"] = devices.split(",")
+    return read_job(job_file, overrides)
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
@@ -101,6 +120,7 @@ def train(job_file, output, context, devices, kvstore, log_style, overwrite):
     help="How many add up the gradients.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the scheduler; else a free one.")
+@LOG
 @click.argument("arguments", metavar="-- train JOB.yaml ...", nargs=-1, required=True)
 def launch(workers, servers, port, arguments):
     """Runs `gluon-linalg train JOB.yaml` in several processes of this machine that train together.
@@ -108,19 +128,35 @@ def launch(workers, servers, port, arguments):
     \b
     gluon-linalg launch --workers 2 -- train job.yaml
 
-    The job needs `training: {kvstore: dist_sync}`, or `--kvstore dist_sync` after `train`. Over
-    several machines, start one process on each as docs/distributed.md says.
+    They have `training.kvstore: dist_sync`, whatever the job says. Over several machines, start one
+    process on each as docs/distributed.md says.
     """
-    with interruption.listen():
-        status = launch_job(arguments, workers, servers, port)
-    sys.exit(status)
+    sys.exit(launch_job(_distributed(arguments), workers, servers, port))
+
+
+def _distributed(arguments):
+    """The arguments of `train` for each process; wrong ones are refused before any is started."""
+    name, *rest = arguments
+    if name != "train":
+        raise JobError(f"launch: '{name}': expected train JOB.yaml after --")
+    values = train.make_context("train", list(rest)).params
+    values.update(kvstore=None)
+    values.pop("overwrite")
+    job = _job(**values)
+    if not (isinstance(job, TrainedJob) and job.has_steps()):
+        raise JobError(f"{values['job_file']}: {job.task} is computed by one process; use train")
+    # Of an option that is given twice the last one counts.
+    return [name, *rest, "--kvstore", DISTRIBUTED]
 
 
 @command.command()
 @click.argument("folder", metavar="OUT")
 @click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The rows.")
-@click.option("--output", metavar="FILE", help="Write here instead of to OUT/predictions.csv.")
+@click.option(
+    "--output", metavar="FILE", help="Write here, - for stdout, instead of to OUT/predictions.csv."
+)
 @click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+@LOG
 def predict(folder, data_path, output, context):
     """Predicts new observations with the model that `train` has left in OUT.
 
@@ -133,7 +169,9 @@ def predict(folder, data_path, output, context):
     upper_95, in the units of the target.
     """
     path, rows, what = predict_file(folder, data_path, output, context)
-    click.echo(f"{rows} {what} in {path}")
+    log.event("predicted", rows=rows, data=data_path, output=path)
+    if path != STDOUT:
+        click.echo(f"{rows} {what} in {path}")
 
 
 @command.command()
@@ -244,16 +282,3 @@ def _short(value):
     if isinstance(value, list):
         return "[" + ", ".join(_short(v) for v in value) + "]"
     return f"{value:.6g}"
-
-
-def _refuse(message):
-    _say(" ".join(message.split()), log.failure)
-    return 2
-
-
-def _say(message, log_it=log.event):
-    """One line on stderr, as an object where the log is made of such."""
-    if log.is_json():
-        log_it(message)
-    else:
-        print(message, file=sys.stderr)

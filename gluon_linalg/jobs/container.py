@@ -13,6 +13,7 @@ from .._version import __version__
 from . import cuda_devices, log, sagemaker
 from .cli import main as run_command
 from .errors import JobError
+from .metrics import versions
 
 mx = import_mxnet()
 
@@ -23,6 +24,7 @@ NVRTC = "libnvrtc.so.11.2"
 def main(arguments=None):
     """Ends the process with the exit status of the command, 2 for a GPU that cannot be used."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    log.set_up()
     folders = sagemaker.Folders()
     if arguments == ["train"]:
         sys.exit(sagemaker.train(folders, check=introduce))
@@ -31,7 +33,7 @@ def main(arguments=None):
     try:
         introduce()
     except JobError as error:
-        print(error, file=sys.stderr)
+        log.failure(error)
         sys.exit(2)
     run_command(arguments)
 
@@ -39,17 +41,19 @@ def main(arguments=None):
 def introduce():
     """Prints versions and devices; JobError for a GPU or a driver that MXNet cannot use."""
     has_cuda = mx.runtime.Features().is_enabled("CUDA")
-    lines = [
-        f"gluon-linalg {__version__}, Python {platform.python_version()}, MXNet {mx.__version__} "
-        + (f"with CUDA {_cuda_version()}" if has_cuda else "for the CPU")
-    ]
-    if has_cuda:
-        lines += cuda_devices.describe()
-    log.set_up()
+    cuda = _cuda_version() if has_cuda else None
+    devices = cuda_devices.describe() if has_cuda else []
     if log.is_json():
-        log.event("container", lines=lines)
+        log.event("container", versions={**versions(), "cuda": cuda}, gpus=devices)
     else:
-        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        print(
+            f"gluon-linalg {__version__}, Python {platform.python_version()}, MXNet "
+            f"{mx.__version__} {f'with CUDA {cuda}' if has_cuda else 'for the CPU'}",
+            *devices,
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
     if has_cuda:
         cuda_devices.check_supported()
 

@@ -218,7 +218,7 @@ def _order(path, dates, texts, table_format):
 
 def _moments(path, name, texts, lines, order):
     for line, text in zip(lines, texts):
-        if not text:
+        if text in MISSING:
             converted(path, line, name, text, number)
     try:
         return read_moments(texts, order)

@@ -4,8 +4,9 @@ import contextlib
 import signal
 import threading
 
-# Spot instances and containers are stopped by SIGTERM: that the work was saved is a success.
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 0}
+# 128 and the number of the signal, as a shell has it: what is saved is not yet finished, and who
+# started the run, such as a Job of Kubernetes, must not take it for a success.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Interrupted(BaseException):
@@ -16,10 +17,11 @@ class Interrupted(BaseException):
 
     def __init__(self, signal_number, iteration=None):
         super().__init__(signal_number)
-        self.status, self.iteration = STATUS[signal_number], iteration
+        self.signal, self.iteration = signal.Signals(signal_number).name, iteration
+        self.status = STATUS[signal_number]
 
     def __str__(self):
-        what = "interrupted" if self.status else "stopped by SIGTERM"
+        what = "interrupted" if self.signal == "SIGINT" else f"stopped by {self.signal}"
         saved = (
             "" if self.iteration is None else f" after iteration {self.iteration}, which is saved"
         )

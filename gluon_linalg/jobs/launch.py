@@ -7,7 +7,7 @@ import sys
 import time
 
 from ..server import ROLE
-from . import interruption
+from . import interruption, log
 from .workers import meeting_point
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -26,6 +26,8 @@ def launch(arguments, workers, servers=1, port=None):
         **meeting_point("127.0.0.1", port or free_port(), servers, workers),
         # Or ps-lite looks for an interface to the outside, which a machine may lack.
         "DMLC_INTERFACE": os.environ.get("DMLC_INTERFACE", "lo"),
+        # Servers read no arguments.
+        log.VARIABLE: log.JSON if log.is_json() else log.PLAIN,
     }
     roles = ["scheduler"] + ["server"] * servers + ["worker"] * workers
     processes = []
@@ -55,16 +57,17 @@ def _wait(members):
         for role, process in members:
             if process.poll():
                 ending = _ending(process.returncode)
-                print(f"a {role} of the distributed job {ending}; the others are stopped",
-                      file=sys.stderr, flush=True)  # fmt: skip
-                return process.returncode if process.returncode > 0 else 1
+                message = f"a {role} of the distributed job {ending}; the others are stopped"
+                status = process.returncode if process.returncode > 0 else 1
+                log.tell("member_ended", message, role=role, status=status)
+                return status
         if all(process.returncode == 0 for role, process in members if role == "worker"):
             return 0 if _end([process for _, process in members], GRACE) == 0 else 1
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _ending(status):
-    return f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def _end(processes, grace):

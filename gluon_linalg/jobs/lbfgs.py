@@ -10,6 +10,8 @@ ABNORMAL = 2
 RESTARTS = 5
 # A slope above the first is followed by this step, at most so many times.
 TAIL, TAIL_STEP, MOST_TAILS = 1e-5, 4.0, 20
+# How far below a value, as a logarithm, an element is gone.
+FAR_BELOW = 3.0
 LIMIT = "the number of iterations was reached"
 
 
@@ -27,6 +29,7 @@ class Search:
         self.best, self.best_loss = state.first_vector, first_loss
         self.last_loss = self.first_loss = self.best_loss
         self.best_gradient, self.tails = np.zeros_like(self.best), 0
+        self._revivals = _revivals(objective)
         self._position = 0
 
     def value_and_gradient(self, vector):
@@ -53,13 +56,28 @@ class Search:
         for index in np.argsort(-np.abs(self.best_gradient), kind="stable"):
             slope = self.best_gradient[index]
             if abs(slope) <= TAIL or self.tails == MOST_TAILS:
-                return False
+                break
             self.tails += 1
             before, vector = self.best_loss, np.array(self.best)
             vector[index] -= TAIL_STEP * np.sign(slope)
             self.value_and_gradient(vector)
             if self.best_loss < before:
                 return True
+        return self._revive()
+
+    def _revive(self):
+        """Whether the loss is lower where the task wants an element tried that has gone far below.
+
+        Each is tried once: a slope that leads to a variance of 0 may hide a lower minimum.
+        """
+        while self._revivals:
+            index, value = self._revivals.pop(0)
+            if self.best[index] < value - FAR_BELOW:
+                before, vector = self.best_loss, np.array(self.best)
+                vector[index] = value
+                self.value_and_gradient(vector)
+                if self.best_loss < before:
+                    return True
         return False
 
     def _answer(self, vector):
@@ -127,6 +145,18 @@ def _minimize(search, config, state):
         # What the search remembers of the curvature may mislead it: start again from the best.
         failures = 0 if search.best_loss < before else failures + 1
     return converged, message
+
+
+def _revivals(objective):
+    """Pairs of an index of the vector and a stored value that the task wants tried there."""
+    wanted, found, start = objective.task.revivals(), [], 0
+    for path, parameter in objective.parameters.items():
+        stop = start + int(np.prod(parameter.shape))
+        for value in wanted.get(path, ()):
+            stored = float(parameter._stored(np.asarray(value), path)[0])
+            found += [(index, stored) for index in range(start, stop)]
+        start = stop
+    return found
 
 
 def _text(message):

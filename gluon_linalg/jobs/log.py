@@ -1,4 +1,7 @@
-"""What a job says while it runs, for people or as one JSON object a line for machines."""
+"""What a command says while it runs, for people or as one JSON object a line for machines.
+
+An event is a word that never changes; its fields have all that does, and a `message` is for people.
+"""
 
 import json
 import logging
@@ -15,14 +18,13 @@ _logger = logging.getLogger("gluon_linalg.jobs")
 def set_up(style=None):
     """Sends JSON lines to stderr if `style`, or the environment, says so; otherwise nothing."""
     style = style or os.environ.get(VARIABLE, PLAIN)
-    _logger.propagate = False
-    _logger.handlers = []
-    _logger.setLevel(logging.INFO)
     handler = logging.NullHandler()
     if style == JSON:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JsonLines())
-    _logger.addHandler(handler)
+    _logger.propagate = False
+    _logger.handlers = [handler]
+    _logger.setLevel(logging.INFO)
 
 
 def is_json():
@@ -34,8 +36,29 @@ def event(name, **fields):
     _logger.info(name, extra={"fields": fields})
 
 
-def failure(message):
-    _logger.error("failed", extra={"fields": {"message": message}})
+def failure(message, status=2):
+    """The command ends with `status` and, for people, with this line."""
+    tell("failed", message, logging.ERROR, status=status)
+
+
+def tell(name, message, level=logging.INFO, **fields):
+    """An event that people are told, too: in a line on stderr."""
+    message = " ".join(str(message).split())
+    if is_json():
+        _logger.log(level, name, extra={"fields": {**fields, "message": message}})
+    else:
+        print(message, file=sys.stderr, flush=True)
+
+
+def bug(status=1):
+    """The exception that is handled, with its traceback."""
+    _logger.error("crashed", exc_info=True, extra={"fields": {"status": status}})
+
+
+def take_over(name):
+    """The lines of another library's logger become events of this log."""
+    other = logging.getLogger(name)
+    other.handlers, other.propagate = _logger.handlers, False
 
 
 class _JsonLines(logging.Formatter):
@@ -43,5 +66,13 @@ class _JsonLines(logging.Formatter):
 
     def format(self, record):
         when = self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z"
-        line = {"time": when, "level": record.levelname, "event": record.getMessage()}
-        return json.dumps({**line, **getattr(record, "fields", {})}, default=str)
+        line = {"time": when, "level": record.levelname}
+        if record.name == _logger.name:
+            line.update(event=record.getMessage(), **getattr(record, "fields", {}))
+        else:
+            line.update(event="library", library=record.name, message=record.getMessage())
+        if record.exc_info:
+            error = record.exc_info[1]
+            line["message"] = f"{type(error).__name__}: {error}"
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

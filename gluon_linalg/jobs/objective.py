@@ -148,6 +148,12 @@ class Objective:
 
     def _refuse_too_many(self):
         parts = len(self.devices) * self.workers.count
+        if parts > 1 and self.task.batch_axis_size == 1:
+            raise JobError(
+                f"{self.task.dataset.path}: the likelihood of this job is one number, which "
+                "several devices or workers cannot share; use one. Shared is a job with "
+                "data.series, or of task: forecast"
+            )
         if self.task.batch_size < parts:
             raise JobError(
                 f"{parts} devices (all workers together) would share the {self.task.batch_size} "

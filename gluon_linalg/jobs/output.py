@@ -18,6 +18,9 @@ CURVE = "training_curve.csv"
 PLOT = "plot.png"
 MODEL = "model"
 MODEL_IO = "model-io.json"
+# Rows of the data, to try the model with; series with features are no rows.
+SAMPLE = "sample.csv"
+SAMPLE_SERIES = "sample.jsonl"
 PREDICTIONS = "predictions.csv"
 FORECAST = "forecast.csv"
 SMOOTHED = "smoothed.csv"
@@ -31,6 +34,8 @@ FILES = (
     # Last written first: a folder that loses its job file becomes someone else's.
     METRICS,
     PREDICTIONS,
+    SAMPLE,
+    SAMPLE_SERIES,
     FORECAST,
     SMOOTHED,
     SCORES,

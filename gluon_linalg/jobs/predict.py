@@ -1,6 +1,7 @@
 """Predictions of an exported model for the rows of a CSV file."""
 
 import os
+import sys
 
 import numpy as np
 
@@ -9,17 +10,19 @@ from ..export import load
 from . import output as names
 from .blr.predict import Predictor as LinearRegressionPredictor
 from .context import find_context
-from .errors import JobError
+from .errors import JobError, one_line
 from .files import read_json
 from .forecast.predict import Predictor as ForecastPredictor
 from .forecast.predict import load_predictor
 from .gp.predict import Predictor as GaussianProcessPredictor
 from .pca.predict import Predictor as PrincipalComponentsPredictor
-from .predictions import write_columns
+from .predictions import print_columns, write_columns
 from .statespace.predict import Predictor as StateSpacePredictor
 
 mx = import_mxnet()
 
+# What a command line calls the output that another program reads.
+STDOUT = "-"
 # What reads the rows and asks the graph, by the key `task`.
 PREDICTORS = {
     "gp": GaussianProcessPredictor,
@@ -31,11 +34,17 @@ PREDICTORS = {
 
 
 def predict_file(folder, data_path, output_path=None, context="auto"):
-    """Writes what the model says of new rows; returns path, row count and what the rows are."""
+    """Writes what the model says of new rows; returns path, row count and what the rows are.
+
+    output_path: `STDOUT` for no file.
+    """
     model = TrainedModel(folder, context)
     columns = model.predict(model.read(data_path))
     output_path = output_path or os.path.join(folder, names.PREDICTIONS)
-    write_columns(output_path, columns)
+    if output_path == STDOUT:
+        print_columns(sys.stdout, columns)
+    else:
+        write_columns(output_path, columns)
     return output_path, len(columns[-1][1]), model.predictor.what
 
 
@@ -53,11 +62,12 @@ class TrainedModel:
                 f"{folder}: there is no finished job here; name the output folder of one"
             )
         path = os.path.join(folder, names.MODEL_IO)
-        self.folder, self.description = folder, read_json(path)
+        self.folder = folder
         try:
+            self.description = read_json(path)
             self.predictor = PREDICTORS[self.description["task"]](self.description)
-        except (KeyError, TypeError):
-            raise JobError(f"{path}: is damaged; train again with --overwrite") from None
+        except (KeyError, TypeError, JobError) as error:
+            raise damaged(path, error) from None
         self.block = self._load()
 
     def read(self, source):
@@ -82,8 +92,12 @@ class TrainedModel:
 def _load(path, context):
     try:
         return load(path, ctx=context)
-    except (FileNotFoundError, mx.base.MXNetError, ValueError, AssertionError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise JobError(
-            f"{path}: the model cannot be loaded ({first_line}); train again with --overwrite"
-        ) from None
+    except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path, error):
+    """The JobError for a file, or files, of a model that are not what they were."""
+    why = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)
+    why = why.replace(f"{path}: ", "")
+    return JobError(f"{path}: the model is damaged ({why}); train again with --overwrite")

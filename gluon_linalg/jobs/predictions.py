@@ -1,5 +1,7 @@
 """The table of predictions."""
 
+import csv
+
 import numpy as np
 
 from .files import write_csv
@@ -16,6 +18,13 @@ def prediction_columns(labels, mean, variance):
 def write_columns(path, columns):
     """A CSV file of columns, pairs of a name and a list or array."""
     write_csv(path, [name for name, _ in columns], rows_of(columns))
+
+
+def print_columns(stream, columns):
+    """The same to an open text file."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([name for name, _ in columns])
+    writer.writerows(rows_of(columns))
 
 
 def rows_of(columns):

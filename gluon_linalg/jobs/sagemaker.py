@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 
+from . import interruption, log
 from . import sagemaker_cluster as cluster
 from .errors import JobError, reason
 from .files import UNFINISHED, UNFINISHED_EXPORT, read_json, write_yaml
@@ -63,10 +64,13 @@ def train(folders, check):
         check()
         status, failure = _train(folders)
     except JobError as error:
-        print(error, file=sys.stderr)
+        log.failure(error)
         status, failure = 2, str(error)
     except Exception as error:
-        traceback.print_exc()
+        if log.is_json():
+            log.bug()
+        else:
+            traceback.print_exc()
         line = " ".join(f"{type(error).__name__}: {error}".split())
         status, failure = 1, f"{line}\n\n{traceback.format_exc()}"
     if status != 0:
@@ -102,7 +106,7 @@ def _write_failure(path, text):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text + "\n")
     except OSError as error:
-        print(f"{path}: cannot be written: {reason(error)}", file=sys.stderr)
+        log.failure(f"{path}: cannot be written: {reason(error)}", status=None)
 
 
 def _run(command, environment):
@@ -124,6 +128,9 @@ def _run(command, environment):
             lines.append(line.strip())
         status = process.wait()
     lines = [line for line in lines if line]
+    if status == interruption.STATUS[signal.SIGTERM]:
+        # Here that is how a spot instance is taken away, or StopTrainingJob: no failure.
+        return 0, None
     if status < 0:
         killed = f"the training was killed by {signal.Signals(-status).name}"
         hint = " (was there enough memory?)" if -status == signal.SIGKILL else ""

@@ -159,6 +159,15 @@ def lines(moments: Moments, timezone=None):
     return [clock.line(moments) for clock in clocks]
 
 
+def zone_advice(moments: Moments) -> str:
+    """What to add to a message where days may begin with those of a time zone, else nothing."""
+    clocks = np.unique(moments.walls - moments.walls.astype("datetime64[D]"))
+    # An hour earlier in summer, also across midnight.
+    if len(clocks) == 2 and (clocks[1] - clocks[0]) / np.timedelta64(1, "h") in (1, 23):
+        return ", or name the time zone of the days in data.timezone"
+    return ""
+
+
 def start_at(word_or_frequency: str, day) -> Dates:
     """Steps from a day on, or from the next business day."""
     step = parse_step(word_or_frequency)

@@ -78,6 +78,10 @@ class Task:
         """A label for each of the `starts`, of one of several minima; None where there is one."""
         return None
 
+    def revivals(self):
+        """Natural values by path that are tried where a parameter was left far below them."""
+        return {}
+
     def start_at(self, start):
         """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError

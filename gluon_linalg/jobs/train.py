@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections import namedtuple
 
 import numpy as np
 
 from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
+from ..server import ROLE
 from . import interruption, log
 from . import output as names
 from .blr.task import LinearRegression
@@ -21,10 +23,12 @@ from .gp.task import GaussianProcess
 from .lbfgs import train_lbfgs
 from .memory import is_shortage
 from .metrics import versions
+from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
 from .pca.task import PrincipalComponents
 from .progress import Progress
+from .sample import write_sample
 from .scalars import FOLDER as TENSORBOARD
 from .scalars import find_scalars
 from .starts import choose_start
@@ -57,6 +61,11 @@ def train(job, overwrite=False, show_bar=None):
     if is_trained:
         devices = find_devices(job.devices or []) or devices
         workers = connect(job.training.kvstore)
+    elif ROLE in os.environ:
+        raise JobError(
+            f"the environment has {ROLE}={os.environ[ROLE]}, but this job of task: {job.task} is "
+            f"computed by one process; unset {ROLE}"
+        )
     dataset = TASKS[job.task].read_dataset(job)
     folder = OutputFolder(job, dataset, overwrite) if workers.rank == 0 else None
     status = _agree(workers, job, dataset, folder)
@@ -75,10 +84,11 @@ def train(job, overwrite=False, show_bar=None):
         versions=versions(),
     )
     try:
-        if is_trained:
-            found = _train(job, dataset, devices, workers, folder, status, show_bar)
-        else:
-            found = _compute(job, dataset, devices[0], folder)
+        with counted_anew():
+            if is_trained:
+                found = _train(job, dataset, devices, workers, folder, status, show_bar)
+            else:
+                found = _compute(job, dataset, devices[0], folder)
     except interruption.Interrupted as stopped:
         if stopped.iteration is not None:
             # All workers stop at the same iteration, so they can part in order.
@@ -86,6 +96,7 @@ def train(job, overwrite=False, show_bar=None):
         raise
     metrics = None
     if folder is not None:
+        write_sample(folder, dataset.sample)
         metrics = {
             "task": job.task,
             "rows": dataset.count,

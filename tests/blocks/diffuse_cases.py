@@ -148,8 +148,8 @@ CASES = {
     "4 waves of a year": lambda: case(
         [trend(0.004, 0.004), waves(365.25, 4, 0.003)], 0.004, walk(1000), slow=True
     ),
-    "2 waves of a year, 3000": lambda: case(
-        [trend(0.0044, 0.00397), waves(365.25, 2, 0.00328)], 0.004, walk(3000), slow=True
+    "sines, 3000": lambda: case(
+        [trend(0.01, 1e-4), regression(4)], 0.01, walk(3000), sines(3000), slow=True
     ),
     "season of 251": lambda: case([trend(0.02, 1e-5), waves(251.0, 2, 1e-4)], 0.01, walk(600)),
     "weeks": lambda: case([trend(0.02, 1e-5), waves(52.18, 6, 1e-4)], 0.01, walk(312)),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+import gluon_linalg as gl
 from gluon_linalg import errors
 from gluon_linalg.blocks.matrix_function import (
     MatrixExpBlock,
@@ -153,3 +154,43 @@ def test_inverse_functions():
 def ready(block, mode, example, folder):
     block.initialize()
     return in_mode(block, mode, [example], folder)
+
+
+@pytest.mark.parametrize("dtype, size", [("float32", 64), ("float32", 24), ("float64", 64)])
+@pytest.mark.parametrize("flags", [None, {}])
+def test_the_distance_of_equal_rank_deficient_covariances_is_0(dtype, size, flags):
+    """tr(S + S - 2 (S^½ S S^½)^½), the Fréchet distance: the roots of rounding do not add up."""
+    root = MatrixSqrtBlock()
+    root.hybridize(flags is not None, **(flags or {}))
+    for seed in range(5):
+        random = np.random.RandomState(seed)
+        x = random.randn(size // 4, size)
+        s = mx.nd.array([np.cov(x.T)], dtype=dtype)
+        half = root(s)
+        inner = mx.nd.batch_dot(mx.nd.batch_dot(half, s), half)
+        total, common = (np.trace(a.asnumpy()[0]) for a in (s, root(inner)))
+        assert abs(2 * total - 2 * common) < 10 * np.finfo(dtype).eps * total
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [100, 300])
+def test_large_singular_matrices(dtype, size):
+    """LAPACK leaves n/7 ε where eigenvalues are 0: no error, and no gradient from rounding."""
+    a = mx.nd.array(np.ones((1, size, size)), dtype=dtype)
+    found = MatrixSqrtBlock()(a).asnumpy()
+    np.testing.assert_allclose(found, np.full((1, size, size), size**-0.5), atol=1e-6)
+    a.attach_grad()
+    weights = mx.nd.array(np.random.RandomState(0).randn(1, size, size), dtype=dtype)
+    with mx.autograd.record():
+        total = (gl.EigBlock()(a)[0] * weights).sum()
+    total.backward()
+    # Turns of the eigenvector of the eigenvalue n, gap n, are all that is left.
+    assert np.abs(a.grad.asnumpy()).max() < 1.0
+
+
+def test_small_eigenvalues_that_are_no_rounding_keep_their_roots():
+    """A wide spectrum in float32, no eigenvalue of which is negative."""
+    values = np.logspace(0, -6, 7)
+    a = np.diag(values)
+    found = MatrixSqrtBlock()(mx.nd.array([a], dtype="float32")).asnumpy()[0]
+    np.testing.assert_allclose(np.diag(found), np.sqrt(values), rtol=1e-5)

@@ -171,7 +171,7 @@ def test_errors():
     y, mask = series()
     model, regression = model_of("trend"), model_of("regressions")
     x = covariates(steps=STEPS)
-    with pytest.raises(TypeError, match="arguments, expected y"):
+    with pytest.raises(TypeError, match="without .covariates.; expected y"):
         regression(*nd(y))
     with pytest.raises(gl.errors.ShapeError, match="2 columns, expected 3"):
         regression(*nd(y, x[:, :, :2]))

@@ -166,3 +166,25 @@ def test_fewer_observations_than_states():
     # Each observation defines one initial value, and says nothing of the variances.
     loss, gradient = value_and_gradients(model, [y])
     assert np.isfinite(loss).all() and np.abs(gradient).max() < 1e-12
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e8])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_signal_and_its_parts(dtype, shift):
+    """A year, or a unix time, is as good a covariate as any."""
+    y, mask = series(batch=1)
+    x = np.round(covariates(steps=STEPS)[:, :, :1], 6) + 2.0**-4
+    model = open_model(s.LocalLevel(0.3), s.Regression(1))
+    right = model.posterior(*nd(y, x, mask))
+    model.cast(dtype)
+    x = x + shift if dtype == "float64" else x
+    found = model.posterior(*nd(y, x, mask, dtype=dtype))
+    exact = 1e-8 if dtype == "float64" else 1e-5
+    for one, other in zip(found.signal, right.signal):
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=exact)
+    together = sum(found.components[label][0].asnumpy() for label in ("level", "regression"))
+    np.testing.assert_allclose(together, found.signal[0].asnumpy(), rtol=max(exact, 1e-15 * shift))
+    # The coefficient is what it was, and the level that at x = 0.
+    np.testing.assert_allclose(
+        found.mean[:, :, 1].asnumpy(), right.mean[:, :, 1].asnumpy(), rtol=10 * exact
+    )

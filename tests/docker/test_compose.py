@@ -54,6 +54,30 @@ def test_all_are_shut_in(services):
         assert [p for p in places if p[-1] != "ro"] in ([["out", "/out"]], []), name
 
 
+def test_none_takes_the_whole_machine(services):
+    for name, service in services.items():
+        assert service["cpus"] == 2 and service["mem_limit"] == "4g", name
+        assert 0 < service["pids_limit"] <= 1024, name
+        # A share such as 1.5 is for the entry point to round.
+        assert "OMP_NUM_THREADS" not in service.get("environment", {}), name
+
+
+def test_jobs_do_not_meet_in_one_folder():
+    """A second job would be refused: the folder holds the results of another one."""
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        arguments = dict(zip(service["command"], service["command"][1:]))
+        output = arguments["serve" if name == "serve" else "--output"]
+        job = "panel/job.yaml" if name in DISTRIBUTED else "co2/job.yaml"
+        assert output == f"/out/${{JOB:-{job}}}", name
+
+
+def test_a_server_without_a_model_gives_up(services):
+    policies = {name: service.get("restart") for name, service in services.items()}
+    assert re.fullmatch(r"on-failure:\d+", policies.pop("serve"))
+    assert set(policies.values()) == {None}
+
+
 def test_commands_are_those_of_the_command_line(services):
     for name, service in services.items():
         first, *arguments = service["command"]

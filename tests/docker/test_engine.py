@@ -127,7 +127,7 @@ def test_stop_saves_a_training_which_then_continues(jobs, start):
     wait_for(lambda: (jobs / "out" / "model" / "checkpoint.params").exists())
     wait_for(lambda: health(name) == "healthy")
     docker("stop", name)
-    assert state(name)["ExitCode"] == 0
+    assert state(name)["ExitCode"] == 143
     assert not (jobs / "out" / "model" / "metrics.json").exists()
     docker("start", name)
     wait_for(lambda: state(name)["Running"] and health(name) == "healthy")
@@ -173,8 +173,9 @@ def compose(jobs):
 
 
 def test_compose_trains_and_serves(compose):
-    assert "results in /out/model" in compose("run", "--rm", "train-cpu", JOB="short.yaml")
-    compose("--profile", "serve", "up", "-d", "--wait", "serve")
+    job = {"JOB": "short.yaml", "CPUS": "1.5"}
+    assert "results in /out/short.yaml" in compose("run", "--rm", "train-cpu", **job)
+    compose("--profile", "serve", "up", "-d", "--wait", "serve", **job)
     assert predictions(compose.port) == 2
 
 
@@ -184,10 +185,10 @@ def test_compose_trains_on_several_containers(compose):
     compose(*group, "up", "--abort-on-container-exit", *services, JOB="panel.yaml")
     # Not all that is said is shown by then.
     said = compose(*group, "logs", JOB="panel.yaml")
-    assert said.count("results in /out/distributed") == 1
+    assert said.count("results in /out/panel.yaml") == 1
     assert "Traceback" not in said and "stopped by" not in said
     assert " (0) " in compose(*group, "ps", "-a", JOB="panel.yaml")
-    show = ["run", "--rm", "--entrypoint", "cat", "train-cpu", "/out/distributed/metrics.json"]
+    show = ["run", "--rm", "--entrypoint", "cat", "train-cpu", "/out/panel.yaml/metrics.json"]
     assert json.loads(compose(*show))["workers"] == 2
 
 

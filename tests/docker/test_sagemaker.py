@@ -195,7 +195,7 @@ def test_a_training_that_was_stopped_leaves_no_model(base, monkeypatch):
     write_job(base)
     (base / "checkpoints").mkdir()
     (base / "checkpoints" / "checkpoint.params").write_text("half")
-    monkeypatch.setattr(sagemaker, "_run", lambda *_: (0, "stopped by SIGTERM"))
+    monkeypatch.setattr(sagemaker, "_run", lambda *_: (0, None))
     assert sagemaker.train(Folders(str(base)), nothing) == 0
     assert os.listdir(base / "model") == []
 
@@ -258,6 +258,11 @@ def test_sigterm_reaches_the_process_that_works():
     )
     status, failure = run_code(code)
     assert (status, failure.splitlines()[0]) == (1, "saved")
+
+
+def test_a_training_that_was_stopped_is_no_failure():
+    """A spot instance is taken away: a status other than 0 would be a failed training."""
+    assert run_code("import sys; sys.exit(143)") == (0, None)
 
 
 def test_signals_are_not_touched_outside_of_the_main_thread():

@@ -75,3 +75,52 @@ def test_a_problem_without_any_value_keeps_its_start():
     points, values = minimized(broken, [[0.5, 0.5], [0.0, 0.0]])
     assert (points[0] == 0.5).all() and np.isnan(values[0])
     np.testing.assert_allclose(points[1], 1.0, atol=1e-5)
+
+
+def test_a_tail_is_followed_to_its_end():
+    """exp(x) + 1e-3 exp(y) falls towards -inf in y where all else has converged."""
+
+    def tail(points):
+        x, y = points.T
+        values = np.square(x) + 1e-3 * np.exp(y)
+        return values, np.stack([2 * x, 1e-3 * np.exp(y)], axis=1)
+
+    lower = np.array([-5.0, -30.0])
+    points, values = minimized(tail, [[1.0, 0.0]], lower=lower)
+    assert values[0] < 1e-6 and abs(points[0, 0]) < 1e-2
+
+
+def double_well(points):
+    """Minima at x = -2 (value 1) and x = 2 (value 0); from x = 0.5 downhill it is the first."""
+    (x,) = points.T
+    values = 0.25 * (x**2 - 4.0) ** 2 / 4.0 + 0.25 * (2.0 - x)
+    return values, ((x**2 - 4.0) * x / 4.0 - 0.25)[:, None]
+
+
+def test_several_minima_are_looked_into():
+    starts = [np.array([[-1.9]]), np.array([[0.4]])]
+    bounds = np.array([-9.0]), np.array([9.0])
+    one, _ = minimize_each(double_well, starts, *bounds, 1e-10, 100)
+    # A start beside the lower minimum is lower itself.
+    several, _ = minimize_each(double_well, starts, *bounds, 1e-10, 100, families=["left", "right"])
+    assert one[0, 0] == pytest.approx(-1.86, abs=0.01)
+    assert several[0, 0] == pytest.approx(2.11, abs=0.01)
+
+
+def test_an_element_far_below_is_revived():
+    """A slope that leads to -inf hides a lower minimum at 0."""
+
+    def hidden(points):
+        (x,) = points.T
+        dip = np.exp(-0.5 * x**2)
+        step = 1.0 / (1.0 + np.exp(-(x + 3.0)))
+        return step - 2.0 * dip, (step * (1.0 - step) + 2.0 * x * dip)[:, None]
+
+    bounds = np.array([-20.0]), np.array([9.0])
+    starts = [np.array([[-4.0], [-4.0]])]
+    lost, _ = minimize_each(hidden, starts, *bounds, 1e-10, 100)
+    assert (lost < -8.0).all()
+    revivals = np.array([[[0.5, -np.inf]], [[-np.inf, -np.inf]]])
+    found, values = minimize_each(hidden, starts, *bounds, 1e-10, 100, revivals=revivals)
+    assert found[0, 0] == pytest.approx(0.0, abs=0.1) and values[0] < -1.0
+    assert found[1, 0] < -8.0

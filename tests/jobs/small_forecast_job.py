@@ -19,6 +19,19 @@ def series():
     return found
 
 
+def with_features():
+    """The series as JSON lines have them, with all features that an estimator may use."""
+    for number, (name, values) in enumerate(series().items()):
+        yield {
+            "item_id": name,
+            "start": PERIODS[0],
+            "target": values,
+            "feat_static_cat": [number],
+            "feat_static_real": [number / 2],
+            "feat_dynamic_real": [[(7 * month) % 4 for month in range(len(values) + 4)]],
+        }
+
+
 def as_csv(found):
     rows = ["name,date,y"]
     for name, values in found.items():

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import small_forecast_job
 import small_job
@@ -60,6 +61,18 @@ JOBS = {
         "model": {"components": [{"level": {}}]},
         "forecast": {"steps": 2},
     },
+    "standardized": {
+        "task": "statespace",
+        "data": {
+            "path": "panel.csv",
+            "series": "shop",
+            "time": "day",
+            "target": "y",
+            "target_scaling": "standardize",
+        },
+        "model": {"components": [{"trend": {}}]},
+        "forecast": {"steps": 2},
+    },
     "forecast": {
         **small_forecast_job.FORECAST_JOB,
         "data": {
@@ -71,9 +84,94 @@ JOBS = {
         },
     },
 }
+# Tables as spreadsheets write them where the comma is the decimal sign. The last dates of series
+# may have the day first or the month; earlier ones tell.
+JOBS.update(
+    {
+        "levels": {
+            "task": "blr",
+            "data": {
+                "path": "levels.csv",
+                "inputs": ["x"],
+                "categorical": ["kind"],
+                "target": "y",
+                "incomplete_rows": "leave_out",
+            },
+            "model": {"features": {"linear": {}}},
+        },
+        "components of levels": {
+            "task": "pca",
+            "data": {
+                "path": "levels.csv",
+                "columns": ["y", "x"],
+                "categorical": ["kind"],
+                "incomplete_rows": "leave_out",
+            },
+            "model": {"components": 2},
+        },
+        "semicolons": {
+            **small_statespace_job.JOB,
+            "data": {
+                "path": "semicolons.csv",
+                "separator": ";",
+                "decimal": ",",
+                "time": "day",
+                "target": "y",
+                "covariates": ["price"],
+                "categorical": ["action"],
+            },
+            "model": {"components": [{"level": {}}, {"regression": {}}]},
+            "forecast": {"steps": 2},
+        },
+        "business": {
+            **small_forecast_job.FORECAST_JOB,
+            "data": {
+                "path": "business.csv",
+                "freq": "B",
+                "item": "shop",
+                "time": "day",
+                "target": "y",
+            },
+        },
+    }
+)
+LEVELS = "kind;x;y\na;;1\n" + "".join(
+    f"{kind};{i / 4};{(i * 7) % 5 / 2}\n" for i, kind in enumerate("cabacbbacc")
+).replace(".", ",")
+DAYS = np.arange("2020-02-25", "2020-03-10", dtype="datetime64[D]").tolist()
+SEMICOLONS = "day;action;price;y\n" + "".join(
+    f"{day:%d/%m/%Y};{'yes' if i % 3 else 'no'};{i % 4 + 0.5};{(7 * i) % 5 / 4 if i < 12 else ''}\n"
+    for i, day in enumerate(DAYS)
+).replace(".", ",")
+BUSINESS = "shop;day;y\n" + "".join(
+    f"{name};{day:%d/%m/%Y};{'' if y is None else y}\n"
+    for name, values in small_forecast_job.series().items()
+    for day, y in zip(np.busday_offset("2020-03-10", np.arange(-47, 10)).tolist(), values)
+).replace(".", ",")
 PANEL = "shop,day,y\n" + "".join(
     f"{shop},{line}\n" for shop in ("7", '"Zoë, B"') for line in DATED.split()[1:]
 )
+# Forecasts of series with features, which no table has.
+FEATURE_JOBS = {
+    f"features of {estimator}": {
+        "task": "forecast",
+        "data": {"path": "features.jsonl", "freq": "M"},
+        "model": {
+            "estimator": estimator,
+            "prediction_length": 4,
+            "options": {**small_forecast_job.OPTIONS[estimator], **options},
+        },
+    }
+    for estimator, options in {
+        "blr": {
+            "use_feat_static_cat": True,
+            "cardinality": [3],
+            "use_feat_static_real": True,
+            "use_feat_dynamic_real": True,
+        },
+        "structural": {"use_feat_dynamic_real": True},
+    }.items()
+}
 # Rows that each model predicts, as the text of a CSV file.
 ROWS = {
     "gp": "x\n0.1\n1.50\n-3e-1\n",
@@ -83,10 +181,15 @@ ROWS = {
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,
+    "standardized": PANEL,
     "forecast": PANEL,
+    "levels": "x;kind\n0,5;b\n1,75;a\n",
+    "components of levels": "kind;x;y\nc;0,5;-1\na;1,75;2,5\n",
+    "semicolons": SEMICOLONS,
+    "business": BUSINESS,
 }
 # The columns, of these rows or of the answers to them, that are no numbers.
-TEXTS = ("day", "shop", "item", "time")
+TEXTS = ("day", "shop", "item", "time", "kind", "action")
 GENEROUS = Limits(most_bytes=100_000, most_rows=1000, seconds=30.0)
 
 
@@ -98,33 +201,49 @@ SCRATCH = tempfile.TemporaryDirectory(prefix="gluon-linalg-tests-")
 def trained(task):
     """The results of a job of JOBS, which is trained in a moment; not to be changed."""
     folder = Path(SCRATCH.name)
-    monthly = small_forecast_job.as_csv(small_forecast_job.series()).replace(
-        "name,date", "shop,day"
-    )
+    write_tables(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        without_plots(patch)
+        train(small(task, folder, 0), show_bar=False)
+    return folder / task
+
+
+def small(task, folder, iterations, output=None):
+    """The job of this name, for the tables in `folder`."""
+    job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / (output or task))}
+    if job["task"] != "pca" and task != "features of structural":
+        job["training"] = {**job.get("training", {}), "iterations": iterations}
+    (folder / "job.json").write_text(json.dumps(job))
+    return read_job(folder / "job.json")
+
+
+def write_tables(folder):
+    monthly = small_forecast_job.as_csv(small_forecast_job.series())
     tables = {
         "table": small_job.TABLE,
         "series": SERIES,
         "dated": DATED,
         "panel": PANEL,
         "monthly": monthly.replace("name,date", "shop,day"),
+        "levels": LEVELS,
+        "semicolons": SEMICOLONS,
+        "business": BUSINESS,
     }
     for name, text in tables.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
-    job = {**JOBS[task], "output": str(folder / task)}
-    if task != "pca":
-        job["training"] = {**job.get("training", {}), "iterations": 0}
-    (folder / "job.json").write_text(json.dumps(job))
-    with pytest.MonkeyPatch.context() as patch:
-        # To draw takes as long as all the rest of a small job.
-        for plot in (
-            "regression.task.plot_model",
-            "statespace.results.plot_model",
-            "pca.task.plot_components",
-            "forecast.results.plot_forecasts",
-        ):
-            patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
-        train(read_job(folder / "job.json"), show_bar=False)
-    return folder / task
+    lines = [json.dumps(one) for one in small_forecast_job.with_features()]
+    (folder / "features.jsonl").write_text("\n".join(lines))
+
+
+def without_plots(patch):
+    """To draw takes as long as all the rest of a small job."""
+    for plot in (
+        "regression.task.plot_model",
+        "statespace.results.plot_model",
+        "pca.task.plot_components",
+        "forecast.results.plot_forecasts",
+    ):
+        patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
 
 
 class Servers:
@@ -176,11 +295,18 @@ def as_json(text):
     """The rows of a CSV text as the body of a JSON request."""
 
     def value(name, cell):
-        return cell if name in TEXTS else None if cell == "" else float(cell)
+        return cell if name in TEXTS else None if cell == "" else json.loads(cell)
 
-    header, *rows = csv.reader(text.splitlines())
     instances = [
-        {name: value(name, cell) for name, cell in zip(header, row or [""] * len(header))}
-        for row in rows
+        {name: value(name, cell) for name, cell in row.items()} for row in rows_of_table(text)
     ]
     return json.dumps({"instances": instances})
+
+
+def rows_of_table(text):
+    """The rows by column, with decimal points, of a CSV text, in which blank lines are rows."""
+    has_semicolons = ";" in text
+    header, *rows = csv.reader(text.splitlines(), delimiter=";" if has_semicolons else ",")
+    for row in rows:
+        cells = [cell.replace(",", ".") if has_semicolons else cell for cell in row]
+        yield dict(zip(header, cells or [""] * len(header)))

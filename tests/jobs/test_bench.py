@@ -6,11 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
-from small_serving import JOBS, serving, trained
+from small_serving import FEATURE_JOBS, JOBS, serving, trained
 
 from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving import bench as bench_module
-from gluon_linalg.jobs.serving.sample import job_values, sample_rows
+from gluon_linalg.jobs.serving.sample import sample_rows
 
 
 def test_table_and_json(run):
@@ -18,7 +18,7 @@ def test_table_and_json(run):
     assert (status, err) == (0, "")
     title, versions, header, *rows = out.splitlines()
     assert title == f"{trained('gp')}: gp in float64 on cpu(0)"
-    assert "MXNet 1.9.1" in versions and versions.endswith("rows: the data of the job")
+    assert "MXNet 1.9.1" in versions
     assert header.split() == ["rows", "calls", "median", "ms", "95", "%", "ms", "rows/s"]
     assert [row.split()[0] for row in rows] == ["1", "5"]
     status, out, err = run("bench", trained("gp"), "--rows", "1,5", "--seconds", "0.02", "--json")
@@ -45,30 +45,27 @@ def test_numbers(monkeypatch):
     assert len(times) == 6
 
 
-@pytest.mark.parametrize("task", JOBS)
+@pytest.mark.parametrize("task", [*JOBS, *FEATURE_JOBS])
 def test_rows_of_any_number(task):
     model = TrainedModel(trained(task), "cpu")
-    values = job_values(model)
-    assert values
     for count in (1, 2, 40):
-        for given in (values, None):
-            rows = model.read(sample_rows(model, count, given))
-            least = model.description.get("least_observations", 1)
-            assert model.predictor.count(rows) == max(count, least)
-            assert len(model.predict(rows)[-1][1]) > 0
+        rows = model.read(sample_rows(model, count))
+        least = model.description.get("least_observations", 1)
+        assert model.predictor.count(rows) == max(count, least)
+        assert len(model.predict(rows)[-1][1]) > 0
     if task == "gp":
-        table = model.read(sample_rows(model, 20, values))
-        assert table.texts["x"] == [str(0.25 * (i % 16)) for i in range(20)]
+        table = model.read(sample_rows(model, 20))
+        assert table.texts["x"] == [str(0.25 * (i % 3)) for i in range(20)]
 
 
-def test_rows_are_made_up_without_the_data(run, tmp_path):
+def test_a_folder_without_a_sample(run, tmp_path):
     shutil.copytree(trained("blr"), tmp_path / "out")
-    os.remove(tmp_path / "out" / "job.resolved.yaml")
-    status, out, _ = run("bench", tmp_path / "out", "--rows", "3", "--seconds", "0.01")
-    assert status == 0 and "rows: made up" in out
+    os.remove(tmp_path / "out" / "sample.csv")
+    status, out, err = run("bench", tmp_path / "out", "--rows", "3", "--seconds", "0.01")
+    assert (status, out) == (2, "") and "sample.csv" in err and "--overwrite" in err
 
 
-@pytest.mark.parametrize("task", ["gp", "statespace", "panel"])
+@pytest.mark.parametrize("task", ["gp", "statespace", "panel", "features of blr"])
 def test_a_server(run, task):
     options = ("--rows", "2,8", "--seconds", "0.02", "--json")
     with serving(trained(task)) as running:

@@ -93,7 +93,7 @@ def test_two_workers_reach_the_loss_of_one(workspace, training):
     job = write_job(workspace, **training)
     ran = command(workspace, "train", job, "--output", "one")
     assert ran.returncode == 0, ran.stderr
-    distributed = ["launch", "--workers", "2", "--", "train", job, "--kvstore", "dist_sync"]
+    distributed = ["launch", "--workers", "2", "--", "train", job]
     ran = command(workspace, *distributed)
     assert ran.returncode == 0, ran.stderr
     assert nlml(workspace / "out") == pytest.approx(nlml(workspace / "one"), rel=1e-9)

@@ -32,6 +32,7 @@ QUANTILES = [f"{number / 10:g}" for number in range(1, 10)]
 FILES = {
     "backtest.csv", "backtest_forecasts.csv", "checkpoint.params", "forecast.csv",
     "job.resolved.yaml", "metrics.json", "model-io.json", "plot.png", "predictor",
+    "sample.csv",
     "tensorboard",
     "training_curve.csv",
 }  # fmt: skip
@@ -353,7 +354,7 @@ def test_a_stopped_run_goes_on_to_the_same_forecasts(run, write, workspace, monk
 
     monkeypatch.setattr(TrainingState, "advance", advance_and_signal)
     status, out, err = run("train", write(changes))
-    assert (status, out) == (0, "") and err.startswith("stopped by SIGTERM after iteration 3")
+    assert (status, out) == (143, "") and err.startswith("stopped by SIGTERM after iteration 3")
     assert not (workspace / "out" / "metrics.json").exists()
     monkeypatch.setattr(TrainingState, "advance", advance)
     assert run("train", "job.yaml")[0] == 0

@@ -11,10 +11,12 @@ import pytest
 import yaml
 from small_disk import limit_files
 from small_job import JOB, ROOT, TABLE, changed
+from small_serving import small, without_plots, write_tables
 
 from gluon_linalg._runtime import import_mxnet
-from gluon_linalg.jobs import commands
+from gluon_linalg.jobs import commands, interruption
 from gluon_linalg.jobs.state import TrainingState
+from gluon_linalg.jobs.train import train
 
 mx = import_mxnet()
 
@@ -48,12 +50,6 @@ def model(folder):
     return {name: (folder / name).read_bytes() for name in MODEL_FILES}
 
 
-def parameters(folder):
-    """Of the exported model, in order: in one process no two blocks have the same names."""
-    arrays = mx.nd.load(str(folder / "model-0000.params"))
-    return [array.asnumpy().tobytes() for array in arrays.values()]
-
-
 def curve(folder):
     """Iterations and losses, without the times."""
     rows = (folder / "training_curve.csv").read_text().splitlines()
@@ -64,7 +60,7 @@ def iterations(folder):
     return int(mx.nd.load(str(folder / "checkpoint.params"))["progress:iteration"].asscalar())
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("name", JOBS)
 def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, number, status):
     changes = {**JOBS[name], "training.iterations": 20, "training.checkpoint_every": 1000}
@@ -81,13 +77,44 @@ def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, n
     assert (ended, out) == (status, "")
     # The evaluation that comes next, of which a step of lbfgs may need several, is the last.
     assert iterations(workspace / "out") == (5 if name == "lbfgs" else 6)
-    what = "interrupted" if status else "stopped by SIGTERM"
+    what = "interrupted" if status == 130 else "stopped by SIGTERM"
     assert err.startswith(f"{what} after iteration") and err.count("\n") == 1
     assert not (workspace / "out" / "metrics.json").exists()
     monkeypatch.setattr(TrainingState, "advance", advance)
     assert run("train", write_job(changes))[0] == 0
-    assert parameters(workspace / "out") == parameters(workspace / "whole")
+    assert model(workspace / "out") == model(workspace / "whole")
     assert curve(workspace / "out") == curve(workspace / "whole")
+
+
+@pytest.mark.parametrize("task", ["gp", "blr", "statespace", "standardized", "pca", "forecast"])
+def test_names_are_those_of_the_job(tmp_path, monkeypatch, task):
+    """Not of what the process made before; nor, where there are steps, of where it was stopped."""
+    without_plots(monkeypatch)
+    write_tables(tmp_path)
+    train(small(task, tmp_path, 3, "whole"), show_bar=False)
+    if task != "pca":
+        advance = TrainingState.advance
+
+        def advance_and_signal(self, loss):
+            advance(self, loss)
+            if self.iteration == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(TrainingState, "advance", advance_and_signal)
+        with interruption.listen(), pytest.raises(interruption.Interrupted):
+            train(small(task, tmp_path, 3), show_bar=False)
+        monkeypatch.setattr(TrainingState, "advance", advance)
+        assert (tmp_path / task / "checkpoint.params").exists()
+    train(small(task, tmp_path, 3), show_bar=False)
+    whole = exported(tmp_path / "whole")
+    assert len(whole) >= 3 and exported(tmp_path / task) == whole
+
+
+def exported(folder):
+    """The files of the model, or of the predictor of GluonTS, by their names."""
+    paths = [folder / name for name in MODEL_FILES]
+    paths += [path for path in (folder / "predictor").glob("*")]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
 def kill_at_random(workspace, name, seed, kills):

@@ -55,6 +55,42 @@ def test_a_bug_is_not_hidden(run, write_job, monkeypatch):
         run("train", write_job())
 
 
+def test_predictions_on_stdout(run, write_job, workspace):
+    """As the file that another program would read, and nothing else."""
+    run("train", write_job())
+    assert run("predict", "out", "--data", "table.csv")[0] == 0
+    before = sorted(workspace.iterdir())
+    status, out, err = run("predict", "out", "--data", "table.csv", "--output", "-")
+    assert (status, err) == (0, "")
+    assert out == (workspace / "out" / "predictions.csv").read_text()
+    assert sorted(workspace.iterdir()) == before
+
+
+def test_launch_refuses_before_it_starts_processes(refused, write_job, monkeypatch):
+    monkeypatch.setattr("gluon_linalg.jobs.launch._start", None)
+
+    def launched(*arguments):
+        return refused("launch", "--workers", "2", "--", *arguments)
+
+    assert "expected train JOB.yaml after --" in launched("serve", "out")
+    assert "no such job file" in launched("train", "nothing.yaml")
+    assert "No such option" in launched("train", write_job(), "--nothing")
+    pca = {
+        "task": "pca",
+        "data": {"path": "table.csv", "columns": ["x"]},
+        "model": ...,
+        "training": ...,
+    }
+    assert "pca is computed by one process" in launched("train", write_job(pca))
+
+
+def test_what_cannot_be_shared_is_said(run, write_job):
+    """Two devices, or workers, have nothing to share in one likelihood."""
+    status, out, err = run("train", write_job(), "--devices", "cpu(0),cpu(1)")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "is one number, which several devices or workers cannot share" in err
+
+
 def test_progress_is_a_bar_or_lines(capsys, monkeypatch):
     bar = Progress(10, 0, show_bar=True)
     bar.update(1, 2.5)

@@ -42,8 +42,7 @@ mx = import_mxnet()
         ),
         (
             {"model.kernel.rbf.lengthscale": [1, -2]},
-            "job.yaml: model.kernel.rbf.lengthscale.1: '-2': expected a positive number above "
-            "1e-12",
+            "job.yaml: model.kernel.rbf.lengthscale.1: '-2': expected a positive number",
         ),
         (
             {"model.kernel.rbf.lengthscale": [1, 2]},
@@ -169,6 +168,15 @@ def test_wrong_tables(workspace, write_job, refused, text, message):
     if text is not None:
         (workspace / "table.csv").write_text(text)
     assert refused("train", job).startswith(f"{workspace / 'table.csv'}: {message}")
+
+
+def test_numbers_out_of_all_proportion(workspace, write_job, refused):
+    (workspace / "table.csv").write_text("x,y\n1e300,1\n-1e300,2\n0,1\n")
+    line = refused("train", write_job({"model.kernel": {"rbf": {}}}))
+    assert line == "the numbers in the file are too large for initial values; rescale them"
+    (workspace / "table.csv").write_text("x,y\n1,1e100\n2,-1e100\n3,0\n")
+    line = refused("train", write_job({"model.kernel": {"rbf": {"variance": 1e-200}}}))
+    assert line.startswith("model: [1e-200] is out of proportion to the numbers in the file")
 
 
 def test_repeated_inputs_without_noise_are_named(workspace, write_job, refused):

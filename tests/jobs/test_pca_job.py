@@ -29,6 +29,7 @@ FILES = {
     "model-io.json",
     "model-symbol.json",
     "plot.png",
+    "sample.csv",
     "scores.csv",
 }
 ROWS = np.array([line.split(",") for line in TABLE.split()[1:]], dtype="float64")

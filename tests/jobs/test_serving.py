@@ -10,8 +10,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import small_forecast_job
 from small_serving import (
     CSV,
+    FEATURE_JOBS,
     GENEROUS,
     JOBS,
     JSON,
@@ -20,6 +22,7 @@ from small_serving import (
     Servers,
     as_json,
     ask,
+    rows_of_table,
     serving,
     trained,
 )
@@ -87,6 +90,10 @@ def test_ping(server, monkeypatch):
     assert ask(server.port, path="/ping")[0] == 500
 
 
+def as_numbers(row):
+    return {name: v if name in TEXTS or not v else float(v) for name, v in row.items()}
+
+
 @pytest.mark.parametrize("task", JOBS)
 def test_description_names_the_columns(servers, task):
     port = servers(task).port
@@ -94,7 +101,8 @@ def test_description_names_the_columns(servers, task):
     operation = document["paths"]["/invocations"]["post"]
     request = operation["requestBody"]["content"]
     row = request[JSON]["schema"]["properties"]["instances"]["items"]
-    header = set(next(csv.reader(ROWS[task].splitlines())))
+    row = row["anyOf"][0] if JOBS[task]["task"] == "forecast" else row
+    header = set(next(rows_of_table(ROWS[task])))
     assert set(row["properties"]) == set(row["required"]) == header
     # The examples are requests that work, the JSON one and the CSV one the same.
     status, _, body = ask(port, json.dumps(request[JSON]["example"]))
@@ -103,11 +111,80 @@ def test_description_names_the_columns(servers, task):
     columns = answers[JSON]["schema"]["properties"]["predictions"]["items"]["properties"]
     assert list(json.loads(body)["predictions"][0]) == list(columns)
     assert body == ask(port, request[CSV]["example"], CSV, accept=JSON)[2]
+    assert json.loads(body) == answers[JSON]["example"]
+    assert ask(port, request[CSV]["example"], CSV)[2].decode() == answers[CSV]["example"]
+    # They are rows of the data.
+    table = trained(task).parent / JOBS[task]["data"]["path"]
+    rows = [as_numbers(found) for found in rows_of_table(table.read_text(encoding="utf-8"))]
+    for found in request[JSON]["example"]["instances"]:
+        known = {n: v for n, v in found.items() if v is not None}
+        assert any(as_numbers(known).items() <= own.items() for own in rows)
     if task == "statespace":
         assert {"type": "null"} in row["properties"]["price"]["anyOf"]
         assert request[JSON]["example"]["instances"][-1]["y"] is None
     if task == "panel":
         assert row["properties"]["shop"] == columns["shop"] == {"type": "string"}
+
+
+@pytest.mark.parametrize("task", FEATURE_JOBS)
+def test_series_with_features(servers, task, tmp_path):
+    """Whole series, as JSON lines have them: no table has features."""
+    port, path = servers(task).port, tmp_path / "new.jsonl"
+    found = list(small_forecast_job.with_features())[1:]
+    path.write_text("\n".join(map(json.dumps, found)))
+    predict_file(trained(task), path, path.with_suffix(".csv"), "cpu")
+    expected = path.with_suffix(".csv").read_bytes()
+    assert ask(port, json.dumps({"instances": found}), accept=CSV)[2] == expected
+    rows = list(csv.DictReader(expected.decode().splitlines()))
+    assert [row["item"] for row in rows] == 4 * ["b"] + 4 * ["c"]
+    document = json.loads(ask(port, path="/openapi.json")[2])
+    request = document["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    assert list(request) == [JSON]
+    answers = document["paths"]["/invocations"]["post"]["responses"]["200"]["content"]
+    for kind in (JSON, CSV):
+        status, _, body = ask(port, json.dumps(request[JSON]["example"]), accept=kind)
+        example = answers[kind]["example"]
+        assert status == 200 and body.decode() == (example if kind == CSV else json.dumps(example))
+    # What is missing or wrong is named.
+    del found[1]["feat_dynamic_real"]
+    status, _, body = ask(port, json.dumps({"instances": found}))
+    assert status == 422 and b"'c': there is no feat_dynamic_real" in body
+    status, _, body = ask(port, "timestamp,target\n2020-01,1\n", CSV)
+    assert status == 422 and b"feat_dynamic_real" in body and b"rows do not have" in body
+    status, _, body = ask(port, '{"instances": [{"start": "2020-01", "target": [1, "x"]}]}')
+    assert status == 422 and b"series 1: target" in body
+    status, _, body = ask(port, '{"instances": [{"start": "2020-01", "target": [1]}, 2]}')
+    assert status == 422 and b"series 2: expected an object" in body
+
+
+def test_whole_series_where_rows_are_taken(servers):
+    """A forecast takes both; rows of numbers are no series."""
+    values = [7.0, 9.5, 8.25, 7.5]
+    times = [f"2020-0{month}" for month in range(1, 5)]
+    whole = {"item_id": "a", "start": times[0], "target": values}
+    rows = [{"shop": "a", "day": time, "y": value} for time, value in zip(times, values)]
+    answers = [
+        ask(servers("forecast").port, json.dumps({"instances": instances}))
+        for instances in ([whole], rows)
+    ]
+    assert answers[0][0] == answers[1][0] == 200 and answers[0][2] == answers[1][2]
+    status, _, body = ask(servers("gp").port, json.dumps({"instances": [whole]}))
+    assert status == 422 and b"expected a number" in body
+
+
+def test_head_is_get_without_a_body(server):
+    pages = ["/ping", "/docs", "/openapi.json"]
+    page = ask(server.port, path="/docs")[2].decode()
+    pages += [word for word in page.split('"') if word.startswith("/static")]
+    assert len(pages) > 4
+    for path in pages:
+        status, headers, body = ask(server.port, path=path)
+        found = ask(server.port, method="HEAD", path=path)
+        assert (status, found[0], found[2]) == (200, 200, b""), path
+        assert found[1]["Content-Type"] == headers["Content-Type"]
+        assert int(found[1]["Content-Length"]) == len(body)
+    document = json.loads(ask(server.port, path="/openapi.json")[2])
+    assert list(document["paths"]["/ping"]) == ["get"]
 
 
 def test_page_needs_no_other_host(server):

@@ -247,7 +247,19 @@ def test_a_damaged_model(refused, tmp_path, damage):
     shutil.copytree(trained("gp"), out)
     DAMAGES[damage](out)
     line = refused("serve", out, "--port", "0")
-    assert str(out) in line
+    assert str(out) in line and line.endswith("train again with --overwrite")
+    for word in ("Traceback", "Check failed", "MXNetError"):
+        assert word not in line
+
+
+def test_a_damaged_predictor(refused, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(trained("forecast"), out)
+    (parameters,) = (out / "predictor").glob("*.params")
+    parameters.write_bytes(b"garbage" * 99)
+    line = refused("serve", out, "--port", "0")
+    why = "the predictor is damaged (Invalid NDArray file format); train again with --overwrite"
+    assert line == f"{out}/predictor: {why}"
 
 
 def test_a_port_in_use(refused):

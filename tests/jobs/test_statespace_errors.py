@@ -281,14 +281,14 @@ def test_memory_that_is_not_there(refused_job, workspace, monkeypatch):
     """Told before anything is computed, and where MXNet finds out."""
     year = components({"trend": {}}, {"seasonal": {"period": 12}})
     estimate = (
-        f"{workspace / 'table.csv'}: a likelihood of 24 steps with 13 states takes about 0.00081 "
+        f"{workspace / 'table.csv'}: a likelihood of 24 steps with 13 states takes about 0.0015 "
         "GB of memory, more than there is; for fewer states give a seasonal form: trigonometric"
     )
-    # 25 numbers of 8 bytes for each step and square of the number of states.
+    # 47 numbers of 8 bytes for each step and square of the number of states.
     with monkeypatch.context() as patch:
-        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2 - 1)
+        patch.setattr(memory, "available", lambda: 47 * 8 * 24 * 13**2 - 1)
         assert refused_job(year).startswith(estimate)
-        patch.setattr(memory, "available", lambda: 25 * 8 * 24 * 13**2)
+        patch.setattr(memory, "available", lambda: 47 * 8 * 24 * 13**2)
         patch.setattr(Objective, "evaluate", fail("MXNetError: Failed to allocate CPU Memory"))
         assert refused_job(year).startswith(estimate)
         patch.setattr(Objective, "evaluate", fail("another"))
@@ -334,7 +334,7 @@ def test_predict_refuses_what_it_cannot_continue(run, refused, workspace):
     assert "forecast is not finite" in refused("predict", "out", "--data", "new.csv")
     (workspace / "out" / "model-io.json").write_text('{"task": "statespace"}')
     assert refused("predict", "out", "--data", "new.csv").endswith(
-        "model-io.json: is damaged; train again with --overwrite"
+        "the model is damaged (there is no 'time'); train again with --overwrite"
     )
 
 
@@ -399,3 +399,36 @@ def test_whatever_the_job_file_holds(workspace, changes, parts):
             StateSpace(read, StateSpace.read_dataset(read), mx.cpu())
     except JobError as error:
         assert "\n" not in str(error)
+
+
+SEASONAL = {
+    **JOB,
+    "model": {"components": [{"level": {}}, {"seasonal": {"period": 4}}]},
+    "training": {"iterations": 0},
+}
+
+
+def test_rows_that_leave_a_forecast_open(run, refused, workspace):
+    """Fewer rows than initial values, or a season that was not seen in all its parts."""
+    (workspace / "table.csv").write_text(TABLE)
+    (workspace / "job.yaml").write_text(yaml.safe_dump(SEASONAL))
+    assert run("train", "job.yaml")[0] == 0
+    (workspace / "new.csv").write_text("year,y\n2001,2.5\n2002,3\n")
+    assert refused("predict", "out", "--data", "new.csv").startswith(
+        "new.csv: the 2 observations leave the forecast of 2003 open: the model learns 4 initial "
+        "values from them"
+    )
+    rows = [f"{2001 + step},{step % 3 if step % 2 else ''}" for step in range(20)]
+    (workspace / "new.csv").write_text("\n".join(["year,y", *rows, ""]))
+    assert "leave the forecast of 2021 open" in refused("predict", "out", "--data", "new.csv")
+    (workspace / "new.csv").write_text("year,y\n2001,2.5\n2002,3\n2003,2\n2004,4\n")
+    assert run("predict", "out", "--data", "new.csv")[0] == 0
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 14.62])
+def test_a_covariate_that_never_moved(refused_job, value):
+    header, *lines = TABLE.splitlines()
+    rows = [line.split(",") for line in lines]
+    table = "\n".join([header, *(f"{year},{value},{y}" for year, _, y in rows)])
+    line = refused_job({**WITH_PRICE, "forecast": {"steps": 0}}, table)
+    assert "the observations to train on leave open regression: price: " in line

@@ -23,6 +23,7 @@ FILES = {
     "model-io.json",
     "model-symbol.json",
     "plot.png",
+    "sample.csv",
     "smoothed.csv",
     "tensorboard",
     "training_curve.csv",

@@ -14,6 +14,7 @@ from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.forecast.dataset import read_entries
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.reading import read_job
+from gluon_linalg.jobs.sample import read_sample
 from gluon_linalg.jobs.statespace.panel import read_panel
 from gluon_linalg.jobs.statespace.series import read_series
 from gluon_linalg.jobs.table_format import Format
@@ -168,6 +169,10 @@ def test_a_job_and_its_predictions(workspace, write_job, task):
         predict_file(path[:-4], workspace / path, workspace / "p.csv", "cpu")
         found.append((workspace / "p.csv").read_text())
     assert found[0] == found[1] and ";" not in found[0]
+    # The rows with which a model is tried.
+    (_, header), *rows = read_sample("german").rows
+    assert read_sample("table").rows[1:] == rows
+    assert [cells[header.index("x")] for _, cells in rows[:2]] == ["0.0", "0.25"]
 
 
 REGIONS = ["south", "north", "south", "east", "north", "east", "south", "north"] * 2
@@ -222,8 +227,8 @@ def test_a_kernel_sees_all_levels_of_a_column(workspace):
     """A product of kernels, one of them on the names, with a lengthscale for each column."""
     (workspace / "table.csv").write_text(REGION_TABLE)
     kernels = [
-        {"rbf": {"lengthscale": [0.7, 2.0], "columns": ["region", "x"]}},
-        {"linear": {"columns": ["x"]}},
+        {"rbf": {"variance": 1, "lengthscale": [0.7, 2.0], "columns": ["region", "x"]}},
+        {"linear": {"variance": 1, "columns": ["x"]}},
     ]
     job = changed(JOB, {
         "data.inputs": ["region", "x"],

@@ -1,5 +1,7 @@
 """Times as tables write them, the steps on which they lie, and the times that follow."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 import small_forecast_job
@@ -13,6 +15,7 @@ from gluon_linalg.jobs.forecast.dataset import read_entries
 from gluon_linalg.jobs.moments import find_order, read_moments
 from gluon_linalg.jobs.statespace.panel import read_panel
 from gluon_linalg.jobs.statespace.series import read_series
+from gluon_linalg.jobs.steps import start_at
 from gluon_linalg.jobs.table_format import Format
 
 BERLIN = {"timezone": "Europe/Berlin"}
@@ -153,6 +156,15 @@ def test_the_step_is_found(tmp_path, times, step, later):
     assert (series.times.step, series.times.text(len(times))) == (step, later)
 
 
+@pytest.mark.parametrize("step", ["BME", "B", "BMS", "15min", "W-WED", "quarter", "6M"])
+def test_made_up_times_are_on_their_steps(tmp_path, step):
+    """With which a server tries its model."""
+    dates = start_at(step, date(2000, 1, 1))
+    times = [dates.text(index) for index in range(5)]
+    series = read_series(write(tmp_path / "t.csv", times), "t", step, "y", [])
+    assert len(series.y) == 5
+
+
 @pytest.mark.parametrize("anchor", ["JAN", "MAR", "JUN", "NOV", "DEC"])
 def test_quarters_of_other_years(tmp_path, anchor):
     """By name, whatever month their year ends with; the oracle is pandas."""
@@ -179,6 +191,12 @@ def test_quarters_of_other_years(tmp_path, anchor):
             "is not a whole number of steps of 1 day after 2019-03-30T23:00Z; correct it, or "
             "data.step, or name the time zone of the days in data.timezone",
         ),
+        (
+            ["2019-03-29 23:00", "2019-03-30 23:00", "2019-03-31 22:00"], None, {},
+            "the rows are not equally far apart; set data.step, such as step: month, and absent "
+            "times become missing observations, or name the time zone of the days in data.timezone",
+        ),
+        (["2019-03-30", "NA"], "day", {}, "row 3, column 't': 'NA' is a missing value; fill it in"),
         (
             ["2019-03-30T23:00Z", "2019-03-31 22:00"], "day", {},
             "row 3, column 't': 2019-03-31 22:00 has no offset from UTC, but others have; add it",

@@ -153,5 +153,6 @@ class RationalQuadratic(Stationary):
 
 def _root(F, squared):
     """√r² with gradient 0 at r = 0, where its own is infinite."""
-    apart = fn.stop(F, squared) > 0
+    # Not `> 0`, which NaN is not either: it would count as no distance.
+    apart = fn.stop(F, squared) != 0.0
     return F.sqrt(F.where(apart, squared, fn.ones_like(F, squared))) * apart

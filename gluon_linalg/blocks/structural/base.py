@@ -62,10 +62,6 @@ class Component(LinearAlgebraBlock):
         """r, the number of disturbances, also 0."""
         return len(self._disturbances)
 
-    def cast(self, dtype):
-        super().cast(dtype)
-        self._dtype = np.dtype(dtype).name
-
     def hybrid_forward(self, F, y, covariates=None, **stored):
         y, covariates = (None if x is None else F.cast(x, "float64") for x in (y, covariates))
         return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))

@@ -1,5 +1,7 @@
 """Structural time series models: sums of components seen through noise, and their forecasts."""
 
+from typing import Dict, NamedTuple, Tuple
+
 import numpy as np
 
 from ... import functional as fn
@@ -22,6 +24,22 @@ REMEDY = (
     "Give more observations, leave the component out, or give it a known prior (prior=(mean, "
     "standard deviations)); a constant covariate beside a level cannot be told from it."
 )
+
+
+Moments = Tuple[mx.nd.NDArray, mx.nd.NDArray]
+
+
+class StructuralPosterior(NamedTuple):
+    """What all observations say of the states and of what the components contribute.
+
+    mean (B, T, d) and covariance (B, T, d, d) of the states, in the order of the components;
+    signal: mean and variance (B, T) of y without its noise; components: the same of each, by label.
+    """
+
+    mean: mx.nd.NDArray
+    covariance: mx.nd.NDArray
+    signal: Moments
+    components: Dict[str, Moments]
 
 
 class StructuralModel(LinearAlgebraBlock):
@@ -79,23 +97,42 @@ class StructuralModel(LinearAlgebraBlock):
         inputs, _ = self.kalman_inputs(F, y, *rest)
         return F.cast(self.filter.hybrid_forward(F, *inputs), self._dtype)
 
-    def cast(self, dtype):
-        super().cast(dtype)
-        self._dtype = np.dtype(dtype).name
+    def posterior(self, y, *rest, **keywords):
+        """The `StructuralPosterior` given all observations; arguments as in a call of the model.
 
-    def smooth(self, y, *rest, **keywords):
-        """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
-
-        Arguments as in a call of the model; states in the order of the components. Raises
-        UnidentifiedError, which names the states that the data leave open.
+        Raises UnidentifiedError, which names the states that the data leave open.
         """
         y, *rest = self._received(y, *rest, **keywords)
         inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
         mean, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
         self._refuse_open(covariance)
+        emission = inputs[2].squeeze(axis=2)
+        # Around the means of the covariates, where nothing is a difference of large numbers.
+        signal = _contribution(emission, mean, covariance)
         if centre is not None:
+            emission = mx.nd.broadcast_add(emission, centre.squeeze(axis=2))
             mean, covariance = uncentred(mean, covariance, centre, self.components)
-        return mean.astype(self._dtype), covariance.astype(self._dtype)
+        parts = {}
+        for label, (component, begin) in zip(self.components.labels(), self.components.offsets()):
+            own = slice(begin, begin + component.state_size)
+            part = _contribution(emission[:, :, own], mean[:, :, own], covariance[:, :, own, own])
+            parts[label] = tuple(array.astype(self._dtype) for array in part)
+        mean, covariance, *signal = (a.astype(self._dtype) for a in (mean, covariance, *signal))
+        return StructuralPosterior(mean, covariance, tuple(signal), parts)
+
+    def smooth(self, y, *rest, **keywords):
+        """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
+
+        States in the order of the components; see `posterior`.
+        """
+        return self.posterior(y, *rest, **keywords)[:2]
+
+    def decompose(self, y, *rest, **keywords):
+        """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
+
+        Given all observations; see `posterior`.
+        """
+        return self.posterior(y, *rest, **keywords).components
 
     def open_states(self, y, *rest, **keywords):
         """For each series the names of the initial states that its data leave open.
@@ -105,28 +142,10 @@ class StructuralModel(LinearAlgebraBlock):
         """
         y, *rest = self._received(y, *rest, **keywords)
         inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
-        _, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
-        return [self._names_of(np.flatnonzero(own)) for own in _is_open(covariance)]
-
-    def decompose(self, y, *rest, **keywords):
-        """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
-
-        Given all observations. Arguments as in a call of the model.
-        """
-        y, *rest = self._received(y, *rest, **keywords)
-        mean, covariance = self.smooth(y, *rest)
-        covariates, _ = self._split(rest)
-        emission = self.components.system(mx.nd, y, covariates).emission.squeeze(axis=2)
-        parts = {}
-        for label, (component, begin) in zip(self.components.labels(), self.components.offsets()):
-            states = slice(begin, begin + component.state_size)
-            own = emission[:, :, states]
-            pairs = mx.nd.broadcast_mul(own.expand_dims(axis=3), own.expand_dims(axis=2))
-            parts[label] = (
-                mx.nd.broadcast_mul(mean[:, :, states], own).sum(axis=2),
-                mx.nd.broadcast_mul(covariance[:, :, states, states], pairs).sum(axis=(2, 3)),
-            )
-        return parts
+        if not any(self.components.diffuse):
+            return [[] for _ in range(len(y))]
+        is_open = self.filter.open_states(*inputs).asnumpy()
+        return [self._names_of(np.flatnonzero(own)) for own in is_open]
 
     def forecaster(self, steps):
         """A block for `steps` observations after the last: (y, ...) -> mean, variance, (B, h).
@@ -195,7 +214,7 @@ class StructuralModel(LinearAlgebraBlock):
         names = []
         for label, (component, begin) in zip(self.components.labels(), self.components.offsets()):
             names += [
-                f"{label}: {name}" if component.state_size > 1 else label
+                f"{label}: {name}" if component.features or component.state_size > 1 else label
                 for state, name in enumerate(component.state_names, start=begin)
                 if state in states
             ]
@@ -271,3 +290,12 @@ def _is_open(covariance):
     """Which states of each series have an infinite variance at the first step, (B, d)."""
     first = covariance[:, 0].asnumpy()
     return np.isinf(np.diagonal(first, axis1=1, axis2=2))
+
+
+def _contribution(emission, mean, covariance):
+    """H x (B, T) and its variance, of H (B or 1, T or 1, d)."""
+    pairs = mx.nd.broadcast_mul(emission.expand_dims(axis=3), emission.expand_dims(axis=2))
+    return (
+        mx.nd.broadcast_mul(mean, emission).sum(axis=2),
+        mx.nd.relu(mx.nd.broadcast_mul(covariance, pairs).sum(axis=(2, 3))),
+    )

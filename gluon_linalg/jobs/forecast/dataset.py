@@ -3,14 +3,16 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import List
+from typing import List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import JobError, reason
-from ..table_format import AUTO
-from .estimators import build_estimator, mx
-from .json_lines import FEATURES, read_json_lines
+from ..sample import Sample
+from ..table_format import AUTO, Format
+from .estimators import build_estimator, features_of, mx
+from .json_lines import FEATURES, read_json_lines, read_objects
+from .predict import JsonSeries
 from .table import read_table
 
 JSON = (".json", ".jsonl")
@@ -21,12 +23,19 @@ NOT_SERIES = ("metadata.json",)
 
 @dataclass
 class ForecastData:
-    """Entries as GluonTS has them: item_id, start, target and, in JSON lines, features."""
+    """Entries as GluonTS has them: item_id, start, target and, in JSON lines, features.
+
+    features: those that the estimator uses; columns: of names (or None), times and targets;
+    table_format: with what the files told of themselves.
+    """
 
     path: str
     entries: List[dict]
     prediction_length: int
     windows: int
+    features: List[str]
+    columns: Tuple[Optional[str], str, str]
+    table_format: Format
 
     @property
     def count(self):
@@ -44,6 +53,27 @@ class ForecastData:
     def before(self, window):
         """The entries up to window number `window` of the backtest; all at number `windows`."""
         return [self._cut(entry, window) for entry in self.entries]
+
+    @property
+    def sample(self):
+        """The shortest series, as rows or, if there are features, as a line of JSON has it."""
+        entry = min(self.entries, key=lambda entry: len(entry["target"]))
+        target = [None if np.isnan(value) else value for value in entry["target"].tolist()]
+        if self.features:
+            features = {name: entry[name] for name in self.features}
+            if "feat_dynamic_real" in features:
+                steps = len(target) + self.prediction_length
+                features["feat_dynamic_real"] = features["feat_dynamic_real"][:, :steps]
+            features = {name: values.tolist() for name, values in features.items()}
+            start = entry.times.text(entry["start"])
+            return {"item_id": entry["item_id"], "start": start, "target": target, **features}
+        times = [entry.times.text(entry["start"] + step) for step in range(len(target))]
+        cells = ["" if value is None else repr(value) for value in target]
+        item, *rest = self.columns
+        if item is None:
+            return Sample(rest, list(map(list, zip(times, cells))))
+        rows = [[entry["item_id"], time, cell] for time, cell in zip(times, cells)]
+        return Sample([item, *rest], rows)
 
     def content(self):
         """All series, for a fingerprint."""
@@ -67,14 +97,23 @@ class ForecastData:
 def read_dataset(job):
     """The `ForecastData` of a job; JobError for what is wrong with its options or series."""
     # Options come first: who has misspelt one need not wait for the data.
-    build_estimator(job, mx.cpu())
+    features = features_of(build_estimator(job, mx.cpu()))
     data, model = job.data, job.model
     entries = read_entries(data.path, data.item, data.time, data.target, data.freq, data.format())
     windows = 0 if data.backtest is None else data.backtest.windows
-    dataset = ForecastData(data.path, entries, model.prediction_length, windows)
+    columns = data.item, data.time, data.target
+    length = model.prediction_length
+    table_format = _told(data.format(), entries)
+    dataset = ForecastData(data.path, entries, length, windows, features, columns, table_format)
     for entry, before in zip(entries, dataset.training()):
         _refuse_too_short(dataset, entry, before)
     return dataset
+
+
+def _told(table_format, entries):
+    """With the order of day and month in the files, if it is the same in all that tell."""
+    found = {entry.times.day_first for entry in entries} - {None}
+    return table_format._replace(day_first=found.pop()) if len(found) == 1 else table_format
 
 
 def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=False):
@@ -84,7 +123,9 @@ def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=Fa
     """
     entries = []
     for file in _files(path):
-        if str(file).endswith(JSON):
+        if isinstance(file, JsonSeries):
+            entries += read_objects(file, freq, table_format)
+        elif str(file).endswith(JSON):
             entries += read_json_lines(file, freq, table_format)
         else:
             entries += read_table(file, item, time, target, freq, table_format, every_row)

@@ -64,13 +64,24 @@ def build_estimator(job, context):
         length = "past_length" if model.estimator == "deep_state" else "context_length"
         if model.context_length is not None:
             arguments[length] = model.context_length
-        arguments["dtype"] = np.dtype(model.dtype).type
+        # The paths of a network in float32, too, are of float64.
+        arguments["dtype"] = np.float64 if model.dtype == "float64" else None
         arguments["trainer"] = Trainer(ctx=context, hybridize=False)
     arguments.update(_checked_options(cls, model))
     try:
         return cls(**arguments)
     except (ValueError, TypeError, AssertionError, LinearAlgebraError) as error:
         raise JobError(f"model.options: {model.estimator} refuses them: {_first(error)}") from None
+
+
+def features_of(estimator):
+    """The features that entries must have for an estimator, or a predictor that needs no other."""
+    used = {
+        "feat_static_cat": getattr(estimator, "cardinality", None) is not None,
+        "feat_static_real": getattr(estimator, "use_feat_static_real", False),
+        "feat_dynamic_real": estimator.use_feat_dynamic_real,
+    }
+    return [name for name, is_used in used.items() if is_used]
 
 
 def check_frequency(freq):

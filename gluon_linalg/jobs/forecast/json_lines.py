@@ -23,24 +23,37 @@ def read_json_lines(path, freq, table_format=AUTO):
         raise JobError(f"{path}: there is no such data file; correct the path") from None
     except (OSError, ValueError) as error:
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
-    objects, entries = [], []
-    for number, line in lines:
-        objects.append(_with_line(path, number, _object, line))
+    places = [f"line {number}" for number, _ in lines]
+    objects = _each(path, places, _object, [line for _, line in lines])
+    return _entries(path, places, objects, freq, table_format)
+
+
+def read_objects(series, freq, table_format=AUTO):
+    """The `Entry`s of `JsonSeries`; JobError names the place of the object, counted from 1."""
+    places = [f"series {number}" for number in range(1, len(series.objects) + 1)]
+    objects = _each(series.name, places, _checked, series.objects)
+    return _entries(series.name, places, objects, freq, table_format)
+
+
+def _entries(path, places, objects, freq, table_format):
     try:
-        starts = [found["start"] for found in objects if isinstance(found.get("start"), str)]
+        starts = [found.get("start") for found in objects]
+        starts = [start.strip() for start in starts if isinstance(start, str)]
         order = order_of(starts, table_format)
     except ValueError as error:
         raise JobError(f"{path}: start: {error}") from None
-    for (number, _), found in zip(lines, objects):
-        entries.append(_with_line(path, number, _entry, found, freq, table_format, order))
-    return entries
+    return _each(path, places, lambda found: _entry(found, freq, table_format, order), objects)
 
 
-def _with_line(path, number, convert, *arguments):
-    try:
-        return convert(*arguments)
-    except ValueError as error:
-        raise JobError(f"{path}: line {number}: {error}") from None
+def _each(path, places, convert, values):
+    """What `convert` makes of each value; its ValueError as a JobError that says where."""
+    found = []
+    for place, value in zip(places, values):
+        try:
+            found.append(convert(value))
+        except ValueError as error:
+            raise JobError(f"{path}: {place}: {error}") from None
+    return found
 
 
 def _object(line):
@@ -50,6 +63,10 @@ def _object(line):
         raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return _checked(found)
+
+
+def _checked(found):
     if not isinstance(found, dict):
         raise ValueError('expected an object such as {"start": "2020-01", "target": [1, 2]}')
     return found

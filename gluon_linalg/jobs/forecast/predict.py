@@ -3,14 +3,28 @@
 import os
 from collections import namedtuple
 from pathlib import Path
+from typing import List, NamedTuple
 
-from ..data import Column, Format
-from ..errors import JobError
+from ..data import Column, Format, TableRows
+from ..errors import JobError, one_line
 from .estimators import require_gluonts
 
 FOLDER = "predictor"
 
 Entries = namedtuple("Entries", "path entries")
+
+
+class JsonSeries(NamedTuple):
+    """Series that came in no file, each an object as a line of JSON lines has it.
+
+    name: what messages call the file.
+    """
+
+    name: str
+    objects: List[dict]
+
+    def __str__(self):
+        return self.name
 
 
 class Predictor:
@@ -23,16 +37,23 @@ class Predictor:
         self.target, self.freq = description["target"], description["freq"]
         self.steps, self.seed = description["prediction_length"], description["seed"]
         self.format = Format(**description.get("format", {}))
+        self.features = description["features"]
         self.what = "forecast steps"
         self.columns = [] if self.item is None else [Column(self.item, "text")]
         self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
 
     def read(self, path):
-        """The series of a CSV file, of JSON lines, of a folder of such files, or of `TableRows`."""
+        """The series of a file, of a folder of files, of `TableRows` or `JsonSeries`."""
         # pandas and GluonTS are imported when there is such a model: others do without.
         require_gluonts()
         from .dataset import read_entries
 
+        if self.features and isinstance(path, TableRows):
+            raise JobError(
+                f"{path}: the model uses {', '.join(self.features)}, which rows do not have; give "
+                'series such as {"start": "2020-01", "target": [...], '
+                f'"{self.features[0]}": [...]}}'
+            )
         columns = self.item, self.time, self.target
         return Entries(path, read_entries(path, *columns, self.freq, self.format, True))
 
@@ -62,7 +83,6 @@ def load_predictor(folder, description, context):
     try:
         return Deserialized.deserialize(Path(path), **options)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise JobError(
-            f"{path}: the predictor cannot be loaded ({lines[0]}); train again with --overwrite"
+            f"{path}: the predictor is damaged ({one_line(error)}); train again with --overwrite"
         ) from None

@@ -34,11 +34,11 @@ def write_results(folder, task, metrics):
     metrics["backtest"] = _judge(folder, job, dataset, windows) if windows else None
     write_columns(folder.file(names.FORECAST), columns)
     _write_predictor(folder.file(names.PREDICTOR), predictor)
-    write_json(folder.file(names.MODEL_IO), describe(job))
+    write_json(folder.file(names.MODEL_IO), describe(job, dataset))
     plot_forecasts(folder.file(names.PLOT), dataset, found, windows)
 
 
-def describe(job):
+def describe(job, dataset):
     """What `predict` needs beside the predictor."""
     data, model = job.data, job.model
     return {
@@ -47,8 +47,9 @@ def describe(job):
         "time": data.time,
         "target": data.target,
         "freq": data.freq,
-        "format": data.format()._asdict(),
+        "format": dataset.table_format._asdict(),
         "estimator": model.estimator,
+        "features": dataset.features,
         "prediction_length": model.prediction_length,
         "dtype": model.dtype,
         "seed": job.seed,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...forecast.frequency import period_of
 from ..moments import TIME, find_order, is_time, read_moments, to_datetime
-from ..steps import find_dates, parse_step
+from ..steps import find_dates, parse_step, zone_advice
 from ..table_format import AUTO
 
 # How many steps a series may have, so that two distant times do not fill the memory.
@@ -30,14 +30,14 @@ class WrongTimes(ValueError):
 class Times:
     """The steps of one series. steps (n,): of its times, from 0; start: the period of the first.
 
-    texts: in any order; order: of day and month, as `find_order` tells. `WrongTimes` for a text
-    that is no time, or lies between two steps.
+    texts: in any order; day_first: as `find_order` tells. `WrongTimes` for a text that is no time,
+    or lies between two steps.
     """
 
-    def __init__(self, texts, freq, table_format=AUTO, order=None):
-        self._dates = None
+    def __init__(self, texts, freq, table_format=AUTO, day_first=None):
+        self.day_first, self._dates = day_first, None
         if all(map(is_time, texts)):
-            self._read_dates(texts, freq, table_format, order)
+            self._read_dates(texts, freq, table_format)
         else:
             self._read_names(texts, freq)
 
@@ -47,8 +47,8 @@ class Times:
             return time_text(period)
         return self._dates.text((period.ordinal - self.start.ordinal) // self.start.freq.n)
 
-    def _read_dates(self, texts, freq, table_format, order):
-        moments = read_moments(texts, order)
+    def _read_dates(self, texts, freq, table_format):
+        moments = read_moments(texts, self.day_first)
         places = np.argsort(moments.instants(), kind="stable")
         moments = moments.take(places)
         step = parse_step(freq) or parse_step(_offset(freq).freqstr)
@@ -61,7 +61,8 @@ class Times:
             raise WrongTimes(index, _between(texts[index], freq, texts[places[0]], moments))
         self.steps = self.steps.astype(int)
         first = TIME.fullmatch(texts[places[0]])
-        if first["quarter"]:
+        if first["quarter"] and _offset(freq).name.startswith("Q"):
+            # Of a year that may end with another month than December.
             self.start = period(f"{first['of']}Q{first['quarter']}", freq)
         else:
             self.start = pd.Period(to_datetime(self._dates.line(0)), freq=_offset(freq))
@@ -120,11 +121,7 @@ def time_text(found):
 def _between(text, freq, first, moments=None):
     message = f"'{text[:40]}' is not a whole number of steps of {freq} after {first}; "
     message += "correct it, or data.freq"
-    if moments is not None and not parse_step(_offset(freq).freqstr).is_within_days:
-        clocks = moments.walls - moments.walls.astype("datetime64[D]")
-        if len(np.unique(clocks)) > 1:
-            message += ", or name the time zone of the days in data.timezone"
-    return message
+    return message if moments is None else message + zone_advice(moments)
 
 
 @lru_cache(maxsize=None)

@@ -19,6 +19,8 @@ LENGTHS = [3.0 * 4.0**-k for k in range(6)]
 SHARES = (0.1, 0.01, 0.001, 0.0001)
 # The range of evenly spread numbers, in their standard deviations.
 NEIGHBOURS = 3.5
+# Of more rows a likelihood takes seconds: they are tried with lengthscales alone.
+MANY_ROWS = 1500
 
 
 class GaussianProcess(RegressionTask):
@@ -53,6 +55,7 @@ class GaussianProcess(RegressionTask):
         opened = {path: found.typical for path, found in self.learned.items() if found.is_open}
         lengths = {path: size for path, size in opened.items() if path.endswith("lengthscale")}
         noises = [{"noise_variance": noise} for noise in NOISES if "noise_variance" in opened]
+        noises = noises[:1] if count > MANY_ROWS else noises
         if not lengths and not noises:
             return
         yield [
@@ -60,6 +63,8 @@ class GaussianProcess(RegressionTask):
             for factor in (factors if lengths else [1.0])
             for noise in (noises or [{}])
         ]
+        if count > MANY_ROWS:
+            return
         if noises:
             yield [{"noise_variance": share} for share in SHARES]
         for path, size in lengths.items() if len(lengths) > 1 else ():

@@ -8,6 +8,7 @@ import numpy as np
 from ..categories import encoded, find_levels
 from ..data import Table, read_table
 from ..errors import JobError
+from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import finite, mean_and_deviation
 
@@ -23,6 +24,7 @@ class Dataset:
     (d,), what is subtracted from the columns before they are rounded to `model.dtype`. columns: the
     names of the d, which are those of `table_columns` and of the `levels` of a column of names;
     places: where the rows stand among the `rows` of the table, of which some may be left out.
+    sample: of the columns of the table.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Dataset:
     table_format: Format
     places: np.ndarray
     rows: int
+    sample: Sample
 
     @property
     def left_out(self):
@@ -103,6 +106,7 @@ def read_dataset(job):
         job.data.format(),
         table.places,
         len(x) + table.left_out,
+        first_rows(table, job.data.all_columns),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..categories import encoded, encoded_names, find_levels
 from ..data import read_table
 from ..errors import JobError
+from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import TargetUnits
 
@@ -18,7 +19,7 @@ class Dataset:
 
     inputs: for each of the d the column of the file, which several have if it has names, whose
     `levels` they are; units: `TargetUnits` with a method `inputs_to_model`; left_out: the number of
-    rows that lacked a value.
+    rows that lacked a value; sample: of the inputs.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Dataset:
     levels: Dict[str, List[str]]
     table_format: Format
     left_out: int
+    sample: Sample
 
     @property
     def count(self):
@@ -89,6 +91,7 @@ def read_rows(job, choose_units):
         levels,
         table_format._replace(day_first=table.day_first),
         table.left_out,
+        first_rows(table, columns),
     )
 
 

@@ -40,6 +40,8 @@ def learn(parameter, given, typical, unit=1.0, is_fixed=False):
     typical = np.broadcast_to(typical, parameter.shape)
     initial = typical if given is None else np.broadcast_to(given, parameter.shape) / unit
     if not (np.isfinite(initial).all() and (initial > 0).all()):
+        if given is None:
+            raise JobError("the numbers in the file are too large for initial values; rescale them")
         raise JobError(
             f"model: {np.ravel(given).tolist()} is out of proportion to the numbers in the file; "
             "give initial values in the units of the data"

@@ -29,6 +29,7 @@ def create_app(service, worker, limits):
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},
     )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(AccessLog)
 
     @app.get("/ping", summary="Whether the model answers", responses=refusals(503))
@@ -67,6 +68,21 @@ def create_app(service, worker, limits):
 
     add_request(app.openapi(), service)
     return app
+
+
+class HeadAsGet:
+    """ASGI middleware; load balancers ask for the head alone, of which FastAPI knows nothing.
+
+    The server sends no body in answer to HEAD, whatever the application gives it.
+    """
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
 
 
 async def _body(request, limits):

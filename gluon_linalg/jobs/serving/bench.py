@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import JobError, reason
 from ..metrics import versions
 from ..predict import TrainedModel
-from .formats import JSON, value_of
-from .sample import job_values, sample_rows
+from .formats import JSON, instances_of
+from .sample import sample_rows
 
 # Calls before the measured ones, and the fewest of these.
 WARM_UP = 2
@@ -27,19 +27,17 @@ def bench(folder, row_counts, seconds, context="auto", url=None):
     is the whole JSON request to /invocations there.
     """
     model = TrainedModel(folder, context)
-    values = job_values(model)
     report = {
         "folder": str(folder),
         "url": url,
         "task": model.description["task"],
         "dtype": model.description.get("dtype", "float32"),
         "context": str(model.context),
-        "rows_from": "the data of the job" if values else "made up",
         "versions": versions(),
         "results": [],
     }
     for wanted in parse_counts(row_counts):
-        rows = sample_rows(model, wanted, values)
+        rows = sample_rows(model, wanted)
         table = model.read(rows)
         count = model.predictor.count(table)
         if url is None:
@@ -70,7 +68,7 @@ def lines(report):
     yield f"{report['folder']}: {report['task']} in {report['dtype']} on {where}"
     yield (
         f"gluon-linalg {versions['gluon_linalg']}, MXNet {versions['mxnet']}, NumPy "
-        f"{versions['numpy']}, Python {versions['python']}; rows: {report['rows_from']}"
+        f"{versions['numpy']}, Python {versions['python']}"
     )
     yield f"{'rows':>8} {'calls':>8} {'median ms':>11} {'95 % ms':>11} {'rows/s':>11}"
     for row in report["results"]:
@@ -104,14 +102,7 @@ def _summary(rows, times):
 
 
 def _request(model, rows):
-    columns, cells = model.predictor.columns, [row for _, row in rows.rows[1:]]
-    return json.dumps(
-        {
-            "instances": [
-                {c.name: value_of(t, c.kind) for c, t in zip(columns, row)} for row in cells
-            ]
-        }
-    )
+    return json.dumps({"instances": instances_of(rows, model.predictor.columns)})
 
 
 class _Client:

@@ -7,7 +7,8 @@ import json
 from ..data import TableRows
 from ..delimited import NotDelimited, decode, split_cells
 from ..errors import suggestion
-from ..predictions import rows_of
+from ..forecast.predict import JsonSeries
+from ..predictions import print_columns, rows_of
 from ..table_format import AUTO
 from ..values import NUMBER, TRUTHS
 from .refused import Refused
@@ -23,6 +24,7 @@ def read_json(body, columns, most_rows, table_format=AUTO):
 
     columns: the `Column`s that a row must have; table_format: as for `read_csv`, of no account
     here. Numbers keep the digits they came with, so that the rows are read as those of a file are.
+    `JsonSeries` where the first instance is a whole series: {"target": [...], ...}.
     """
     document = _parse(body)
     if not isinstance(document, dict) or "instances" not in document:
@@ -33,6 +35,8 @@ def read_json(body, columns, most_rows, table_format=AUTO):
     if not isinstance(instances, list) or not instances:
         raise Refused(422, "instances: expected a list of rows, at least one")
     check_rows(len(instances), most_rows)
+    if isinstance(instances[0], dict) and isinstance(instances[0].get("target"), list):
+        return JsonSeries(NAME, _plain(instances))
     cells = [_cells(number, row, columns) for number, row in enumerate(instances, start=1)]
     return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(cells, start=1)])
 
@@ -74,9 +78,7 @@ def write_json(table, columns):
 def write_csv(table, columns):
     """The bytes of the file that `gluon-linalg predict` writes."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([name for name, _ in table])
-    writer.writerows(rows_of(table))
+    print_columns(text, table)
     return text.getvalue().encode()
 
 
@@ -90,13 +92,46 @@ def kinds_of(table, columns):
     ]
 
 
+def instances_of(sample, columns):
+    """`TableRows` or `JsonSeries` as the instances of a JSON request."""
+    if isinstance(sample, JsonSeries):
+        return sample.objects
+    (_, header), *rows = sample.rows
+    kinds = {column.name: column.kind for column in columns}
+    return [
+        {name: value_of(text, kinds[name]) for name, text in zip(header, cells)}
+        for _, cells in rows
+    ]
+
+
+def table_of(sample, columns, table_format):
+    """`TableRows` as the text of a CSV request, written as the job says of its tables."""
+    decimal = table_format.decimal or "."
+    separator = table_format.separator or ("," if decimal == "." else ";")
+    (_, header), *rows = sample.rows
+    kinds = {column.name: column.kind for column in columns}
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
+    writer.writerow(header)
+    for _, cells in rows:
+        is_number = (kinds[n] != "text" and NUMBER.fullmatch(t) for n, t in zip(header, cells))
+        writer.writerow(
+            [t.replace(".", decimal) if found else t for t, found in zip(cells, is_number)]
+        )
+    return text.getvalue()
+
+
 def value_of(text, kind):
     """A cell as a JSON value: null where it is empty, a date as text."""
     if not text:
         return None
     if kind == "number" and text in TRUTHS:
         return TRUTHS[text]
-    return float(text) if kind != "text" and NUMBER.fullmatch(text) else text
+    if kind == "text" or not NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    # Readers of JSON make floats of larger ones.
+    return int(text) if text.lstrip("+-").isdigit() and abs(number) < 2**53 else number
 
 
 READERS = {JSON: read_json, CSV: read_csv}
@@ -105,6 +140,15 @@ WRITERS = {JSON: write_json, CSV: write_csv}
 
 class _Number(str):
     """The digits of a JSON number."""
+
+
+def _plain(value):
+    """With floats for the digits of numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return float(value) if isinstance(value, _Number) else value
 
 
 def _decode(body):

@@ -1,6 +1,9 @@
 """The OpenAPI description of a model's own columns."""
 
-from .formats import CSV, JSON, kinds_of, value_of, write_csv
+import json
+
+from ..forecast.predict import JsonSeries
+from .formats import CSV, JSON, WRITERS, instances_of, kinds_of, table_of
 
 KINDS = {
     "number": {"type": "number"},
@@ -45,27 +48,38 @@ def add_request(document, service):
 
 
 def _request(service):
-    columns, (header, *rows) = service.columns, [cells for _, cells in service.example.rows]
-    example = [{c.name: value_of(t, c.kind) for c, t in zip(columns, cells)} for cells in rows]
+    columns = service.columns
+    example = {"instances": instances_of(service.example, columns)}
+    row = _object({column.name: _column(column) for column in columns})
+    if isinstance(service.example, JsonSeries):
+        # Its features are in no table.
+        return {JSON: {"schema": _listed("instances", _series(service)), "example": example}}
+    if service.takes_series:
+        row = {"anyOf": [row, _series(service)]}
+    _, header = service.example.rows[0]
     return {
-        JSON: {
-            "schema": _listed("instances", {column.name: _column(column) for column in columns}),
-            "example": {"instances": example},
-        },
+        JSON: {"schema": _listed("instances", row), "example": example},
         CSV: {
             "schema": {"type": "string", "description": f"A header with {', '.join(header)}."},
-            "example": write_csv(list(zip(header, map(list, zip(*rows)))), columns).decode(),
+            "example": table_of(service.example, columns, service.model.predictor.format),
         },
     }
 
 
 def _answer(service):
     table = service.example_answer
+    examples = {kind: write(table, service.columns).decode() for kind, write in WRITERS.items()}
     names = [name for name, _ in table]
     kinds = [KINDS[kind] for kind in kinds_of(table, service.columns)]
     return {
-        JSON: {"schema": _listed("predictions", dict(zip(names, kinds)))},
-        CSV: {"schema": {"type": "string", "description": f"A header with {', '.join(names)}."}},
+        JSON: {
+            "schema": _listed("predictions", _object(dict(zip(names, kinds)))),
+            "example": json.loads(examples[JSON]),
+        },
+        CSV: {
+            "schema": {"type": "string", "description": f"A header with {', '.join(names)}."},
+            "example": examples[CSV],
+        },
     }
 
 
@@ -76,11 +90,31 @@ def _column(column):
     return {"anyOf": [kind, {"type": "null"}], "description": "null for a missing value."}
 
 
-def _listed(key, properties):
-    """{key: [{...}, ...]}, each with all of the properties."""
-    row = {"type": "object", "properties": properties, "required": list(properties)}
+def _series(service):
+    """A whole series, as GluonTS's JSON lines have it."""
+    number, missing = {"type": "number"}, {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    features = {
+        name: _array(number if name != "feat_dynamic_real" else _array(number))
+        for name in service.model.predictor.features
+    }
+    series = _object({"start": {"type": "string"}, "target": _array(missing), **features})
+    series["properties"]["item_id"] = {"type": "string"}
+    return {**series, "description": "A whole series from the time start on."}
+
+
+def _array(items):
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+def _object(properties):
+    """An object with all of the properties."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _listed(key, row):
+    """{key: [{...}, ...]}"""
     return {
         "type": "object",
-        "properties": {key: {"type": "array", "items": row, "minItems": 1}},
+        "properties": {key: _array(row)},
         "required": [key],
     }

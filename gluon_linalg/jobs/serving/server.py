@@ -35,6 +35,8 @@ def serve(folder, host, port, limits, context="auto", announce=print):
         port = listener.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.set_up(log.JSON)
+        # An error of the service, with its traceback.
+        log.take_over("uvicorn.error")
         log.event("serving", url=url, folder=folder, context=str(service.model.context))
         announce(f"{folder}: {url} (description: {url}/docs)")
         config = uvicorn.Config(

@@ -1,17 +1,19 @@
 """What a server does with the body of a request, without HTTP."""
 
+import contextlib
+import os
+
 from ..._runtime import import_mxnet
 from ...errors import LinearAlgebraError
-from ..errors import JobError
-from ..predict import TrainedModel
+from .. import output as names
+from ..errors import JobError, one_line
+from ..forecast.predict import JsonSeries
+from ..predict import TrainedModel, damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
-from .sample import sample_rows
+from .sample import samples
 
 mx = import_mxnet()
-
-# How many rows the example of the documentation has, which is also the check of the model.
-EXAMPLE_ROWS = 3
 
 
 class Service:
@@ -24,27 +26,38 @@ class Service:
     def __init__(self, folder, context="auto", most_rows=10_000):
         self.model, self.most_rows = TrainedModel(folder, context), most_rows
         self.columns = self.model.predictor.columns
+        # Whether an instance may be a whole series, as in JSON lines.
+        self.takes_series = hasattr(self.model.predictor, "features")
         try:
-            self.example = sample_rows(self.model, EXAMPLE_ROWS)
-            self.example_answer = self.check()
-        except (JobError, LinearAlgebraError, mx.base.MXNetError, *_DAMAGE) as error:
-            lines = str(error).strip().splitlines()
-            why = lines[0] if lines else type(error).__name__
+            self.example, self.example_answer = self._first_answered()
+        except (JobError, LinearAlgebraError, mx.base.MXNetError) as error:
+            why = one_line(error)
             raise JobError(
-                f"{folder}: the model does not answer ({why}); train again with --overwrite"
+                f"{folder}: the model does not answer its sample ({why}); train again with "
+                "--overwrite"
             ) from None
+        except _DAMAGE as error:
+            raise damaged(os.path.join(folder, names.MODEL_IO), error) from None
 
     def check(self):
-        """The predictions for the example."""
-        predictor = self.model.predictor
-        return predictor.predict(
-            self.model.read(self.example), self.model.block, self.model.context
-        )
+        """The predictions for the example, by which the model shows that it answers."""
+        return self.model.predict(self.model.read(self.example))
+
+    def _first_answered(self):
+        """The shortest of the samples that the model answers, and its answer."""
+        *shorter, whole = samples(self.model)
+        for self.example in shorter:
+            with contextlib.suppress(JobError, LinearAlgebraError, mx.base.MXNetError):
+                return self.example, self.check()
+        self.example = whole
+        return whole, self.check()
 
     def answer(self, body, content_type, wanted_type):
         """The body of the answer and how many rows were computed; `Refused` if there is none."""
         table_format = self.model.predictor.format
         source = READERS[content_type](body, self.columns, self.most_rows, table_format)
+        if isinstance(source, JsonSeries) and not self.takes_series:
+            raise Refused(422, "row 1, column 'target': expected a number, not a list")
         try:
             rows = self.model.read(source)
             count = self.model.predictor.count(rows)

@@ -6,6 +6,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from ..errors import JobError
+from ..sample import Sample
 from ..table_format import Format
 from ..units import TargetUnits, target_units
 from .components import used_columns
@@ -45,6 +46,11 @@ class Dataset:
         """All numbers, times and names as bytes, for a fingerprint."""
         return b"".join(member.content() for member in self.members)
 
+    @property
+    def sample(self):
+        """The shortest series."""
+        return min(self.members, key=lambda member: len(member.y)).sample(self.target, self.steps)
+
 
 @dataclass
 class Member:
@@ -77,6 +83,22 @@ class Member:
         parts = [self.y, self.holdout_y, self.covariates]
         arrays = (np.ascontiguousarray(part).tobytes() for part in parts)
         return b"".join([" ".join(ends).encode(), *arrays])
+
+    def sample(self, target, steps):
+        """The rows to train on, and those of covariates that a forecast of so many steps needs."""
+        count, end, steps = len(self.y), len(self.y), max(steps, 1)
+        if self.series.columns:
+            count = min(count, len(self.series.covariates) - steps)
+            end = count + steps
+        cells = self.series.cells
+        place = list(cells).index(target)
+        rows = []
+        for step, row in zip(self.series.rows.tolist(), map(list, zip(*cells.values()))):
+            if step < end:
+                if step >= count or np.isnan(self.y[step]):
+                    row[place] = ""
+                rows.append(row)
+        return Sample(list(cells), rows)
 
     def model_target(self):
         """The target in units of the model, 0 where it is missing."""

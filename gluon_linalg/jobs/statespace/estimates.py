@@ -39,48 +39,39 @@ def estimate(task, model):
     return found
 
 
-def _estimates(task, model, member, smoothed):
+def _estimates(task, model, member, posterior):
     units, count = member.units, len(member.y)
-    mean, covariance, emission = smoothed
-    components = {}
-    sizes = zip(model.components.labels(), model.components.offsets())
-    for label, (component, begin) in sizes:
-        states = slice(begin, begin + component.state_size)
-        own = _contribution(
-            mean[:, states], covariance[:, states, states], emission[:, states], units
-        )
+    mean, covariance, signal, components = posterior
+    levels = zip(model.components.labels(), model.components.components)
+    has_level = {label: component.level_state is not None for label, component in levels}
+    parts = {}
+    for label, moments in components.items():
         # The level has the mean that was subtracted from the target.
-        offset = units.target_offset if component.level_state is not None else 0.0
-        components[label] = (own[0] + offset, own[1])
-    level, variance = _contribution(mean, covariance, emission, units)
-    signal = (level + units.target_offset, variance)
+        offset = units.target_offset if has_level[label] else 0.0
+        variance = units.variance_from_model(moments[1])
+        parts[label] = (moments[0] * units.target_scale + offset, variance)
+    signal = (units.mean_from_model(signal[0]), units.variance_from_model(signal[1]))
     noise = 0.0 if model.noise_variance is None else model.noise_variance.value()
-    forecast = (signal[0][count:], variance[count:] + units.variance_from_model(noise))
+    forecast = (signal[0][count:], signal[1][count:] + units.variance_from_model(noise))
     coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])
-    return Estimates(signal, components, forecast, coefficients)
+    return Estimates(signal, parts, forecast, coefficients)
 
 
 def _smooth(task, model, members):
-    """For each series the states' means (T + h, d) and covariances, and H (T + h, d).
+    """For each series its posterior, NumPy arrays over T + h steps.
 
     Steps that nobody has observed are smoothed to their forecast, and change no other.
     """
-    arguments = task.padded_arguments(members, task.dataset.steps)
-    covariates = arguments[1] if model.components.features else None
-    like, covariates = (x if x is None else x.astype("float64") for x in (arguments[0], covariates))
-    emission = model.components.system(mx.nd, like, covariates).emission
-    arrays = [*model.smooth(*arguments), emission.squeeze(axis=2)]
-    arrays = [array.asnumpy().astype("float64") for array in arrays]
-    length = arrays[0].shape[1]
-    arrays[2] = np.broadcast_to(arrays[2], (len(members), length, arrays[2].shape[2]))
-    ends = [len(member.y) + task.dataset.steps for member in members]
-    return [[array[index, :end] for array in arrays] for index, end in enumerate(ends)]
-
-
-def _contribution(mean, covariance, emission, units):
-    value = np.sum(emission * mean, axis=1)
-    variance = np.einsum("...i,...ij,...j->...", emission, covariance, emission)
-    return value * units.target_scale, units.variance_from_model(np.maximum(variance, 0.0))
+    found = model.posterior(*task.padded_arguments(members, task.dataset.steps))
+    arrays = [array.asnumpy().astype("float64") for array in (found.mean, found.covariance)]
+    moments = {
+        label: [array.asnumpy().astype("float64") for array in pair]
+        for label, pair in ((None, found.signal), *found.components.items())
+    }
+    for index, member in enumerate(members):
+        end = len(member.y) + task.dataset.steps
+        own = {label: tuple(a[index, :end] for a in pair) for label, pair in moments.items()}
+        yield (*(array[index, :end] for array in arrays), own.pop(None), own)
 
 
 def _coefficients(task, model, units, mean, covariance):

@@ -14,8 +14,6 @@ from .series import read_series
 class Predictor:
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
-    not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
-
     def __init__(self, description):
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
@@ -23,6 +21,11 @@ class Predictor:
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.levels = description.get("levels", {})
         self.format = Format(**description.get("format", {}))
+        self.least_observations = description["least_observations"]
+        self.not_finite = (
+            "the forecast is not finite; bring the numbers nearer to those of the training, and "
+            f"give enough of them to tell {self.least_observations} unknown initial values"
+        )
         # The column with the names of series, and what is known of those of the training.
         self.series = description.get("series")
         if self.series is None:
@@ -31,7 +34,6 @@ class Predictor:
             known = description["units"]
             self.units = {name: _units(known[name]) for name in known}
             self.scaling = description["target_scaling"]
-            self.least_observations = description["least_observations"]
         self.what = f"predictions of {self.target}"
         self.columns = [] if self.series is None else [Column(self.series, "text")]
         if self.time is not None:
@@ -67,9 +69,22 @@ class Predictor:
             forecasts = _forecasts(model, [units[name] for name in batch], arrays)
             for name, moments in zip(batch, forecasts):
                 series, count = found[name], len(found[name].y)
+                self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
                 tables[name] = prediction_columns(labels, *moments)
         return joined(self.series, tables)
+
+    def _refuse_open(self, series, moments):
+        """Refuses a forecast of infinite variance, which hangs on what was not observed."""
+        is_open = np.isinf(moments[1])
+        if is_open.any():
+            step = len(series.y) + int(np.argmax(is_open))
+            raise JobError(
+                f"{series.path}: the {int((~np.isnan(series.y)).sum())} observations leave the "
+                f"forecast of {series.labels(step, step + 1)[0]} open: the model learns "
+                f"{self.least_observations} initial values from them, and not all that this one "
+                "takes were seen; give more rows before"
+            )
 
     def _by_name(self, rows):
         return {None: rows} if self.series is None else rows.series

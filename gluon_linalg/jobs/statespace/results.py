@@ -54,6 +54,7 @@ def describe_model(task):
         "graph_columns": columns,
         "format": dataset.table_format._asdict(),
         "steps": steps,
+        "least_observations": task.least_observations,
         **_described_units(task),
         "dtype": task.job.model.dtype,
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
@@ -72,7 +73,6 @@ def _described_units(task):
     return {
         "series": task.dataset.series,
         "target_scaling": task.job.data.target_scaling,
-        "least_observations": task.least_observations,
         "units": {member.name: member.units.as_dict() for member in members},
     }
 

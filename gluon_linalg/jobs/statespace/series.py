@@ -18,8 +18,9 @@ class Series:
 
     y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
     step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
-    path: what messages call the series; levels: the names in columns of such, of which each but the
-    first has a column; table_format: with what the file told of itself.
+    path: what messages call the series; cells: of the columns of the file, one for each of `rows`,
+    which are steps; levels: the names in columns of such, of which each but the first has a column;
+    table_format: with what the file told of itself.
     """
 
     path: str
@@ -28,6 +29,8 @@ class Series:
     y: np.ndarray
     covariates: np.ndarray
     columns: List[str]
+    cells: Dict[str, List[str]]
+    rows: np.ndarray
     start: int = 0
     levels: Dict[str, List[str]] = field(default_factory=dict)
     table_format: Format = AUTO
@@ -114,6 +117,8 @@ def make_series(path, table, times, indices, time, target, covariates):
         y,
         _on_steps(table, covariates, indices),
         list(covariates),
+        table.texts,
+        indices,
         int(start),
     )
 

@@ -3,9 +3,11 @@
 import numpy as np
 
 from ...blocks.structural import StructuralModel
+from ...errors import listing
 from ...fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
+    revivals,
     structural_starts,
 )
 from .. import memory
@@ -22,7 +24,7 @@ from .results import write_results
 SHARE = 0.1
 # What a likelihood with its gradient takes for each series, step and square of the number of
 # states, in numbers: measured with 25 and 53 states, for the loop and for the scans.
-NUMBERS = {"sequential": 25, "parallel": 58}
+NUMBERS = {"sequential": 47, "parallel": 70}
 
 
 class StateSpace(Task):
@@ -47,6 +49,7 @@ class StateSpace(Task):
         if dataset.count <= self.least_observations * len(dataset.members):
             raise self._too_few(dataset.path, dataset.count, len(dataset.members))
         self._arguments = self.padded_arguments(dataset.members)
+        self._refuse_open()
         self._starts = structural_starts(
             self.layer.components.components,
             [member.training_target() for member in dataset.members],
@@ -63,6 +66,16 @@ class StateSpace(Task):
         if not has_many_maxima(self.layer.components.components):
             return None
         return [start.family for start in self._starts]
+
+    def revivals(self):
+        targets = [member.training_target() for member in self.dataset.members]
+        values = revivals(mean_squared_change(targets))
+        # A drifting coefficient has a variance in other units.
+        return {
+            path: values
+            for path in self.parameters
+            if path.endswith("variance") and not path.endswith("coefficient_variance")
+        }
 
     def start_at(self, start):
         for path, value in start.items():
@@ -123,10 +136,14 @@ class StateSpace(Task):
         change = mean_squared_change([member.training_target() for member in dataset.members])
         variance = SHARE * change
         finite(dataset.path, variance)
+        components = build_components(
+            model.components, variance, self._regressions()[0], parameters
+        )
+        regressions = [c for c in components if c.features]
+        for component, columns in zip(regressions, dataset.regressors):
+            component.state_names = list(columns)
         layer = StructuralModel(
-            build_components(
-                model.components, variance, self._regressions()[0], parameters
-            ),
+            components,
             variance if model.noise_variance is None else model.noise_variance,
             method=method,
             length=dataset.length if method == "parallel" else None,
@@ -169,6 +186,17 @@ class StateSpace(Task):
 
     def _states(self):
         return sum(part.state_size for part in self.layer.components.components)
+
+    def _refuse_open(self):
+        """Refuses a model of which the observations do not determine all initial values."""
+        open_states = self.layer.open_states(*self._arguments)
+        for member, names in zip(self.dataset.members, open_states):
+            if names:
+                raise JobError(
+                    f"{member.series.path}: the observations to train on leave open "
+                    f"{listing(names)}: a season must be seen in all its parts, and a covariate "
+                    "must move, apart from the others and from a trend; leave out what is open"
+                )
 
     def _targets(self, members, length):
         y = _padded([member.model_target() for member in members], length)

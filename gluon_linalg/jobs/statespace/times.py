@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import JobError
-from ..steps import WORDS, Dates, find_dates, lines, parse_step
+from ..steps import WORDS, Dates, find_dates, lines, parse_step, zone_advice
 from ..table_format import AUTO
 
 # The steps between dates that have a word.
@@ -113,20 +113,8 @@ def _refuse_between(table, name, times, is_wrong):
         raise JobError(
             f"{_where(table, name, np.argmax(is_wrong))} is not a whole number of steps of "
             f"{_length(times)} after {table.texts[name][0]}; correct it, or data.step"
-            + zone_advice(table, name, times)
+            + (zone_advice(table.moments[name]) if times.has_dates else "")
         )
-
-
-def zone_advice(table, name, times):
-    """Days that begin at different times of day may be those of a time zone."""
-    if not times.has_dates:
-        return ""
-    walls = table.moments[name].walls
-    clock = np.unique(walls - walls.astype("datetime64[D]"))
-    hours = (clock - clock[0]) / np.timedelta64(1, "h")
-    if len(clock) > 1 and not parse_step(times.step).is_within_days and hours[-1] in (1, 23):
-        return ", or name the time zone of the days in data.timezone"
-    return ""
 
 
 def _length(times):
@@ -140,7 +128,8 @@ def _dates(table, name, step, table_format):
         )
     dates = find_dates(name, table.moments[name], step, table_format.timezone)
     if dates is None:
-        raise JobError(_not_equal(table, name, "such as step: month"))
+        advice = zone_advice(table.moments[name])
+        raise JobError(_not_equal(table, name, "such as step: month") + advice)
     return dates
 
 
