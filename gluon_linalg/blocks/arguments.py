@@ -15,9 +15,8 @@ def bound(block, arguments, required, args, keywords):
     block: its name; arguments: as in `LinearAlgebraBlock`. Raises TypeError.
     """
     names = [name for name, _ in arguments]
-    expected = ", ".join(f"{name} ({axes})" for name, axes in arguments)
     if len(args) > len(names):
-        raise TypeError(f"{block}: got {len(args)} arguments, expected {expected}.")
+        raise TypeError(f"{block}: got {len(args)} arguments, expected {_expected(arguments)}.")
     for name in keywords:
         if name not in names:
             raise TypeError(f"{block}: there is no argument '{name}'; {suggestion(name, names)}")
@@ -28,11 +27,16 @@ def bound(block, arguments, required, args, keywords):
     if missing:
         count = sum(value is not None for value in given)
         raise TypeError(
-            f"{block}: got {count} arguments, without '{missing[0]}'; expected {expected}."
+            f"{block}: got {count} arguments, without '{missing[0]}'; expected "
+            f"{_expected(arguments)}."
         )
     while given[-1] is None:
         given.pop()
     return tuple(given)
+
+
+def _expected(arguments):
+    return ", ".join(f"{name} ({axes})" for name, axes in arguments)
 
 
 def from_loader(array):
