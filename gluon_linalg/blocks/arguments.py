@@ -1,12 +1,6 @@
 """The rule for the arguments of a block: by position or by name, and which axes they have."""
 
-from .._runtime import import_mxnet
 from ..errors import ShapeError, suggestion
-
-mx = import_mxnet()
-
-# Memory of the host that only data loaders ask for: any CPU array may stand for them.
-HOST_MEMORY = ("cpu_pinned", "cpu_shared")
 
 
 def bound(block, arguments, required, args, keywords):
@@ -37,13 +31,6 @@ def bound(block, arguments, required, args, keywords):
 
 def _expected(arguments):
     return ", ".join(f"{name} ({axes})" for name, axes in arguments)
-
-
-def from_loader(array):
-    """An array of a data loader's memory as one on the CPU, through which gradients pass."""
-    if isinstance(array, mx.nd.NDArray) and array.context.device_type in HOST_MEMORY:
-        return array.as_in_context(mx.cpu(array.context.device_id))
-    return array
 
 
 def axis_sizes(block, given):

@@ -8,7 +8,8 @@ from .. import functional as fn
 from .._runtime import import_mxnet
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
-from .arguments import axis_sizes, bound, from_loader
+from ..host_memory import from_loader
+from .arguments import axis_sizes, bound
 from .casting import FLOATS, check_casts
 
 mx = import_mxnet()

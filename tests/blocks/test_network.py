@@ -70,6 +70,23 @@ def test_a_data_loader():
     assert difference(losses[1:], losses[:1] * 3) == 0.0
 
 
+@pytest.mark.parametrize("context", HOST, ids=str)
+def test_data_loaders_and_networks_compiled_as_a_whole(context):
+    network = mx.gluon.nn.HybridSequential()
+    network.add(mx.gluon.nn.Dense(2, flatten=False, in_units=2), ready(k.RBF()))
+    network.initialize()
+    expected = values(network(*arrays([X])))
+    for flags in ({}, STATIC):
+        network.hybridize(**flags)
+        x = arrays([X], ctx=context)[0]
+        x.attach_grad()
+        with mx.autograd.record():
+            found = network(x)
+        found.backward()
+        assert difference(values(found), expected) < 1e-6
+        assert np.abs(x.grad.asnumpy()).max() > 0.0
+
+
 def test_another_device_is_still_named():
     layer = ready(k.RBF())
     with pytest.raises(gl.errors.ContextError, match=r"cpu\(1\).*cpu\(0\)"):
