@@ -146,6 +146,7 @@ def test_a_layer_and_its_predictors_in_one_network(parts, inputs, tmp_path):
     assert trained == {
         name for name, p in network.layer.collect_params().items() if p.grad_req != "null"
     }
+    assert not set(network.layer.collect_params()) & set(network.made0.collect_params())
     mx.gluon.Trainer(parameters, "sgd", {"learning_rate": 0.1})
     expected = [a for part in (network.made0, network.made1) for a in values(part(*inputs))]
     assert difference(values(network(*inputs)), expected) == 0.0
