@@ -4,6 +4,8 @@
 * Gluon is not made for a first call from several threads at once: they trace into one another's
   scopes of names, one runs what the other has half built, and in C++ one plans memory for shapes
   that the other has not inferred yet. Here the second waits for the first.
+* Compiled, a layer refuses the arrays of data loaders that it takes imperatively. Here it takes
+  them.
 * A compiled graph cannot be pickled or deep-copied, and with it no network that was hybridized and
   used. Here copies have none, and compile anew.
 * A graph that has refused shapes or dtypes says the next time that an attribute of its own is
@@ -13,9 +15,16 @@
 import threading
 
 from ._runtime import import_mxnet
+from .host_memory import from_loader
 from .static_shape import breaks_static_shape
 
 mx = import_mxnet()
+
+# What MXNet says where shapes or dtypes were refused in an earlier call.
+UNINFERRED = ("Graph attr dependency", "Cannot find attribute")
+
+# What it says of arrays and parameters in different memories.
+SAME_CONTEXT = "requires all inputs to live on the same context"
 
 _compile_lock = threading.RLock()
 
@@ -55,7 +64,10 @@ class CachedOp(mx.nd.CachedOp):
             with self._lock:
                 return super().__call__(*args, **kwargs)
         except mx.base.MXNetError as error:
-            if "Graph attr dependency" in str(error) and self._refused is not None:
+            own = [from_loader(array) for array in args] if SAME_CONTEXT in str(error) else args
+            if any(a is not b for a, b in zip(own, args)):
+                return self(*own, **kwargs)
+            if self._refused is not None and any(text in str(error) for text in UNINFERRED):
                 raise self._refused from None
             self._refused = error
             raise

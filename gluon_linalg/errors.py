@@ -5,6 +5,7 @@ from C++. `install_translation` uses MXNet's public error registry so that such 
 the user as one of the classes below, whichever block, execution mode or loop read the result.
 """
 
+import contextlib
 import difflib
 import re
 
@@ -68,8 +69,10 @@ def remembered(error):
 
 def _from_mxnet_error(message):
     """LAPACK's complaints and refusals of graphs, in words; all else stays an MXNetError."""
-    if "kCustomFunctionBackward" in message and _remembered:
-        return _remembered.pop()
+    if "kCustomFunctionBackward" in message:
+        # At once: another thread may take it between a look and a pop.
+        with contextlib.suppress(IndexError):
+            return _remembered.pop()
     found = re.search(r"ret == 0 \((\d+) vs\. 0\) : [sd]potrf failed", message)
     if found:
         return NotPositiveDefiniteError(

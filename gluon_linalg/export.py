@@ -8,10 +8,11 @@ from collections import namedtuple
 import numpy as np
 
 from ._runtime import import_mxnet
-from .blocks.arguments import axis_sizes, bound, from_loader
+from .blocks.arguments import axis_sizes, bound
 from .blocks.base import LinearAlgebraBlock, listed
 from .compilation import compiling
 from .errors import DtypeError, ExportError, LinearAlgebraError, ShapeError, listing
+from .host_memory import from_loader
 
 mx = import_mxnet()
 

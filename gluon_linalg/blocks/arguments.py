@@ -1,12 +1,6 @@
 """The rule for the arguments of a block: by position or by name, and which axes they have."""
 
-from .._runtime import import_mxnet
 from ..errors import ShapeError, suggestion
-
-mx = import_mxnet()
-
-# Memory of the host that only data loaders ask for: any CPU array may stand for them.
-HOST_MEMORY = ("cpu_pinned", "cpu_shared")
 
 
 def bound(block, arguments, required, args, keywords):
@@ -15,9 +9,8 @@ def bound(block, arguments, required, args, keywords):
     block: its name; arguments: as in `LinearAlgebraBlock`. Raises TypeError.
     """
     names = [name for name, _ in arguments]
-    expected = ", ".join(f"{name} ({axes})" for name, axes in arguments)
     if len(args) > len(names):
-        raise TypeError(f"{block}: got {len(args)} arguments, expected {expected}.")
+        raise TypeError(f"{block}: got {len(args)} arguments, expected {_expected(arguments)}.")
     for name in keywords:
         if name not in names:
             raise TypeError(f"{block}: there is no argument '{name}'; {suggestion(name, names)}")
@@ -28,18 +21,16 @@ def bound(block, arguments, required, args, keywords):
     if missing:
         count = sum(value is not None for value in given)
         raise TypeError(
-            f"{block}: got {count} arguments, without '{missing[0]}'; expected {expected}."
+            f"{block}: got {count} arguments, without '{missing[0]}'; expected "
+            f"{_expected(arguments)}."
         )
     while given[-1] is None:
         given.pop()
     return tuple(given)
 
 
-def from_loader(array):
-    """An array of a data loader's memory as one on the CPU, through which gradients pass."""
-    if isinstance(array, mx.nd.NDArray) and array.context.device_type in HOST_MEMORY:
-        return array.as_in_context(mx.cpu(array.context.device_id))
-    return array
+def _expected(arguments):
+    return ", ".join(f"{name} ({axes})" for name, axes in arguments)
 
 
 def axis_sizes(block, given):

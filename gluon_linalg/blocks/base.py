@@ -8,7 +8,8 @@ from .. import functional as fn
 from .._runtime import import_mxnet
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
-from .arguments import axis_sizes, bound, from_loader
+from ..host_memory import from_loader
+from .arguments import axis_sizes, bound
 from .casting import FLOATS, check_casts
 
 mx = import_mxnet()
@@ -195,7 +196,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
     def _check_parameters(self, array):
         dtype = np.dtype(array.dtype).name
         remedy = f"Call {self.name}.cast('{dtype}') or convert the inputs."
-        for parameter in self.collect_params().values():
+        parameters = list(self.collect_params().values())
+        for parameter in parameters:
             if np.dtype(parameter.dtype).name != dtype:
                 raise DtypeError(
                     f"{self.name}: the inputs are {dtype} and parameter '{parameter.name}' is "
@@ -207,10 +209,9 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                     f"'{parameter.name}' is on {parameter.list_ctx()}. Use "
                     f"collect_params().reset_ctx({array.context}) or array.as_in_context(...)."
                 )
-        if self._input_dtype() not in (None, dtype):
+        if not parameters and self._dtype not in (None, dtype):
             raise DtypeError(
-                f"{self.name}: the inputs are {dtype} and the block is {self._input_dtype()}. "
-                f"{remedy}"
+                f"{self.name}: the inputs are {dtype} and the block is {self._dtype}. {remedy}"
             )
 
 

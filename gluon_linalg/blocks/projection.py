@@ -6,7 +6,7 @@ from .. import functional as fn
 from .._runtime import import_mxnet
 from ..errors import NonFiniteError, ShapeError
 from ..functional.covariance import as_batch, as_rows
-from .arguments import from_loader
+from ..host_memory import from_loader
 from .base import LinearAlgebraBlock
 from .casting import FLOATS
 

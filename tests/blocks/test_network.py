@@ -70,6 +70,23 @@ def test_a_data_loader():
     assert difference(losses[1:], losses[:1] * 3) == 0.0
 
 
+@pytest.mark.parametrize("context", HOST, ids=str)
+def test_data_loaders_and_networks_compiled_as_a_whole(context):
+    network = mx.gluon.nn.HybridSequential()
+    network.add(mx.gluon.nn.Dense(2, flatten=False, in_units=2), ready(k.RBF()))
+    network.initialize()
+    expected = values(network(*arrays([X])))
+    for flags in ({}, STATIC):
+        network.hybridize(**flags)
+        x = arrays([X], ctx=context)[0]
+        x.attach_grad()
+        with mx.autograd.record():
+            found = network(x)
+        found.backward()
+        assert difference(values(found), expected) < 1e-6
+        assert np.abs(x.grad.asnumpy()).max() > 0.0
+
+
 def test_another_device_is_still_named():
     layer = ready(k.RBF())
     with pytest.raises(gl.errors.ContextError, match=r"cpu\(1\).*cpu\(0\)"):
@@ -129,6 +146,7 @@ def test_a_layer_and_its_predictors_in_one_network(parts, inputs, tmp_path):
     assert trained == {
         name for name, p in network.layer.collect_params().items() if p.grad_req != "null"
     }
+    assert not set(network.layer.collect_params()) & set(network.made0.collect_params())
     mx.gluon.Trainer(parameters, "sgd", {"learning_rate": 0.1})
     expected = [a for part in (network.made0, network.made1) for a in values(part(*inputs))]
     assert difference(values(network(*inputs)), expected) == 0.0
@@ -225,8 +243,9 @@ def test_another_dtype_is_refused_in_every_mode(name, dtype, other, tmp_path):
     for flags in ({}, STATIC):
         network.hybridize(**flags)
         for _ in range(2):
-            with pytest.raises(gl.errors.DtypeError, match="float32|float64"):
-                values(network(*wrong))
+            for _ in range(2):
+                with pytest.raises(gl.errors.DtypeError, match="float32|float64"):
+                    values(network(*wrong))
             assert difference(values(network(*right)), expected) < 1e-5
     path = str(tmp_path / "model")
     gl.export(block, path, *right)
@@ -239,13 +258,18 @@ def test_another_dtype_is_refused_in_every_mode(name, dtype, other, tmp_path):
 def test_plain_mxnet_refuses_another_dtype(name, tmp_path):
     """The check is an operator of the graph, which needs nothing of this package to fail."""
     make, inputs = BLOCKS[name]
-    path = str(tmp_path / "model")
-    symbol_file, parameter_file = gl.export(make("float32"), path, *arrays(inputs))
+    block, path = make("float32"), str(tmp_path / "model")
+    gl.export(block, path, *arrays(inputs))
+    block.hybridize()
+    block(*arrays(inputs))
+    block.export(path + "-by-gluon")
     names = [f"data{i}" for i in range(len(inputs))]
-    plain = mx.gluon.SymbolBlock.imports(symbol_file, names, parameter_file)
-    values(plain(*arrays(inputs)))
-    with pytest.raises(mx.base.MXNetError, match="float64"):
-        values(plain(*arrays(inputs, "float64")))
+    for stem in (path, path + "-by-gluon"):
+        files = f"{stem}-symbol.json", names, f"{stem}-0000.params"
+        plain = mx.gluon.SymbolBlock.imports(*files)
+        values(plain(*arrays(inputs)))
+        with pytest.raises(mx.base.MXNetError, match="float64"):
+            values(plain(*arrays(inputs, "float64")))
 
 
 def test_a_block_without_parameters_takes_either_dtype_until_it_is_cast():
@@ -284,8 +308,7 @@ def test_copies_of_used_compiled_blocks(name, twin):
             loss.backward()
             trainer.step(1)
             assert all((p.data().asnumpy() != b).any() for p, b in zip(trained, before))
-            # Once more, with a trainer that must stay behind.
-            twin(own)(*given)
+            assert all(p._trainer is None for p in twin(own).collect_params().values())
         assert difference(values(original(*given)), expected) < 1e-12
 
 

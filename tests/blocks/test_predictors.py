@@ -124,12 +124,15 @@ def test_structural_model():
     mean, covariance = found.smoothed_state.T[None], found.smoothed_state_cov.transpose(2, 0, 1)
 
     def make(dtype):
-        model = gl.StructuralModel([s.LocalLevel(0.4), s.AutoRegression([0.6], 0.3)], 0.2)
+        model = gl.StructuralModel([s.LocalLevel(0.4), s.AutoRegression(1, [0.6], 0.3)], 0.2)
         return ready(model, dtype)
 
+    parts = [(mean[:, :, i], covariance[None, :, i, i]) for i in range(2)]
+    signal = mean.sum(axis=2), covariance.sum(axis=(1, 2))[None]
     calls = {
         "smooth": ([y], [mean, covariance[None]]),
-        "decompose": ([y], [(mean[:, :, i], covariance[None, :, i, i]) for i in range(2)]),
+        "decompose": ([y], parts),
+        "posterior": ([y], [mean, covariance[None], *signal, parts]),
     }
     check_methods(make, calls, elsewhere=("forecaster", "kalman_inputs", "open_states"))
     for dtype in ("float32", "float64"):
