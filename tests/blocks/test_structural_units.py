@@ -188,3 +188,26 @@ def test_the_signal_and_its_parts(dtype, shift):
     np.testing.assert_allclose(
         found.mean[:, :, 1].asnumpy(), right.mean[:, :, 1].asnumpy(), rtol=10 * exact
     )
+
+
+@pytest.mark.parametrize("y", [0.1, 1e-12, 0.0])
+def test_a_series_far_smaller_than_its_variances_is_identified(y):
+    """A constant, but for the rounding of its mean, and numbers in a small unit."""
+    model = open_model(s.LocalLevel(1.0))
+    series_of_it = np.full((1, 30), y) * (1.0 + (y == 1e-12) * np.arange(30))
+    assert model.open_states(*nd(series_of_it)) == [[]]
+    mean, _ = model.smooth(*nd(series_of_it))
+    np.testing.assert_allclose(mean.asnumpy()[0, :, 0].mean(), series_of_it.mean(), rtol=1e-9)
+
+
+def test_a_model_whose_only_variance_is_that_of_a_coefficient():
+    y, _ = series(batch=1)
+    x = covariates(steps=STEPS)[:, :, :1]
+    model = s.StructuralModel([s.Regression(1, True, [0.3])], noise_variance=None)
+    model.initialize()
+    model.cast("float64")
+    # β_t = y_t / x_t is seen exactly; its changes have the density of N(0, 0.3).
+    changes = np.diff(y[0] / x[0, :, 0])
+    expected = 0.5 * np.sum(changes**2 / 0.3 + np.log(2 * np.pi * 0.3))
+    expected += np.log(np.abs(x[0, :, 0])).sum()
+    assert model(*nd(y, x)).asscalar() == pytest.approx(expected, rel=1e-9)

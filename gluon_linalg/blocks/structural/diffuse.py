@@ -17,7 +17,7 @@ def diffuse_part(F, component, prior_mean, emission, y, observed, variances) -> 
     """The `Diffuse` of a component; None where no state is diffuse.
 
     A diffuse state k gets the column s u_k e_k: s² is the sum of the variances of the model, or the
-    mean square of the observed y if that is smaller; u_k = 1, or for a coefficient 1 over the root
+    mean square of the observed y where that is 0; u_k = 1, or for a coefficient 1 over the root
     mean square of its covariate. Nothing but rounding depends on these (`functional.diffuse`), so
     no gradient passes through them. The first diffuse level takes the mean of the observed y as its
     prior mean, which changes nothing either: numbers far from 0 would round.
@@ -43,7 +43,8 @@ def diffuse_part(F, component, prior_mean, emission, y, observed, variances) -> 
     for variance in variances:
         part = F.sum(fn.stop(F, variance), axis=1, keepdims=True)
         total = part if total is None else total + part
-    size = F.sqrt(F.broadcast_minimum(square, total))
+    total = F.broadcast_add(total, fn.zeros_like(F, square))
+    size = F.sqrt(F.where(total == 0.0, square, total))
     units = F.broadcast_mul(size, _units(F, component, one, emission))
     rows = [[float(j == state) for j in range(component.state_size)] for state in states]
     rows = matrix(F, one, rows)
