@@ -39,8 +39,7 @@ class Search:
         """
         value, gradient = self._answer(vector)
         if not np.isfinite(value):
-            value, gradient = self._barrier(vector)
-            return value - self.first_loss, gradient
+            return wall(vector, self.best, self.best_loss - self.first_loss)
         if value < self.best_loss:
             self.best, self.best_loss = np.array(vector), value
             self.best_gradient = np.array(gradient)
@@ -95,15 +94,16 @@ class Search:
         self._position += 1
         return float(answer[1]), answer[2:].copy()
 
-    def _barrier(self, vector):
-        """A finite wall that rises away from the best point.
 
-        The line search interpolates between two points and their slopes: it steps back from a
-        steep, finite value, and gives up at infinity.
-        """
-        away = vector - self.best
-        height = 1e3 * (1.0 + abs(self.best_loss - self.first_loss))
-        return self.best_loss + height * (1.0 + 0.5 * away @ away), height * away
+def wall(vector, best, lowest):
+    """Value and gradient of a finite wall that rises away from the best point, of value `lowest`.
+
+    The line search interpolates between two points and their slopes: it steps back from a steep,
+    finite value, and gives up at infinity.
+    """
+    away = vector - best
+    height = 1e3 * (1.0 + abs(lowest))
+    return lowest + height * (1.0 + 0.5 * away @ away), height * away
 
 
 def train_lbfgs(objective, config, state):

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .config import LBFGS
+from .lbfgs import wall
 
 # A loss is lower if it is so by this share: rounding, which other units change, must not choose.
 MARGIN = 1e-6
@@ -59,10 +60,7 @@ def _searched(objective, loss, vector):
         objective.set_vector(point)
         value = objective.evaluate()
         if not np.isfinite(value):
-            # A finite wall that rises away from the best point, as in `lbfgs.Search`.
-            away = point - lowest[1]
-            height = 1e3 * (1.0 + abs(loss - lowest[0]))
-            return lowest[0] - loss + height * (1.0 + 0.5 * away @ away), height * away
+            return wall(point, lowest[1], lowest[0] - loss)
         if value < lowest[0]:
             lowest[:] = value, np.array(point)
         return value - loss, objective.gradient().copy()

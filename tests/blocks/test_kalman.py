@@ -112,19 +112,21 @@ def with_noise(system, seed=0):
 
 
 class WithMask(mx.gluon.HybridBlock):
-    """A layer whose inputs are those of `names`, with y masked where it is 4 or more."""
+    """A layer whose inputs are those of `names`, with y masked where it is 4 or more.
 
-    def __init__(self, layer, names, **kwargs):
+    order: of the layer's arguments.
+    """
+
+    def __init__(self, layer, names, order, **kwargs):
         super().__init__(**kwargs)
-        self._names = names
+        self._names, self._order = names, order
         with self.name_scope():
             self.layer = layer
 
     def hybrid_forward(self, F, *inputs):
         given = dict(zip(self._names, inputs))
         given["mask"] = fn.stop(F, given["y"]) < 4.0
-        order = SAMPLER_ARGUMENTS if "prior_noise" in given else ARGUMENTS
-        return self.layer(*[given.get(name) for name in order])
+        return self.layer(*[given.get(name) for name in self._order])
 
 
 def check(kind, tmp_path, T=2, method="sequential", **options):
@@ -149,7 +151,8 @@ def check(kind, tmp_path, T=2, method="sequential", **options):
 
     def factory():
         length = T if method == "parallel" else None
-        return WithMask(LAYERS[kind](d, p, method=method, length=length, **options), names)
+        layer = LAYERS[kind](d, p, method=method, length=length, **options)
+        return WithMask(layer, names, SAMPLER_ARGUMENTS if kind == "sampler" else ARGUMENTS)
 
     def oracle(*inputs_and_block):
         system = dict(zip(names, inputs_and_block))

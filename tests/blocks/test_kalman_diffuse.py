@@ -10,10 +10,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 from kalman_reference import ARGUMENTS, random_system
-from test_kalman import LAYERS, METHODS, NOISES, VARIANTS
+from test_kalman import LAYERS, METHODS, NOISES, VARIANTS, WithMask
 
 import gluon_linalg as gl
-from gluon_linalg import functional as fn
 from harness import assert_runs_on_gpu
 from harness import block as harness
 
@@ -136,22 +135,6 @@ def layer_of(kind, d, p, q, T, variant):
     return LAYERS[kind](d, p, length=length, diffuse=q, **OPTIONS[kind], **variant)
 
 
-class WithMask(mx.gluon.HybridBlock):
-    """A layer whose inputs are those of `names`, with y masked where it is 4 or more."""
-
-    def __init__(self, layer, names, **kwargs):
-        super().__init__(**kwargs)
-        self._names = names
-        with self.name_scope():
-            self.layer = layer
-
-    def hybrid_forward(self, F, *inputs):
-        given = dict(zip(self._names, inputs))
-        given["mask"] = fn.stop(F, given["y"]) < 4.0
-        order = SAMPLER_NAMES if "prior_noise" in given else NAMES
-        return self.layer(*[given.get(name) for name in order])
-
-
 @pytest.mark.parametrize(
     "kind, method",
     [
@@ -178,7 +161,8 @@ def test_harness(kind, method, tmp_path):
     names = tuple(system)
 
     def factory():
-        return WithMask(layer_of(kind, d, p, q, T, {"method": method}), names)
+        order = SAMPLER_NAMES if kind == "sampler" else NAMES
+        return WithMask(layer_of(kind, d, p, q, T, {"method": method}), names, order)
 
     def oracle(*inputs_and_block):
         system = dict(zip(names, inputs_and_block))

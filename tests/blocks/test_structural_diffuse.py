@@ -98,13 +98,17 @@ def value_and_gradient(model, given):
     return -loss.asscalar(), lambda key: -parameter_of(model, key).grad().asnumpy()
 
 
+def with_reference(parameters):
+    """Those whose reference is stored: in float32 a unix time is a constant, and there is none."""
+    return [one for one in parameters if STORED[one.values[0]][one.values[2]] is not None]
+
+
 @pytest.mark.parametrize(
-    "name, method, dtype", combinations(cases.CASES, METHODS, list(TOLERANCES))
+    "name, method, dtype",
+    with_reference(combinations(cases.CASES, METHODS, list(TOLERANCES))),
 )
 def test_likelihood_and_gradient(name, method, dtype):
     one, expected = cases.CASES[name](), STORED[name][dtype]
-    if expected is None:
-        pytest.skip("in float32 the covariate is a constant")
     model = model_of(one.description, one.noise_variance, dtype, method, len(one.y))
     value, gradient = value_and_gradient(model, arguments(one, dtype))
     of_value, of_gradient = TOLERANCES[dtype]

@@ -52,7 +52,7 @@ class StateSpace(Task):
         self._refuse_open()
         self._starts = structural_starts(
             self.layer.components.components,
-            [member.training_target() for member in dataset.members],
+            self._training_targets(),
             [own for own, part in zip(*self._regressions()) if part.drifting],
         )
 
@@ -68,8 +68,7 @@ class StateSpace(Task):
         return [start.family for start in self._starts]
 
     def revivals(self):
-        targets = [member.training_target() for member in self.dataset.members]
-        values = revivals(mean_squared_change(targets))
+        values = revivals(self._change())
         # A drifting coefficient has a variance in other units.
         return {
             path: values
@@ -133,8 +132,7 @@ class StateSpace(Task):
 
     def _build_layer(self, method, parameters):
         model, dataset = self.job.model, self.dataset
-        change = mean_squared_change([member.training_target() for member in dataset.members])
-        variance = SHARE * change
+        variance = SHARE * self._change()
         finite(dataset.path, variance)
         components = build_components(
             model.components, variance, self._regressions()[0], parameters
@@ -155,6 +153,12 @@ class StateSpace(Task):
         layer.initialize(ctx=self.context)
         layer.cast(model.dtype)
         return layer
+
+    def _training_targets(self):
+        return [member.training_target() for member in self.dataset.members]
+
+    def _change(self):
+        return mean_squared_change(self._training_targets())
 
     def _regressions(self):
         """The mean squares of the columns of each regression, and its part of the job."""
