@@ -39,6 +39,10 @@ class Scaled(Section):
     def fixed_names_are_parameters(cls, names):
         return check_fixed(names, ("variance",))
 
+    def given(self, name, inputs):
+        """The initial value of the job file, as of a kernel with parameters of its own."""
+        return getattr(self, name)
+
 
 class KernelExpression(OneOf):
     """A kernel: exactly one of these keys."""
@@ -116,7 +120,7 @@ class KernelBuilder:
         for name, size in typical.items():
             self.learned[f"{path}.{name}"] = learn(
                 getattr(kernel, name),
-                section.given(name, self.inputs) if hasattr(section, "given") else section.variance,
+                section.given(name, self.inputs),
                 size,
                 self.square if has_units and name == "variance" else 1.0,
                 name in section.fixed,
