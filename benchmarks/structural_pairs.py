@@ -185,9 +185,9 @@ SHIPPED_SERIES = {
     "interest": lambda: 100 * datasets.interest_inflation.load_pandas().data["R"].to_numpy(),
     "inflation": lambda: 100 * datasets.interest_inflation.load_pandas().data["Dp"].to_numpy(),
     "danish money": lambda: 100 * datasets.danish_data.load_pandas().data["lrm"].to_numpy(),
-    "housing": lambda: (
-        _file("tsa/holtwinters/tests/results/housing-data.csv")["HOUSTNSA"].to_numpy()[:240]
-    ),
+    "housing": lambda: _file("tsa/holtwinters/tests/results/housing-data.csv")[
+        "HOUSTNSA"
+    ].to_numpy()[:240],
     "clark": lambda: (
         100
         * np.log(

@@ -14,11 +14,10 @@
 
 import threading
 
-from ._runtime import import_mxnet
+import mxnet as mx
+
 from .host_memory import from_loader
 from .static_shape import breaks_static_shape
-
-mx = import_mxnet()
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
 UNINFERRED = ("Graph attr dependency", "Cannot find attribute")

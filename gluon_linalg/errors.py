@@ -9,9 +9,8 @@ import contextlib
 import difflib
 import re
 
-from ._runtime import import_mxnet
+import mxnet as mx
 
-mx = import_mxnet()
 MXNetError = mx.base.MXNetError
 
 CHOLESKY_REMEDY = (

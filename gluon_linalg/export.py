@@ -5,16 +5,14 @@ import os
 import tempfile
 from collections import namedtuple
 
+import mxnet as mx
 import numpy as np
 
-from ._runtime import import_mxnet
 from .blocks.arguments import axis_sizes, bound
 from .blocks.base import LinearAlgebraBlock, listed
 from .compilation import compiling
 from .errors import DtypeError, ExportError, LinearAlgebraError, ShapeError, listing
 from .host_memory import from_loader
-
-mx = import_mxnet()
 
 # MXNet's codes for dtypes in graph files.
 DTYPES = {"0": "float32", "1": "float64"}

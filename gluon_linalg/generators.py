@@ -7,9 +7,7 @@ fails, it is skipped, and the next random operator or `initialize()` of the thre
 
 import threading
 
-from ._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 _thread = threading.local()
 

@@ -1,8 +1,6 @@
 """Arrays of data loaders, which live in memory of the host that no parameter lives in."""
 
-from ._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 HOST_MEMORY = ("cpu_pinned", "cpu_shared")
 

@@ -9,10 +9,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np
 import pytest
 
-from gluon_linalg._runtime import import_mxnet
-
-# Before any test module asks for MXNet: only this import works with every numpy.
-mx = import_mxnet()
+# Before any test module asks for MXNet: it repairs what MXNet misses.
+import gluon_linalg  # noqa: F401  # isort: skip
+import mxnet as mx  # isort: skip
 
 
 @pytest.fixture(autouse=True)

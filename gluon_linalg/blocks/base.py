@@ -2,17 +2,15 @@
 
 import contextlib
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
 from .arguments import axis_sizes, bound
 from .casting import FLOATS, check_casts
-
-mx = import_mxnet()
 
 
 class LinearAlgebraBlock(mx.gluon.HybridBlock):

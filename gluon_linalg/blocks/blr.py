@@ -1,16 +1,14 @@
 """Bayesian linear regression (paper, section 2.2; Bishop, section 3.5)."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError
 from ..functional.regression import observed_data, regression_nll, regression_posterior
 from .base import LinearAlgebraBlock
 from .blr_predictor import BLRPredictor
 from .parameters import parameter_array, positive_parameter
-
-mx = import_mxnet()
 
 
 class BLRLikelihoodLayer(LinearAlgebraBlock):

@@ -1,11 +1,10 @@
 """The posterior of Bayesian linear regression (Bishop, equations 3.49 to 3.51 and 3.59)."""
 
+import mxnet as mx
+
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
-
-mx = import_mxnet()
 
 
 class BLRPredictor(LinearAlgebraBlock):

@@ -1,11 +1,9 @@
 """Casts of whole networks, refused before anything is changed."""
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..errors import DtypeError
-
-mx = import_mxnet()
 
 FLOATS = ("float32", "float64")
 

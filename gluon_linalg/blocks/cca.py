@@ -1,15 +1,14 @@
 """Canonical correlation analysis, as a loss and as fitted transforms."""
 
+import mxnet as mx
+
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError, SingularMatrixError
 from ..functional.canonical import canonical_correlations, canonical_view
 from ..functional.eigen import row_signs
 from ..functional.svd import svd
 from .base import LinearAlgebraBlock
 from .projection import ProjectionBlock, check_count, check_ridge, samples
-
-mx = import_mxnet()
 
 
 class CCABlock(LinearAlgebraBlock):

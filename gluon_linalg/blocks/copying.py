@@ -2,9 +2,7 @@
 
 import copy
 
-from .._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 
 def frozen_copies(prefix, *blocks):

@@ -1,9 +1,9 @@
 """Gaussian process regression (paper, section 2.1; Rasmussen & Williams, chapter 2)."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
@@ -11,8 +11,6 @@ from .gp_predictor import GPPredictor
 from .kernels import Kernel
 from .mean import mean_block, mean_values
 from .parameters import parameter_array, positive_parameter
-
-mx = import_mxnet()
 
 
 class GPLikelihoodLayer(LinearAlgebraBlock):

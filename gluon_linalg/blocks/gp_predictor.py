@@ -1,16 +1,14 @@
 """The posterior of a Gaussian process (Rasmussen & Williams, equations 2.25, 2.26 and 5.12)."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
 from .casting import check_casts
 from .copying import frozen_copies
 from .mean import mean_values
-
-mx = import_mxnet()
 
 
 class GPPredictor(LinearAlgebraBlock):

@@ -7,14 +7,12 @@ One model for all of them:
 the prior being that of the state at the first observation, ε and η standard normal.
 """
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError
 from .base import LinearAlgebraBlock
-
-mx = import_mxnet()
 
 METHODS = ("sequential", "parallel")
 FORMS = ("square_root", "covariance")
@@ -183,9 +181,7 @@ class KalmanFilterLayer(KalmanLayer):
         diffuse=0,
         **kwargs,
     ):
-        super().__init__(
-            state_size, observation_size, method, length, precision, diffuse, **kwargs
-        )
+        super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
         if form == "covariance" and method == "parallel":
@@ -218,7 +214,6 @@ class KalmanFilterLayer(KalmanLayer):
             factor = fn.filtered_factor(F, filtered.roots, self._observations)
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
         return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
-
 
     def open_states(self, *arrays):
         """1 for the elements of the first state that the data leave open, else 0, (B, d).

@@ -1,9 +1,9 @@
 """Linear discriminant analysis, as a loss and as a fitted transform."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError, SingularMatrixError
 from ..functional.discriminant import (
     checked_indicator,
@@ -14,8 +14,6 @@ from ..functional.discriminant import (
 from ..functional.eigen import row_signs
 from .base import LinearAlgebraBlock
 from .projection import ProjectionBlock, check_count, check_ridge, samples
-
-mx = import_mxnet()
 
 
 class LDABlock(LinearAlgebraBlock):

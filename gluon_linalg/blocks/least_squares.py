@@ -1,12 +1,9 @@
 """Least squares (paper, section 2.2; Golub & Van Loan, chapter 5)."""
 
-from .._runtime import import_mxnet
 from ..errors import ShapeError
 from ..functional.least_squares import least_squares, minimum_norm
 from .base import LinearAlgebraBlock
 from .parameters import parameter_array, positive_parameter
-
-mx = import_mxnet()
 
 
 class LeastSquaresBlock(LinearAlgebraBlock):

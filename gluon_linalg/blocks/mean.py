@@ -1,9 +1,8 @@
 """Mean functions of Gaussian processes."""
 
-from .. import functional as fn
-from .._runtime import import_mxnet
+import mxnet as mx
 
-mx = import_mxnet()
+from .. import functional as fn
 
 
 class ConstantMean(mx.gluon.HybridBlock):

@@ -1,14 +1,12 @@
 """Mean and covariance as Gluon's normalization layers have them: of the batch, or running."""
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..functional.covariance import as_rows, centred_samples, covariance
 from ..functional.matrix import magnitude
 from ..functional.running import running_average
 from ..functional.tangent import ones_like
-
-mx = import_mxnet()
 
 
 class Moments(mx.gluon.HybridBlock):

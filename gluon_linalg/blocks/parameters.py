@@ -2,13 +2,11 @@
 
 import json
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError
-
-mx = import_mxnet()
 
 
 class PositiveParameter(mx.gluon.Parameter):

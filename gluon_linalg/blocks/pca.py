@@ -1,9 +1,9 @@
 """Principal component analysis."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError
 from ..functional.covariance import (
     as_batch,
@@ -16,8 +16,6 @@ from ..functional.svd import svd
 from .base import LinearAlgebraBlock
 from .moments import Moments
 from .projection import ProjectionBlock, check_count, samples
-
-mx = import_mxnet()
 
 
 class PCABlock(LinearAlgebraBlock):

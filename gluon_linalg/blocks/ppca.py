@@ -1,9 +1,9 @@
 """Probabilistic principal component analysis."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import ShapeError, SingularMatrixError
 from ..functional.covariance import centred_samples, scaled_samples
 from ..functional.eigen import TIE
@@ -12,8 +12,6 @@ from ..functional.svd import svd
 from .base import LinearAlgebraBlock
 from .parameters import parameter_array, positive_parameter
 from .projection import check_count, samples
-
-mx = import_mxnet()
 
 
 class PPCALikelihoodLayer(LinearAlgebraBlock):

@@ -1,16 +1,14 @@
 """Fitted linear maps of features: what principal, discriminant and canonical analyses end in."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..errors import NonFiniteError, ShapeError
 from ..functional.covariance import as_batch, as_rows
 from ..host_memory import from_loader
 from .base import LinearAlgebraBlock
 from .casting import FLOATS
-
-mx = import_mxnet()
 
 
 class ProjectionBlock(LinearAlgebraBlock):

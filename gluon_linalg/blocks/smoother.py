@@ -25,9 +25,7 @@ class KalmanSmootherLayer(KalmanLayer):
         diffuse=0,
         **kwargs,
     ):
-        super().__init__(
-            state_size, observation_size, method, length, precision, diffuse, **kwargs
-        )
+        super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         self._lag_one = bool(lag_one)
 
     def compute(self, F, y, *arrays, directions=None):
@@ -79,9 +77,7 @@ class KalmanForecastLayer(KalmanLayer):
         diffuse=0,
         **kwargs,
     ):
-        super().__init__(
-            state_size, observation_size, method, length, precision, diffuse, **kwargs
-        )
+        super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         self._further = self._size("steps", steps)
 
     def compute(

@@ -224,4 +224,3 @@ def _sample_partials(series, order) -> Optional[np.ndarray]:
         error *= 1.0 - r * r
         partial.append(r)
     return np.array(partial)
-

@@ -2,8 +2,9 @@
 
 import math
 
+import mxnet as mx
+
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..blocks.base import LinearAlgebraBlock
 from ..functional.regression import (
     observed_data,
@@ -13,8 +14,6 @@ from ..functional.regression import (
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
 from .series_parameters import SeriesParameters
 from .static_effect import StaticEffect
-
-mx = import_mxnet()
 
 # Initial variances in units of the scaled target, and the least of the noise.
 PRIOR_VARIANCE = {

@@ -1,14 +1,13 @@
 """The networks of `DeepStateSpaceEstimator`: a loss to train, and forecasts."""
 
+import mxnet as mx
+
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanForecastLayer
 from ..functional.matrix import with_axis
 from ..functional.recursion import affine_recursion
 from ..functional.state_space import over_time, time_first
-
-mx = import_mxnet()
 
 
 class DeepStateTrainingNetwork(mx.gluon.HybridBlock):

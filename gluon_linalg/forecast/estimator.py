@@ -2,20 +2,18 @@
 
 from typing import List, Optional, Type
 
+import mxnet as mx
 import numpy as np
 from gluonts.core.component import validated
 from gluonts.mx.model.estimator import GluonEstimator, TrainOutput
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
-from .._runtime import import_mxnet
 from . import frequency
 from .entry import feature_count, label_of
 from .features import SeriesTransform
 from .predictor import FORECASTS, GraphPredictor
 from .windows import TrainingWindows
-
-mx = import_mxnet()
 
 
 class WindowEstimator(GluonEstimator):

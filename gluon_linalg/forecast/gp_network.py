@@ -1,13 +1,10 @@
 """The networks of `GaussianProcessEstimator`: covariance, loss and forecast."""
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..blocks.base import LinearAlgebraBlock
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
 from .kernel_description import build_kernels, combined
 from .series_parameters import SeriesParameters
-
-mx = import_mxnet()
 
 # The noise variance is at least so many ε tr K. No eigenvalue of K is larger than its trace, and
 # rounding moves none by more than this.

@@ -3,17 +3,15 @@
 import tempfile
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 from gluonts.core.serde import dump_json, load_json
 from gluonts.exceptions import GluonTSDataError
 from gluonts.model.forecast import SampleForecast
 from gluonts.model.predictor import Predictor
 
-from .._runtime import import_mxnet
 from ..export import export, load
 from .windows import random_state, stacked, window
-
-mx = import_mxnet()
 
 GRAPH, SETTINGS = "prediction_net", "parameters.json"
 FORECASTS = ("samples", "distribution")

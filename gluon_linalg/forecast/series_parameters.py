@@ -1,10 +1,9 @@
 """Positive quantities that all series share, or that follow each series' static features."""
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from ..blocks.parameters import positive_parameter
 from .static_effect import StaticEffect
-
-mx = import_mxnet()
 
 
 class SeriesParameters(mx.gluon.HybridBlock):

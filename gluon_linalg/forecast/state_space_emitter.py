@@ -2,11 +2,10 @@
 
 import math
 
-from .. import functional as fn
-from .._runtime import import_mxnet
-from ..blocks.structural.arrays import matrix, scalar_one
+import mxnet as mx
 
-mx = import_mxnet()
+from .. import functional as fn
+from ..blocks.structural.arrays import matrix, scalar_one
 
 RECURRENT = {"lstm": mx.gluon.rnn.LSTM, "gru": mx.gluon.rnn.GRU}
 CELLS = (*RECURRENT, "mlp")

@@ -1,8 +1,6 @@
 """What the static features of a series add to a vector."""
 
-from .._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 
 class StaticEffect(mx.gluon.HybridBlock):

@@ -3,6 +3,7 @@
 from itertools import islice
 from typing import Dict, List, Optional, Type
 
+import mxnet as mx
 import numpy as np
 from gluonts.core.component import validated
 from gluonts.exceptions import GluonTSDataError
@@ -12,12 +13,9 @@ from gluonts.mx.distribution import Gaussian
 from gluonts.mx.model.forecast import DistributionForecast
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from .structural_components import LEVEL, build_components, default_components
 from .structural_fit import SeriesBatch
 from .structural_series import read_series
-
-mx = import_mxnet()
 
 FORECASTS = ("samples", "distribution")
 # Whether all components, and the number of features.

@@ -1,9 +1,9 @@
 """Maximum likelihood for a batch of series, each with a structural model of its own."""
 
+import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from .._runtime import import_mxnet
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
@@ -16,8 +16,6 @@ from ..fitting.structural_starts import (
 )
 from .minimization import minimize_each
 from .structural_components import build_components
-
-mx = import_mxnet()
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4

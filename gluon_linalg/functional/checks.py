@@ -6,13 +6,11 @@ the answer is read at once and the error names the block and the batch element; 
 called compiled rerun imperatively when they meet an error or NaN (`blocks.base`).
 """
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..errors import NonFiniteError, listing, remembered
 from .tangent import stop, unit_roundoff
-
-mx = import_mxnet()
 
 
 def require(F, value, holds, error_class, text, axes=3):
@@ -51,9 +49,7 @@ def require_dtype(F, x, dtype, block, argument):
     bears the names that the error is to have (`errors`).
     """
     column = stop(F, F.slice_axis(x, axis=-1, begin=0, end=1))
-    own = F.elemwise_add(
-        column, F.cast(column, dtype), name=f"dtype__{block}__{argument}__{dtype}"
-    )
+    own = F.elemwise_add(column, F.cast(column, dtype), name=f"dtype__{block}__{argument}__{dtype}")
     return F.reshape_like(x, own, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1)
 
 

@@ -1,8 +1,8 @@
 """Cholesky factorization, the one owner of jitter, and what is computed from the factor."""
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..errors import (
     CHOLESKY_REMEDY,
     NonFiniteError,
@@ -14,8 +14,6 @@ from . import lapack
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
 from .tangent import guarded, ones_like, stop, unit_roundoff, with_gradient
-
-mx = import_mxnet()
 
 
 def cholesky(F, a, jitter=0.0, name="Cholesky"):

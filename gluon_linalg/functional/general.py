@@ -2,14 +2,13 @@
 
 import math
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from ..errors import NonFiniteError, SingularMatrixError, listing
 from . import lapack
 from .checks import finite, refuse_gradient, require
 from .matrix import identity_like, inner, magnitude, product, transpose
 from .tangent import ones_like, stop, unit_roundoff, with_gradient, zeros_like
-
-mx = import_mxnet()
 
 SINGULAR = (
     "the matrix is singular, up to rounding. Regularize it, or solve the least-squares problem "

@@ -12,7 +12,6 @@ The first d columns of Q, Ω (p, d) and Θ (d, d), carry everything else without
 
 from collections import namedtuple
 
-from .._runtime import import_mxnet
 from ..errors import NonFiniteError, SingularMatrixError
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
@@ -35,8 +34,6 @@ from .state_space import (
     symmetric,
 )
 from .tangent import stop, zeros_like
-
-mx = import_mxnet()
 
 # An innovation whose standard deviation is so many ε of that before anything was observed at its
 # time or the one before is 0 up to rounding.

@@ -7,11 +7,10 @@ graph that array is an auxiliary state, as the running mean of MXNet's own Batch
 
 import json
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from .checks import finite
 from .tangent import ones_like, stop, zeros_like
-
-mx = import_mxnet()
 
 # sgd_mom_update: momentum <- 1 * momentum - 1 * grad; its result is weight + momentum.
 _ADD = {"lr": 1.0, "momentum": 1.0, "wd": 0.0}

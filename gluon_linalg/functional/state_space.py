@@ -10,14 +10,13 @@ o = [d; b] and N = diag(D, G).
 
 from collections import namedtuple
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from ..errors import NonFiniteError
 from . import lapack
 from .checks import require_each
 from .matrix import product, with_axis
 from .tangent import ones_like, stop, zeros_like
-
-mx = import_mxnet()
 
 # Differentiable arrays with time first, (T or 1, B or 1, ...); masked rows of H, D and d are 0.
 System = namedtuple(

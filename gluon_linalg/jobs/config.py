@@ -2,16 +2,14 @@
 
 from typing import Dict, Literal, Optional
 
+import mxnet as mx
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
-from .._runtime import import_mxnet
 from .context import check_device_names
 from .errors import suggestion
 from .section import Name, Names, Number, Section
 from .workers import DISTRIBUTED
-
-mx = import_mxnet()
 
 LBFGS = "lbfgs"
 DEFAULT_LEARNING_RATE = 0.01

@@ -8,14 +8,13 @@ import ctypes
 import platform
 import sys
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from .._version import __version__
 from . import cuda_devices, log, sagemaker
 from .cli import main as run_command
 from .errors import JobError
 from .metrics import versions
-
-mx = import_mxnet()
 
 # Of the CUDA libraries, the one that tells its version without a driver.
 NVRTC = "libnvrtc.so.11.2"

@@ -2,11 +2,10 @@
 
 import re
 
-from .._runtime import import_mxnet
+import mxnet as mx
+
 from .cuda_devices import check_supported
 from .errors import JobError
-
-mx = import_mxnet()
 
 DEVICE = re.compile(r"(cpu|gpu)(?:\((\d{1,4})\))?")
 

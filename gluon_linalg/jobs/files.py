@@ -8,12 +8,10 @@ import os
 import shutil
 import tempfile
 
+import mxnet as mx
 import yaml
 
-from .._runtime import import_mxnet
 from .errors import JobError, reason
-
-mx = import_mxnet()
 
 UNFINISHED = ".writing-"
 # What `gluon_linalg.export` names the folder of its trial files.

@@ -3,14 +3,12 @@
 import inspect
 import numbers
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from . import optimizer_state
 from .config import DEFAULT_LEARNING_RATE
 from .errors import JobError, suggestion
-
-mx = import_mxnet()
 
 # After so many halvings in a row the learning rate is no longer what is wrong.
 HALVINGS = 40

@@ -3,12 +3,10 @@
 import platform
 import sys
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from .._version import __version__
-
-mx = import_mxnet()
 
 # The 97.5 % quantile of the standard normal distribution.
 BAND = 1.959963984540054

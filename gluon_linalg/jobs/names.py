@@ -3,9 +3,7 @@
 import contextlib
 from collections import defaultdict
 
-from .._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 
 @contextlib.contextmanager

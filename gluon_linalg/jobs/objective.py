@@ -1,13 +1,11 @@
 """The loss of a job as a function of its trained parameters."""
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError
 from . import interruption
 from .errors import JobError
-
-mx = import_mxnet()
 
 
 class Objective:

@@ -6,9 +6,7 @@ and all count their steps. Every device has a copy of the arrays; all copies are
 
 import numbers
 
-from .._runtime import import_mxnet
-
-mx = import_mxnet()
+import mxnet as mx
 
 PREFIX = "optimizer:"
 

@@ -3,9 +3,9 @@
 import os
 import sys
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..export import load
 from . import output as names
 from .blr.predict import Predictor as LinearRegressionPredictor
@@ -18,8 +18,6 @@ from .gp.predict import Predictor as GaussianProcessPredictor
 from .pca.predict import Predictor as PrincipalComponentsPredictor
 from .predictions import print_columns, write_columns
 from .statespace.predict import Predictor as StateSpacePredictor
-
-mx = import_mxnet()
 
 # What a command line calls the output that another program reads.
 STDOUT = "-"

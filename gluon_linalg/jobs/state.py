@@ -5,15 +5,13 @@ import os
 import signal
 import time
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from . import optimizer_state
 from .errors import JobError
 from .files import write_arrays
 from .interruption import Interrupted, requested
-
-mx = import_mxnet()
 
 FILE = "checkpoint.params"
 # The longest time from one checkpoint to the next, if iterations are slow.

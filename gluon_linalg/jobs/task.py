@@ -1,15 +1,13 @@
 """What the training loop needs of a kind of model, and what all kinds share."""
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..blocks.parameters import PositiveParameter
 from ..errors import LinearAlgebraError
 from ..export import export
 from .errors import JobError, reason
 from .metrics import nlml_metrics
-
-mx = import_mxnet()
 
 
 class Task:

@@ -5,9 +5,9 @@ import json
 import os
 from collections import namedtuple
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatrixError
 from ..server import ROLE
 from . import interruption, log
@@ -36,8 +36,6 @@ from .state import TrainingState, digest
 from .statespace.task import StateSpace
 from .warning import find_warnings
 from .workers import OneProcess, connect
-
-mx = import_mxnet()
 
 # The kinds of models, by the key `task`.
 TASKS = {

@@ -10,14 +10,12 @@ get the same sum, and every run gets it again.
 import os
 import threading
 
+import mxnet as mx
 import numpy as np
 
-from .._runtime import import_mxnet
 from ..server import ADDRESS, PORT, ROLE, SERVERS, WORKERS, meeting, watch_peers
 from . import interruption
 from .errors import JobError
-
-mx = import_mxnet()
 
 DISTRIBUTED = "dist_sync"
 

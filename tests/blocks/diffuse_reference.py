@@ -221,8 +221,8 @@ class Reference:
             below = _double(turned[model.rank :])
             solved = model.solve(model.solve(below), transposed=True)
             inverse = _double(model.left_inverse(turned)) - mixed @ solved
-            gradients[name][i] += (
-                weights @ below @ coefficients[diffuse] - np.trace(inverse[diffuse])
+            gradients[name][i] += weights @ below @ coefficients[diffuse] - np.trace(
+                inverse[diffuse]
             )
         for blocks in zip(self._responses(piece, REAL)[2], *[maps for _, _, maps in changed]):
             below = _double(model.turn(blocks[0])[model.rank :])

@@ -2,6 +2,7 @@
 
 import json
 
+import mxnet as mx
 import numpy as np
 import pytest
 import yaml
@@ -9,12 +10,9 @@ from small_job import ROOT, TABLE, changed
 from small_statespace_job import columns_of
 
 import gluon_linalg
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs.blr.task import LinearRegression
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.regression import task as task_module
-
-mx = import_mxnet()
 
 JOB = {
     "task": "blr",

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 import pytest
 import yaml
@@ -15,7 +16,6 @@ from small_forecast_job import FORECAST_JOB, OPTIONS, as_csv, as_json_lines, of,
 from small_job import changed
 from test_job_checkpoints import finish, start
 
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.forecast import results
 from gluon_linalg.jobs.forecast.dataset import read_entries
@@ -25,8 +25,6 @@ from gluon_linalg.jobs.forecast.times import period, time_text
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.state import TrainingState
 from gluon_linalg.jobs.train import train
-
-mx = import_mxnet()
 
 QUANTILES = [f"{number / 10:g}" for number in range(1, 10)]
 FILES = {

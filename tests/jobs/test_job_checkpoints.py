@@ -7,18 +7,16 @@ import subprocess
 import sys
 import time
 
+import mxnet as mx
 import pytest
 import yaml
 from small_disk import limit_files
 from small_job import JOB, ROOT, TABLE, changed
 from small_serving import small, without_plots, write_tables
 
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs import commands, interruption
 from gluon_linalg.jobs.state import TrainingState
 from gluon_linalg.jobs.train import train
-
-mx = import_mxnet()
 
 COMMAND = "from gluon_linalg.jobs.cli import main; main()"
 ADAM = {"training.optimizer": "adam", "training.learning_rate": 0.05}

@@ -2,11 +2,8 @@
 
 import json
 
+import mxnet as mx
 import pytest
-
-from gluon_linalg._runtime import import_mxnet
-
-mx = import_mxnet()
 
 
 @pytest.mark.parametrize(

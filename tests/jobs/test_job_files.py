@@ -8,22 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+import mxnet as mx
 import pytest
 from small_disk import limit_files
 from small_job import ROOT
 
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs import files
 from gluon_linalg.jobs.errors import JobError
-
-mx = import_mxnet()
 
 # Writes the same names over and over, each time one letter or number throughout.
 WRITER = """
 import sys
 from gluon_linalg.jobs import files
-from gluon_linalg._runtime import import_mxnet
-mx = import_mxnet()
+import mxnet as mx
 print("ready", flush=True)
 turn = 0
 while True:

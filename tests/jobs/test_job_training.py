@@ -4,16 +4,14 @@ import csv
 import json
 import math
 
+import mxnet as mx
 import numpy as np
 import pytest
 import yaml
 from small_job import JOB, TABLE
 
 import gluon_linalg
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs.config import optimizer_names
-
-mx = import_mxnet()
 
 FILES = {
     "checkpoint.params",

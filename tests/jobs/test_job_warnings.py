@@ -3,11 +3,11 @@
 import json
 from types import SimpleNamespace
 
+import mxnet as mx
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.blocks.parameters import PositiveParameter
 from gluon_linalg.blocks.structural.bounded import BoundedParameter
 from gluon_linalg.jobs.interruption import Interrupted
@@ -16,8 +16,6 @@ from gluon_linalg.jobs.regression import task as regression_task
 from gluon_linalg.jobs.state import TrainingState
 from gluon_linalg.jobs.train import train
 from gluon_linalg.jobs.warning import find_warnings
-
-mx = import_mxnet()
 
 RANDOM = np.random.default_rng(3)
 X = np.linspace(0.0, 10.0, 80)

@@ -2,6 +2,7 @@
 
 import json
 
+import mxnet as mx
 import numpy as np
 import pytest
 import yaml
@@ -9,10 +10,7 @@ from small_job import ROOT, TABLE, changed
 from small_statespace_job import columns_of
 
 import gluon_linalg
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs.pca import task as task_module
-
-mx = import_mxnet()
 
 JOB = {
     "task": "pca",

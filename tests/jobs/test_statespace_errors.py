@@ -2,6 +2,7 @@
 
 import json
 
+import mxnet as mx
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -10,14 +11,11 @@ from small_job import changed
 from small_statespace_job import JOB, TABLE
 from test_job_fuzz import VALUES
 
-from gluon_linalg._runtime import import_mxnet
 from gluon_linalg.jobs import memory
 from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.objective import Objective
 from gluon_linalg.jobs.reading import read_job, validate
 from gluon_linalg.jobs.statespace.task import StateSpace
-
-mx = import_mxnet()
 
 
 @pytest.fixture

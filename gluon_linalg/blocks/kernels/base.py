@@ -3,15 +3,13 @@
 from functools import reduce
 from operator import add, mul
 
+import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ..._runtime import import_mxnet
 from ...errors import ShapeError, no_such_column, wrong_columns
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
-
-mx = import_mxnet()
 
 
 class Kernel(LinearAlgebraBlock):

@@ -5,13 +5,11 @@ Beside a diffuse level a covariate may be anything plus a constant, since x_t β
 numbers: a year, or a unix time, is almost the same column as that of the level.
 """
 
+import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ..._runtime import import_mxnet
 from .arrays import matrix, scalar_one
-
-mx = import_mxnet()
 
 
 def centred_system(F, component, system, observed):

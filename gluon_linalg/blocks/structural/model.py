@@ -2,10 +2,10 @@
 
 from typing import Dict, NamedTuple, Tuple
 
+import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ..._runtime import import_mxnet
 from ...errors import ShapeError, UnidentifiedError, listing
 from ..base import LinearAlgebraBlock
 from ..copying import frozen_copies
@@ -17,8 +17,6 @@ from .base import Component, Sum
 from .bounded import VARIANCE_FLOOR
 from .centring import centred_system, uncentred
 from .diffuse import diffuse_part
-
-mx = import_mxnet()
 
 REMEDY = (
     "Give more observations, leave the component out, or give it a known prior (prior=(mean, "

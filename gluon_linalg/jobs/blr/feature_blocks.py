@@ -1,10 +1,9 @@
 """Blocks from inputs to features, and from inputs to predictions."""
 
-from ..._runtime import import_mxnet
+import mxnet as mx
+
 from ...blocks import BLRLikelihoodLayer
 from ...blocks.base import LinearAlgebraBlock
-
-mx = import_mxnet()
 
 
 class FeatureRegression(LinearAlgebraBlock):

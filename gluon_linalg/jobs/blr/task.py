@@ -1,15 +1,13 @@
 """The layer of a linear regression job, its loss and its predictions."""
 
+import mxnet as mx
 import numpy as np
 
-from ..._runtime import import_mxnet
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
 from ..units import finite, mean_and_deviation
 from .dataset import read_dataset
 from .feature_blocks import FeatureRegression
-
-mx = import_mxnet()
 
 # The initial noise variance, as a share of the variance of the target.
 SHARE = 0.01

@@ -6,12 +6,9 @@ import logging
 
 import numpy as np
 
-from ..._runtime import import_mxnet
 from ...errors import LinearAlgebraError
 from ..errors import JobError, suggestion
 from .config import STRUCTURAL
-
-mx = import_mxnet()
 
 # The names in `gluon_linalg.forecast`.
 CLASSES = {

@@ -1,13 +1,11 @@
 """The network of an estimator, its windows, and the predictor that comes of it."""
 
+import mxnet as mx
 import numpy as np
 
-from ..._runtime import import_mxnet
 from ..errors import JobError, reason
 from ..task import Task, to_model_array
 from .estimators import build_estimator, explained, require_gluonts
-
-mx = import_mxnet()
 
 # How many series the loss before and after training is of.
 MOST_EVALUATED = 256

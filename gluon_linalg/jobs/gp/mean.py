@@ -1,11 +1,9 @@
 """Mean functions whose coefficients are numbers near 1, whatever the units of the inputs."""
 
+import mxnet as mx
 import numpy as np
 
-from ..._runtime import import_mxnet
 from ...blocks.mean import mean_block
-
-mx = import_mxnet()
 
 
 class LinearMean(mx.gluon.HybridBlock):

@@ -1,8 +1,8 @@
 """A principal component analysis and what it leaves in the folder of results."""
 
+import mxnet as mx
 import numpy as np
 
-from ..._runtime import import_mxnet
 from ...blocks import PCABlock, PPCALikelihoodLayer
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
@@ -15,8 +15,6 @@ from ..units import mean_and_deviation
 from .dataset import read_dataset
 from .plot import plot_components
 from .predict import score_columns
-
-mx = import_mxnet()
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100

@@ -1,8 +1,8 @@
 """What the regressions share: the unit of the target, predictions, and what they leave behind."""
 
+import mxnet as mx
 import numpy as np
 
-from ..._runtime import import_mxnet
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
@@ -13,8 +13,6 @@ from .predict import predict
 
 # What the log likelihood of a model that explains something is above that of noise.
 LEAST_GAIN = 1.0
-
-mx = import_mxnet()
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100

@@ -3,7 +3,8 @@
 import contextlib
 import os
 
-from ..._runtime import import_mxnet
+import mxnet as mx
+
 from ...errors import LinearAlgebraError
 from .. import output as names
 from ..errors import JobError, one_line
@@ -12,8 +13,6 @@ from ..predict import TrainedModel, damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
 from .sample import samples
-
-mx = import_mxnet()
 
 
 class Service:

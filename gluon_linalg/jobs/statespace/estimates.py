@@ -5,10 +5,7 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from ..._runtime import import_mxnet
 from .panel import similar
-
-mx = import_mxnet()
 
 Moments = Tuple[np.ndarray, np.ndarray]
 
