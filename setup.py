@@ -76,6 +76,9 @@ TENSORBOARD = ["tensorboardX>=2.5,<3"]
 FORECAST = [
     "gluonts==0.17.0; python_version >= '3.10'",
     "gluonts>=0.16,<0.17; python_version < '3.10'",
+    # Describes kernels and components, as in the jobs.
+    "pydantic>=2.2,<3",
+    "typing_extensions>=4.6,<5",
 ]
 
 TEST = [

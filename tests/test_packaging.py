@@ -59,7 +59,7 @@ def test_extras(declared):
     assert set(extras) == names
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
-    assert names_of(extras["forecast"]) == {"gluonts"}
+    assert names_of(extras["forecast"]) == {"gluonts", "pydantic", "typing_extensions"}
     assert {"pytest", "hypothesis", "scipy", "ruff"} < names_of(extras["test"])
     assert set(extras["jobs"]) < set(extras["test"])
 

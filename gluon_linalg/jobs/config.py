@@ -6,9 +6,9 @@ import mxnet as mx
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ..grammar.section import Name, Names, Number, Section
 from .context import check_device_names
 from .errors import suggestion
-from .section import Name, Names, Number, Section
 from .workers import DISTRIBUTED
 
 LBFGS = "lbfgs"

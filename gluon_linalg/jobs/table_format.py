@@ -4,8 +4,8 @@ from typing import ClassVar, List, Literal, NamedTuple, Optional, Tuple
 
 from pydantic import Field, field_validator
 
+from ..grammar.section import Name, Section
 from .clocks import find_zone
-from .section import Name, Section
 
 
 class Format(NamedTuple):

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_job import changed
 
+from gluon_linalg.grammar.section import Section
 from gluon_linalg.jobs import commands
 from gluon_linalg.jobs.reading import JOBS
-from gluon_linalg.jobs.section import Section
 
 EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 12))
 BRIEF = {"training.iterations": 2}

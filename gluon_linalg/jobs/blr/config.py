@@ -4,9 +4,9 @@ from typing import List, Literal, Optional
 
 from pydantic import Field, field_validator
 
+from ...grammar.section import Positive, Positives, Section, check_fixed
 from ..config import TrainedJob
 from ..regression.config import RegressionData
-from ..section import Positive, Positives, Section, check_fixed
 from .features import FeatureExpression
 
 # More would take minutes for a likelihood, whose cost grows with their square.

@@ -5,7 +5,7 @@ from typing import ClassVar, List, Literal, Optional
 from pydantic import Field
 from typing_extensions import Annotated
 
-from ..section import OneOf, Section
+from ...grammar.section import OneOf, Section
 from .feature_blocks import NetworkFeatures, PolynomialFeatures
 
 Width = Annotated[int, Field(ge=1, le=10000)]

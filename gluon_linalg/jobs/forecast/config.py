@@ -6,9 +6,9 @@ from typing import Any, Dict, Literal, Optional
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Annotated
 
+from ...grammar.section import Name, Number, Section
 from ..config import LBFGS, TrainedJob, Training
 from ..data import NUMBER
-from ..section import Name, Number, Section
 from ..table_format import SeriesData
 
 STRUCTURAL = "structural"

@@ -4,9 +4,9 @@ from typing import List, Literal, Optional, Union
 
 from pydantic import Field, field_validator
 
+from ...grammar.section import Number, Section, check_fixed
 from ..config import TrainedJob
 from ..regression.config import RegressionData
-from ..section import Number, Section, check_fixed
 from .expression import KernelExpression, leaves
 
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.

@@ -6,8 +6,8 @@ from typing import ClassVar, List, Optional
 from pydantic import Field, field_validator
 
 from ...blocks import kernels
+from ...grammar.section import OneOf, Positive, Section, check_fixed
 from ..regression.learned import learn
-from ..section import OneOf, Positive, Section, check_fixed
 from .kernel_sections import (
     RBF,
     Constant,

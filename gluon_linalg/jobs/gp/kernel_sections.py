@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ...blocks import kernels
+from ...grammar.section import Names, Positive, Positives, Section, check_fixed
 from ..errors import suggestion
-from ..section import Names, Positive, Positives, Section, check_fixed
 
 
 class Leaf(Section):

@@ -4,8 +4,8 @@ from typing import Literal, Optional
 
 from pydantic import Field, model_validator
 
+from ...grammar.section import Name, Names, Section
 from ..config import Job
-from ..section import Name, Names, Section
 from ..table_format import RowsData, TableData
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 from pydantic import Field, model_validator
 
-from ..section import Name, Names, Number, Section
+from ...grammar.section import Name, Names, Number, Section
 from ..table_format import DatedTableData, RowsData
 
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from typing_extensions import Annotated
 
 from ...blocks import structural
-from ..section import Names, Number, Section, check_fixed
+from ...grammar.section import Names, Number, Section, check_fixed
 
 # More would take minutes for a likelihood.
 MOST_STATES = 500

@@ -4,8 +4,8 @@ from typing import ClassVar, Optional
 
 from pydantic import Field
 
+from ...grammar.section import OneOf
 from ..errors import suggestion
-from ..section import OneOf
 from .component_sections import (
     MOST_STATES,
     Autoregression,

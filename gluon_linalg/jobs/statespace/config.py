@@ -5,8 +5,8 @@ from typing import List, Literal, Optional, Union
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ...grammar.section import Name, Number, Section, check_fixed
 from ..config import TrainedJob
-from ..section import Name, Number, Section, check_fixed
 from ..steps import parse_step
 from ..table_format import SeriesData
 from .component_sections import Variance

@@ -1,4 +1,4 @@
-"""The base of all sections of a job file, and the types of their values."""
+"""The base of all sections of a description, and the types of their values."""
 
 from typing import ClassVar, List, Tuple
 
@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import Annotated
 
-from .errors import suggestion
+from ..errors import suggestion
 
 
 class Section(BaseModel):
