@@ -21,6 +21,7 @@ class Predictor:
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
+        self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.levels = description.get("levels", {})
         self.format = Format(**description.get("format", {}))
         self.least_observations = description["least_observations"]
@@ -104,7 +105,8 @@ class Predictor:
         arguments = [np.where(is_observed, units.target_to_model(series.y), 0.0), is_observed]
         if self.covariates:
             count = len(series.y) + self.steps
-            arguments.insert(1, series.known_covariates(count, self.steps))
+            covariates = series.known_covariates(count, self.steps)
+            arguments.insert(1, covariates - self.covariate_offsets)
         return arguments
 
 

@@ -16,6 +16,7 @@ from ..task import Task, number_or_list, to_model_array
 from ..units import finite
 from .component_sections import Regression
 from .components import build_components
+from .config import COMPUTED
 from .dataset import read_dataset
 from .results import write_results
 
@@ -32,7 +33,7 @@ class StateSpace(Task):
 
     singular = (
         "an observation has no variance at the initial values; raise model.noise_variance or the "
-        "variances in model.components, or compute in float64 (model.dtype)"
+        "variances in model.components"
     )
     read_dataset = staticmethod(read_dataset)
 
@@ -151,7 +152,8 @@ class StateSpace(Task):
             if "noise_variance" in model.fixed:
                 layer.noise_variance.grad_req = "null"
         layer.initialize(ctx=self.context)
-        layer.cast(model.dtype)
+        # What it computes is float64, so that a covariate far from 0 keeps its digits.
+        layer.cast(COMPUTED)
         return layer
 
     def _training_targets(self):
@@ -186,7 +188,7 @@ class StateSpace(Task):
         """The bytes of a likelihood of all series with its gradient."""
         model, dataset = self.job.model, self.dataset
         numbers = NUMBERS[model.method] * len(dataset.members) * dataset.length
-        return numbers * self._states() ** 2 * np.dtype("float64").itemsize
+        return numbers * self._states() ** 2 * np.dtype(COMPUTED).itemsize
 
     def _states(self):
         return sum(part.state_size for part in self.layer.components.components)
@@ -214,7 +216,9 @@ class StateSpace(Task):
         )
 
     def array(self, values):
-        return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        # What the exported model could not take is refused before anything is trained.
+        to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        return to_model_array(values, COMPUTED, self.context, self.dataset.path)
 
 
 def _is_open(model, path):
