@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from ...grammar.component import Regression
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
-from .component_sections import Regression
 from .config import COMPUTED
 from .estimates import estimate
 from .panel import joined

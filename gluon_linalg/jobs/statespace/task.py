@@ -14,8 +14,6 @@ from .. import memory
 from ..errors import JobError
 from ..task import Task, number_or_list, to_model_array
 from ..units import finite
-from .component_sections import Regression
-from .components import build_components
 from .config import COMPUTED
 from .dataset import read_dataset
 from .results import write_results
@@ -54,7 +52,7 @@ class StateSpace(Task):
         self._starts = structural_starts(
             self.layer.components.components,
             self._training_targets(),
-            [own for own, part in zip(*self._regressions()) if part.drifting],
+            [own for own, part in zip(self._squares(), job.model.regressions) if part.drifting],
         )
 
     def arguments(self):
@@ -135,9 +133,7 @@ class StateSpace(Task):
         model, dataset = self.job.model, self.dataset
         variance = SHARE * self._change()
         finite(dataset.path, variance)
-        components = build_components(
-            model.components, variance, self._regressions()[0], parameters
-        )
+        components = model.build(variance, self._squares(), parameters)
         regressions = [c for c in components if c.features]
         for component, columns in zip(regressions, dataset.regressors):
             component.state_names = list(columns)
@@ -162,11 +158,9 @@ class StateSpace(Task):
     def _change(self):
         return mean_squared_change(self._training_targets())
 
-    def _regressions(self):
-        """The mean squares of the columns of each regression, and its part of the job."""
-        parts = [component.chosen()[1] for component in self.job.model.components]
-        squares = _mean_squares(self.dataset, self.dataset.regressors)
-        return squares, [part for part in parts if isinstance(part, Regression)]
+    def _squares(self):
+        """The mean squares of the columns of each regression."""
+        return _mean_squares(self.dataset, self.dataset.regressors)
 
     def out_of_memory(self):
         """What to tell where there is not enough memory."""
@@ -226,10 +220,7 @@ def _is_open(model, path):
     if path == "noise_variance":
         return model.noise_variance is None
     _, index, _, name = path.split(".")
-    part = model.components[int(index)].chosen()[1]
-    if name in part.fixed:
-        return False
-    return name == "period" or name not in part.model_fields_set or getattr(part, name) is None
+    return not model.parts[int(index)].is_given(name)
 
 
 def _padded(arrays, length):
