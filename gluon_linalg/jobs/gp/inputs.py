@@ -6,7 +6,7 @@ from typing import List
 import numpy as np
 from scipy.signal import lombscargle
 
-from ..units import mean_and_deviation, size
+from ...fitting.units import mean_and_deviation, size
 
 # Waves that a column is searched for: at least this many periods in its range, and the step from
 # one to the next as a share of a period.

@@ -6,11 +6,11 @@ import numpy as np
 from ...blocks import PCABlock, PPCALikelihoodLayer
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
+from ...fitting.units import mean_and_deviation
 from .. import output as names
 from ..files import write_json
 from ..predictions import write_columns
 from ..task import Task, export_model, to_model_array
-from ..units import mean_and_deviation
 from .dataset import read_dataset
 from .plot import plot_components
 from .predict import score_columns

@@ -3,11 +3,11 @@
 import mxnet as mx
 import numpy as np
 
+from ...fitting.units import mean_and_deviation, root_mean_square
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_bands, holdout_metrics
 from ..task import TrainedTask, export_model, number_or_list, to_model_array
-from ..units import mean_and_deviation, root_mean_square
 from .plot import plot_model
 from .predict import predict
 
