@@ -13,9 +13,11 @@ from .estimates import estimate
 from .panel import joined
 from .plot import plot_model
 
+SMOOTHED = "smoothed.csv"
 
-def write_results(folder, task, metrics):
-    """The model, its tables and the plot; hold-out and coefficients go into `metrics`."""
+
+def write_results(folder, task):
+    """Writes the model, its tables and the plot; returns metrics: hold-out and coefficients."""
     dataset = task.dataset
     model = task.trained_model()
     forecaster = model.forecaster(exported_steps(dataset))
@@ -25,11 +27,11 @@ def write_results(folder, task, metrics):
     export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
     write_json(folder.file(names.MODEL_IO), describe_model(task))
     estimates = estimate(task, model)
-    for name, columns in ((names.FORECAST, _forecast), (names.SMOOTHED, _smoothed)):
+    for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
         tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
         write_columns(folder.file(name), joined(dataset.series, tables))
-    _add_metrics(metrics, dataset, estimates)
     plot_model(folder.file(names.PLOT), dataset, estimates)
+    return _metrics(dataset, estimates)
 
 
 def exported_steps(dataset):
@@ -118,7 +120,8 @@ def _smoothed(member, estimates):
     return columns
 
 
-def _add_metrics(metrics, dataset, estimates):
+def _metrics(dataset, estimates):
+    metrics = {}
     is_panel = dataset.series is not None
     if is_panel:
         metrics["series"] = len(dataset.members)
@@ -136,6 +139,7 @@ def _add_metrics(metrics, dataset, estimates):
         metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
         if is_panel:
             metrics["holdout"]["worst"] = _worst(dataset, judged)
+    return metrics
 
 
 def _worst(dataset, judged):

@@ -12,7 +12,8 @@ from ...fitting.structural_starts import (
 )
 from .. import memory
 from ..errors import JobError
-from ..task import Task, number_or_list, to_model_array
+from ..metrics import holdout_bands
+from ..task import TrainedTask, number_or_list, to_model_array
 from ..units import finite
 from .config import COMPUTED
 from .dataset import read_dataset
@@ -26,7 +27,7 @@ SHARE = 0.1
 NUMBERS = {"sequential": 47, "parallel": 70}
 
 
-class StateSpace(Task):
+class StateSpace(TrainedTask):
     """A `StructuralModel` with its data: one series, or many that share all parameters."""
 
     singular = (
@@ -111,8 +112,11 @@ class StateSpace(Task):
         covariates = [member.covariates[: len(member.y) + steps] for member in members]
         return [y, self.array(_padded(covariates, length)), mask]
 
-    def write_results(self, folder, metrics):
-        write_results(folder, self, metrics)
+    def write_results(self, folder):
+        return write_results(folder, self)
+
+    def bands(self, metrics):
+        return holdout_bands(metrics)
 
     def trained_model(self):
         """A copy of the layer that works for series of any length, also forecasts."""
