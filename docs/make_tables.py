@@ -1,8 +1,8 @@
 """Writes the tables of docs/jobs.md from the sections of job files: python docs/make_tables.py
 
-A table stands between a comment such as `<!-- table: gp data.holdout -->`, which names a task and the
-keys of a section, and `<!-- end -->`. Where the section is a choice, the table has its keys; and
-`<!-- chapters: gp model.kernel ### -->` stands for a chapter about each.
+A table stands between a comment such as `<!-- table: gp data.holdout -->`, which names a task and
+the keys of a section, and `<!-- end -->`. Where the section is a choice, the table has its keys,
+and `<!-- chapters: gp model.kernel ### -->` stands for a chapter about each.
 """
 
 import json

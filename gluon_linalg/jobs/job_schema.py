@@ -3,8 +3,9 @@
 from typing import Any, Dict, Type
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import JsonSchemaValue
 
+from ..grammar.json_schema import UntitledSchema
 from .kinds import DEFAULT, all_kinds
 
 # The version that all editors know.
@@ -57,11 +58,8 @@ def _of_task(name, sections):
     return {"if": is_task, "then": sections}
 
 
-class YamlSchema(GenerateJsonSchema):
-    """The schema of what YAML makes of a section, with no titles but those that are given."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
+class YamlSchema(UntitledSchema):
+    """The schema of what YAML makes of a section."""
 
     def generate(self, schema: Any, mode: Any = "validation") -> JsonSchemaValue:
         return _as_yaml(super().generate(schema, mode))

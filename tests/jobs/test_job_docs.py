@@ -87,7 +87,7 @@ def test_every_key_is_described(task, keys, section):
         "| `model.options` | names and values | {} | Further arguments of the estimator",
         "| `matern12` | Rough: exp(-r). |",
         "### matern12\n\n`variance · exp(-r)`\n\n| key |",
-        "#### seasonal\n\nA pattern of `period` steps that sums to 0 and changes slowly.\n\n| key |",
+        "#### seasonal\n\nA pattern of `period` steps that sums to 0 and changes slowly.\n\n|",
         "#### linear\n\n`1, x_1, ..., x_d`\n\n#### polynomial",
     ],
 )
