@@ -186,8 +186,9 @@ class Kernel(LinearAlgebraBlock):
                 f"{self.name}: '{name}' has shape {shape}, expected one number"
                 f"{' or one for each active column' if several else ''}."
             )
-        if size > 1 and self._columns.count(size) not in (size, None):
-            raise wrong_columns(self.name, name, size, self._columns.count(None))
+        seen = self._columns.count(None)
+        if size > 1 and seen not in (size, None):
+            raise wrong_columns(self.name, name, size, seen)
         return positive_parameter(self, name, value)
 
     # Combinations are kernels, too: their module imports this one.
