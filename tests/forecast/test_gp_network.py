@@ -27,6 +27,8 @@ EVERY_KERNEL = {
         {"rational_quadratic": {"lengthscale": 3.0, "alpha": 0.6, "variance": 0.4}},
         {"linear": {"columns": ["time", "age"], "variance": [0.02, 0.3]}},
         {"constant": {"variance": 0.5}},
+        {"scaled": {"variance": 0.3, "kernel": {"polynomial": {"columns": ["age"], "degree": 3}}}},
+        {"white": {"variance": 0.15}},
     ]
 }
 
@@ -83,6 +85,9 @@ def expected_covariance(arrays, covariance):
         ("rational_quadratic5", ("variance", "lengthscale", "alpha")),
         ("linear6", ("variance",)),
         ("constant7", ("variance",)),
+        ("polynomial8", ("variance", "lengthscale", "offset")),
+        ("scaled9", ("variance",)),
+        ("white10", ("variance",)),
     ]
     names = [f"{kernel}_{name}" for kernel, own in order for name in own] + ["noise_variance"]
     result = []
@@ -111,6 +116,8 @@ def expected_covariance(arrays, covariance):
             + of(formulas.rational_quadratic, time, "rational_quadratic5")
             + of(formulas.linear, np.hstack([time, age]), "linear6")
             + value["constant7_variance"]
+            + value["scaled9_variance"] * of(formulas.polynomial, age, "polynomial8", degree=3)
+            + value["white10_variance"] * np.eye(len(features))
         )
         noise = value["noise_variance"] + 1e-10 + 4.0 * 2.0**-53 * np.trace(k)
         result.append(k + noise * np.eye(len(k)))
