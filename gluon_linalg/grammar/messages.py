@@ -22,8 +22,8 @@ MESSAGES = {
 }
 
 
-def first_problem(error: ValidationError, document: Any) -> str:
-    """Where in the document, what was given, and what was expected."""
+def first_problem(error: ValidationError, document: Any, root: str = "the file") -> str:
+    """Where in the document, what was given, and what was expected; root: what it is called."""
     details = error.errors(include_url=False)
     # An unknown key is often the misspelling of one that is reported as missing.
     details.sort(key=lambda detail: detail["type"] != "unknown_key")
@@ -31,17 +31,18 @@ def first_problem(error: ValidationError, document: Any) -> str:
     keys = detail["loc"]
     if detail["type"] == "unknown_key":
         return f"{shown_keys(keys + (detail['ctx']['key'],), document)}: {detail['msg']}"
+    where = shown_keys(keys, document, root)
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
     else:
         message = MESSAGES.get(detail["type"], detail["msg"].replace("Input should", "should"))
     if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)):
-        return f"{shown_keys(keys, document)}: {message}"
-    return f"{shown_keys(keys, document)}: {shown_value(detail['input'])}: {message}"
+        return f"{where}: {message}"
+    return f"{where}: {shown_value(detail['input'])}: {message}"
 
 
-def shown_keys(keys: Sequence[Any], document: Any) -> str:
-    """The keys as they are written in the document, joined by dots."""
+def shown_keys(keys: Sequence[Any], document: Any, root: str = "the file") -> str:
+    """The keys as they are written in the document, joined by dots; without any, the root."""
     shown = []
     for position, key in enumerate(keys):
         if isinstance(document, list):
@@ -54,7 +55,7 @@ def shown_keys(keys: Sequence[Any], document: Any) -> str:
             shown.append(str(key))
         elif position == len(keys) - 1 and isinstance(document, dict):
             shown.append(str(key))
-    return ".".join(shown) or "the file"
+    return ".".join(shown) or root
 
 
 def shown_value(value: Any) -> str:
