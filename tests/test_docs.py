@@ -76,6 +76,15 @@ def cauchy(names):
     )
 
 
+def emitted_kernel(names):
+    net = names["OneForEach"]()
+    net.initialize()
+    matrix = net(mx.nd.random.normal(shape=(2, 4, 3)), mx.nd.array([[1.0, 0.0], [0.0, 1.0]]))
+    variance = mx.nd.split(net.emit(mx.nd.array([[1.0, 0.0], [0.0, 1.0]])), 2, axis=1)[0]
+    np.testing.assert_allclose(matrix.asnumpy()[:, 0, :1], variance.asnumpy(), rtol=1e-6)
+    assert matrix.shape == (2, 4, 4)
+
+
 def deep_kernel(names):
     net = names["DeepKernel"]()
     net.initialize()
@@ -158,6 +167,7 @@ CHECKS = {
     'mean="constant"': layers,
     "trainer=trainer)": forecasts,
     "class Cauchy": cauchy,
+    "class OneForEach": emitted_kernel,
     "class DeepKernel": deep_kernel,
     "gl.export(layer.condition(": export,
     "import builtins": plain,

@@ -134,7 +134,7 @@ def _numbered(found: List[Hyperparameter]) -> List[str]:
 def _initial(hyperparameter: Hyperparameter) -> tuple:
     """The value of the description, or the typical one."""
     given = hyperparameter.given
-    values = np.ravel(hyperparameter.typical if given is None else given)
-    if values.min() <= LEAST:
-        raise ValueError(f"{hyperparameter.path}: {given}: expected a number above {LEAST:g}")
-    return tuple(values.tolist())
+    values = np.ravel(hyperparameter.typical if given is None else given).tolist()
+    if min(values) <= LEAST:
+        raise ValueError(f"{hyperparameter.path}: {min(values)}: expected a number above {LEAST:g}")
+    return tuple(values)

@@ -240,7 +240,7 @@ def test_defaults_of_a_description():
         ({"rbf": {"lengthscale": 0}}, "kernel.rbf.lengthscale: 0: expected a positive number"),
         (
             {"rbf": {"lengthscale": 1e-13}},
-            "kernel.rbf.lengthscale: .*expected a number above 1e-12",
+            "kernel.rbf.lengthscale: 1e-13: expected a number above 1e-12",
         ),
         (
             {"rbf": {"lengthscale": [1, 2]}},
@@ -256,12 +256,12 @@ def test_defaults_of_a_description():
             {"rbf": {"columns": ["tine"]}},
             "kernel.rbf.columns.0: 'tine' is not one of the inputs; did you mean 'time'?",
         ),
-        ({"rbf": {"columns": []}}, "kernel.rbf.columns: .*at least 1 item"),
+        ({"rbf": {"columns": []}}, "kernel.rbf.columns: List should have at least 1 item"),
         ({"rbf": {"columns": ["feat_dynamic_real_x"]}}, "'feat_dynamic_real_x' is not one of"),
         ({"rbf": {"fixed": ["period"]}}, "kernel.rbf.fixed: 'period' is no parameter to fix"),
         ({"polynomial": {"fixed": ["degree"]}}, "fixed: 'degree' is no parameter to fix"),
         ({"rbf": 3}, "kernel.rbf: 3: expected keys and values below it"),
-        ({"sum": []}, "kernel.sum: .*at least 1 item"),
+        ({"sum": []}, "kernel.sum: List should have at least 1 item"),
         ({"sum": [{"rbf": {}}, {"linear": {"slope": 1}}]}, "kernel.sum.1.linear.slope: unknown"),
         ({"rbf": {}, "linear": {}}, "kernel: expected one kernel, found rbf, linear; combine"),
         ("rbf", "kernel: 'rbf': expected keys and values below it"),
