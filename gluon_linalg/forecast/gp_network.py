@@ -79,7 +79,7 @@ class GPLoss(LinearAlgebraBlock):
     from the `SeriesCovariance` and o where observed (B, N) is 1; 0 for a window without any.
     """
 
-    def __init__(self, covariance, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, **kwargs: Any):
         super().__init__(**kwargs)
         with self.name_scope():
             self.covariance = covariance
@@ -101,7 +101,7 @@ class GPForecast(LinearAlgebraBlock):
     factor N of their covariance (`functional.gaussian_conditional`).
     """
 
-    def __init__(self, covariance, prediction_length, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, prediction_length: int, **kwargs: Any):
         super().__init__(**kwargs)
         self._steps = prediction_length
         with self.name_scope():
