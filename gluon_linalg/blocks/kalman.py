@@ -7,6 +7,9 @@ One model for all of them:
 the prior being that of the state at the first observation, ε and η standard normal.
 """
 
+import contextlib
+from typing import Iterator, List, Optional
+
 import mxnet as mx
 import numpy as np
 
@@ -28,7 +31,35 @@ SYSTEM = (
 OPTIONS = (("mask", "B N p"), ("transition_offset", "B? T? d"), ("emission_offset", "B? T? p"))
 
 
-class KalmanLayer(LinearAlgebraBlock):
+class ScanningBlock(LinearAlgebraBlock):
+    """A block with scans, which are built for one T: that of y, its first argument, at each call.
+
+    A graph is compiled anew for another T. Where the block is inside the graph of another one,
+    which gives it symbols without shapes, its layers need their `length`.
+    """
+
+    def _open_scans(self) -> List["KalmanLayer"]:
+        """The layers that take their T from y."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement _open_scans")
+
+    @contextlib.contextmanager
+    def tracing(self, *arrays: Optional[mx.nd.NDArray]) -> Iterator[None]:
+        layers = self._open_scans()
+        with super().tracing(*arrays):
+            for layer in layers:
+                layer._traced_length = arrays[0].shape[1]
+            try:
+                yield
+            finally:
+                for layer in layers:
+                    layer._traced_length = None
+
+    def _pattern_of(self, args):
+        length = args[0].shape[1] if self._open_scans() else None
+        return (*super()._pattern_of(args), length)
+
+
+class KalmanLayer(ScanningBlock):
     """What the layers of a linear-Gaussian state space model share.
 
     y: (B, T, p); transition A: (B, T, d, d); emission H: (B, T, p, d); process_factor G:
@@ -38,8 +69,10 @@ class KalmanLayer(LinearAlgebraBlock):
     1 in place of B or T. The last three may be left out, or be None.
 
     state_size d, observation_size p. method: 'sequential', a loop over any T, or 'parallel', scans
-    of depth O(log T), which need `length` = T. precision: 'float64' computes in float64 inside;
-    results have the dtype of the block, float32 or what it was cast to.
+    of depth O(log T), whose graph is for one T: `length`, or that of the y of a call, for each of
+    which it is compiled anew. Inside the graph of another block a parallel layer needs its length.
+    precision: 'float64' computes in float64 inside; results have the dtype of the block, float32 or
+    what it was cast to.
 
     diffuse: q, the number of directions in which nothing is known of the first state. Then
     diffuse_directions D, (B or 1, d, q), stands after prior_factor, and x_1 = m + S ξ + D δ with a
@@ -54,6 +87,8 @@ class KalmanLayer(LinearAlgebraBlock):
     required = 7
     # How many more steps than y the arrays of the system have.
     _further = 0
+    # T while a graph is traced, where there is no length.
+    _traced_length = None
 
     def __init__(
         self,
@@ -70,11 +105,6 @@ class KalmanLayer(LinearAlgebraBlock):
         self._observations = self._size("observation_size", observation_size)
         if method not in METHODS:
             raise ValueError(f"{self.name}: method is {method!r}, expected one of {METHODS}.")
-        if method == "parallel" and length is None:
-            raise ValueError(
-                f"{self.name}: method='parallel' needs length=T, the number of observations: a "
-                "scan is built for one length. method='sequential' takes any."
-            )
         if precision not in (None, "float64"):
             raise ValueError(
                 f"{self.name}: precision is {precision!r}, expected 'float64' or None."
@@ -93,15 +123,19 @@ class KalmanLayer(LinearAlgebraBlock):
     def hybrid_forward(self, F, *arrays):
         if self._precision is not None:
             arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
-        arrays, options = list(arrays), {}
-        if self._diffuse:
-            options["directions"] = arrays.pop(1 + len(SYSTEM))
-        results = self.compute(F, *arrays, **options)
+        results = self.results(F, *arrays)
         if self._precision is None:
             return results
         if not isinstance(results, tuple):
             return F.cast(results, self._dtype)
         return tuple(F.cast(result, self._dtype) for result in results)
+
+    def results(self, F, *arrays):
+        """The results inside a graph, also that of another block, in the dtype of the arrays."""
+        arrays, options = list(arrays), {}
+        if self._diffuse:
+            options["directions"] = arrays.pop(1 + len(SYSTEM))
+        return self.compute(F, *arrays, **options)
 
     def compute(self, F, *arrays, directions=None):
         """The results, inside a graph; directions: D, where there are diffuse ones."""
@@ -133,9 +167,24 @@ class KalmanLayer(LinearAlgebraBlock):
                 f"{self.name}: built for length={self._length}, got {sizes['N']} observations."
             )
 
-    def _scan_length(self):
+    def _open_scans(self):
+        return [self] if self._method == "parallel" and self._length is None else []
+
+    def _scan_length(self, F, system):
         """The number of steps for scans, None for loops."""
-        return self._length + self._further if self._method == "parallel" else None
+        if self._method != "parallel":
+            return None
+        if self._length is not None:
+            return self._length + self._further
+        if F is mx.nd:
+            return system.observed.shape[1]
+        if self._traced_length is None:
+            raise ShapeError(
+                f"{self.name}: method='parallel' is built for one number of observations, which "
+                "the graph of the network around it does not tell; give length=T, or use "
+                "method='sequential', which takes any."
+            )
+        return self._traced_length + self._further
 
     def _system(self, F, y, *arrays, directions=None):
         system = fn.state_space_system(F, y, *arrays, name=self.name)
@@ -143,14 +192,20 @@ class KalmanLayer(LinearAlgebraBlock):
 
     def _filter(self, F, system, form="square_root"):
         return fn.kalman_filter(
-            F, system, self._states, self._observations, form, self._scan_length(), self.name
+            F,
+            system,
+            self._states,
+            self._observations,
+            form,
+            self._scan_length(F, system),
+            self.name,
         )
 
     def _backward(self, F, system, filtered):
-        return fn.backward_pass(F, system, filtered, self._states, self._scan_length())
+        return fn.backward_pass(F, system, filtered, self._states, self._scan_length(F, system))
 
     def _tangents(self, F, system, filtered):
-        return fn.MomentTangents(F, system, filtered, self._scan_length())
+        return fn.MomentTangents(F, system, filtered, self._scan_length(F, system))
 
 
 class KalmanFilterLayer(KalmanLayer):

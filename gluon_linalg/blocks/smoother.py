@@ -143,7 +143,7 @@ class KalmanSamplerLayer(KalmanLayer):
             F, y, *arrays, prior_factor, mask, transition_offset, emission_offset, name=self.name
         )
         states, observed = fn.simulated_states(
-            F, system, prior_noise, process_noise, observation_noise, self._scan_length()
+            F, system, prior_noise, process_noise, observation_noise, self._scan_length(F, system)
         )
         difference = fn.without_means(F, system, system.observed - observed)
         if directions is not None:

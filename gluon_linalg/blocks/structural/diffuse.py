@@ -5,6 +5,11 @@ from typing import Any, NamedTuple, Optional
 from ... import functional as fn
 from .arrays import matrix, scalar_one
 
+REMEDY = (
+    "Give more observations, leave the component out, or give it a known prior (prior=(mean, "
+    "standard deviations)); a constant covariate beside a level cannot be told from it."
+)
+
 
 class Diffuse(NamedTuple):
     """The diffuse part of the prior."""
