@@ -7,21 +7,8 @@ import yaml
 from pydantic import ValidationError
 
 from ..grammar.messages import first_problem, shown_keys, shown_value
-from .blr.config import LinearRegressionJob
 from .errors import JobError, reason, suggestion
-from .forecast.config import ForecastJob
-from .gp.config import GaussianProcessJob
-from .pca.config import PrincipalComponentsJob
-from .statespace.config import StateSpaceJob
-
-# The sections of a job file, by its key `task`.
-JOBS = {
-    "gp": GaussianProcessJob,
-    "blr": LinearRegressionJob,
-    "statespace": StateSpaceJob,
-    "pca": PrincipalComponentsJob,
-    "forecast": ForecastJob,
-}
+from .kinds import DEFAULT, NAMES, kind_of
 
 
 def read_job(path, overrides=None):
@@ -31,7 +18,7 @@ def read_job(path, overrides=None):
     """
     document = _parse(path, _read_text(path))
     if not isinstance(document, dict):
-        raise JobError(f"{path}: expected keys and values, such as task: gp")
+        raise JobError(f"{path}: expected keys and values, such as task: {DEFAULT}")
     for key, value in (overrides or {}).items():
         if value is not None:
             document = _with(document, key.split("."), value)
@@ -53,11 +40,13 @@ def _with(document, keys, value):
 
 def validate(path, document):
     """The job of a document; JobError for the first thing wrong with it."""
-    task = document.get("task", "gp") if isinstance(document, dict) else "gp"
-    if task not in list(JOBS):
-        raise JobError(f"{path}: task: {shown_value(task)}: unknown task; {suggestion(task, JOBS)}")
+    task = document.get("task", DEFAULT) if isinstance(document, dict) else DEFAULT
+    if task not in NAMES:
+        raise JobError(
+            f"{path}: task: {shown_value(task)}: unknown task; {suggestion(task, NAMES)}"
+        )
     try:
-        job = JOBS[task].model_validate(document)
+        job = kind_of(task).sections.model_validate(document)
     except ValidationError as error:
         raise JobError(f"{path}: {first_problem(error, document)}") from None
     except RecursionError:

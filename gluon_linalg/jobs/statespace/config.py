@@ -13,6 +13,8 @@ from ..table_format import SeriesData
 from .times import MOST_STEPS, UNITS
 
 DEFAULT_STEPS = 12
+# The number type of what a job computes, whatever that of the exported model is.
+COMPUTED = "float64"
 
 
 class Holdout(Section):
@@ -112,7 +114,9 @@ class Model(StructuralDescription):
         "the loop.",
     )
     dtype: Literal["float32", "float64"] = Field(
-        "float64", description="The number type of the parameters and of the exported model."
+        "float64",
+        description="The number type of the parameters and results of the exported model; what is "
+        "computed is float64.",
     )
 
 

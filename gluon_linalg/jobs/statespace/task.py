@@ -12,8 +12,10 @@ from ...fitting.structural_starts import (
 )
 from .. import memory
 from ..errors import JobError
-from ..task import Task, number_or_list, to_model_array
+from ..metrics import holdout_bands
+from ..task import TrainedTask, number_or_list, to_model_array
 from ..units import finite
+from .config import COMPUTED
 from .dataset import read_dataset
 from .results import write_results
 
@@ -25,12 +27,12 @@ SHARE = 0.1
 NUMBERS = {"sequential": 47, "parallel": 70}
 
 
-class StateSpace(Task):
+class StateSpace(TrainedTask):
     """A `StructuralModel` with its data: one series, or many that share all parameters."""
 
     singular = (
         "an observation has no variance at the initial values; raise model.noise_variance or the "
-        "variances in model.components, or compute in float64 (model.dtype)"
+        "variances in model.components"
     )
     read_dataset = staticmethod(read_dataset)
 
@@ -110,8 +112,11 @@ class StateSpace(Task):
         covariates = [member.covariates[: len(member.y) + steps] for member in members]
         return [y, self.array(_padded(covariates, length)), mask]
 
-    def write_results(self, folder, metrics):
-        write_results(folder, self, metrics)
+    def write_results(self, folder):
+        return write_results(folder, self)
+
+    def bands(self, metrics):
+        return holdout_bands(metrics)
 
     def trained_model(self):
         """A copy of the layer that works for series of any length, also forecasts."""
@@ -147,7 +152,8 @@ class StateSpace(Task):
             if "noise_variance" in model.fixed:
                 layer.noise_variance.grad_req = "null"
         layer.initialize(ctx=self.context)
-        layer.cast(model.dtype)
+        # What it computes is float64, so that a covariate far from 0 keeps its digits.
+        layer.cast(COMPUTED)
         return layer
 
     def _training_targets(self):
@@ -180,7 +186,7 @@ class StateSpace(Task):
         """The bytes of a likelihood of all series with its gradient."""
         model, dataset = self.job.model, self.dataset
         numbers = NUMBERS[model.method] * len(dataset.members) * dataset.length
-        return numbers * self._states() ** 2 * np.dtype("float64").itemsize
+        return numbers * self._states() ** 2 * np.dtype(COMPUTED).itemsize
 
     def _states(self):
         return sum(part.state_size for part in self.layer.components.components)
@@ -208,7 +214,9 @@ class StateSpace(Task):
         )
 
     def array(self, values):
-        return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        # What the exported model could not take is refused before anything is trained.
+        to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        return to_model_array(values, COMPUTED, self.context, self.dataset.path)
 
 
 def _is_open(model, path):
