@@ -8,14 +8,17 @@ the prior being that of the state at the first observation, ε and η standard n
 """
 
 import contextlib
-from typing import Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from ..arrays import Array, Operators
 from ..errors import ShapeError
 from .base import LinearAlgebraBlock
+
+Outputs = Union[Array, Tuple[Array, ...]]
 
 METHODS = ("sequential", "parallel")
 FORMS = ("square_root", "covariance")
@@ -92,14 +95,14 @@ class KalmanLayer(ScanningBlock):
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._states = self._size("state_size", state_size)
         self._observations = self._size("observation_size", observation_size)
@@ -120,7 +123,7 @@ class KalmanLayer(ScanningBlock):
             self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
             self.required = self.required + 1
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Operators, *arrays: Optional[Array]) -> Outputs:
         if self._precision is not None:
             arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
         results = self.results(F, *arrays)
@@ -130,14 +133,16 @@ class KalmanLayer(ScanningBlock):
             return F.cast(results, self._dtype)
         return tuple(F.cast(result, self._dtype) for result in results)
 
-    def results(self, F, *arrays):
+    def results(self, F: Operators, *arrays: Optional[Array]) -> Outputs:
         """The results inside a graph, also that of another block, in the dtype of the arrays."""
         arrays, options = list(arrays), {}
         if self._diffuse:
             options["directions"] = arrays.pop(1 + len(SYSTEM))
         return self.compute(F, *arrays, **options)
 
-    def compute(self, F, *arrays, directions=None):
+    def compute(
+        self, F: Operators, *arrays: Optional[Array], directions: Optional[Array] = None
+    ) -> Outputs:
         """The results, inside a graph; directions: D, where there are diffuse ones."""
         raise NotImplementedError(f"{type(self).__name__} does not implement compute")
 
@@ -146,7 +151,7 @@ class KalmanLayer(ScanningBlock):
             raise ValueError(f"{self.name}: {name} is {value!r}, expected an integer of 1 or more.")
         return int(value)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         for letter, expected, name in (
             ("d", self._states, "state_size"),
             ("p", self._observations, "observation_size"),
@@ -226,16 +231,16 @@ class KalmanFilterLayer(KalmanLayer):
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        form="square_root",
-        moments=False,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        form: str = "square_root",
+        moments: Union[bool, str] = False,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
@@ -253,7 +258,13 @@ class KalmanFilterLayer(KalmanLayer):
             )
         self._form, self._moments = form, moments
 
-    def compute(self, F, y, *arrays, directions=None):
+    def compute(
+        self,
+        F: Operators,
+        y: Array,
+        *arrays: Optional[Array],
+        directions: Optional[Array] = None,
+    ) -> Outputs:
         system = self._system(F, y, *arrays, directions=directions)
         filtered, value = self._filter(F, system, self._form)
         smoothed = self._backward(F, system, filtered)
@@ -270,7 +281,7 @@ class KalmanFilterLayer(KalmanLayer):
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
         return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
-    def open_states(self, *arrays):
+    def open_states(self, *arrays: mx.nd.NDArray) -> mx.nd.NDArray:
         """1 for the elements of the first state that the data leave open, else 0, (B, d).
 
         Arguments as in a call, all of them NDArrays; for layers with diffuse directions.
@@ -282,6 +293,6 @@ class KalmanFilterLayer(KalmanLayer):
         return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
 
 
-def vectors(F, x):
+def vectors(F: Operators, x: Array) -> Array:
     """(1, T, B, d, 1) as (B, T, d)."""
     return F.squeeze(fn.batch_first(F, x), axis=3)

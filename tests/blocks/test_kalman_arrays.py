@@ -149,7 +149,12 @@ def changed(name, value):
         ),
         ("y", "abc", gl.errors.ShapeError, "'y' is not an array of numbers"),
         ("mask", np.ones(12), gl.errors.ShapeError, "'mask' has shape"),
-        ("transition", np.full((3, 3), np.inf), gl.errors.NonFiniteError, "'transition' has NaN or infinity"),
+        (
+            "transition",
+            np.full((3, 3), np.inf),
+            gl.errors.NonFiniteError,
+            "'transition' has NaN or infinity",
+        ),
         (
             "prior_covariance",
             np.diag([1.0, -1e-9, 1.0]),

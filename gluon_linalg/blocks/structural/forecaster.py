@@ -1,13 +1,19 @@
 """What a structural time series model says of the observations to come."""
 
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+
 import mxnet as mx
 import numpy as np
 
+from ...arrays import Array, Operators
 from ...errors import ShapeError, UnidentifiedError, listing
 from ..copying import frozen_copies
 from ..kalman import ScanningBlock
 from ..smoother import KalmanForecastLayer
 from .diffuse import REMEDY
+
+if TYPE_CHECKING:
+    from .model import StructuralModel
 
 
 class StructuralForecaster(ScanningBlock):
@@ -19,7 +25,7 @@ class StructuralForecaster(ScanningBlock):
     `Regression`; mask: optional, (B, T).
     """
 
-    def __init__(self, model, steps, **kwargs):
+    def __init__(self, model: "StructuralModel", steps: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.steps = steps
         with self.name_scope():
@@ -32,20 +38,20 @@ class StructuralForecaster(ScanningBlock):
             for name, axes in model.arguments
         )
 
-    def hybrid_forward(self, F, y, *rest):
+    def hybrid_forward(self, F: Operators, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
         _, _, mean, covariance = self.layer.results(F, *inputs)
         mean, variance = F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))
         return tuple(F.cast(array, self.model._dtype) for array in (mean, variance))
 
-    def __call__(self, *args, **keywords):
+    def __call__(self, *args: Optional[Array], **keywords: Optional[Array]) -> Tuple[Array, ...]:
         args = self._bound(args, keywords)
         outputs = super().__call__(*args)
         if isinstance(args[0], mx.nd.NDArray):
             self._refuse_open(outputs[1], *args)
         return outputs
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         self.model.check_shapes(sizes)
         if sizes.get("S", sizes["T"] + self.steps) != sizes["T"] + self.steps:
             raise ShapeError(

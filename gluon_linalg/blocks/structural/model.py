@@ -1,11 +1,12 @@
 """Structural time series models: sums of components seen through noise."""
 
-from typing import Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
+from ...arrays import Array, Operators
 from ...errors import ShapeError, UnidentifiedError, listing
 from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import parameter_array, positive_parameter
@@ -60,7 +61,14 @@ class StructuralModel(ScanningBlock):
     Raises ShapeError, DtypeError, UnidentifiedError, and what `KalmanFilterLayer` does.
     """
 
-    def __init__(self, components, noise_variance=1.0, method="sequential", length=None, **kwargs):
+    def __init__(
+        self,
+        components: Union[Component, Sequence[Component]],
+        noise_variance: Optional[float] = 1.0,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._dtype = "float32"
         with self.name_scope():
@@ -84,11 +92,15 @@ class StructuralModel(ScanningBlock):
         self.arguments = (("y", "B T"), *covariates, ("mask", "B T"))
         self.required = 1 + len(covariates)
 
-    def hybrid_forward(self, F, y, *rest, **stored):
+    def hybrid_forward(
+        self, F: Operators, y: Array, *rest: Optional[Array], **stored: Array
+    ) -> Array:
         inputs, _ = self.kalman_inputs(F, y, *rest)
         return F.cast(self.filter.results(F, *inputs), self._dtype)
 
-    def posterior(self, y, *rest, **keywords):
+    def posterior(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> StructuralPosterior:
         """The `StructuralPosterior` given all observations; arguments as in a call of the model.
 
         Raises UnidentifiedError, which names the states that the data leave open.
@@ -111,21 +123,25 @@ class StructuralModel(ScanningBlock):
         mean, covariance, *signal = (a.astype(self._dtype) for a in (mean, covariance, *signal))
         return StructuralPosterior(mean, covariance, tuple(signal), parts)
 
-    def smooth(self, y, *rest, **keywords):
+    def smooth(self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray) -> Moments:
         """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
 
         States in the order of the components; see `posterior`.
         """
         return self.posterior(y, *rest, **keywords)[:2]
 
-    def decompose(self, y, *rest, **keywords):
+    def decompose(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> Dict[str, Moments]:
         """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
 
         Given all observations; see `posterior`.
         """
         return self.posterior(y, *rest, **keywords).components
 
-    def open_states(self, y, *rest, **keywords):
+    def open_states(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> List[List[str]]:
         """For each series the names of the initial states that its data leave open.
 
         Arguments as in a call of the model. A list of lists of str; all are empty where the model
@@ -138,7 +154,7 @@ class StructuralModel(ScanningBlock):
         is_open = self.filter.open_states(*inputs).asnumpy()
         return [self._names_of(np.flatnonzero(own)) for own in is_open]
 
-    def forecaster(self, steps):
+    def forecaster(self, steps: int) -> StructuralForecaster:
         """A block for `steps` observations after the last: (y, ...) -> mean, variance, (B, h).
 
         It exports, and holds copies of the parameters: training the model further does not
@@ -147,7 +163,9 @@ class StructuralModel(ScanningBlock):
         with self.name_scope():
             return StructuralForecaster(self, steps)
 
-    def kalman_inputs(self, F, y, *rest):
+    def kalman_inputs(
+        self, F: Operators, y: Array, *rest: Optional[Array]
+    ) -> Tuple[List[Array], Optional[Array]]:
         """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
         y, *rest = (None if x is None else F.cast(x, "float64") for x in (y, *rest))
         covariates, mask = self._split(rest)
@@ -180,7 +198,7 @@ class StructuralModel(ScanningBlock):
             arrays.append(F.expand_dims(mask, axis=2))
         return arrays, centre
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         features = self.components.features
         if sizes.get("k", 0) != features:
             raise ShapeError(
