@@ -40,6 +40,7 @@ from .blocks import (
     TriangularSolveBlock,
     WhiteningBlock,
     explain,
+    kalman_arrays,
     kernels,
     structural,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "errors",
     "explain",
     "export",
+    "kalman_arrays",
     "kernels",
     "load",
     "structural",

@@ -12,6 +12,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import multivariate_normal
 
 import gluon_linalg as gl
 from gluon_linalg.jobs.commands import command
@@ -120,6 +121,22 @@ def diffuse(names):
     np.testing.assert_allclose(names["variance"].asnumpy(), variance.asnumpy(), rtol=1e-4)
 
 
+def plain_matrices(names):
+    """As one Gaussian."""
+    size, transition = 100, names["transition"]
+    states = [100.0 * np.eye(2)]
+    for _ in range(1, size):
+        states.append(transition @ states[-1] @ transition.T + names["process"])
+    covariance = np.empty((size, size))
+    for i in range(size):
+        power = states[i]
+        for j in range(i, size):
+            covariance[i, j] = covariance[j, i] = power[0, 0]
+            power = transition @ power
+    gaussian = multivariate_normal(np.zeros(size), covariance + names["noise"] * np.eye(size))
+    assert names["nlml"].asscalar() == pytest.approx(-gaussian.logpdf(names["y"]), rel=1e-8)
+
+
 def structural(names):
     assert names["loss"].shape == (2,)
     assert names["mean"].shape == names["variance"].shape == (2, 12)
@@ -172,6 +189,7 @@ CHECKS = {
     "gl.export(layer.condition(": export,
     "import builtins": plain,
     "KalmanSmootherLayer(": filtering,
+    "gl.kalman_arrays(": plain_matrices,
     "diffuse=states": diffuse,
     "StructuralModel(": structural,
     "past_length=24,\n": deep_state,

@@ -11,6 +11,7 @@ from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
+from .kalman_arrays import kalman_arrays
 from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
@@ -64,5 +65,6 @@ __all__ = [
     "TriangularSolveBlock",
     "WhiteningBlock",
     "explain",
+    "kalman_arrays",
     "structural",
 ]
