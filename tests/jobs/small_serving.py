@@ -17,6 +17,7 @@ import small_job
 import small_statespace_job
 import uvicorn
 
+from gluon_linalg.jobs.kinds import kind_of
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.serving.app import create_app
 from gluon_linalg.jobs.serving.limits import Limits
@@ -211,7 +212,7 @@ def trained(task):
 def small(task, folder, iterations, output=None):
     """The job of this name, for the tables in `folder`."""
     job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / (output or task))}
-    if job["task"] != "pca" and task != "features of structural":
+    if kind_of(job["task"]).has_training and task != "features of structural":
         job["training"] = {**job.get("training", {}), "iterations": iterations}
     (folder / "job.json").write_text(json.dumps(job))
     return read_job(folder / "job.json")
