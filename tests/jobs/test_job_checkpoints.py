@@ -1,5 +1,6 @@
 """A run that is stopped, killed, or out of disk ends as if nothing had happened."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -201,7 +202,8 @@ def test_a_signal_after_the_results_is_too_late(run, write_job, monkeypatch, num
         os.kill(os.getpid(), number)
         return ["summary"]
 
-    monkeypatch.setattr(commands, "summary", signal_and_sum_up)
+    kind = dataclasses.replace(kind_of("gp"), summary=signal_and_sum_up)
+    monkeypatch.setattr(commands, "kind_of", lambda task: kind)
     status, out, err = run("train", write_job({"training.iterations": 2}))
     assert (status, err) == (0, "")
     assert out.startswith("summary\nresults in")
