@@ -29,6 +29,7 @@ class Predictor(SeriesPredictor):
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
+        self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
         self.least_observations = description["least_observations"]
         # The column with the names of series, and what is known of those of the training.
@@ -116,7 +117,8 @@ class Predictor(SeriesPredictor):
         arguments = [np.where(is_observed, units.target_to_model(series.y), 0.0), is_observed]
         if self.covariates:
             count = len(series.y) + self.steps
-            arguments.insert(1, series.known_covariates(count, self.steps))
+            covariates = series.known_covariates(count, self.steps)
+            arguments.insert(1, covariates - self.covariate_offsets)
         return arguments
 
 
