@@ -11,6 +11,7 @@ from gluon_linalg.jobs.blr.features import FeatureExpression
 from gluon_linalg.jobs.config import Training, optimizer_names
 from gluon_linalg.jobs.forecast import config as forecast
 from gluon_linalg.jobs.gp import config as gp
+from gluon_linalg.jobs.lda import config as lda
 from gluon_linalg.jobs.pca import config as pca
 from gluon_linalg.jobs.regression.config import Holdout
 from gluon_linalg.jobs.statespace import config as statespace
@@ -20,6 +21,7 @@ DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 HEADINGS = {
     "blr": "Bayesian linear regression",
     "forecast": "Forecasting",
+    "lda": "Discriminant analysis",
     "pca": "Principal components",
     "statespace": "Structural time series",
 }
@@ -52,6 +54,12 @@ SECTIONS = {
         "": pca.PrincipalComponentsJob,
         "data.": pca.Data,
         "model.": pca.Model,
+    },
+    "lda": {
+        "": lda.DiscriminantJob,
+        "data.": lda.Data,
+        "data.holdout.": Holdout,
+        "model.": lda.Model,
     },
     "statespace": {
         "": statespace.StateSpaceJob,
