@@ -10,7 +10,7 @@ line of this table and from those above it, never from below:
                     series_predictor task_kind
     shared by kinds regression
     kinds of jobs   kinds.NAMES
-    job files       kinds reading
+    job files       kinds reading job_schema
     training        optimizer_state scalars progress workers objective lbfgs gluon starts state
                     warning earlier_run train
     predictions     predict
