@@ -25,13 +25,12 @@ from .kalman_gains import (
     square_root_steps,
 )
 from .kalman_scan import scanned_states, times
-from .matrix import diagonal, identity_like, product, with_axis
+from .matrix import diagonal, identity_like, product, symmetrize, with_axis
 from .recursion import affine_recursion, before_steps, loop
 from .state_space import (
     joint_system,
     over_batch,
     stopped,
-    symmetric,
 )
 from .tangent import stop, zeros_like
 
@@ -85,7 +84,7 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
         carried = product(F, closed, covariance)
     else:
         root = gains.roots
-        covariance = symmetric(F, product(F, root.factor, root.factor, transpose_b=True))
+        covariance = symmetrize(F, product(F, root.factor, root.factor, transpose_b=True), axes=5)
         whitened = product(F, root.whitened, root.factor, transpose_b=True)
         carried = product(F, root.carried, root.factor, transpose_b=True)
         carried = product(F, root.following, carried)

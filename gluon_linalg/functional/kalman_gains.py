@@ -7,9 +7,9 @@ from itertools import count
 from ..errors import NotPositiveDefiniteError, SingularMatrixError
 from . import lapack
 from .cholesky import potrf, triangular_solve
-from .matrix import product
+from .matrix import product, transpose
 from .recursion import before_steps, for_each
-from .state_space import lower_factor, transposed
+from .state_space import lower_factor
 from .tangent import zeros_like
 
 SINGULAR_INNOVATION = (
@@ -79,7 +79,7 @@ def covariance_loop(F, joint, observations, name):
 
     (factor, scaled, following), _ = for_each(F, body, [joint.matrix, noise], prior)
     covariance = before_steps(F, following, prior)
-    return Gains(factor, transposed(F, scaled), covariance, None)
+    return Gains(factor, transpose(F, scaled, axes=5), covariance, None)
 
 
 def split_rows(F, matrix, first):
@@ -97,7 +97,7 @@ def joint_noise(F, joint):
     above = zeros_like(F, product(F, corner, joint.process_factor))
     return F.concat(
         F.concat(emission_noise, above, dim=4),
-        F.concat(transposed(F, corner), joint.process_factor, dim=4),
+        F.concat(transpose(F, corner, axes=5), joint.process_factor, dim=4),
         dim=3,
     )
 

@@ -14,15 +14,13 @@ without an inverse or a difference: this holds for singular and for very large c
 from . import lapack
 from .kalman_gains import split_rows
 from .kalman_scan import smoothing_meeting, smoothing_transition, times
-from .matrix import identity_like, product, with_axis
+from .matrix import identity_like, product, symmetrize, transpose, with_axis
 from .recursion import quadratic_recursion
 from .state_space import (
     lower_factor,
     over_time,
     require_finite,
-    symmetric,
     time_first,
-    transposed,
 )
 from .tangent import stop, zeros_like
 
@@ -81,7 +79,7 @@ def observation_moments(F, tangents, covariance, emission, factor, offset, steps
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
-    return observed, symmetric(F, tangents.settled_covariance(spread, seen, change))
+    return observed, symmetrize(F, tangents.settled_covariance(spread, seen, change), axes=5)
 
 
 def last_steps(F, x, steps):
@@ -101,7 +99,7 @@ def smoothed_covariances(F, filtered, states, observations):
     if filtered.scanned is not None:
         return _covariances_by_meetings(F, filtered.scanned, states)
     roots = filtered.roots
-    turned = transposed(F, roots.carried)
+    turned = transpose(F, roots.carried, axes=5)
     free = _free_rows(F, roots, states, observations)
     offset = product(F, free, free, transpose_a=True)
     last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
@@ -145,4 +143,4 @@ def _sandwich(F, matrix, x):
 
 
 def _fixed_symmetric(F, x):
-    return stop(F, symmetric(F, x))
+    return stop(F, symmetrize(F, x, axes=5))

@@ -21,9 +21,9 @@ from ..errors import SingularMatrixError
 from . import lapack
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
-from .matrix import diagonal, identity_like, product, with_axis
+from .matrix import diagonal, identity_like, product, transpose, with_axis
 from .recursion import every_second, interleaved
-from .state_space import lower_factor, over_batch, square_factor, transposed
+from .state_space import lower_factor, over_batch, square_factor
 from .tangent import zeros_like
 
 # A, U and Z are (1, T, b, d, d), the vectors b and z (1, T, B, d, 1).
@@ -78,7 +78,7 @@ def meet(F, mean, factor, target, information, states):
     head = F.slice(lower, begin=(None, None, None, 0, 0), end=(None, None, None, d, d))
     crossed = F.slice(lower, begin=(None, None, None, d, 0), end=(None, None, None, None, d))
     rest = F.slice(lower, begin=(None, None, None, d, d), end=(None, None, None, None, None))
-    spread = transposed(F, triangular_solve(F, head, transposed(F, factor)))
+    spread = transpose(F, triangular_solve(F, head, transpose(F, factor, axes=5)), axes=5)
     difference = target - times(F, information, mean, transpose=True)
     columns = F.slice_axis(orthogonal, axis=4, begin=0, end=d)
     turned = times(F, columns, difference)
@@ -202,7 +202,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
     if fixed.transition_offset is not None:
         mean = mean + moved
     matrix = transition - product(F, scaled, whitened)
-    information = transposed(F, whitened)
+    information = transpose(F, whitened, axes=5)
     if p < d:
         blank = F.slice_axis(zeros_like(F, transition), axis=4, begin=0, end=d - p)
         information = F.concat(information, blank, dim=4)

@@ -15,9 +15,9 @@ from collections import namedtuple
 from .diffuse import first_column, log_lengths, settled
 from .kalman_moments import filtered_mean
 from .kalman_scan import following, smoothing_meeting, times
-from .matrix import identity_like, product
+from .matrix import identity_like, product, transpose
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import increments, over_batch, over_time, stopped, transposed
+from .state_space import increments, over_batch, over_time, stopped
 from .tangent import stop, with_gradient, zeros_like
 
 # Constants. r and x̂ have the batch size B, N has b. With diffuse directions vectors are settled
@@ -62,7 +62,7 @@ def backward_pass(F, system, filtered, states, length=None):
 def _by_loops(F, filtered, emission):
     innovation = filtered.innovation
     whitened = product(F, filtered.inverse_factor, emission)
-    turned = transposed(F, filtered.closed)
+    turned = transpose(F, filtered.closed, axes=5)
     offset = product(F, whitened, whitened, transpose_a=True)
     zero = F.slice_axis(zeros_like(F, turned), axis=1, begin=0, end=1)
     precision_after = quadratic_recursion(F, turned, offset, zero, reverse=True)
@@ -76,7 +76,7 @@ def _by_loops(F, filtered, emission):
     else:
         # ρ of `kalman_moments` in the same loop, as more elements of the batch.
         factor, columns, carried = (over_batch(F, x, innovation) for x in filtered.roots[:3])
-        matrices = _paired(F, turned, transposed(F, carried))
+        matrices = _paired(F, turned, transpose(F, carried, axes=5))
         offsets = _paired(F, offset, product(F, columns, innovation, transpose_a=True))
         after, before = _backward_affine(F, matrices, offsets)
         after, (before, coordinates) = _apart(F, after)[0], _apart(F, before)
@@ -113,13 +113,13 @@ def _by_meetings(F, filtered, emission, transition, states, length):
     precision = product(F, met.rest, met.rest, transpose_b=True)
     inverse_factor, whitened = filtered.inverse_factor, filtered.whitened
     scaled = product(F, inverse_factor, emission)
-    gain = transposed(F, whitened)
+    gain = transpose(F, whitened, axes=5)
     closed = identity_like(F, precision) - product(F, gain, scaled)
     _, before = _stepped_back(F, filtered, emission, force)
     # One step of iterative refinement, as of the predicted means (`kalman`).
     defect = times(F, transition, following(F, before), transpose=True) - force
     zero = F.slice_axis(zeros_like(F, defect), axis=1, begin=0, end=1)
-    turned = over_batch(F, transposed(F, filtered.closed), defect)
+    turned = over_batch(F, transpose(F, filtered.closed, axes=5), defect)
     offset = times(F, closed, defect, transpose=True)
     missed = affine_recursion(F, turned, offset, zero, length, reverse=True)
     correction = defect + times(F, transition, missed, transpose=True)
@@ -155,7 +155,7 @@ def _linear(F, system, filtered, smoothed):
     observed_part = product(
         F, filtered.inverse_factor, filtered.whitened, transpose_a=True
     ) - product(F, gain, state_part, transpose_a=True)
-    row = transposed(F, mean)
+    row = transpose(F, mean, axes=5)
     observed_precision = product(
         F, filtered.inverse_factor, filtered.inverse_factor, transpose_a=True
     ) + product(F, gain, precision_gain, transpose_a=True)

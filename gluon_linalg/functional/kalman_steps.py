@@ -5,8 +5,8 @@ Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
 
 from .gaussian import HALF_LOG_2PI
 from .kalman_moments import filtered_mean
-from .matrix import diagonal, identity_like, product, symmetrize, with_axis
-from .state_space import batch_first, leading_axes, transposed
+from .matrix import diagonal, identity_like, product, symmetrize, transpose, with_axis
+from .state_space import batch_first, leading_axes
 from .tangent import stop, with_gradient, zeros_like
 
 
@@ -76,7 +76,7 @@ def _step_changes(F, tangents):
     crossed = product(F, filtered.covariance, emission, transpose_b=True)
     crossed = product(F, change.emission, crossed)
     along = product(F, product(F, emission, tangents.covariance), emission, transpose_b=True)
-    along = along + crossed + transposed(F, crossed) + tangents.noise
+    along = along + crossed + transpose(F, crossed, axes=5) + tangents.noise
     weighted = _weighted_innovation(F, filtered)
     outer = product(F, weighted, weighted, transpose_b=True)
     adjoint = outer - product(F, inverse_factor, inverse_factor, transpose_a=True)

@@ -15,9 +15,9 @@ here is 0 in value. Only the recursions in δ are differentiated; nothing is inv
 from collections import namedtuple
 
 from .diffuse import first_column, other_columns, settled
-from .matrix import identity_like, product
+from .matrix import identity_like, product, transpose
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import increments, over_batch, over_time, stopped, transposed
+from .state_space import increments, over_batch, over_time, stopped
 from .tangent import zeros_like
 
 Change = namedtuple("Change", ["mean", "covariance"])
@@ -81,7 +81,7 @@ class MomentTangents:
         inner = inner - product(F, self.noise, smoothed.observed)
         inner = inner - product(F, fixed.emission, moved + product(F, pass_.covariance, pulled))
         offset = pulled + product(F, self._weighted_emission(), inner, transpose_a=True)
-        turned = transposed(F, pass_.closed)
+        turned = transpose(F, pass_.closed, axes=5)
         after = self._backward(affine_recursion, turned, offset)
         before = product(F, turned, after) + offset
         return moved + product(F, pass_.covariance, before)
@@ -105,9 +105,9 @@ class MomentTangents:
         turned = turned + product(F, change.transition, forced, transpose_a=True)
         changed_gain = product(F, weighted, self.crossed, transpose_a=True, transpose_b=True)
         offset = self._symmetric(turned - product(F, changed_gain, forced))
-        offset = offset - _sandwich(F, transposed(F, weighted), self._innovation_change())
-        changed_after = self._backward(quadratic_recursion, transposed(F, closed), offset)
-        changed_before = _sandwich(F, transposed(F, closed), changed_after) + offset
+        offset = offset - _sandwich(F, transpose(F, weighted, axes=5), self._innovation_change())
+        changed_after = self._backward(quadratic_recursion, transpose(F, closed, axes=5), offset)
+        changed_before = _sandwich(F, transpose(F, closed, axes=5), changed_after) + offset
 
         smoothing = product(F, self.covariance, product(F, before, P))
         variance = self.covariance - self._symmetric(smoothing) - _sandwich(F, P, changed_before)
@@ -221,7 +221,7 @@ class MomentTangents:
         return self._symmetric(product(self.F, change, fixed, transpose_b=True))
 
     def _symmetric(self, x):
-        return x + transposed(self.F, x)
+        return x + transpose(self.F, x, axes=5)
 
 
 def _sandwich(F, matrix, x):

@@ -16,14 +16,14 @@ def product(F, a, b, transpose_a=False, transpose_b=False):
     return F.batch_dot(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
-def transpose(F, a):
-    """Aᵀ, (B, m, n) -> (B, n, m)."""
-    return F.transpose(a, axes=(0, 2, 1))
+def transpose(F, a, axes=3):
+    """Aᵀ, (B, m, n) -> (B, n, m), or of arrays with so many axes: the last two change places."""
+    return F.transpose(a, axes=(*range(axes - 2), axes - 1, axes - 2))
 
 
-def symmetrize(F, a):
-    """½(A + Aᵀ), (B, n, n): bitwise symmetric."""
-    return 0.5 * (a + transpose(F, a))
+def symmetrize(F, a, axes=3):
+    """½(A + Aᵀ), (B, n, n) or with so many axes: bitwise symmetric."""
+    return 0.5 * (a + transpose(F, a, axes))
 
 
 def mirror_lower(F, a):

@@ -3,9 +3,9 @@
 Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
 """
 
-from .matrix import product, with_axis
+from .matrix import product, transpose, with_axis
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import batch_first, leading_axes, over_batch, over_time, time_first, transposed
+from .state_space import batch_first, leading_axes, over_batch, over_time, time_first
 from .tangent import zeros_like
 
 
@@ -88,6 +88,6 @@ def _simulated(F, system, prior_noise, process_noise, observation_noise, length=
 
 def _normals(F, factor, count):
     """Standard normal numbers for the columns of a factor (1, T, B, m, r): (1, T, B, r, count)."""
-    row = transposed(F, F.slice_axis(factor, axis=3, begin=0, end=1))
+    row = transpose(F, F.slice_axis(factor, axis=3, begin=0, end=1), axes=5)
     shape_of = F.broadcast_axis(zeros_like(F, row), axis=4, size=count)
     return F.random.normal_like(shape_of)

@@ -192,16 +192,6 @@ def over_time(F, array, like):
     return F.broadcast_add(array, _corner(F, like))
 
 
-def symmetric(F, a):
-    """½(A + Aᵀ): bitwise symmetric."""
-    return 0.5 * (a + transposed(F, a))
-
-
-def transposed(F, a):
-    """Aᵀ, (t, b, m, n)."""
-    return F.transpose(a, axes=(0, 1, 2, 4, 3))
-
-
 def _shown(F, array, mask):
     """H, D or d with 0 in the rows of what is missing, whatever stands there."""
     spread = F.broadcast_add(array, zeros_like(F, mask))
