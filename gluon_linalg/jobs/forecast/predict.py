@@ -3,7 +3,6 @@
 import os
 from collections import namedtuple
 from pathlib import Path
-from typing import List, NamedTuple
 
 from ..data import Column, Format, TableRows
 from ..errors import JobError, one_line
@@ -12,19 +11,6 @@ from .estimators import require_gluonts
 FOLDER = "predictor"
 
 Entries = namedtuple("Entries", "path entries")
-
-
-class JsonSeries(NamedTuple):
-    """Series that came in no file, each an object as a line of JSON lines has it.
-
-    name: what messages call the file.
-    """
-
-    name: str
-    objects: List[dict]
-
-    def __str__(self):
-        return self.name
 
 
 class Predictor:

@@ -4,10 +4,9 @@ import csv
 import io
 import json
 
-from ..data import TableRows
+from ..data import JsonSeries, TableRows
 from ..delimited import NotDelimited, decode, split_cells
 from ..errors import suggestion
-from ..forecast.predict import JsonSeries
 from ..predictions import print_columns, rows_of
 from ..table_format import AUTO
 from ..values import NUMBER, TRUTHS

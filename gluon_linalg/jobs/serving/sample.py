@@ -3,8 +3,7 @@
 from datetime import date
 from itertools import cycle, islice
 
-from ..data import TableRows
-from ..forecast.predict import JsonSeries
+from ..data import JsonSeries, TableRows
 from ..sample import read_sample
 from ..steps import start_at
 

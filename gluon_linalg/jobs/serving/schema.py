@@ -2,7 +2,7 @@
 
 import json
 
-from ..forecast.predict import JsonSeries
+from ..data import JsonSeries
 from .formats import CSV, JSON, WRITERS, instances_of, kinds_of, table_of
 
 KINDS = {

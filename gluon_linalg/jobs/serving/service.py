@@ -7,8 +7,8 @@ import mxnet as mx
 
 from ...errors import LinearAlgebraError
 from .. import output as names
+from ..data import JsonSeries
 from ..errors import JobError, one_line
-from ..forecast.predict import JsonSeries
 from ..predict import TrainedModel, damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
