@@ -19,6 +19,7 @@ from .matrix_function import (
     MatrixLogBlock,
     MatrixPowerBlock,
     MatrixSqrtBlock,
+    NearestPSDBlock,
 )
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
@@ -53,6 +54,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
