@@ -18,12 +18,13 @@ from scipy.sparse.csgraph import connected_components
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gluon_linalg"
 # Each part with those that it may use beside itself: a folder, or a module beside the folders.
-# Those of jobs are kinds of jobs, which use what all jobs share and not each other.
-COMPILED = {"compilation", "errors", "host_memory"}
-MODELS = {"blocks", "errors", "functional", "grammar"}
+# Kinds of jobs use what all jobs share and not each other; what all share imports no kind.
+COMPILED = {"arrays", "compilation", "errors", "host_memory"}
+MODELS = {"arrays", "blocks", "errors", "functional", "grammar"}
 JOBS = {"blocks", "errors", "fitting", "functional", "grammar", "jobs"}
 MAY_USE = {
     "_version": set(),
+    "arrays": set(),
     "errors": set(),
     "generators": set(),
     "host_memory": set(),
@@ -32,21 +33,24 @@ MAY_USE = {
     "_runtime": {"server"},
     "compilation": {"host_memory", "static_shape"},
     "export": {"blocks", *COMPILED},
-    "functional": {"errors"},
+    "functional": {"arrays", "errors"},
     "blocks": {"functional", *COMPILED},
     "grammar": {"blocks", "errors"},
     "fitting": MODELS,
     "forecast": {"export", "fitting", *MODELS},
+    "jobs": {"_version", "export", "server", "jobs/serving", *JOBS},
     "jobs/blr": {"jobs/regression", *JOBS},
     "jobs/forecast": {"forecast", *JOBS},
     "jobs/gp": {"jobs/regression", *JOBS},
     "jobs/pca": JOBS,
     "jobs/regression": JOBS,
     "jobs/statespace": JOBS,
-    "jobs/serving": {"_version", "jobs/forecast", *JOBS},
+    "jobs/serving": {"_version", *JOBS},
 }
-# Those that put the others together.
-ALL = {"__init__", "jobs"}
+# It puts the others together.
+ALL = {"__init__"}
+# What is a circle by its nature: a sum of kernels is a kernel, and kernels have a +.
+CIRCLES = [[f"{PACKAGE}.blocks.kernels.base", f"{PACKAGE}.blocks.kernels.combination"]]
 # The extra in setup.py that brings what a part imports; other parts have MXNet and numpy alone.
 NEEDS = {
     "grammar": ["jobs", "forecast"],
@@ -136,7 +140,7 @@ def test_dependencies_point_one_way():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    assert circles(USES) == []
+    assert circles(USES) == CIRCLES
 
 
 def circles(uses):
@@ -162,7 +166,8 @@ def circles(uses):
         ("forecast.lds", "jobs.data", False),
         ("jobs.gp.task", "jobs.pca.task", False),
         ("jobs.gp.task", "jobs.data", True),
-        ("jobs.data", "jobs.gp.task", True),
+        ("jobs.data", "jobs.gp.task", False),
+        ("jobs.commands", "jobs.serving.server", True),
     ],
 )
 def test_a_wrong_import_would_be_found(module, used, allowed):

@@ -29,15 +29,16 @@ def minimize_each(
     None, or a label for each start; then each problem is searched for TRIAL evaluations from the
     lowest start of each of its FAMILIES lowest families, and on from where that led lowest.
     revivals: None, or (B, n, k), values that are tried where an element has gone far below them.
-    lower, upper: (n,). A search ends when its quadratic model promises to fall by less than
-    `tolerance`, or after so many evaluations.
+    lower, upper: (n,) or (B, n). A search ends when its quadratic model promises to fall by less
+    than `tolerance`, or after so many evaluations.
     """
     answers = [(points, *evaluate(points)) for points in starts]
     lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
+    bounds = list(zip(*(np.broadcast_to(ends, starts[0].shape) for ends in (lower, upper))))
     rounds = []
     for place in range(max(map(len, lowest))):
         chosen = [own[min(place, len(own) - 1)] for own in lowest]
-        searches = [_Search(*answer, lower, upper, tolerance) for answer in chosen]
+        searches = [_Search(*answer, *own, tolerance) for answer, own in zip(chosen, bounds)]
         if len(rounds) or families is not None:
             _search(evaluate, searches, TRIAL)
         rounds.append(searches)

@@ -9,9 +9,10 @@ from typing_extensions import Annotated
 from ..grammar.section import Name, Names, Number, Section
 from .context import check_device_names
 from .errors import suggestion
-from .workers import DISTRIBUTED
 
 LBFGS = "lbfgs"
+# The kvstore of several processes that train together.
+DISTRIBUTED = "dist_sync"
 DEFAULT_LEARNING_RATE = 0.01
 
 
@@ -86,6 +87,10 @@ class Job(Section):
         """What does not fit together across sections, as (keys, message), or None."""
         return None
 
+    def has_steps(self):
+        """Whether parameters are found step by step, or all is computed at once."""
+        return False
+
 
 class TrainedJob(Job):
     """A job with parameters that are found step by step."""
@@ -107,7 +112,6 @@ class TrainedJob(Job):
     )
 
     def has_steps(self):
-        """Whether there is anything to train, rather than to compute at once."""
         return True
 
     @field_validator("devices")

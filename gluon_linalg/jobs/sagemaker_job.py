@@ -10,6 +10,7 @@ import os
 import yaml
 
 from .errors import JobError, suggestion
+from .kinds import DEFAULT, NAMES, kind_of
 from .reading import PlainLoader
 
 HYPERPARAMETERS = "hyperparameters.json"
@@ -29,7 +30,9 @@ def job_document(folders):
             _put(document, key, _parse(key, value))
     data = document.setdefault("data", {})
     if isinstance(data, dict):
-        takes_folders = document.get("task") == "forecast"
+        task = document.get("task", DEFAULT)
+        # What is no task is refused when the job is read.
+        takes_folders = task in NAMES and kind_of(task).takes_folders
         data["path"] = _data_path(data.get("path"), files, job_file, folders, takes_folders)
     return document
 

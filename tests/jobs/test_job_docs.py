@@ -4,16 +4,16 @@ import pytest
 from pydantic_core import PydanticUndefined
 from small_job import ROOT
 
+from gluon_linalg.grammar.component import Component
+from gluon_linalg.grammar.kernel import KernelExpression
 from gluon_linalg.jobs.blr import config as blr
 from gluon_linalg.jobs.blr.features import FeatureExpression
 from gluon_linalg.jobs.config import Training, optimizer_names
 from gluon_linalg.jobs.forecast import config as forecast
 from gluon_linalg.jobs.gp import config as gp
-from gluon_linalg.jobs.gp.expression import KernelExpression
 from gluon_linalg.jobs.pca import config as pca
 from gluon_linalg.jobs.regression.config import Holdout
 from gluon_linalg.jobs.statespace import config as statespace
-from gluon_linalg.jobs.statespace.components import Component
 
 DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 # Each task has a part of its own, in which the same keys may mean something else.

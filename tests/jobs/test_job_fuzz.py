@@ -17,7 +17,7 @@ from small_job import changed
 
 from gluon_linalg.grammar.section import Section
 from gluon_linalg.jobs import commands
-from gluon_linalg.jobs.reading import JOBS
+from gluon_linalg.jobs.kinds import kind_of
 
 EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 12))
 BRIEF = {"training.iterations": 2}
@@ -101,7 +101,7 @@ SETTINGS = settings(
 
 def keys_of(name):
     """All keys down to the second level, some deeper ones, and some that do not exist."""
-    kind = JOBS[CASES[name][0]["task"]]
+    kind = kind_of(CASES[name][0]["task"]).sections
     keys = ["unknown", "model.unknown"]
     for key, field in kind.model_fields.items():
         if key != "output":

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from gluon_linalg.fitting.units import mean_and_deviation
 from gluon_linalg.jobs.pca import task as pca_task
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.reading import validate
 from gluon_linalg.jobs.regression import task as regression_task
 from gluon_linalg.jobs.train import train
-from gluon_linalg.jobs.units import mean_and_deviation, target_units
+from gluon_linalg.jobs.units import target_units
 
 
 @pytest.mark.parametrize("constant", [0.1, 14.62, -1e-9 / 3, 1e9 / 7, 0.0])

@@ -107,6 +107,29 @@ LEVEL = {"level": {}}
             "did you mean 'level_variance'?",
         ),
         (
+            components({"level": {"prior": "flat"}}),
+            "model.components.0.level.prior: 'flat': expected diffuse, stationary or [mean, standa",
+        ),
+        (
+            components({"trend": {"prior": [[0, 1, 2], 1]}}),
+            "model.components.0.trend: prior is [[0.0, 1.0, 2.0], [1.0]], expected 'diffuse', 's",
+        ),
+        (
+            components({"level": {"label": "signal"}}),
+            "model.components.0.level.label: 'signal' is another column of smoothed.csv; choose",
+        ),
+        (
+            components({"level": {"label": "ar_std"}}, {"ar": {}}),
+            "model.components.0.level.label: 'ar_std' is another column of smoothed.csv; choose",
+        ),
+        (
+            {
+                "data.covariates": ["price"],
+                **components({"regression": {"prior": [0, [1, 2]]}}),
+            },
+            "model.components.0.regression.prior: 2 values for 1 columns; give 1",
+        ),
+        (
             components(LEVEL, {"trend": {}}),
             "model.components: level and trend cannot be told apart; keep one of them",
         ),

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import multivariate_normal
 from small_job import changed
 from small_statespace_job import JOB, PRICES, TABLE, VALUES, columns_of
 from statsmodels.tsa.statespace.structural import UnobservedComponents
@@ -199,6 +200,23 @@ def test_regression_coefficients_are_those_of_least_squares(train, workspace):
     np.testing.assert_allclose(forecast["mean"], later @ expected, rtol=1e-7)
     variance = 2.0 + np.einsum("ti,ij,tj->t", later, 2.0 * gram, later)
     np.testing.assert_allclose(forecast["std"] ** 2, variance, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_known_prior_and_a_label(train, workspace):
+    """Against the Gaussian that all of it is, in units of the centred target."""
+    level = {"level_variance": 0.5, "prior": [1, 2], "label": "base", "fixed": ["level_variance"]}
+    components = [{"level": level}]
+    noise = {"model.noise_variance": 0.25, "model.fixed": ["noise_variance"]}
+    metrics = train({"model.components": components, **noise})
+    y, times = np.array([round(value, 4) for value in VALUES]), np.arange(len(VALUES))
+    states = 4.0 + 0.5 * np.minimum(times[:, None], times)
+    gaussian = multivariate_normal(np.ones(len(y)), states + 0.25 * np.eye(len(y)))
+    assert metrics["nlml"]["trained"] == pytest.approx(-gaussian.logpdf(y - y.mean()), rel=1e-9)
+    smoothed = columns_of(workspace / "out" / "smoothed.csv")
+    assert list(smoothed)[4:] == ["base", "base_std"]
+    rest = np.linalg.solve(gaussian.cov, y - y.mean() - 1.0)
+    np.testing.assert_allclose(smoothed["base"], y.mean() + 1.0 + states @ rest, rtol=1e-9)
 
 
 @pytest.mark.parametrize("series", [None, "region"])

@@ -17,11 +17,11 @@ class Linear(Kernel):
         self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
-        left = self.by_columns(F, F.broadcast_mul, x, "variance", variance)
+        left = self.column_by_column(F, F.broadcast_mul, x, "variance", variance)
         return fn.product(F, left, x if z is None else z, transpose_b=True)
 
     def variances(self, F, x, dtype, variance):
-        squares = self.by_columns(F, F.broadcast_mul, F.square(x), "variance", variance)
+        squares = self.column_by_column(F, F.broadcast_mul, F.square(x), "variance", variance)
         return F.sum(squares, axis=2)
 
 
@@ -47,18 +47,16 @@ class Polynomial(Kernel):
     def covariance(self, F, x, z, dtype, variance, lengthscale, offset):
         x = self._scaled(F, x, lengthscale)
         z = x if z is None else self._scaled(F, z, lengthscale)
-        base = F.broadcast_add(
-            fn.product(F, x, z, transpose_b=True), F.reshape(offset, shape=(1, 1, 1))
-        )
-        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1, 1)))
+        base = F.broadcast_add(fn.product(F, x, z, transpose_b=True), F.expand_dims(offset, axis=2))
+        return F.broadcast_mul(base**self._degree, F.expand_dims(variance, axis=2))
 
     def variances(self, F, x, dtype, variance, lengthscale, offset):
         x = self._scaled(F, x, lengthscale)
-        base = F.broadcast_add(F.sum(F.square(x), axis=2), F.reshape(offset, shape=(1, 1)))
-        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1)))
+        base = F.broadcast_add(F.sum(F.square(x), axis=2), offset)
+        return F.broadcast_mul(base**self._degree, variance)
 
     def _scaled(self, F, x, lengthscale):
-        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
+        return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
 
 class Constant(Kernel):
@@ -69,7 +67,7 @@ class Constant(Kernel):
         self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
-        return F.broadcast_mul(_ones(F, x, z), F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(_ones(F, x, z), F.expand_dims(variance, axis=2))
 
 
 class White(Kernel):
@@ -82,7 +80,7 @@ class White(Kernel):
     def covariance(self, F, x, z, dtype, variance):
         if z is None:
             return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
-        return F.broadcast_mul(_ones(F, x, z), F.reshape(0.0 * variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(_ones(F, x, z), F.expand_dims(0.0 * variance, axis=2))
 
 
 def _ones(F, x, z):

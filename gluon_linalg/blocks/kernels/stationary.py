@@ -15,8 +15,8 @@ class Stationary(Kernel):
     variance: a positive number; lengthscale: one positive number, or one per active column (ARD).
     """
 
-    # The parameters that `features` takes; all others but the variance go to `profile`.
-    feature_parameters = by_column = ("lengthscale",)
+    # Those that `features` takes; all others but the variance go to `profile`.
+    by_column = ("lengthscale",)
 
     def __init__(self, variance=1.0, lengthscale=1.0, active_dims=None, **kwargs):
         super().__init__(active_dims=active_dims, **kwargs)
@@ -29,18 +29,18 @@ class Stationary(Kernel):
 
     def features(self, F, x, lengthscale):
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
-        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
+        return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
         left, right = self._feature_pair(F, x, z, parameters)
         exponent = fn.negative_half_squared_distance(F, left, right, dtype)
-        others = {k: v for k, v in parameters.items() if k not in self.feature_parameters}
+        others = {k: v for k, v in parameters.items() if k not in self.by_column}
         unit = self.profile(F, -2.0 * exponent, **others)
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _feature_pair(self, F, x, z, parameters):
         """The features of x and z in float64."""
-        chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.feature_parameters}
+        chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.by_column}
         x, z = fn.centred(F, x, z)
         left = self.features(F, x, **chosen)
         left, right = fn.in_range(F, left, None if z is None else self.features(F, z, **chosen))
@@ -52,11 +52,11 @@ class RBF(Stationary):
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
         unit = F.exp(self._exponent(F, x, z, dtype, parameters))
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def constant_covariance(self, F, x, z, dtype, variance, **parameters):
         unit = fn.exp_below_zero(F, self._exponent(F, x, z, dtype, parameters), dtype)
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _exponent(self, F, x, z, dtype, parameters):
         left, right = self._feature_pair(F, x, z, parameters)
@@ -69,7 +69,7 @@ class RBF(Stationary):
         """
         kernel = self.evaluate(F, x, None, dtype, constant=True)
         x = self.select(F, x)
-        parameters = self.naturals(F, x, dtype)
+        parameters = self.own(F, x, dtype)
         variance = parameters.pop("variance")
         features, _ = self._feature_pair(F, x, None, parameters)
         constant = fn.stop(F, features)
@@ -80,7 +80,7 @@ class RBF(Stationary):
         totals = F.slice_axis(sums, axis=2, begin=-1, end=None)
         slope = 2.0 * (moments - F.broadcast_mul(constant, totals))
         total = F.sum(totals, axis=(1, 2))
-        log_variance = F.cast(F.log(variance), dtype="float64")
+        log_variance = F.reshape(F.cast(F.log(variance), dtype="float64"), shape=(-1,))
         by_distance = F.sum(features * slope, axis=(1, 2))
         return F.cast(by_distance + F.broadcast_mul(total, log_variance), dtype=dtype)
 
@@ -93,16 +93,16 @@ class Periodic(RBF):
     units of x. MacKay 1998; with one column, scikit-learn's ExpSineSquared.
     """
 
-    feature_parameters = by_column = ("lengthscale", "period")
+    by_column = ("lengthscale", "period")
 
     def __init__(self, variance=1.0, lengthscale=1.0, period=1.0, active_dims=None, **kwargs):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.period = self._positive("period", period)
 
     def features(self, F, x, lengthscale, period):
-        angle = self.by_columns(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
+        angle = self.column_by_column(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
         points = [
-            self.by_columns(F, F.broadcast_div, point, "lengthscale", lengthscale)
+            self.column_by_column(F, F.broadcast_div, point, "lengthscale", lengthscale)
             for point in (F.cos(angle), F.sin(angle))
         ]
         return F.concat(*points, dim=2)
@@ -145,7 +145,7 @@ class RationalQuadratic(Stationary):
         self.alpha = self._positive("alpha", alpha)
 
     def profile(self, F, squared, alpha):
-        alpha = F.reshape(alpha, shape=(1, 1, 1))
+        alpha = F.expand_dims(alpha, axis=2)
         # Not a quotient: its derivative by alpha overflows for distant points.
         ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
         return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))

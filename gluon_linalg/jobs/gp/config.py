@@ -1,13 +1,14 @@
 """The job file of the task `gp`."""
 
-from typing import List, Literal, Optional, Union
+from typing import List, Literal, Optional, Sequence, Union
 
 from pydantic import Field, field_validator
 
+from ...grammar.kernel import KernelExpression
+from ...grammar.kernel_building import kernel_problem, leaves
 from ...grammar.section import Number, Section, check_fixed
 from ..config import TrainedJob
 from ..regression.config import RegressionData
-from .expression import KernelExpression, leaves
 
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.
 MOST_ROWS = 46340
@@ -88,9 +89,18 @@ class GaussianProcessJob(TrainedJob):
     model: Model = Field(..., description="The model and its initial parameters.")
 
     def problem(self):
-        for path, section in leaves(self.model.kernel):
-            problem = section.problem(self.data.input_columns)
-            if problem is not None:
-                keys, message = problem
-                return ("model",) + path + keys, message
-        return None
+        problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
+        if problem is None:
+            return None
+        keys, message = problem
+        return ("model",) + keys, message
+
+
+class TableInputs(tuple):
+    """The names of the input columns of a table."""
+
+    noun = "data.inputs"
+
+    def most_values(self, names: Optional[Sequence[str]]) -> int:
+        """How many values a list has with one for each; None for all columns."""
+        return len(self if names is None else names)

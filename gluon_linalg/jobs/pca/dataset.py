@@ -5,12 +5,13 @@ from typing import Dict, List
 
 import numpy as np
 
+from ...fitting.units import mean_and_deviation
 from ..categories import encoded, find_levels
 from ..data import Table, read_table
 from ..errors import JobError
 from ..sample import Sample, first_rows
 from ..table_format import Format
-from ..units import finite, mean_and_deviation
+from ..units import finite
 
 # So many standard deviations from 0, float32 has less than five digits for what a column varies.
 FAR = 100.0

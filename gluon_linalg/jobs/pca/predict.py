@@ -3,43 +3,27 @@
 import numpy as np
 
 from ..categories import encoded
-from ..data import Column, Format, read_table
+from ..data import Column
+from ..predictor import RowsPredictor
 from ..task import to_model_array
 
 # How many rows are projected at once.
 CHUNK = 16384
 
 
-class Predictor:
+class Predictor(RowsPredictor):
     """The scores of the rows of a file with an exported projection."""
 
     not_finite = "the numbers are too large for the scores"
 
     def __init__(self, description):
+        super().__init__(description)
         self.names, self.dtype = description["columns"], description["dtype"]
         self.input_offset = np.asarray(description["input_offset"])
-        self.levels = description.get("levels", {})
-        self.format = Format(**description.get("format", {}))
         self.columns = [
             Column(name, "text" if name in self.levels else "number") for name in self.names
         ]
         self.what = f"rows of scores on {description['components']} components"
-
-    def read(self, path):
-        """The `Table` of all rows; JobError for one that lacks a number."""
-        return read_table(
-            path,
-            self.names,
-            (),
-            table_format=self.format,
-            categorical=tuple(self.levels),
-            every_row=True,
-        )
-
-    @staticmethod
-    def count(table):
-        """How many rows the graph computes."""
-        return len(table.lines)
 
     def predict(self, table, model, context):
         """The columns of scores."""

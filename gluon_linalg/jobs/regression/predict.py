@@ -3,51 +3,39 @@
 import numpy as np
 
 from ..categories import encoded
-from ..data import Column, Format, read_table
+from ..data import Column
 from ..predictions import prediction_columns
+from ..predictor import RowsPredictor
 from ..task import to_model_array
 
 # How many rows are predicted at once: each needs a row of as many numbers as there are data.
 CHUNK = 2048
+# Of the help of the command.
+PREDICTS = (
+    "The input columns of the job; each row is predicted, with mean, std, lower_95 and upper_95."
+)
 
 
-class RegressionPredictor:
+class RegressionPredictor(RowsPredictor):
     """Predicts the rows of a file with an exported graph; made of `describe_regression`."""
 
     not_finite = "the inputs are too far away to predict there"
     units_class = None
 
     def __init__(self, description):
-        self.inputs, self.target = description["inputs"], description["target"]
+        super().__init__(description)
+        self.names, self.target = description["inputs"], description["target"]
         fields = self.units_class.__dataclass_fields__
         self.units = self.units_class(**{name: description[name] for name in fields})
         self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
         self.dates = description["date_inputs"]
         self.what = f"predictions of {self.target}"
-        self.levels = description.get("levels", {})
-        self.format = Format(**description.get("format", {}))
-        self.columns = [Column(name, self._kind(name)) for name in self.inputs]
-
-    def read(self, path):
-        """The `Table` of all rows; JobError for one that lacks an input."""
-        return read_table(
-            path,
-            self.inputs,
-            self.dates,
-            table_format=self.format,
-            categorical=tuple(self.levels),
-            every_row=True,
-        )
-
-    @staticmethod
-    def count(table):
-        """How many rows the graph computes."""
-        return len(table.lines)
+        self.columns = [Column(name, self._kind(name)) for name in self.names]
 
     def predict(self, table, model, context):
         """The input columns, and mean, std and 95 % band of new observations."""
-        x = encoded(table, self.inputs, self.levels)
-        labels = {name: table.texts[name] for name in self.inputs}
+        x = encoded(table, self.names, self.levels)
+        labels = {name: table.texts[name] for name in self.names}
         moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
         return prediction_columns(labels, *moments)
 
