@@ -1,4 +1,4 @@
-"""Every fenced block of README.md and docs/*.md works by itself, as it is printed."""
+"""Every fenced block of README.md, CONTRIBUTING.md and docs/*.md works by itself, as printed."""
 
 import json
 import re
@@ -19,7 +19,11 @@ from gluon_linalg.jobs.commands import command
 from gluon_linalg.jobs.reading import validate
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -179,8 +183,16 @@ def process(names):
     assert names["samples"].shape == (3, 5, 10)
 
 
+def harness(names):
+    names["test_cube"](".")
+    names["MatrixCubeBlock"].hybrid_forward = lambda self, F, a: F.identity(a)
+    with pytest.raises(AssertionError, match="from differences"):
+        names["test_cube"](".")
+
+
 # What a block shows, by a part of it.
 CHECKS = {
+    "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
     "trainer=trainer)": forecasts,
     "class Cauchy": cauchy,
