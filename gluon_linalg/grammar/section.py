@@ -1,6 +1,6 @@
 """The base of all sections of a description, and the types of their values."""
 
-from typing import Any, ClassVar, Dict, List, Tuple
+from typing import Any, ClassVar, Dict, List, Sequence, Tuple
 
 from pydantic import (
     AfterValidator,
@@ -46,6 +46,8 @@ class Section(BaseModel):
 class OneOf(Section):
     """A choice: exactly one of the keys, with a section or a list of such choices."""
 
+    # Not a discriminated union of pydantic: its callable discriminators came with 2.5, and each
+    # choice would need a model around its section, whose name would then be in every message.
     noun: ClassVar[str]
     advice: ClassVar[str]
 
@@ -58,13 +60,13 @@ class OneOf(Section):
         return self
 
     @model_serializer
-    def only_the_given(self):
+    def only_the_given(self) -> Dict[str, Any]:
         name, value = self.chosen()
         if isinstance(value, list):
             return {name: [part.only_the_given() for part in value]}
         return {name: value.model_dump()}
 
-    def chosen(self):
+    def chosen(self) -> Tuple[str, Any]:
         """The key that is given and its section, or its list."""
         for name in type(self).model_fields:
             if getattr(self, name) is not None:
@@ -100,7 +102,8 @@ class OneOrMore:
         return {"anyOf": [several["items"], several]}
 
 
-def check_fixed(names, parameters):
+def check_fixed(names: List[str], parameters: Sequence[str]) -> List[str]:
+    """The names of `fixed`, if all are among the parameters; ValueError else."""
     for name in names:
         if name not in parameters:
             raise ValueError(f"'{name}' is no parameter to fix; {suggestion(name, parameters)}")
