@@ -16,7 +16,7 @@ from typing_extensions import Annotated
 from ..blocks import kernels
 from ..errors import suggestion
 from .kernel_inputs import InputNames, SeenColumns
-from .section import Names, OneOf, Positive, Positives, Section, check_fixed
+from .section import Columns, OneOf, Positive, Positives, Section, check_fixed
 
 Period = Annotated[
     Optional[Positives],
@@ -40,7 +40,7 @@ class Leaf(Section):
         description="The kernel's value where its inputs coincide; null for the mean square of the "
         "target, or in a product for 1 in all kernels but one.",
     )
-    columns: Optional[Names] = Field(
+    columns: Optional[Columns] = Field(
         None, description="The input columns that the kernel sees; null for all."
     )
     fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")

@@ -8,11 +8,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
+    WithJsonSchema,
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import Annotated
 
 from ..errors import suggestion
@@ -70,6 +73,34 @@ class OneOf(Section):
                 return name, getattr(self, name)
         raise AssertionError("a validated choice has one key")
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Dict[str, Any]:
+        """One property, which is not null."""
+        reference = handler(schema)
+        own = handler.resolve_ref_schema(reference)
+        own.update(title=cls.noun, minProperties=1, maxProperties=1)
+        for described in own.get("properties", {}).values():
+            described.pop("default")
+            described.update(described.pop("anyOf")[0])
+        return reference
+
+
+class OneOrMore:
+    """Marks a list for which one value stands, too: the list of this value."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_as_list, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Dict[str, Any]:
+        several = handler(schema)
+        return {"anyOf": [several["items"], several]}
+
 
 def check_fixed(names: List[str], parameters: Sequence[str]) -> List[str]:
     """The names of `fixed`, if all are among the parameters; ValueError else."""
@@ -100,13 +131,17 @@ def _as_written(values):
 
 
 Number = Annotated[float, BeforeValidator(_refuse_truth), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, AfterValidator(_refuse_not_positive)]
+Positive = Annotated[
+    Number,
+    AfterValidator(_refuse_not_positive),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+]
 # One number, or one for each column.
 Positives = Annotated[
-    List[Positive],
-    BeforeValidator(_as_list),
-    Field(min_length=1),
-    PlainSerializer(_as_written),
+    List[Positive], Field(min_length=1), OneOrMore(), PlainSerializer(_as_written)
 ]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[List[Name], Field(min_length=1)]
+# The name of a column.
+Column = Annotated[Name, WithJsonSchema({"type": "string", "minLength": 1, "title": "column"})]
+Columns = Annotated[List[Column], Field(min_length=1)]

@@ -3,7 +3,8 @@
 from .autoregression import AutoRegression
 from .base import Component, Sum, System
 from .cycle import Cycle
-from .model import StructuralForecaster, StructuralModel
+from .forecaster import StructuralForecaster
+from .model import StructuralModel
 from .regression import Regression
 from .seasonal import Seasonal
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend
