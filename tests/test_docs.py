@@ -1,4 +1,4 @@
-"""Every fenced block of README.md and docs/*.md works by itself, as it is printed."""
+"""Every fenced block of README.md, CONTRIBUTING.md and docs/*.md works by itself, as printed."""
 
 import json
 import re
@@ -19,7 +19,11 @@ from gluon_linalg.jobs.commands import command
 from gluon_linalg.jobs.reading import validate
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -75,6 +79,15 @@ def cauchy(names):
     np.testing.assert_allclose(
         kernel(mx.nd.array(x)).asnumpy(), 1.0 / (1.0 + (x - x.transpose(0, 2, 1)) ** 2), rtol=1e-6
     )
+
+
+def emitted_kernel(names):
+    net = names["OneForEach"]()
+    net.initialize()
+    matrix = net(mx.nd.random.normal(shape=(2, 4, 3)), mx.nd.array([[1.0, 0.0], [0.0, 1.0]]))
+    variance = mx.nd.split(net.emit(mx.nd.array([[1.0, 0.0], [0.0, 1.0]])), 2, axis=1)[0]
+    np.testing.assert_allclose(matrix.asnumpy()[:, 0, :1], variance.asnumpy(), rtol=1e-6)
+    assert matrix.shape == (2, 4, 4)
 
 
 def deep_kernel(names):
@@ -170,11 +183,20 @@ def process(names):
     assert names["samples"].shape == (3, 5, 10)
 
 
+def harness(names):
+    names["test_cube"](".")
+    names["MatrixCubeBlock"].hybrid_forward = lambda self, F, a: F.identity(a)
+    with pytest.raises(AssertionError, match="from differences"):
+        names["test_cube"](".")
+
+
 # What a block shows, by a part of it.
 CHECKS = {
+    "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
     "trainer=trainer)": forecasts,
     "class Cauchy": cauchy,
+    "class OneForEach": emitted_kernel,
     "class DeepKernel": deep_kernel,
     "gl.export(layer.condition(": export,
     "import builtins": plain,

@@ -20,6 +20,7 @@ from .matrix_function import (
     MatrixLogBlock,
     MatrixPowerBlock,
     MatrixSqrtBlock,
+    NearestPSDBlock,
 )
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
@@ -54,6 +55,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",

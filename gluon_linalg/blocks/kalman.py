@@ -14,8 +14,8 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..arrays import Array, Operators
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 Outputs = Union[Array, Tuple[Array, ...]]
@@ -123,7 +123,7 @@ class KalmanLayer(ScanningBlock):
             self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
             self.required = self.required + 1
 
-    def hybrid_forward(self, F: Operators, *arrays: Optional[Array]) -> Outputs:
+    def hybrid_forward(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         if self._precision is not None:
             arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
         results = self.results(F, *arrays)
@@ -133,7 +133,7 @@ class KalmanLayer(ScanningBlock):
             return F.cast(results, self._dtype)
         return tuple(F.cast(result, self._dtype) for result in results)
 
-    def results(self, F: Operators, *arrays: Optional[Array]) -> Outputs:
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         """The results inside a graph, also that of another block, in the dtype of the arrays."""
         arrays, options = list(arrays), {}
         if self._diffuse:
@@ -141,7 +141,7 @@ class KalmanLayer(ScanningBlock):
         return self.compute(F, *arrays, **options)
 
     def compute(
-        self, F: Operators, *arrays: Optional[Array], directions: Optional[Array] = None
+        self, F: Namespace, *arrays: Optional[Array], directions: Optional[Array] = None
     ) -> Outputs:
         """The results, inside a graph; directions: D, where there are diffuse ones."""
         raise NotImplementedError(f"{type(self).__name__} does not implement compute")
@@ -260,7 +260,7 @@ class KalmanFilterLayer(KalmanLayer):
 
     def compute(
         self,
-        F: Operators,
+        F: Namespace,
         y: Array,
         *arrays: Optional[Array],
         directions: Optional[Array] = None,
@@ -293,6 +293,6 @@ class KalmanFilterLayer(KalmanLayer):
         return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
 
 
-def vectors(F: Operators, x: Array) -> Array:
+def vectors(F: Namespace, x: Array) -> Array:
     """(1, T, B, d, 1) as (B, T, d)."""
     return F.squeeze(fn.batch_first(F, x), axis=3)

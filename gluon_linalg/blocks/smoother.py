@@ -3,8 +3,8 @@
 from typing import Any, Dict, Optional, Tuple
 
 from .. import functional as fn
-from ..arrays import Array, Operators
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .kalman import OPTIONS, SYSTEM, KalmanLayer, vectors
 
 
@@ -33,7 +33,7 @@ class KalmanSmootherLayer(KalmanLayer):
 
     def compute(
         self,
-        F: Operators,
+        F: Namespace,
         y: Array,
         *arrays: Optional[Array],
         directions: Optional[Array] = None,
@@ -91,7 +91,7 @@ class KalmanForecastLayer(KalmanLayer):
 
     def compute(
         self,
-        F: Operators,
+        F: Namespace,
         y: Array,
         transition: Array,
         emission: Array,
@@ -155,7 +155,7 @@ class KalmanSamplerLayer(KalmanLayer):
 
     def compute(
         self,
-        F: Operators,
+        F: Namespace,
         y: Array,
         transition: Array,
         emission: Array,

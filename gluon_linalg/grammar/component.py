@@ -14,7 +14,7 @@ from .component_part import (
     Variance,
     Variances,
 )
-from .section import Names, Number, OneOf
+from .section import Columns, Number, OneOf
 
 
 class Level(Part):
@@ -141,7 +141,7 @@ class Regression(Part):
     component_class: ClassVar = structural.Regression
     parameters: ClassVar[Tuple[str, ...]] = ("coefficient_variance",)
 
-    columns: Optional[Names] = Field(
+    columns: Optional[Columns] = Field(
         None,
         description="The covariates with an effect, of `data.covariates`, in forecasting "
         "feat_dynamic_real_0, feat_dynamic_real_1, ...; null for all of them.",

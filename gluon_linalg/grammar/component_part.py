@@ -9,13 +9,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from typing_extensions import Annotated
 
 from ..blocks.structural import Component
-from .section import Name, Number, Section, check_fixed
+from .section import Name, Number, OneOrMore, Section, check_fixed
 
 # More would take minutes for a likelihood.
 MOST_STATES = 500
@@ -27,10 +28,6 @@ def _refuse_tiny(value):
     if not (value == 0 or value > SMALLEST_VARIANCE):
         raise ValueError(f"expected 0 or a number above {SMALLEST_VARIANCE:g}")
     return value
-
-
-def _as_list(value):
-    return value if isinstance(value, (list, tuple)) or value is None else [value]
 
 
 def _read_prior(value):
@@ -49,9 +46,11 @@ def _read_prior(value):
 
 
 # 0 leaves the disturbance out.
-Variance = Annotated[Number, AfterValidator(_refuse_tiny)]
-Variances = Annotated[List[Variance], BeforeValidator(_as_list), Field(min_length=1)]
-Numbers = Annotated[List[Number], BeforeValidator(_as_list), Field(min_length=1)]
+Variance = Annotated[
+    Number, AfterValidator(_refuse_tiny), WithJsonSchema({"type": "number", "minimum": 0})
+]
+Variances = Annotated[List[Variance], Field(min_length=1), OneOrMore()]
+Numbers = Annotated[List[Number], Field(min_length=1), OneOrMore()]
 Prior = Annotated[
     Union[
         Literal["diffuse", "stationary"],

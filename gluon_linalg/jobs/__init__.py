@@ -9,8 +9,8 @@ line of this table and from those above it, never from below:
     what a kind has config output sample predictions picture summary task predictor
                     series_predictor task_kind
     shared by kinds regression
-    kinds of jobs   gp blr statespace pca forecast
-    job files       kinds reading
+    kinds of jobs   kinds.NAMES
+    job files       kinds reading job_schema
     training        optimizer_state scalars progress workers objective lbfgs gluon starts state
                     warning earlier_run train
     predictions     predict

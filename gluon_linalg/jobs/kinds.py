@@ -13,6 +13,7 @@ NAMES = (
     "blr",
     "statespace",
     "pca",
+    "lda",
     "forecast",
 )
 # Of a job file without the key.

@@ -5,11 +5,13 @@ from itertools import cycle, islice
 from typing import Any, Dict, List, Sequence
 
 import mxnet as mx
+import numpy as np
 
 from ..export import load
 from .data import Column, Format, TableRows, read_table
 from .errors import JobError, one_line
 from .output import MODEL
+from .task import to_model_array
 
 
 class Predictor:
@@ -79,6 +81,17 @@ class RowsPredictor(Predictor):
         values = [[cell for cell in cells if cell] for cells in zip(*(cells for _, cells in rows))]
         repeated = zip(*(islice(cycle(own), count) for own in values))
         return TableRows(sample.name, [(0, header), *enumerate(map(list, repeated), start=1)])
+
+
+def answers(model, x, dtype, context, source, chunk):
+    """The outputs of a graph for rows x (m, d), each (m, ...) in float64; so many rows at once."""
+    parts = []
+    for start in range(0, len(x), chunk):
+        rows = to_model_array(x[None, start : start + chunk], dtype, context, source)
+        found = model(rows)
+        found = found if isinstance(found, (list, tuple)) else [found]
+        parts.append([array.asnumpy()[0].astype("float64") for array in found])
+    return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
 def load_graph(folder, description, context):

@@ -40,6 +40,10 @@ CASES = {
         {"task": "pca", "data": {"path": "table.csv", "columns": ["x", "z", "y"]}},
         small_job.TABLE,
     ),
+    "lda": (
+        {"task": "lda", "data": {"path": "table.csv", "columns": ["x", "y"], "target": "z"}},
+        small_job.TABLE,
+    ),
     "statespace": (changed(small_statespace_job.JOB, BRIEF), small_statespace_job.TABLE),
     "panel": (changed(small_statespace_job.PANEL_JOB, BRIEF), PANEL),
     "forecast": (
@@ -59,6 +63,7 @@ DEEP = {
     "gp": ["kernel.rbf", "kernel.rbf.variance", "kernel.rbf.lengthscale", "kernel.rbf.fixed"],
     "blr": ["features.mlp", "features.polynomial.degree", "features.linear"],
     "pca": [],
+    "lda": ["holdout.last"],
     "statespace": ["components.level", "components.level.level_variance"],
     "forecast": ["options.hidden_layers", "options.num_features", "options.forecast"],
 }

@@ -47,7 +47,7 @@ def layers():
             label, units = line[4:20].strip(), line[20:].split()
             if label:
                 found.append([])
-            found[-1] += units
+            found[-1] += NAMES if units == ["kinds.NAMES"] else units
     return found
 
 

@@ -8,15 +8,15 @@ from itertools import groupby
 from typing import Optional, Sequence, Union
 
 from ... import functional as fn
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 
 
-def scalar_one(F: Operators, like: Array) -> Array:
+def scalar_one(F: Namespace, like: Array) -> Array:
     """The number 1, (1, 1), with the dtype and on the device of `like` (B, T): a constant."""
     return fn.ones_like(F, F.slice(like, begin=(0, 0), end=(1, 1)))
 
 
-def matrix(F: Operators, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
+def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
     """A matrix (1, m, n) from rows of numbers and arrays (1, 1)."""
     pieces = []
     entries = [entry for row in rows for entry in row]
@@ -28,13 +28,13 @@ def matrix(F: Operators, one: Array, rows: Sequence[Sequence[Union[float, Array]
     return F.reshape(beside(F, pieces, axis=1), shape=(1, len(rows), len(rows[0])))
 
 
-def element(F: Operators, row: Array, index: int) -> Array:
+def element(F: Namespace, row: Array, index: int) -> Array:
     """The number at `index` of an array (1, n), as (1, 1)."""
     return F.slice_axis(row, axis=1, begin=index, end=index + 1)
 
 
 def beside(
-    F: Operators, arrays: Sequence[Array], axis: int, spread: Optional[Array] = None
+    F: Namespace, arrays: Sequence[Array], axis: int, spread: Optional[Array] = None
 ) -> Array:
     """Arrays joined along `axis`; `spread`, zeros of the full batch, broadcasts each first."""
     if spread is not None:
@@ -43,7 +43,7 @@ def beside(
 
 
 def block_diagonal(
-    F: Operators,
+    F: Namespace,
     one: Array,
     blocks: Sequence[Array],
     heights: Sequence[int],

@@ -5,7 +5,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 
 from ... import functional as fn
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import beside, element, matrix
 from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
@@ -62,7 +62,7 @@ class AutoRegression(Component):
         return coefficients
 
     def transition(
-        self, F: Operators, one: Array, partial_autocorrelation: Array, **values: Array
+        self, F: Namespace, one: Array, partial_autocorrelation: Array, **values: Array
     ) -> Array:
         size = self.state_size
         first = F.expand_dims(self._predictors(F, partial_autocorrelation)[-1], axis=1)
@@ -71,13 +71,13 @@ class AutoRegression(Component):
         shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
         return F.concat(first, matrix(F, one, shifted), dim=1)
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         return F.expand_dims(matrix(F, one, [row]), axis=0)
 
     def stationary_factor(
         self,
-        F: Operators,
+        F: Namespace,
         one: Array,
         partial_autocorrelation: Array,
         partial_autocorrelation_complement: Array,

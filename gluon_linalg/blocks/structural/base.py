@@ -5,8 +5,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from ... import functional as fn
-from ...arrays import Array, Operators
 from ...errors import ShapeError
+from ...typing import Array, Namespace
 from ..base import LinearAlgebraBlock
 from ..parameters import parameter_array, positive_parameter
 from .arrays import beside, block_diagonal, element, matrix, scalar_one
@@ -72,12 +72,12 @@ class Component(LinearAlgebraBlock):
         return len(self._disturbances)
 
     def hybrid_forward(
-        self, F: Operators, y: Array, covariates: Optional[Array] = None, **stored: Array
+        self, F: Namespace, y: Array, covariates: Optional[Array] = None, **stored: Array
     ) -> Tuple[Array, ...]:
         y, covariates = (None if x is None else F.cast(x, "float64") for x in (y, covariates))
         return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))
 
-    def system(self, F: Operators, like: Array, covariates: Optional[Array] = None) -> System:
+    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
         """The `System` inside a graph, on the device of `like` (B, T), float64 as all of it."""
         one, values = scalar_one(F, like), self.values(F, like)
         if self.prior == "stationary":
@@ -92,19 +92,19 @@ class Component(LinearAlgebraBlock):
             prior_factor,
         )
 
-    def transition(self, F: Operators, one: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A, (1, d, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement transition")
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         """H, (B or 1, T or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
 
-    def stationary_factor(self, F: Operators, one: Array, **values: Array) -> Array:
+    def stationary_factor(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
         raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
 
-    def values(self, F: Operators, like: Array) -> Dict[str, Array]:
+    def values(self, F: Namespace, like: Array) -> Dict[str, Array]:
         """Own parameters inside a graph by attribute name, (1, n) in natural units.
 
         A bounded one comes with 1 - value², named ``..._complement``.
@@ -118,7 +118,7 @@ class Component(LinearAlgebraBlock):
                 found[f"{name}_complement"] = parameter.complement(F, stored)
         return found
 
-    def variances(self, F: Operators, like: Array) -> List[Array]:
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         """The variances of the component inside a graph, a list of (1, n)."""
         values = self.values(F, like)
         return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
@@ -227,7 +227,7 @@ class Sum(Component):
             names.append(name)
         return names
 
-    def system(self, F: Operators, like: Array, covariates: Optional[Array] = None) -> System:
+    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
         one, parts, column = scalar_one(F, like), [], 0
         for component in self.components:
             own = None
@@ -252,7 +252,7 @@ class Sum(Component):
             block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
         )
 
-    def variances(self, F: Operators, like: Array) -> List[Array]:
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         return [variance for c in self.components for variance in c.variances(F, like)]
 
 

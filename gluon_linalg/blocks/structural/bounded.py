@@ -5,7 +5,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from ..parameters import PositiveParameter
 
 # How near a damping factor or a partial autocorrelation comes to 1, in float32 too: whatever is
@@ -28,11 +28,11 @@ class BoundedParameter(PositiveParameter):
         stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
         return self.lower + (self.upper - self.lower) * 0.5 * (1.0 + np.tanh(0.5 * stored))
 
-    def natural(self, F: Operators, stored: Array) -> Array:
+    def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
         return F.sigmoid(stored) * (self.upper - self.lower) + self.lower
 
-    def complement(self, F: Operators, stored: Array) -> Array:
+    def complement(self, F: Namespace, stored: Array) -> Array:
         """1 - value², without cancellation where the value is near 1 or -1."""
         width = self.upper - self.lower
         below_one = F.sigmoid(-stored) * width + (1.0 - self.upper)

@@ -11,13 +11,13 @@ import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import matrix, scalar_one
 from .base import Sum, System
 
 
 def centred_system(
-    F: Operators, component: Sum, system: System, observed: Array
+    F: Namespace, component: Sum, system: System, observed: Array
 ) -> Tuple[Array, Array, Optional[Array]]:
     """(H, G, c): emission and process factor in the coordinates of μ', and c (B, 1, 1, d).
 

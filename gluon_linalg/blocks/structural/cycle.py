@@ -3,7 +3,7 @@
 import math
 from typing import Any, Optional
 
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from ..parameters import positive_parameter
 from .arrays import matrix
 from .base import Component, Prior
@@ -47,7 +47,7 @@ class Cycle(Component):
 
     def transition(
         self,
-        F: Operators,
+        F: Namespace,
         one: Array,
         period: Array,
         damping: Optional[Array] = None,
@@ -59,12 +59,12 @@ class Cycle(Component):
             cosine, sine = damping * cosine, damping * sine
         return matrix(F, one, [[cosine, sine], [-sine, cosine]])
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
     def stationary_factor(
         self,
-        F: Operators,
+        F: Namespace,
         one: Array,
         cycle_variance: Array,
         damping_complement: Array,

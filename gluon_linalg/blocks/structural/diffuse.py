@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional, Sequence
 
 from ... import functional as fn
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import matrix, scalar_one
 from .base import Sum
 
@@ -21,7 +21,7 @@ class Diffuse(NamedTuple):
 
 
 def diffuse_part(
-    F: Operators,
+    F: Namespace,
     component: Sum,
     prior_mean: Array,
     emission: Array,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 import mxnet as mx
 import numpy as np
 
-from ...arrays import Array, Operators
 from ...errors import ShapeError, UnidentifiedError, listing
+from ...typing import Array, Namespace
 from ..copying import frozen_copies
 from ..kalman import ScanningBlock
 from ..smoother import KalmanForecastLayer
@@ -38,7 +38,7 @@ class StructuralForecaster(ScanningBlock):
             for name, axes in model.arguments
         )
 
-    def hybrid_forward(self, F: Operators, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
+    def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
         _, _, mean, covariance = self.layer.results(F, *inputs)
         mean, variance = F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))

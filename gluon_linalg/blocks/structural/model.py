@@ -6,8 +6,8 @@ import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ...arrays import Array, Operators
 from ...errors import ShapeError, UnidentifiedError, listing
+from ...typing import Array, Namespace
 from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import parameter_array, positive_parameter
 from ..smoother import KalmanSmootherLayer
@@ -93,7 +93,7 @@ class StructuralModel(ScanningBlock):
         self.required = 1 + len(covariates)
 
     def hybrid_forward(
-        self, F: Operators, y: Array, *rest: Optional[Array], **stored: Array
+        self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
     ) -> Array:
         inputs, _ = self.kalman_inputs(F, y, *rest)
         return F.cast(self.filter.results(F, *inputs), self._dtype)
@@ -164,7 +164,7 @@ class StructuralModel(ScanningBlock):
             return StructuralForecaster(self, steps)
 
     def kalman_inputs(
-        self, F: Operators, y: Array, *rest: Optional[Array]
+        self, F: Namespace, y: Array, *rest: Optional[Array]
     ) -> Tuple[List[Array], Optional[Array]]:
         """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
         y, *rest = (None if x is None else F.cast(x, "float64") for x in (y, *rest))

@@ -4,7 +4,7 @@ from typing import Any, List, Optional, Sequence, Union
 
 import numpy as np
 
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import matrix
 from .base import Component, Prior
 
@@ -48,13 +48,13 @@ class Regression(Component):
         self.is_coefficient = (True,) * features
         self.state_names = [f"coefficient {k + 1}" for k in range(features)]
 
-    def transition(self, F: Operators, one: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         size = self.state_size
         return matrix(F, one, np.eye(size).tolist())
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(covariates, axis=2)
 
-    def variances(self, F: Operators, like: Array) -> List[Array]:
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         # In other units than those of y.
         return []

@@ -3,7 +3,7 @@
 import math
 from typing import Any, Optional
 
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import matrix
 from .base import Component, Prior
 
@@ -53,7 +53,7 @@ class Seasonal(Component):
         self.seasonal_variance = self._disturb(disturbed, "seasonal_variance", seasonal_variance)
         self._set_prior(prior)
 
-    def transition(self, F: Operators, one: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         size = self.state_size
         if self._form == "dummy":
             shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
@@ -68,7 +68,7 @@ class Seasonal(Component):
             state += 1 + pair
         return matrix(F, one, rows)
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         if self._form == "trigonometric":
             row = [entry for pair in self._pairs for entry in ([1.0, 0.0] if pair else [1.0])]

@@ -2,7 +2,7 @@
 
 from typing import Any, Optional
 
-from ...arrays import Array, Operators
+from ...typing import Array, Namespace
 from .arrays import matrix
 from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
@@ -28,10 +28,10 @@ class LocalLevel(Component):
         self._set_prior(prior)
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F: Operators, one: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0]])
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0]]), axis=0)
 
 
@@ -64,10 +64,10 @@ class LocalLinearTrend(Component):
         self._set_prior(prior)
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F: Operators, one: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, 1.0]])
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
 
@@ -103,15 +103,15 @@ class DampedTrend(Component):
         self._set_prior(prior, stationary=() if self.slope_variance is None else (1,))
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F: Operators, one: Array, damping: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, damping]])
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
     def stationary_factor(
         self,
-        F: Operators,
+        F: Namespace,
         one: Array,
         slope_variance: Array,
         damping_complement: Array,

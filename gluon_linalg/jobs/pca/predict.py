@@ -4,8 +4,8 @@ import numpy as np
 
 from ..categories import encoded
 from ..data import Column
-from ..predictor import RowsPredictor
-from ..task import to_model_array
+from ..predictions import score_columns
+from ..predictor import RowsPredictor, answers
 
 # How many rows are projected at once.
 CHUNK = 16384
@@ -28,14 +28,5 @@ class Predictor(RowsPredictor):
     def predict(self, table, model, context):
         """The columns of scores."""
         x = encoded(table, self.names, self.levels) - self.input_offset
-        parts = []
-        for start in range(0, len(x), CHUNK):
-            rows = x[None, start : start + CHUNK]
-            array = to_model_array(rows, self.dtype, context, table.path)
-            parts.append(model(array).asnumpy()[0].astype("float64"))
-        return score_columns(np.concatenate(parts))
-
-
-def score_columns(scores):
-    """The columns of a table of scores (n, k)."""
-    return [(f"score_{number}", column) for number, column in enumerate(scores.T, start=1)]
+        (scores,) = answers(model, x, self.dtype, context, table.path, CHUNK)
+        return score_columns(scores)

@@ -9,11 +9,10 @@ from ...errors import SingularMatrixError
 from ...fitting.units import mean_and_deviation
 from .. import output as names
 from ..files import write_json
-from ..predictions import write_columns
+from ..predictions import in_all_rows, score_columns, write_columns
 from ..task import Task, export_model, to_model_array
 from .dataset import read_dataset
 from .plot import plot_components
-from .predict import score_columns
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
@@ -39,10 +38,12 @@ class PrincipalComponents(Task):
 
     def write_results(self, folder):
         """Writes the projection, its tables and the plot; returns metrics: the components."""
+        dataset = self.dataset
         export_model(self.projection, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
         scores = self.projection(self.x).asnumpy()[0].astype("float64")
-        write_columns(folder.file(SCORES), self._score_columns(scores))
+        columns = in_all_rows(score_columns(scores), dataset.places, dataset.rows)
+        write_columns(folder.file(SCORES), columns)
         write_columns(folder.file(COMPONENTS), self._components())
         plot_components(folder.file(names.PLOT), self.ratios, scores)
         return {
@@ -50,7 +51,7 @@ class PrincipalComponents(Task):
                 "explained_variance": self.variances.tolist(),
                 "explained_ratio": self.ratios.tolist(),
             },
-            "rows_left_out": self.dataset.left_out,
+            "rows_left_out": dataset.left_out,
             "probabilistic": self._likelihood(),
         }
 
@@ -74,17 +75,6 @@ class PrincipalComponents(Task):
         )
         projection.collect_params().reset_ctx(self.context)
         return projection
-
-    def _score_columns(self, scores):
-        """A row for each row of the file, with empty cells where it lacked a value."""
-        columns = score_columns(scores)
-        if not self.dataset.left_out:
-            return columns
-        cells = {name: [""] * self.dataset.rows for name, _ in columns}
-        for name, values in columns:
-            for place, value in zip(self.dataset.places.tolist(), values.tolist()):
-                cells[name][place] = value
-        return list(cells.items())
 
     def _components(self):
         numbers = list(range(1, len(self.variances) + 1))

@@ -72,7 +72,7 @@ def read_rows(job, choose_units):
     )
     levels = find_levels(table, config.categorical)
     x, y = encoded(table, columns, levels), table.columns[config.target]
-    held = _holdout_mask(config, len(y), job.seed)
+    held = holdout_mask(config.holdout, len(y), job.seed)
     kept = ~held
     if kept.sum() < 2:
         raise JobError(f"{config.path}: {kept.sum()} rows to train on; at least 2 are needed")
@@ -95,9 +95,9 @@ def read_rows(job, choose_units):
     )
 
 
-def _holdout_mask(config, count, seed):
+def holdout_mask(rule, count, seed):
+    """Which of so many rows a `Holdout`, or None, keeps from training."""
     held = np.zeros(count, dtype=bool)
-    rule = config.holdout
     if rule is not None and rule.last is not None:
         held[-rule.last :] = True
     elif rule is not None:

@@ -1,12 +1,9 @@
 """Predictions of a regression, live or exported."""
 
-import numpy as np
-
 from ..categories import encoded
 from ..data import Column
 from ..predictions import prediction_columns
-from ..predictor import RowsPredictor
-from ..task import to_model_array
+from ..predictor import RowsPredictor, answers
 
 # How many rows are predicted at once: each needs a row of as many numbers as there are data.
 CHUNK = 2048
@@ -47,11 +44,6 @@ class RegressionPredictor(RowsPredictor):
 
 def predict(predictor, units, noise_variance, x, dtype, context):
     """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
-    means, variances = [], []
-    for start in range(0, len(x), CHUNK):
-        chunk = units.inputs_to_model(x[start : start + CHUNK])
-        mean, variance = predictor(to_model_array(chunk[None], dtype, context, "the inputs"))
-        means.append(mean.asnumpy()[0].astype("float64"))
-        variances.append(variance.asnumpy()[0].astype("float64"))
-    mean, variance = np.concatenate(means), np.concatenate(variances) + noise_variance
-    return units.mean_from_model(mean), units.variance_from_model(variance)
+    x = units.inputs_to_model(x)
+    mean, variance = answers(predictor, x, dtype, context, "the inputs", CHUNK)
+    return units.mean_from_model(mean), units.variance_from_model(variance + noise_variance)
