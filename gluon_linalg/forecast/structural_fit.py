@@ -6,7 +6,6 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..arrays import Array, Operators
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
@@ -19,6 +18,7 @@ from ..fitting.structural_starts import (
 )
 from ..functional.state_space import System
 from ..grammar.structural import StructuralDescription
+from ..typing import Array, Namespace
 from .minimization import minimize_each
 from .structural_components import Units, build_components
 
@@ -63,11 +63,11 @@ class SeriesBatch(mx.gluon.HybridBlock):
         self.hybridize(static_alloc=True)
         self._initial = [parameter.value() for _, parameter in self._keyed(0)]
 
-    def hybrid_forward(self, F: Operators, y: Array, *rest: Array) -> Array:
+    def hybrid_forward(self, F: Namespace, y: Array, *rest: Array) -> Array:
         return self.filter(*self.kalman_inputs(F, y, *rest)[0])
 
     def kalman_inputs(
-        self, F: Operators, y: Array, *rest: Array
+        self, F: Namespace, y: Array, *rest: Array
     ) -> Tuple[List[Array], List[Optional[Array]]]:
         """The arguments of the Kalman layers, and of each model what its covariates are around."""
         inputs, centres = [], []

@@ -154,15 +154,15 @@ class SemilocalLinearTrend(Component):
         self._set_prior(prior, stationary=() if self.slope_variance is None else (1,))
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F: Operators, one: Array, damping: Array, **values: Array) -> Array:
+    def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0, 1.0], [0.0, damping, 0.0], [0.0, 0.0, 1.0]])
 
-    def emission(self, F: Operators, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0, 0.0]]), axis=0)
 
     def stationary_factor(
         self,
-        F: Operators,
+        F: Namespace,
         one: Array,
         slope_variance: Array,
         damping_complement: Array,
