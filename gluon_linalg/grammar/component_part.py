@@ -9,13 +9,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from typing_extensions import Annotated
 
 from ..blocks.structural import Component
+from .json_schema import ShownAs
 from .section import Name, Number, OneOrMore, Section, check_fixed
 
 # More would take minutes for a likelihood.
@@ -47,7 +47,7 @@ def _read_prior(value):
 
 # 0 leaves the disturbance out.
 Variance = Annotated[
-    Number, AfterValidator(_refuse_tiny), WithJsonSchema({"type": "number", "minimum": 0})
+    Number, AfterValidator(_refuse_tiny), ShownAs({"type": "number", "minimum": 0})
 ]
 Variances = Annotated[List[Variance], Field(min_length=1), OneOrMore()]
 Numbers = Annotated[List[Number], Field(min_length=1), OneOrMore()]
