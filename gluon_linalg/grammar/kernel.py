@@ -267,6 +267,10 @@ class KernelExpression(OneOf):
     scaled: Optional[Scaled] = Field(None, description="A number, learned, times a kernel.")
 
 
+# It names a class that came later: pydantic 2.2 writes it as {} unless it is built anew.
+Scaled.model_rebuild()
+
+
 def _period(section, columns):
     """Its size; the search for the best wave takes a while."""
     return columns.periods() if section.period is None else columns.spread

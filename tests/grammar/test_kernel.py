@@ -87,6 +87,15 @@ def test_what_is_given_and_what_is_open():
     ]
 
 
+def test_what_is_written_is_read_again():
+    inner = {"product": [{"rbf": {"lengthscale": [1.0, 2.0]}}, {"polynomial": {"degree": 3}}]}
+    expression = KernelExpression.model_validate({"sum": [{"scaled": {"kernel": inner}}]})
+    written = expression.model_dump(mode="json")
+    rbf = written["sum"][0]["scaled"]["kernel"]["product"][0]["rbf"]
+    assert rbf == {"variance": None, "columns": None, "fixed": [], "lengthscale": [1.0, 2.0]}
+    assert KernelExpression.model_validate(written) == expression
+
+
 def test_columns_by_name():
     inputs = SeriesInputs(["age"], True, 20, [])
     x = np.arange(8.0).reshape(1, 2, 4)
