@@ -97,7 +97,7 @@ class GaussianProcessEstimator(JointGaussianEstimator):
         self.kernel = default_kernel(self.inputs) if kernel is None else kernel
         self.noise_variance = noise_variance
         # Refuses a wrong kernel here, not where it is trained.
-        self.create_training_network()
+        self._covariance()
 
     def create_transformation(self, dataset=None):
         """As in `WindowEstimator`; ValueError if the kernel has more inputs than the data."""
@@ -114,7 +114,14 @@ class GaussianProcessEstimator(JointGaussianEstimator):
 
     def create_training_network(self):
         """The loss, `GPLoss`."""
-        covariance = SeriesCovariance(
+        return GPLoss(self._covariance(), prefix="gp_loss_")
+
+    def create_prediction_network(self, trained_network):
+        """The forecast, `GPForecast`, with the parameters of the trained loss."""
+        return GPForecast(trained_network.covariance, self.prediction_length, prefix="gp_forecast_")
+
+    def _covariance(self):
+        return SeriesCovariance(
             self.kernel,
             self.inputs,
             self.noise_variance,
@@ -122,8 +129,3 @@ class GaussianProcessEstimator(JointGaussianEstimator):
             self.use_feat_static_real and self.embedded,
             prefix="gp_",
         )
-        return GPLoss(covariance, prefix="gp_loss_")
-
-    def create_prediction_network(self, trained_network):
-        """The forecast, `GPForecast`, with the parameters of the trained loss."""
-        return GPForecast(trained_network.covariance, self.prediction_length, prefix="gp_forecast_")

@@ -79,7 +79,7 @@ class GPLoss(LinearAlgebraBlock):
     from the `SeriesCovariance` and o where observed (B, N) is 1; 0 for a window without any.
     """
 
-    def __init__(self, covariance, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, **kwargs: Any):
         super().__init__(**kwargs)
         with self.name_scope():
             self.covariance = covariance
@@ -101,7 +101,7 @@ class GPForecast(LinearAlgebraBlock):
     factor N of their covariance (`functional.gaussian_conditional`).
     """
 
-    def __init__(self, covariance, prediction_length, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, prediction_length: int, **kwargs: Any):
         super().__init__(**kwargs)
         self._steps = prediction_length
         with self.name_scope():
@@ -134,7 +134,7 @@ def _numbered(found: List[Hyperparameter]) -> List[str]:
 def _initial(hyperparameter: Hyperparameter) -> tuple:
     """The value of the description, or the typical one."""
     given = hyperparameter.given
-    values = np.ravel(hyperparameter.typical if given is None else given)
-    if values.min() <= LEAST:
-        raise ValueError(f"{hyperparameter.path}: {given}: expected a number above {LEAST:g}")
-    return tuple(values.tolist())
+    values = np.ravel(hyperparameter.typical if given is None else given).tolist()
+    if min(values) <= LEAST:
+        raise ValueError(f"{hyperparameter.path}: {min(values)}: expected a number above {LEAST:g}")
+    return tuple(values)

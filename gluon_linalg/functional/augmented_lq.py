@@ -5,13 +5,21 @@ From the LQ of [diag(δ), A] the product A Aᵀ is never formed: what survives h
 number of A, not its square.
 """
 
+from typing import Callable, Optional, Tuple, Type, Union
+
+from ..typing import Array, Namespace
 from .checks import require
 from .lq import independent_rows, lq_factors
 from .matrix import diagonal_matrix
 from .tangent import ones_like, stop
 
 
-def augmented_lq(F, shift, a, factorize=lq_factors):
+def augmented_lq(
+    F: Namespace,
+    shift: Array,
+    a: Array,
+    factorize: Callable[[Namespace, Array], Tuple[Array, Array]] = lq_factors,
+) -> Tuple[Array, Array, Array]:
     """L, Q_1 and Q_2 with [diag(shift), A] = L [Q_1, Q_2], (B, m), (B, m, n).
 
     Constants, or with factorize=lq differentiable. The small block comes first: the other order
@@ -24,7 +32,9 @@ def augmented_lq(F, shift, a, factorize=lq_factors):
     return factor, F.slice_like(q, stop(F, small), axes=(2,)), F.reverse(tail, axis=2)
 
 
-def full_rank_lq(F, a, shift, error_class, text):
+def full_rank_lq(
+    F: Namespace, a: Array, shift: Optional[Array], error_class: Type[Exception], text: str
+) -> Tuple[Array, Array]:
     """L and Q with A = L Q, or with [diag(shift), A] = L [·, Q], constants, (B, m, n), m <= n.
 
     shift: (B, m), or None for none. `error_class(text)` where rows are dependent by the rule of
@@ -38,7 +48,7 @@ def full_rank_lq(F, a, shift, error_class, text):
     return stop(F, factor), stop(F, q)
 
 
-def on_diagonal(F, a, value):
+def on_diagonal(F: Namespace, a: Array, value: Union[Array, float]) -> Array:
     """`value` (B, 1) for each row of A (B, m, n), (B, m); value may also be a number."""
     ones = ones_like(F, F.reshape(F.slice_axis(a, axis=2, begin=0, end=1), shape=(0, -1)))
     return ones * value if isinstance(value, float) else F.broadcast_mul(ones, value)

@@ -1,8 +1,9 @@
 """Canonical correlation analysis of two views of the same samples."""
 
-from collections import namedtuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..errors import NonFiniteError, SingularMatrixError
+from ..typing import Array, Namespace
 from .cholesky import triangular_solve
 from .covariance import (
     centred_samples,
@@ -17,12 +18,20 @@ from .eigen import TIE, decomposed
 from .matrix import product, transpose
 from .tangent import stop, unit_roundoff, with_gradient, zeros_like
 
-# X with XᵀX = S (B, n, p); √ρ (B, 1, 1) or None; L (B, p, p) with S + ρ I = L Lᵀ; Q (B, p, n) with
-# Xᵀ = L Q; the mean.
-View = namedtuple("View", ["scaled", "deviation", "factor", "rows", "mean"])
+
+class View(NamedTuple):
+    """Samples of p features, and their covariance in factors."""
+
+    scaled: Array  # X with XᵀX = S, (B, n, p)
+    deviation: Optional[Array]  # √ρ, (B, 1, 1); None without a ridge
+    factor: Array  # L with S + ρ I = L Lᵀ, (B, p, p)
+    rows: Array  # Q with Xᵀ = L Q, (B, p, n)
+    mean: Array  # (B, 1, p)
 
 
-def canonical_view(F, x, ridge, relative, what, name="CCA"):
+def canonical_view(
+    F: Namespace, x: Array, ridge: float, relative: bool, what: str, name: str = "CCA"
+) -> View:
     """The `View` of samples (B, n, p); L, Q are constants. SingularMatrixError, NonFiniteError.
 
     ρ is `ridge`, or with `relative` ridge · mean(diag S).
@@ -39,7 +48,9 @@ def canonical_view(F, x, ridge, relative, what, name="CCA"):
     return View(scaled, deviation, factor, rows, mean)
 
 
-def canonical_correlations(F, x, y, k, name="CCA"):
+def canonical_correlations(
+    F: Namespace, x: View, y: View, k: int, name: str = "CCA"
+) -> Tuple[Array, Array]:
     """(σ, Σσ): the k largest correlations, descending (B, k), and their sum (B,); x, y are `View`s.
 
     σ are the singular values of T = (S_xx + ρI)^{-1/2} S_xy (S_yy + ρI)^{-1/2}. They are those of
@@ -78,7 +89,7 @@ def canonical_correlations(F, x, y, k, name="CCA"):
     )
 
 
-def _directions(F, factor, vectors):
+def _directions(F: Namespace, factor: Array, vectors: Array) -> Array:
     """√2 L⁻ᵀ uᵀ, constants in columns, of the rows of `vectors`."""
     scaled = 2.0**0.5 * transpose(F, vectors)
     return stop(F, triangular_solve(F, factor, scaled, transpose=True))

@@ -6,14 +6,19 @@ the answer is read at once and the error names the block and the batch element; 
 called compiled rerun imperatively when they meet an error or NaN (`blocks.base`).
 """
 
+from typing import Type
+
 import mxnet as mx
 import numpy as np
 
 from ..errors import NonFiniteError, listing, remembered
+from ..typing import Array, Dtype, Namespace
 from .tangent import stop, unit_roundoff
 
 
-def require(F, value, holds, error_class, text, axes=3):
+def require(
+    F: Namespace, value: Array, holds: Array, error_class: Type[Exception], text: str, axes: int = 3
+) -> Array:
     """`value` (B, ...), which has so many axes, where `holds` (B, ...), an array of 0/1, is all 1.
 
     Elsewhere: `error_class(text)` imperatively, NaN in a graph.
@@ -26,7 +31,14 @@ def require(F, value, holds, error_class, text, axes=3):
     return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
 
 
-def require_each(F, value, holds, error_class, text, first=0):
+def require_each(
+    F: Namespace,
+    value: Array,
+    holds: Array,
+    error_class: Type[Exception],
+    text: str,
+    first: int = 0,
+) -> Array:
     """As `require` for values (1, T, B, m, n) and what holds at each time, (1, T, b, m, 1).
 
     The error names the batch element and the time, counted from `first`. In a graph the value is
@@ -42,7 +54,7 @@ def require_each(F, value, holds, error_class, text, first=0):
     return F.broadcast_mul(value, holds / holds)
 
 
-def require_dtype(F, x, dtype, block, argument):
+def require_dtype(F: Namespace, x: Array, dtype: Dtype, block: str, argument: str) -> Array:
     """x, in a graph that refuses another dtype than `dtype`: an error where the graph is run.
 
     The sum of an array and its cast has no type otherwise; nothing of x is computed. The operator
@@ -53,7 +65,7 @@ def require_dtype(F, x, dtype, block, argument):
     return F.reshape_like(x, own, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=1)
 
 
-def require_columns(F, x, like, block, argument):
+def require_columns(F: Namespace, x: Array, like: Array, block: str, argument: str) -> Array:
     """x (B, n, d), in a graph that refuses another d than that of `like` (., ., d).
 
     `broadcast_*` would take d = 1 for any. The operator bears the names for the error (`errors`).
@@ -64,12 +76,20 @@ def require_columns(F, x, like, block, argument):
     return F.reshape_like(x, stop(F, like), name=f"columns__{block}__{argument}", **ends)
 
 
-def finite(F, x):
+def finite(F: Namespace, x: Array) -> Array:
     """1 where x is a finite number, 0 where it is NaN or infinite."""
     return stop(F, x) * 0.0 == 0.0
 
 
-def refuse_gradient(F, value, source, holds, error_class, text, axes=3):
+def refuse_gradient(
+    F: Namespace,
+    value: Array,
+    source: Array,
+    holds: Array,
+    error_class: Type[Exception],
+    text: str,
+    axes: int = 3,
+) -> Array:
     """`value` (B, ...), with so many axes, without a gradient where `holds` (B, 1) is 0.
 
     Only a loss that depends on `value` is refused: imperatively by `error_class(text)` where the
@@ -94,14 +114,14 @@ def refuse_gradient(F, value, source, holds, error_class, text, axes=3):
 class _Refusal(mx.autograd.Function):
     """The identity, whose gradient is an error unless it is 0 in the failed batch elements."""
 
-    def __init__(self, failed, error_class, text):
+    def __init__(self, failed: np.ndarray, error_class: Type[Exception], text: str) -> None:
         super().__init__()
         self._failed, self._error_class, self._text = failed, error_class, text
 
-    def forward(self, value):
+    def forward(self, value: Array) -> Array:
         return mx.nd.identity(value)
 
-    def backward(self, gradient):
+    def backward(self, gradient: Array) -> Array:
         rows = gradient.asnumpy()
         asked = [i for i in self._failed if (rows[i] != 0).any()]
         if asked:
@@ -110,13 +130,13 @@ class _Refusal(mx.autograd.Function):
         return gradient
 
 
-def _huge(F, like):
+def _huge(F: Namespace, like: Array) -> Array:
     """2^118 in float32 and 2^988 in float64."""
     bits = -F.log2(unit_roundoff(F, like))
     return 2.0 ** (30.0 * bits - 602.0)
 
 
-def likelihood_in_range(F, value, name):
+def likelihood_in_range(F: Namespace, value: Array, name: str) -> Array:
     """φ (B,) where it is finite: NonFiniteError else."""
     return require(
         F,
@@ -129,7 +149,7 @@ def likelihood_in_range(F, value, name):
     )
 
 
-def _raise_unless(holds, error_class, text):
+def _raise_unless(holds: np.ndarray, error_class: Type[Exception], text: str) -> None:
     failed = np.flatnonzero(holds != 1)
     if len(failed):
         raise error_class(f"{text} Failing batch elements: {listing(failed)} of {len(holds)}.")

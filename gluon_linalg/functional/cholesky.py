@@ -1,5 +1,7 @@
 """Cholesky factorization, the one owner of jitter, and what is computed from the factor."""
 
+from typing import Optional, Union
+
 import mxnet as mx
 import numpy as np
 
@@ -10,13 +12,16 @@ from ..errors import (
     SingularMatrixError,
     listing,
 )
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
 from .matrix import add_diagonal, diagonal, inner, mirror_lower, product
 from .tangent import guarded, ones_like, stop, unit_roundoff, with_gradient
 
 
-def cholesky(F, a, jitter=0.0, name="Cholesky"):
+def cholesky(
+    F: Namespace, a: Array, jitter: Union[float, str] = 0.0, name: str = "Cholesky"
+) -> Array:
     """L with A + s I = L Lᵀ, (B, n, n) -> (B, n, n), lower with positive diagonal (LAPACK potrf).
 
     The lower triangle of A is read; the gradient is returned symmetric. `jitter` is explained at
@@ -33,7 +38,7 @@ def cholesky(F, a, jitter=0.0, name="Cholesky"):
     )
 
 
-def add_jitter(F, a, jitter, name="Cholesky"):
+def add_jitter(F: Namespace, a: Array, jitter: Union[float, str], name: str = "Cholesky") -> Array:
     """A + s I with s from `jitter_shift`; A itself when jitter is 0."""
     if jitter == 0.0:
         return a
@@ -41,12 +46,18 @@ def add_jitter(F, a, jitter, name="Cholesky"):
     return shift_diagonal(F, a, shift)
 
 
-def shift_diagonal(F, a, shift):
+def shift_diagonal(F: Namespace, a: Array, shift: Array) -> Array:
     """A + s I, (B, n, n) and (B, 1) -> (B, n, n)."""
     return add_diagonal(F, a, F.broadcast_mul(ones_like(F, diagonal(F, a)), shift))
 
 
-def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
+def jitter_shift(
+    F: Namespace,
+    diagonal_of_a: Array,
+    jitter: Union[float, str],
+    a: Optional[Array] = None,
+    name: str = "Cholesky",
+) -> Array:
     """What jitter adds to the diagonal of A: s of shape (B, 1).
 
     A number j:  s = j · mean(diag A), relative to the matrix and differentiated with it.
@@ -58,6 +69,8 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     """
     if jitter != "auto":
         return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
+    if a is None:
+        raise TypeError(f"{name}: jitter='auto' needs the matrix, not its diagonal alone.")
     is_finite = finite(F, a)
     _, eigenvalues = lapack.syevd(F, a)
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
@@ -89,17 +102,26 @@ def jitter_shift(F, diagonal_of_a, jitter, a=None, name="Cholesky"):
     )
 
 
-def cholesky_solve(F, factor, b):
+def cholesky_solve(F: Namespace, factor: Array, b: Array) -> Array:
     """X = A⁻¹ B from A = L Lᵀ, (B, n, n) and (B, n, k) -> (B, n, k) (potrs)."""
     return triangular_solve(F, factor, triangular_solve(F, factor, b), transpose=True)
 
 
-def triangular_solve(F, factor, b, transpose=False, lower=True):
+def triangular_solve(
+    F: Namespace, factor: Array, b: Array, transpose: bool = False, lower: bool = True
+) -> Array:
     """X = op(L)⁻¹ B, (B, n, n) and (B, n, k) -> (B, n, k) (trsm). Only L's triangle is read."""
     return lapack.trsm(F, factor, b, transpose, lower)
 
 
-def checked_triangular_solve(F, factor, b, transpose=False, lower=True, name="TriangularSolve"):
+def checked_triangular_solve(
+    F: Namespace,
+    factor: Array,
+    b: Array,
+    transpose: bool = False,
+    lower: bool = True,
+    name: str = "TriangularSolve",
+) -> Array:
     """`triangular_solve` for a factor that is not known to be one: a zero pivot is an error."""
     diagonals = stop(F, diagonal(F, factor))
     factor = require(
@@ -112,25 +134,27 @@ def checked_triangular_solve(F, factor, b, transpose=False, lower=True, name="Tr
     return triangular_solve(F, factor, finite_right_side(F, b, name), transpose, lower)
 
 
-def finite_right_side(F, b, name):
+def finite_right_side(F: Namespace, b: Array, name: str) -> Array:
     """B (B, n, k) without NaN and infinity."""
     text = f"{name}: 'b' contains NaN or infinity."
     return require(F, b, finite(F, b), NonFiniteError, text)
 
 
-def factor_log_determinant(F, factor):
+def factor_log_determinant(F: Namespace, factor: Array) -> Array:
     """log|A| = 2 Σ_i log L_ii from A = L Lᵀ, (B, n, n) -> (B,)."""
     diagonals = diagonal(F, factor)
     # inf · 0: an infinite matrix gives NaN, as any that is not finite.
     return 2.0 * F.sum(F.log(diagonals) + 0.0 * diagonals, axis=1)
 
 
-def factor_inverse(F, factor):
+def factor_inverse(F: Namespace, factor: Array) -> Array:
     """A⁻¹ from A = L Lᵀ, (B, n, n) -> (B, n, n) (potri)."""
     return lapack.potri(F, factor)
 
 
-def log_determinant(F, a, jitter=0.0, name="LogDet"):
+def log_determinant(
+    F: Namespace, a: Array, jitter: Union[float, str] = 0.0, name: str = "LogDet"
+) -> Array:
     """log|A| of a positive definite matrix, (B, n, n) -> (B,).
 
     The gradient is A⁻¹ (potri) by a tangent graph: a fifth of the work of differentiating
@@ -142,7 +166,9 @@ def log_determinant(F, a, jitter=0.0, name="LogDet"):
     return with_gradient(F, value, inner(F, stop(F, factor_inverse(F, factor)), a))
 
 
-def inverse_spd(F, a, jitter=0.0, name="Inverse"):
+def inverse_spd(
+    F: Namespace, a: Array, jitter: Union[float, str] = 0.0, name: str = "Inverse"
+) -> Array:
     """A⁻¹ of a positive definite matrix, (B, n, n) -> (B, n, n).
 
     The tangent ``-A⁻¹ dA A⁻¹`` makes the gradient -A⁻¹ Ḡ A⁻¹, symmetric for symmetric Ḡ.
@@ -153,7 +179,7 @@ def inverse_spd(F, a, jitter=0.0, name="Inverse"):
     return with_gradient(F, inverse, -change)
 
 
-def potrf(F, a, name="Cholesky"):
+def potrf(F: Namespace, a: Array, name: str = "Cholesky") -> Array:
     """The factor without the NaN rule of `cholesky`: for graphs that take the log of its diagonal.
 
     Failures of LAPACK raise. NaN passes LAPACK unnoticed, and on GPU nothing is reported.
@@ -164,7 +190,7 @@ def potrf(F, a, name="Cholesky"):
     return factor
 
 
-def _raise_if_failed(a, factor, name):
+def _raise_if_failed(a: Array, factor: Array, name: str) -> None:
     try:
         diagonals = diagonal(mx.nd, factor).asnumpy()
     except NotPositiveDefiniteError:
@@ -185,7 +211,7 @@ def _raise_if_failed(a, factor, name):
     )
 
 
-def _factors(a):
+def _factors(a: Array) -> bool:
     try:
         lapack.potrf(mx.nd, a).wait_to_read()
     except NotPositiveDefiniteError:

@@ -25,8 +25,9 @@ Directions that the data do not determine are found by the singular values of E;
 in the turn, and the likelihood is that of what the data do determine.
 """
 
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
+from ..typing import Array, Namespace
 from .cholesky import unit_roundoff
 from .gaussian import HALF_LOG_2PI
 from .matrix import diagonal_matrix, product, transpose
@@ -43,38 +44,40 @@ OPEN = 0.625
 class Settlement(NamedTuple):
     """What the data say of δ, constants."""
 
-    turn: Any  # (1, 1, B, 1 + q, 1 + q)
-    open: Any  # the same of the directions that the data leave open: [[0, 0], [0, N]]
-    value: Any  # what δ adds to the sums over time of -log p(y), (B,)
-    known: Any  # how many directions the data determine, (B,)
+    turn: Array  # (1, 1, B, 1 + q, 1 + q)
+    open: Array  # the same of the directions that the data leave open: [[0, 0], [0, N]]
+    value: Array  # what δ adds to the sums over time of -log p(y), (B,)
+    known: Array  # how many directions the data determine, (B,)
 
 
-def with_directions(F, system: System, directions) -> System:
+def with_directions(F: Namespace, system: System, directions: Array) -> System:
     """The system with a column for each of the diffuse directions D (B or 1, d, q)."""
     directions = leading_axes(F, directions)
     mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))
     directions = over_batch(F, directions, mean)
+    offsets = (system.transition_offset, system.emission_offset)
+    padded_offsets = [None if x is None else _padded(F, x, directions) for x in offsets]
     return system._replace(
         observed=_padded(F, system.observed, directions),
-        transition_offset=_padded(F, system.transition_offset, directions),
-        emission_offset=_padded(F, system.emission_offset, directions),
+        transition_offset=padded_offsets[0],
+        emission_offset=padded_offsets[1],
         prior_mean=F.concat(mean, directions, dim=4),
         prior_factor=F.concat(factor, directions, dim=4),
         directions=directions,
     )
 
 
-def first_column(F, x):
+def first_column(F: Namespace, x: Array) -> Array:
     """The column of the data of (1, T, B, m, 1 + q)."""
     return F.slice_axis(x, axis=4, begin=0, end=1)
 
 
-def other_columns(F, x):
+def other_columns(F: Namespace, x: Array) -> Array:
     """The columns of the directions of (1, T, B, m, 1 + q)."""
     return F.slice_axis(x, axis=4, begin=1, end=None)
 
 
-def settle(F, innovation, name="Diffuse") -> Settlement:
+def settle(F: Namespace, innovation: Array, name: str = "Diffuse") -> Settlement:
     """The `Settlement` of the innovations F⁻½ v, (1, T, B, p, 1 + q)."""
     # The rows [E, e]ᵀ of all times side by side, (B, 1 + q, T p); zeros make them wide for any T.
     rows = F.concat(other_columns(F, innovation), first_column(F, innovation), dim=4)
@@ -110,7 +113,7 @@ def settle(F, innovation, name="Diffuse") -> Settlement:
     )
 
 
-def log_lengths(F, directions, settlement):
+def log_lengths(F: Namespace, directions: Array, settlement: Settlement) -> Array:
     """Σ_k log|D_k|, as much of it as the data determine directions, (B,), with its gradient.
 
     Less this, -log p(y) is that for directions of length 1: their length changes nothing.
@@ -120,12 +123,14 @@ def log_lengths(F, directions, settlement):
     return F.broadcast_mul(total, settlement.known)
 
 
-def settled(F, columns, settlement: Settlement):
+def settled(F: Namespace, columns: Array, settlement: Settlement) -> Array:
     """Settled columns: the mean over δ given the data, then a factor of the covariance."""
     return product(F, columns, over_time(F, settlement.turn, columns))
 
 
-def with_infinite(F, covariance, columns, settlement):
+def with_infinite(
+    F: Namespace, covariance: Array, columns: Array, settlement: Optional[Settlement]
+) -> Array:
     """A covariance (1, T, B, m, m) with infinite variances where the data leave `columns` open."""
     if settlement is None:
         return covariance
@@ -133,7 +138,7 @@ def with_infinite(F, covariance, columns, settlement):
     return F.broadcast_add(covariance, diagonal_matrix(F, is_open / (1.0 - is_open)))
 
 
-def left_open(F, columns, settlement: Settlement):
+def left_open(F: Namespace, columns: Array, settlement: Settlement) -> Array:
     """1 where the data leave an element of affine quantities (1, T, B, m, 1 + q) open, else 0.
 
     Open is what an open direction of length 1 changes by more than rounding.
@@ -146,17 +151,15 @@ def left_open(F, columns, settlement: Settlement):
     return squares > least * size
 
 
-def _padded(F, array, directions) -> Optional[Any]:
+def _padded(F: Namespace, array: Array, directions: Array) -> Array:
     """(1, T, B, m, 1) with columns of zeros for the directions."""
-    if array is None:
-        return None
     row = F.slice_axis(directions, axis=3, begin=0, end=1)
     zeros = zeros_like(F, F.broadcast_mul(array, row))
     array = F.broadcast_add(array, F.slice_axis(zeros, axis=4, begin=0, end=1))
     return F.concat(array, zeros, dim=4)
 
 
-def _bordered(F, corner, column, block):
+def _bordered(F: Namespace, corner: Array, column: Array, block: str) -> Array:
     """[[corner, 0], [column, block]]."""
     above = zeros_like(F, transpose(F, column))
     return F.concat(F.concat(corner, above, dim=2), F.concat(column, block, dim=2), dim=1)

@@ -1,8 +1,9 @@
 """Linear discriminant analysis: eigenvalues of the scatter between classes over that within."""
 
-from collections import namedtuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..errors import NonFiniteError, SingularMatrixError
+from ..typing import Array, Namespace
 from .checks import require
 from .cholesky import triangular_solve
 from .covariance import (
@@ -17,14 +18,26 @@ from .eigen import decomposed, tie_bound
 from .matrix import product, transpose
 from .tangent import ones_like, stop, with_gradient
 
-# λ (B, d) descending, weights (B, d) of the k largest, directions (B, d, d) in columns, constants;
-# changes (B, d): 0 with the gradient of each λ; mean μ (B, 1, d).
-Discriminants = namedtuple(
-    "Discriminants", ["eigenvalues", "weights", "directions", "changes", "mean"]
-)
+
+class Discriminants(NamedTuple):
+    """Generalized eigenpairs; all but the changes are constants."""
+
+    eigenvalues: Array  # λ, descending, (B, d)
+    weights: Array  # of the k largest, (B, d)
+    directions: Array  # in columns, (B, d, d)
+    changes: Array  # 0 with the gradient of each λ, (B, d)
+    mean: Array  # μ, (B, 1, d)
 
 
-def discriminants(F, x, indicator, k, ridge=0.0, relative=False, name="LDA"):
+def discriminants(
+    F: Namespace,
+    x: Array,
+    indicator: Array,
+    k: int,
+    ridge: float = 0.0,
+    relative: bool = False,
+    name: str = "LDA",
+) -> Discriminants:
     """Generalized eigenpairs S_b w = λ (S_w + ρ I) w, wᵀ(S_w + ρ I)w = 1, of labelled samples.
 
     x: (B, n, d); indicator: (B, n, C), the class of each sample as a row of 0 and a single 1;
@@ -59,7 +72,9 @@ def discriminants(F, x, indicator, k, ridge=0.0, relative=False, name="LDA"):
     return Discriminants(values, weights, directions, changes - stop(F, changes), mean)
 
 
-def discriminant_loss(F, found, k, threshold=None):
+def discriminant_loss(
+    F: Namespace, found: Discriminants, k: int, threshold: Optional[float] = None
+) -> Array:
     """-(1/k) Σ of the k largest eigenvalues, (B,); `found` is `Discriminants`.
 
     threshold: only those of the k that are at most `threshold` above the smallest of them count,
@@ -75,7 +90,7 @@ def discriminant_loss(F, found, k, threshold=None):
     )
 
 
-def scatter_factors(F, x, indicator):
+def scatter_factors(F: Namespace, x: Array, indicator: Array) -> Tuple[Array, Array, Array]:
     """(Z, M, μ) with S_w = ZᵀZ and S_b = MᵀM, (B, n, d), (B, C, d), (B, 1, d)."""
     count = sample_count(F, x)
     mean = F.broadcast_div(F.sum(x, axis=1, keepdims=True), count)
@@ -89,7 +104,7 @@ def scatter_factors(F, x, indicator):
     return within, F.broadcast_mul(means, scale), mean
 
 
-def class_indicator(F, labels, classes, name="LDA"):
+def class_indicator(F: Namespace, labels: Array, classes: int, name: str = "LDA") -> Array:
     """Rows of 0 and a single 1 in labels' dtype, (B, n) of 0 ... C - 1 -> (B, n, C)."""
     labels = F.expand_dims(stop(F, labels), axis=2)
     ones = F.tile(ones_like(F, labels), reps=(1, 1, classes))
@@ -97,7 +112,7 @@ def class_indicator(F, labels, classes, name="LDA"):
     return checked_indicator(F, F.broadcast_equal(labels, numbers), name)
 
 
-def checked_indicator(F, indicator, name="LDA"):
+def checked_indicator(F: Namespace, indicator: Array, name: str = "LDA") -> Array:
     """The rows (B, n, C) where each is 0 but for a single 1."""
     indicator = stop(F, indicator)
     row_is_one = F.sum(indicator, axis=2) == 1.0

@@ -5,8 +5,11 @@ origin, or far apart in lengthscales, the plain form gives negative distances an
 kernel matrices. Here the inputs are centred, and the product carries more than working precision.
 """
 
+from typing import Optional, Tuple
+
 import numpy as np
 
+from ..typing import Array, Dtype, Namespace
 from .matrix import magnitude, product
 from .tangent import ones_like, stop
 
@@ -26,7 +29,7 @@ FARTHEST = 1e250
 EXTENT = 2.0**400
 
 
-def centred(F, x, z):
+def centred(F: Namespace, x: Array, z: Optional[Array]) -> Tuple[Array, Optional[Array]]:
     """x and z in float64 without the mean of x, (B, n, d), (B, m, d); z may be None.
 
     Before anything is divided by a lengthscale: x / lengthscale rounds relative to x, not to the
@@ -39,7 +42,7 @@ def centred(F, x, z):
     return F.broadcast_sub(x, centre), z
 
 
-def in_range(F, x, z):
+def in_range(F: Namespace, x: Array, z: Optional[Array]) -> Tuple[Array, Optional[Array]]:
     """x and z (B, n, d), (B, m, d) without overflow of their squares; z may be None.
 
     Where one is beyond 2^400 both are divided by the same power of 2. Points so far apart that
@@ -52,7 +55,7 @@ def in_range(F, x, z):
     return F.broadcast_div(x, unit), None if z is None else F.broadcast_div(z, unit)
 
 
-def negative_half_squared_distance(F, x, z, dtype):
+def negative_half_squared_distance(F: Namespace, x: Array, z: Array, dtype: Dtype) -> Array:
     """-½ |x_i - z_j|² in `dtype`, from float64 (B, n, d), (B, m, d) -> (B, n, m).
 
     Never above 0, and exactly 0 for coincident points. For float32 the float64 product is rounded
@@ -73,7 +76,7 @@ def negative_half_squared_distance(F, x, z, dtype):
     return _not_above_zero(F, exact + _remainder(F, x, z, coarse_x, coarse_z, offset), dtype)
 
 
-def exp_below_zero(F, exponent, dtype):
+def exp_below_zero(F: Namespace, exponent: Array, dtype: Dtype) -> Array:
     """exp(e) of constants e <= 0, in [0, 1].
 
     In float32 as elu(e) + 1, which oneDNN vectorizes: a fifth of the time of `exp`. Its error is
@@ -84,7 +87,7 @@ def exp_below_zero(F, exponent, dtype):
     return F.LeakyReLU(exponent, act_type="elu", slope=1.0) + 1.0
 
 
-def _expanded(F, x, z, offset):
+def _expanded(F: Namespace, x: Array, z: Array, offset: Array) -> Array:
     """x·z - ½|x|² - ½|z|² + offset as one product of augmented arrays."""
     half_x, half_z = _half_square(F, x), _half_square(F, z)
     left = F.concat(x, -half_x, ones_like(F, half_x), dim=2)
@@ -92,7 +95,9 @@ def _expanded(F, x, z, offset):
     return product(F, left, right, transpose_b=True)
 
 
-def _remainder(F, x, z, coarse_x, coarse_z, offset):
+def _remainder(
+    F: Namespace, x: Array, z: Array, coarse_x: Array, coarse_z: Array, offset: Array
+) -> Array:
     """-½|x - z|² + ½|coarse_x - coarse_z|² + offset, which carries the whole gradient.
 
     With x = h + l it is h_i·l_j + l_i·z_j - (h·l + ½|l|²)_i - (h·l + ½|l|²)_j.
@@ -105,20 +110,20 @@ def _remainder(F, x, z, coarse_x, coarse_z, offset):
     return product(F, left, right, transpose_b=True)
 
 
-def _not_farthest(F, x):
+def _not_farthest(F: Namespace, x: Array) -> Array:
     # Infinity stays an error: inf · 0 is NaN.
     return F.maximum(F.minimum(x, FARTHEST), -FARTHEST) + 0.0 * stop(F, x)
 
 
-def _not_above_zero(F, x, dtype):
+def _not_above_zero(F: Namespace, x: Array, dtype: Dtype) -> Array:
     """min(x, 0). As `clip`, which MXNet computes once where a graph has it twice; not `minimum`."""
-    return F.clip(x, a_min=-LARGEST[dtype], a_max=0.0)
+    return F.clip(x, a_min=-LARGEST[np.dtype(dtype).name], a_max=0.0)
 
 
-def _half_square(F, x):
+def _half_square(F: Namespace, x: Array) -> Array:
     return 0.5 * F.sum(F.square(x), axis=2, keepdims=True)
 
 
-def _largest(F, x):
+def _largest(F: Namespace, x: Array) -> Array:
     """The largest squared norm in each batch element, (B, n, d) -> (B, 1, 1)."""
     return stop(F, F.max(F.sum(F.square(x), axis=2, keepdims=True), axis=1, keepdims=True))

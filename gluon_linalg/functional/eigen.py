@@ -1,6 +1,9 @@
 """Symmetric eigendecomposition: its signs, and its gradient at and near repeated eigenvalues."""
 
+from typing import Optional, Tuple
+
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
 from .matrix import product, symmetrize, transpose
@@ -16,7 +19,9 @@ TIE_OF_SIZE = 0.5
 EQUAL_MAGNITUDES = 2.0**-10
 
 
-def eigh(F, a, name="Eig", descending=False, top_k=None):
+def eigh(
+    F: Namespace, a: Array, name: str = "Eig", descending: bool = False, top_k: Optional[int] = None
+) -> Tuple[Array, Array]:
     """(U, λ) with A = Uᵀ diag(λ) U, (B, n, n) -> (B, k, n), (B, k) (LAPACK syevd).
 
     Rows of U are the eigenvectors, with the signs of `row_signs`; λ ascends, or descends; k is n,
@@ -51,7 +56,9 @@ def eigh(F, a, name="Eig", descending=False, top_k=None):
     )
 
 
-def covariance_factor(F, covariance, name, scale=None):
+def covariance_factor(
+    F: Namespace, covariance: Array, name: str, scale: Optional[Array] = None
+) -> Array:
     """S with P = S Sᵀ for positive semidefinite P, (B, d, d) -> (B, d, d), a constant.
 
     From the eigendecomposition: nothing is added to P, and eigenvalues that rounding left below 0
@@ -76,7 +83,7 @@ def covariance_factor(F, covariance, name, scale=None):
     return transpose(F, F.broadcast_mul(vectors, F.expand_dims(roots, axis=2)))
 
 
-def decomposed(F, a, name="Eig"):
+def decomposed(F: Namespace, a: Array, name: str = "Eig") -> Tuple[Array, Array]:
     """(U, λ) of a finite A as LAPACK gives them, constants."""
     is_finite = finite(F, a)
     u, eigenvalues = lapack.syevd(F, a)
@@ -86,7 +93,7 @@ def decomposed(F, a, name="Eig"):
     return u, eigenvalues
 
 
-def row_signs(F, rows):
+def row_signs(F: Namespace, rows: Array) -> Array:
     """±1 for each row, (B, k, n) -> (B, k), that makes its element of largest magnitude positive.
 
     Of magnitudes within 1/1024 of the largest the first counts: the rule does not hang on
@@ -101,18 +108,18 @@ def row_signs(F, rows):
     return 1.0 - 2.0 * (decisive < 0)
 
 
-def symmetric_increment(F, a):
+def symmetric_increment(F: Namespace, a: Array) -> Array:
     """½(A + Aᵀ) minus itself as a constant: 0, with the gradient of ½(A + Aᵀ)."""
     return symmetrize(F, a - stop(F, a))
 
 
-def reciprocal_above(F, x, bound):
+def reciprocal_above(F: Namespace, x: Array, bound: Array) -> Array:
     """1/x where |x| > bound and 0 elsewhere; x (B, m, n), bound (B, 1, 1)."""
     above = F.broadcast_greater(F.abs(x), bound)
     return above / F.where(above, x, ones_like(F, x))
 
 
-def tie_bound(F, values):
+def tie_bound(F: Namespace, values: Array) -> Array:
     """max(64, n/2) ε max|values|, (B, n) -> (B, 1, 1)."""
     largest = F.max(F.abs(values), axis=1, keepdims=True)
     size = F.sum(ones_like(F, values), axis=1, keepdims=True)

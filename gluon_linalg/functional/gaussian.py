@@ -1,8 +1,10 @@
 """The Gaussian log-likelihood and its analytic gradient (paper, section 2.1)."""
 
 import math
+from typing import Tuple, Union
 
 from ..errors import NonFiniteError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
 from .cholesky import (
@@ -18,7 +20,13 @@ from .tangent import ones_like, stop, with_gradient, zeros_like
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def gaussian_nll(F, covariance, residual, jitter=0.0, name="GaussianNLL"):
+def gaussian_nll(
+    F: Namespace,
+    covariance: Array,
+    residual: Array,
+    jitter: Union[float, str] = 0.0,
+    name: str = "GaussianNLL",
+) -> Array:
     """φ = -log N(r | 0, A) = ½ rᵀA⁻¹r + ½ log|A| + ½ n log 2π, (B, n, n), (B, n) -> (B,).
 
     The gradient is analytic, ∂φ/∂A = ½(A⁻¹ - ααᵀ) and ∂φ/∂r = α with α = A⁻¹r: one potrf and
@@ -30,7 +38,9 @@ def gaussian_nll(F, covariance, residual, jitter=0.0, name="GaussianNLL"):
     return with_gradient(F, value, linear)
 
 
-def gaussian_adjoint(F, covariance, residual, name="GaussianNLL"):
+def gaussian_adjoint(
+    F: Namespace, covariance: Array, residual: Array, name: str = "GaussianNLL"
+) -> Tuple[Array, Array, Array]:
     """The constants of the tangent graph: φ (B,), α (B, n) and ½(A⁻¹ - ααᵀ) (B, n, n)."""
     factor, whitened, weights = gaussian_weights(F, covariance, residual, name)
     value = (
@@ -43,7 +53,9 @@ def gaussian_adjoint(F, covariance, residual, name="GaussianNLL"):
     return stop(F, value), weights, stop(F, adjoint)
 
 
-def gaussian_weights(F, covariance, residual, name="GaussianNLL"):
+def gaussian_weights(
+    F: Namespace, covariance: Array, residual: Array, name: str = "GaussianNLL"
+) -> Tuple[Array, Array, Array]:
     """L, L⁻¹r (B, n) and α = A⁻¹r (B, n), constants, from A = L Lᵀ and r."""
     factor = potrf(F, stop(F, covariance), name)
     residual = require(
@@ -59,7 +71,9 @@ def gaussian_weights(F, covariance, residual, name="GaussianNLL"):
     return factor, F.squeeze(whitened, axis=2), stop(F, F.squeeze(weights, axis=2))
 
 
-def hide_missing(F, covariance, residual, mask):
+def hide_missing(
+    F: Namespace, covariance: Array, residual: Array, mask: Array
+) -> Tuple[Array, Array]:
     """A (B, n, n) and r (B, n) whose missing observations add exactly 0 to `gaussian_nll`.
 
     A -> M A M + (I - M) / 2π,  r -> M r, with M = diag(mask), mask (B, n) 1 where r is observed
@@ -75,7 +89,9 @@ def hide_missing(F, covariance, residual, mask):
     return covariance, F.where(mask, residual, zeros_like(F, residual))
 
 
-def gaussian_conditional(F, covariance, residual, steps, name="GaussianConditional"):
+def gaussian_conditional(
+    F: Namespace, covariance: Array, residual: Array, steps: int, name: str = "GaussianConditional"
+) -> Tuple[Array, Array]:
     """Mean (B, m) and lower factor (B, m, m) of the last m = `steps` values given the others.
 
     covariance: (B, n + m, n + m) of all values; residual: (B, n). With the one factor

@@ -1,10 +1,12 @@
 """General square matrices: inverse and determinant, also of singular ones."""
 
 import math
+from typing import Tuple
 
 import mxnet as mx
 
 from ..errors import NonFiniteError, SingularMatrixError, listing
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, refuse_gradient, require
 from .matrix import identity_like, inner, magnitude, product, transpose
@@ -16,7 +18,7 @@ SINGULAR = (
 )
 
 
-def inverse(F, a, name="Inverse"):
+def inverse(F: Namespace, a: Array, name: str = "Inverse") -> Array:
     """A⁻¹ of a general square matrix by LU, (B, n, n) -> (B, n, n).
 
     Raises SingularMatrixError, also where no digit would be right (`invertible`), and
@@ -29,7 +31,7 @@ def inverse(F, a, name="Inverse"):
     return require(F, found, invertible(F, a, found), SingularMatrixError, f"{name}: {SINGULAR}")
 
 
-def determinant(F, a, name="Det"):
+def determinant(F: Namespace, a: Array, name: str = "Det") -> Array:
     """det A of a general square matrix, (B, n, n) -> (B,).
 
     By LU; the gradient is that of d det = Σ_ij cof(A)_ij dA_ij with the cofactors from the
@@ -63,7 +65,7 @@ def determinant(F, a, name="Det"):
     return with_gradient(F, value, inner(F, stop(F, cofactors), a - stop(F, a)))
 
 
-def sign_log_determinant(F, a, name="SLogDet"):
+def sign_log_determinant(F: Namespace, a: Array, name: str = "SLogDet") -> Tuple[Array, Array]:
     """(sign, log|det A|) of a general square matrix by LU, (B, n, n) -> (B,), (B,).
 
     sign is a constant; the gradient of the logarithm is A⁻ᵀ. Of a singular A (`invertible`) the
@@ -91,7 +93,7 @@ def sign_log_determinant(F, a, name="SLogDet"):
     return sign, refuse_gradient(F, logarithm, a, holds, SingularMatrixError, text, axes=1)
 
 
-def invertible(F, a, inverse):
+def invertible(F: Namespace, a: Array, inverse: Array) -> Array:
     """1 where a digit of A⁻¹ can be right, (B, 1): min over i of the two conditions below 1 / ε.
 
     Those of Skeel, max_i (|A⁻¹| |A| 1)_i and max_j (1ᵀ |A| |A⁻¹|)_j, the one independent of the
@@ -104,7 +106,7 @@ def invertible(F, a, inverse):
     return F.expand_dims(condition * unit_roundoff(F, condition) < 1.0, axis=1)
 
 
-def exp_times_power(F, logarithm, exponent):
+def exp_times_power(F: Namespace, logarithm: Array, exponent: Array) -> Array:
     """e^x 2^k of constants where neither factor need be in range; x may be -inf."""
     logarithm = F.maximum(logarithm, -1e6)
     own = F.round(logarithm / math.log(2.0))
@@ -113,7 +115,7 @@ def exp_times_power(F, logarithm, exponent):
     return F.exp(logarithm - math.log(2.0) * own) * 2.0**half * 2.0 ** (total - half)
 
 
-def _equilibrated(F, a):
+def _equilibrated(F: Namespace, a: Array) -> Tuple[Array, Array, Array, Array]:
     """A/(r cᵀ), r (B, n, 1), c (B, 1, n), powers of 2, and k (B,) with Π r_i Π c_i = 2^k."""
     rows = magnitude(F, a, axis=2)
     a = F.broadcast_div(a, rows)
@@ -122,12 +124,12 @@ def _equilibrated(F, a):
     return F.broadcast_div(a, columns), rows, columns, stop(F, exponent)
 
 
-def _finite(F, a, name):
+def _finite(F: Namespace, a: Array, name: str) -> Array:
     text = f"{name}: the matrix contains NaN or infinity."
     return require(F, a, finite(F, a), NonFiniteError, text)
 
 
-def _raise_if_singular(a, found, name):
+def _raise_if_singular(a: Array, found: Array, name: str) -> None:
     try:
         found.wait_to_read()
     except SingularMatrixError:
@@ -137,7 +139,7 @@ def _raise_if_singular(a, found, name):
         ) from None
 
 
-def _inverts(a):
+def _inverts(a: Array) -> bool:
     try:
         lapack.inverse(mx.nd, a).wait_to_read()
     except SingularMatrixError:

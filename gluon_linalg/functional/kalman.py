@@ -10,28 +10,32 @@ The first d columns of Q, Ω (p, d) and Θ (d, d), carry everything else without
 ``F⁻½ H S = Ω`` and ``(A - K H) S = S⁺ Θ`` with the gain K = K̄ F⁻½.
 """
 
-from collections import namedtuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..errors import NonFiniteError, SingularMatrixError
+from ..typing import Array, Namespace, given
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
-from .diffuse import log_lengths, settle
+from .diffuse import Settlement, log_lengths, settle
 from .gaussian import HALF_LOG_2PI
 from .kalman_gains import (
     SINGULAR_INNOVATION,
+    Gains,
+    Roots,
     covariance_loop,
     split_rows,
     square_root_loop,
     square_root_steps,
 )
-from .kalman_scan import scanned_states, times
-from .matrix import diagonal, identity_like, product, with_axis
+from .kalman_scan import Scanned, scanned_states, times
+from .matrix import diagonal, identity_like, product, symmetrize, with_axis
 from .recursion import affine_recursion, before_steps, loop
 from .state_space import (
+    Joint,
+    System,
     joint_system,
     over_batch,
     stopped,
-    symmetric,
 )
 from .tangent import stop, zeros_like
 
@@ -39,26 +43,40 @@ from .tangent import stop, zeros_like
 # time or the one before is 0 up to rounding.
 SINGULAR = 4.0
 
-# Constants (1, T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
-Filtered = namedtuple(
-    "Filtered",
-    [
-        "inverse_factor",  # F⁻½, (1, T, b, p, p), lower
-        "gain",  # K = A P Hᵀ F⁻¹, (1, T, b, d, p)
-        "closed",  # Φ = A - K H, (1, T, b, d, d)
-        "covariance",  # P, predicted, (1, T, b, d, d)
-        "whitened",  # F⁻½ H P, (1, T, b, p, d)
-        "carried",  # Φ P, (1, T, b, d, d)
-        "mean",  # a, predicted, (1, T, B, d, 1); 1 + q columns with diffuse directions, as e
-        "innovation",  # e = F⁻½ (y - H a - d), (1, T, B, p, 1)
-        "roots",  # `Roots`, None in the covariance form
-        "scanned",  # `kalman_scan.Scanned`, None by the loop
-        "settlement",  # `diffuse.Settlement`, None without diffuse directions
-    ],
-)
+
+class Filtered(NamedTuple):
+    """Constants (1, T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
+
+    With diffuse directions mean and innovation have 1 + q columns.
+    """
+
+    inverse_factor: Array  # F⁻½, (1, T, b, p, p), lower
+    gain: Array  # K = A P Hᵀ F⁻¹, (1, T, b, d, p)
+    closed: Array  # Φ = A - K H, (1, T, b, d, d)
+    covariance: Array  # P, predicted, (1, T, b, d, d)
+    whitened: Array  # F⁻½ H P, (1, T, b, p, d)
+    carried: Array  # Φ P, (1, T, b, d, d)
+    mean: Array  # a, predicted, (1, T, B, d, 1)
+    innovation: Array  # e = F⁻½ (y - H a - d), (1, T, B, p, 1)
+    roots: Optional[Roots]  # None in the covariance form
+    scanned: Optional[Scanned]  # None by the loop
+    settlement: Optional[Settlement]  # None without diffuse directions
+
+    @property
+    def square_roots(self) -> Roots:
+        """The roots of the square-root form."""
+        return given(self.roots)
 
 
-def kalman_filter(F, system, states, observations, form="square_root", length=None, name="Kalman"):
+def kalman_filter(
+    F: Namespace,
+    system: System,
+    states: int,
+    observations: int,
+    form: str = "square_root",
+    length: Optional[int] = None,
+    name: str = "Kalman",
+) -> Tuple[Filtered, Array]:
     """The filter of a `state_space.System`: `Filtered` and -log p(y), (B,), all constants.
 
     states d and observations p are the sizes; form: 'square_root' or 'covariance'; length: T for
@@ -79,17 +97,17 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     inverse_factor = triangular_solve(F, factor, identity_like(F, factor))
     gain = product(F, gains.scaled_gain, inverse_factor)
     closed = transition - product(F, gain, emission)
-    if gains.roots is None:
+    if gains.covariance is not None:
         covariance = gains.covariance
         whitened = product(F, product(F, inverse_factor, emission), covariance)
         carried = product(F, closed, covariance)
     else:
-        root = gains.roots
-        covariance = symmetric(F, product(F, root.factor, root.factor, transpose_b=True))
+        root = gains.square_roots
+        covariance = symmetrize(F, product(F, root.factor, root.factor, transpose_b=True), axes=5)
         whitened = product(F, root.whitened, root.factor, transpose_b=True)
         carried = product(F, root.carried, root.factor, transpose_b=True)
         carried = product(F, root.following, carried)
-    if scanned is None:
+    if scanned is None or length is None:
         mean = _mean_loop(F, joint, fixed, gain)
     else:
         mean = _predicted_means(F, fixed, transition, scanned.mean)
@@ -115,13 +133,15 @@ def kalman_filter(F, system, states, observations, form="square_root", length=No
     return filtered, _negative_log_likelihood(F, factor, filtered, fixed)
 
 
-def _mean_loop(F, joint, fixed, gain):
+def _mean_loop(F: Namespace, joint: Joint, fixed: System, gain: Array) -> Array:
     """a by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
     return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
 
 
-def _mean_arrays(F, joint, fixed, gain):
+def _mean_arrays(
+    F: Namespace, joint: Joint, fixed: System, gain: Array
+) -> Tuple[Array, Array, Array]:
     """[K  -I], M and [y - d; -b]: a⁺ is the first times what the last exceeds M a."""
     residual = _residual(F, fixed)
     pull = zeros_like(F, times(F, gain, residual))
@@ -132,11 +152,11 @@ def _mean_arrays(F, joint, fixed, gain):
     return over_batch(F, gain, residual), over_batch(F, joint.matrix, residual), target
 
 
-def _mean_step(F, gain, matrix, target, mean):
+def _mean_step(F: Namespace, gain: Array, matrix: Array, target: Array, mean: Array) -> Array:
     return product(F, gain, target - product(F, matrix, mean))
 
 
-def _predicted_means(F, fixed, transition, filtered):
+def _predicted_means(F: Namespace, fixed: System, transition: Array, filtered: Array) -> Array:
     """a (1, T, B, d, 1) from the filtered means."""
     following = times(F, transition, filtered)
     if fixed.transition_offset is not None:
@@ -144,7 +164,9 @@ def _predicted_means(F, fixed, transition, filtered):
     return before_steps(F, following, over_batch(F, fixed.prior_mean, filtered))
 
 
-def _refined_means(F, fixed, joint, mean, gain, closed, length):
+def _refined_means(
+    F: Namespace, fixed: System, joint: Joint, mean: Array, gain: Array, closed: Array, length: int
+) -> Array:
     """One step of iterative refinement: the error of a solves the recursion with its defects.
 
     What a scan adds up in float32 is biased by a few ε of the level over long stretches, and sums
@@ -158,24 +180,24 @@ def _refined_means(F, fixed, joint, mean, gain, closed, length):
     return mean + affine_recursion(F, over_batch(F, closed, mean), defect, zero, length)
 
 
-def _residual(F, fixed):
+def _residual(F: Namespace, fixed: System) -> Array:
     """y - d."""
     if fixed.emission_offset is None:
         return fixed.observed
     return F.broadcast_sub(fixed.observed, fixed.emission_offset)
 
 
-def _checked(F, gains, emission, form, name):
+def _checked(F: Namespace, gains: Gains, emission: Array, form: str, name: str) -> Array:
     """F½ if every innovation has a variance of its own, more than what rounding leaves of 0."""
     factor = gains.factor
     pivots = F.abs(with_axis(F, diagonal(F, factor), 4))
     own = F.sum(F.square(factor), axis=4, keepdims=True)
     factor = _finite(F, factor, name)
     # P_t is what is left of A P Aᵀ + Q, whose diagonal is that of P_t + K̄ K̄ᵀ, up to rounding.
-    if gains.roots is None:
+    if gains.covariance is not None:
         state = with_axis(F, diagonal(F, gains.covariance), 4)
     else:
-        state = F.sum(F.square(gains.roots.factor), axis=4, keepdims=True)
+        state = F.sum(F.square(gains.square_roots.factor), axis=4, keepdims=True)
     removed = F.sum(F.square(gains.scaled_gain), axis=4, keepdims=True)
     removed = before_steps(F, removed, F.slice_axis(zeros_like(F, removed), axis=1, begin=0, end=1))
     scale = own + product(F, F.square(emission), state + removed)
@@ -193,7 +215,7 @@ def _checked(F, gains, emission, form, name):
     )
 
 
-def _finite(F, x, name):
+def _finite(F: Namespace, x: Array, name: str) -> Array:
     return require_each(
         F,
         x,
@@ -203,7 +225,9 @@ def _finite(F, x, name):
     )
 
 
-def _negative_log_likelihood(F, factor, filtered, fixed):
+def _negative_log_likelihood(
+    F: Namespace, factor: Array, filtered: Filtered, fixed: System
+) -> Array:
     innovation, settlement = filtered.innovation, filtered.settlement
     pivots = with_axis(F, diagonal(F, factor), 4)
     constant = F.log(F.abs(pivots)) + HALF_LOG_2PI
@@ -211,7 +235,7 @@ def _negative_log_likelihood(F, factor, filtered, fixed):
     constant = F.broadcast_add(constant, zeros_like(F, column))
     if fixed.mask is not None:
         constant = F.broadcast_mul(constant, fixed.mask)
-    if settlement is None:
+    if settlement is None or fixed.directions is None:
         return stop(F, F.sum(constant + 0.5 * F.square(innovation), axis=(0, 1, 3, 4)))
     value = F.sum(constant, axis=(0, 1, 3, 4)) + settlement.value
     return stop(F, value - log_lengths(F, fixed.directions, settlement))

@@ -1,15 +1,16 @@
 """The gains of the Kalman filter, constants: one LQ for each step, or the recursion of P itself."""
 
 import re
-from collections import namedtuple
 from itertools import count
+from typing import List, NamedTuple, Optional, Tuple
 
 from ..errors import NotPositiveDefiniteError, SingularMatrixError
+from ..typing import Array, Namespace, given
 from . import lapack
 from .cholesky import potrf, triangular_solve
-from .matrix import product
+from .matrix import product, transpose
 from .recursion import before_steps, for_each
-from .state_space import lower_factor, transposed
+from .state_space import Joint, lower_factor
 from .tangent import zeros_like
 
 SINGULAR_INNOVATION = (
@@ -17,17 +18,36 @@ SINGULAR_INNOVATION = (
     "give its row of the observation factor some noise, or mask it"
 )
 
-# S, Ω, Θ, S⁺, and M and N of the array [M S  N] whose LQ they come from.
-Roots = namedtuple("Roots", ["factor", "whitened", "carried", "following", "matrix", "noise"])
 
-# What a form of the filter knows, (1, T, b, ...): F½, K̄, P or None, its `Roots` or None.
-Gains = namedtuple("Gains", ["factor", "scaled_gain", "covariance", "roots"])
+class Roots(NamedTuple):
+    """Blocks of the LQ of each array [M S  N], and M and N themselves."""
+
+    factor: Array  # S with P = S Sᵀ, predicted, (1, T, b, d, d)
+    whitened: Array  # Ω, (1, T, b, p, d)
+    carried: Array  # Θ, (1, T, b, d, d)
+    following: Array  # S⁺, of the next step, (1, T, b, d, d)
+    matrix: Array  # M, (1, T, b, p + d, d)
+    noise: Array  # N, (1, T, b, p + d, p + r)
 
 
-def square_root_loop(F, joint, states, observations):
+class Gains(NamedTuple):
+    """What a form of the filter knows."""
+
+    factor: Array  # F½, (1, T, b, p, p)
+    scaled_gain: Array  # K̄ = A P Hᵀ F⁻½ᵀ, (1, T, b, d, p)
+    covariance: Optional[Array]  # P, (1, T, b, d, d), in the covariance form only
+    roots: Optional[Roots]  # in the square-root form only
+
+    @property
+    def square_roots(self) -> Roots:
+        """The roots of the square-root form."""
+        return given(self.roots)
+
+
+def square_root_loop(F: Namespace, joint: Joint, states: int, observations: int) -> Gains:
     """`Gains` by a loop over time: any T."""
 
-    def body(data, state):
+    def body(data: List[Array], state: List[Array]) -> Tuple[List[Array], List[Array]]:
         (factor,) = state
         matrix, noise = data
         orthogonal, lower = lapack.gelqf(F, F.concat(product(F, matrix, factor), noise, dim=2))
@@ -43,7 +63,9 @@ def square_root_loop(F, joint, states, observations):
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 
-def square_root_steps(F, joint, filtered, states, observations):
+def square_root_steps(
+    F: Namespace, joint: Joint, filtered: Array, states: int, observations: int
+) -> Gains:
     """`Gains` of all steps at once from the factors U of the filtered covariances.
 
     Here S⁺ of one step and S of the next are two factors of one covariance.
@@ -57,7 +79,7 @@ def square_root_steps(F, joint, filtered, states, observations):
     return _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
 
 
-def covariance_loop(F, joint, observations, name):
+def covariance_loop(F: Namespace, joint: Joint, observations: int, name: str) -> Gains:
     """`Gains` by the recursion of P itself: faster for many small systems, weak in float32."""
     p = observations
     noise = joint_noise(F, joint)
@@ -65,7 +87,7 @@ def covariance_loop(F, joint, observations, name):
     prior = product(F, joint.prior_factor, joint.prior_factor, transpose_b=True)
     times_seen = count()
 
-    def body(data, state):
+    def body(data: List[Array], state: List[Array]) -> Tuple[List[Array], List[Array]]:
         matrix, noise = data
         (covariance,) = state
         spread = product(F, product(F, matrix, covariance), matrix, transpose_b=True) + noise
@@ -79,10 +101,10 @@ def covariance_loop(F, joint, observations, name):
 
     (factor, scaled, following), _ = for_each(F, body, [joint.matrix, noise], prior)
     covariance = before_steps(F, following, prior)
-    return Gains(factor, transposed(F, scaled), covariance, None)
+    return Gains(factor, transpose(F, scaled, axes=5), covariance, None)
 
 
-def split_rows(F, matrix, first):
+def split_rows(F: Namespace, matrix: Array, first: int) -> Tuple[Array, Array]:
     """The first rows and the others of (1, T, b, m, n)."""
     return (
         F.slice_axis(matrix, axis=3, begin=0, end=first),
@@ -90,19 +112,28 @@ def split_rows(F, matrix, first):
     )
 
 
-def joint_noise(F, joint):
+def joint_noise(F: Namespace, joint: Joint) -> Array:
     """N = diag(D, G), (1, T, b, p + d, p + r)."""
     emission_noise = joint.observation_factor
     corner = zeros_like(F, product(F, emission_noise, _emission(F, joint), transpose_a=True))
     above = zeros_like(F, product(F, corner, joint.process_factor))
     return F.concat(
         F.concat(emission_noise, above, dim=4),
-        F.concat(transposed(F, corner), joint.process_factor, dim=4),
+        F.concat(transpose(F, corner, axes=5), joint.process_factor, dim=4),
         dim=3,
     )
 
 
-def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
+def _gains(
+    F: Namespace,
+    factor: Array,
+    matrix: Array,
+    noise: Array,
+    lower: Array,
+    orthogonal: Array,
+    states: int,
+    observations: int,
+) -> Gains:
     p = observations
     head, tail = split_rows(F, lower, p)
     columns = F.slice_axis(orthogonal, axis=4, begin=0, end=states)
@@ -114,18 +145,18 @@ def _gains(F, factor, matrix, noise, lower, orthogonal, states, observations):
     return Gains(innovation_factor, scaled_gain, None, roots)
 
 
-def _innovation_factor(F, covariance, name, time):
+def _innovation_factor(F: Namespace, covariance: Array, name: str, time: int) -> Array:
     """F½ of one step; imperatively, where the body of a loop runs once for each, errors have t."""
     try:
         return potrf(F, covariance, name)
     except NotPositiveDefiniteError as error:
-        element = re.search(r"batch element (\S+)", str(error))
+        element = re.sub(r".*batch element (\S+).*", r"\1", str(error), flags=re.DOTALL)
         raise SingularMatrixError(
-            f"{name}: {SINGULAR_INNOVATION} (batch element {element.group(1)}, t = {time}). In the "
+            f"{name}: {SINGULAR_INNOVATION} (batch element {element}, t = {time}). In the "
             "covariance form rounding can do it, too: use form='square_root'."
         ) from None
 
 
-def _emission(F, joint):
+def _emission(F: Namespace, joint: Joint) -> Array:
     rows = joint.observation_factor
     return F.slice_like(joint.matrix, rows, axes=(3,))

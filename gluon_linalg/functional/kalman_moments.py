@@ -11,29 +11,34 @@ without an inverse or a difference: this holds for singular and for very large c
 **By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
 """
 
+from typing import TYPE_CHECKING, Optional, Tuple
+
+from ..typing import Array, Namespace
 from . import lapack
-from .kalman_gains import split_rows
-from .kalman_scan import smoothing_meeting, smoothing_transition, times
-from .matrix import identity_like, product, with_axis
+from .kalman import Filtered
+from .kalman_gains import Roots, split_rows
+from .kalman_scan import Scanned, smoothing_meeting, smoothing_transition, times
+from .matrix import congruence, identity_like, product, symmetrize, transpose, with_axis
 from .recursion import quadratic_recursion
 from .state_space import (
     lower_factor,
     over_time,
     require_finite,
-    symmetric,
     time_first,
-    transposed,
 )
 from .tangent import stop, zeros_like
 
+if TYPE_CHECKING:
+    from .kalman_tangent import MomentTangents
 
-def filtered_mean(F, filtered):
+
+def filtered_mean(F: Namespace, filtered: Filtered) -> Array:
     """E[x_t | y_1..y_t], (1, T, B, d, 1)."""
     gained = times(F, filtered.whitened, filtered.innovation, transpose=True)
     return stop(F, filtered.mean + gained)
 
 
-def filtered_factor(F, roots, observations):
+def filtered_factor(F: Namespace, roots: Roots, observations: int) -> Array:
     """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d)."""
     p = observations
     emission, _ = split_rows(F, roots.matrix, p)
@@ -45,7 +50,7 @@ def filtered_factor(F, roots, observations):
     return F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
 
 
-def filtered_covariance(F, filtered, observations):
+def filtered_covariance(F: Namespace, filtered: Filtered, observations: int) -> Array:
     """Var(x_t | y_1..y_t), (1, T, b, d, d), bitwise symmetric."""
     if filtered.roots is None:
         explained = product(F, filtered.whitened, filtered.whitened, transpose_a=True)
@@ -54,7 +59,16 @@ def filtered_covariance(F, filtered, observations):
     return _fixed_symmetric(F, product(F, factor, factor, transpose_b=True))
 
 
-def observation_moments(F, tangents, covariance, emission, factor, offset, steps, name):
+def observation_moments(
+    F: Namespace,
+    tangents: "MomentTangents",
+    covariance: Array,
+    emission: Array,
+    factor: Array,
+    offset: Optional[Array],
+    steps: int,
+    name: str,
+) -> Tuple[Array, Array]:
     """Of the last `steps` y_t, (1, h, B, p, 1) and (1, h, B, p, p), nothing being masked.
 
     covariance: of the predicted states given the diffuse directions; tangents: `MomentTangents`;
@@ -62,14 +76,12 @@ def observation_moments(F, tangents, covariance, emission, factor, offset, steps
     directions is added to the observation: H times the covariance of a state may be a small
     difference of large numbers.
     """
-    if offset is not None:
-        offset = with_axis(F, offset, 3)
-    arrays = [None if x is None else time_first(F, x) for x in (emission, factor, offset)]
-    arrays = [None if x is None else over_time(F, x, covariance) for x in arrays]
     # What belongs to the past may be hidden, and NaN.
-    columns, change, covariance, emission, factor, offset = (
-        None if x is None else last_steps(F, x, steps)
-        for x in (tangents.filtered.mean, tangents.mean, covariance, *arrays)
+    emission, factor = (_ahead(F, x, covariance, steps) for x in (emission, factor))
+    if offset is not None:
+        offset = _ahead(F, with_axis(F, offset, 3), covariance, steps)
+    columns, change, covariance = (
+        last_steps(F, x, steps) for x in (tangents.filtered.mean, tangents.mean, covariance)
     )
     require_finite(
         F, name, emission=emission, observation_factor=factor, emission_offset=offset
@@ -81,45 +93,51 @@ def observation_moments(F, tangents, covariance, emission, factor, offset, steps
         observed = F.broadcast_add(observed, offset)
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
-    return observed, symmetric(F, tangents.settled_covariance(spread, seen, change))
+    return observed, symmetrize(F, tangents.settled_covariance(spread, seen, change), axes=5)
 
 
-def last_steps(F, x, steps):
+def last_steps(F: Namespace, x: Array, steps: int) -> Array:
     """The last `steps` of (1, T, B, m, n)."""
     return F.slice_axis(x, axis=1, begin=-steps, end=None)
 
 
-def emitted(F, emission, columns, steps):
+def _ahead(F: Namespace, x: Array, like: Array, steps: int) -> Array:
+    """The last `steps` of (B or 1, T or 1, m, n), over the times and the batch of `like`."""
+    return last_steps(F, over_time(F, time_first(F, x), like), steps)
+
+
+def emitted(F: Namespace, emission: Array, columns: Array, steps: int) -> Array:
     """H x of columns (1, T, B, d, n) at the last `steps`, a constant: `observation_moments`."""
-    emission = over_time(F, time_first(F, emission), columns)
-    emission, columns = (last_steps(F, x, steps) for x in (emission, columns))
-    return stop(F, product(F, emission, columns))
+    emission = _ahead(F, emission, columns, steps)
+    return stop(F, product(F, emission, last_steps(F, columns, steps)))
 
 
-def smoothed_covariances(F, filtered, states, observations):
+def smoothed_covariances(
+    F: Namespace, filtered: Filtered, states: int, observations: int
+) -> Tuple[Array, Array]:
     """Var(x_t | y_1..y_T) and Cov(x_{t+1}, x_t | y_1..y_T), both (1, T, b, d, d)."""
     if filtered.scanned is not None:
         return _covariances_by_meetings(F, filtered.scanned, states)
-    roots = filtered.roots
-    turned = transposed(F, roots.carried)
+    roots = filtered.square_roots
+    turned = transpose(F, roots.carried, axes=5)
     free = _free_rows(F, roots, states, observations)
     offset = product(F, free, free, transpose_a=True)
     last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
     after = quadratic_recursion(F, turned, offset, last, reverse=True)
-    before = _sandwich(F, turned, after) + offset
+    before = congruence(F, turned, after) + offset
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)
-    smoothed = _fixed_symmetric(F, _sandwich(F, roots.factor, before))
+    smoothed = _fixed_symmetric(F, congruence(F, roots.factor, before))
     return smoothed, stop(F, product(F, roots.following, crossed))
 
 
-def _covariances_by_meetings(F, scanned, states):
+def _covariances_by_meetings(F: Namespace, scanned: Scanned, states: int) -> Tuple[Array, Array]:
     spread = smoothing_meeting(F, scanned, scanned.mean, states).spread
     smoothed = product(F, spread, spread, transpose_b=True)
     lag_one = product(F, smoothing_transition(F, scanned, states), smoothed)
     return _fixed_symmetric(F, smoothed), stop(F, lag_one)
 
 
-def _free_rows(F, roots, states, observations):
+def _free_rows(F: Namespace, roots: Roots, states: int, observations: int) -> Array:
     """Ψ: what completes the rows of Q of a step to an orthogonal matrix, its first d columns.
 
     The LQ of [M S  N] with the rows [0  I] of the process noise below it is square.
@@ -139,10 +157,5 @@ def _free_rows(F, roots, states, observations):
     return F.slice(orthogonal, begin=begin, end=end)
 
 
-def _sandwich(F, matrix, x):
-    """B X Bᵀ."""
-    return product(F, product(F, matrix, x), matrix, transpose_b=True)
-
-
-def _fixed_symmetric(F, x):
-    return stop(F, symmetric(F, x))
+def _fixed_symmetric(F: Namespace, x: Array) -> Array:
+    return stop(F, symmetrize(F, x, axes=5))

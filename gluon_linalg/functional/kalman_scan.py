@@ -15,26 +15,58 @@ x between them has mean b_i + X Θ11 r and covariance X Xᵀ given both, and the
 divided by, Ξ11, is the factor of I + a positive matrix.
 """
 
-from collections import namedtuple
+from typing import List, NamedTuple, Tuple
 
 from ..errors import SingularMatrixError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
-from .matrix import diagonal, identity_like, product, with_axis
+from .matrix import diagonal, identity_like, product, transpose, with_axis
 from .recursion import every_second, interleaved
-from .state_space import lower_factor, over_batch, square_factor, transposed
+from .state_space import Joint, System, lower_factor, over_batch, square_factor
 from .tangent import zeros_like
 
-# A, U and Z are (1, T, b, d, d), the vectors b and z (1, T, B, d, 1).
-Element = namedtuple("Element", ["matrix", "mean", "factor", "target", "information"])
-# What each element means for all t: the state given y_1..y_t, (b_t, U_t), and what y_{t+1}..y_T
-# say of x_t, (z_t, Z_t); and the elements of single steps, from t - 1 to t.
-Scanned = namedtuple("Scanned", ["mean", "factor", "target", "information", "steps"])
-Meeting = namedtuple("Meeting", ["spread", "response", "rest", "change", "crossed"])
+
+class Element(NamedTuple):
+    """A stretch of time."""
+
+    matrix: Array  # A, (1, T, b, d, d)
+    mean: Array  # b, (1, T, B, d, 1)
+    factor: Array  # U, (1, T, b, d, d)
+    target: Array  # z, (1, T, B, d, 1)
+    information: Array  # Z, (1, T, b, d, d)
 
 
-def scanned_states(F, joint, fixed, states, observations, length, name):
+class Scanned(NamedTuple):
+    """For all t the state given y_1..y_t and what y_{t+1}..y_T say of x_t."""
+
+    mean: Array  # b_t, (1, T, B, d, 1)
+    factor: Array  # U_t, (1, T, b, d, d)
+    target: Array  # z_t, (1, T, B, d, 1)
+    information: Array  # Z_t, (1, T, b, d, d)
+    steps: Element  # of single steps, from t - 1 to t
+
+
+class Meeting(NamedTuple):
+    """Blocks of the LQ in which two neighbours meet."""
+
+    spread: Array  # X, (1, T, b, d, d)
+    response: Array  # Θ11 r, (1, T, B, d, 1)
+    rest: Array  # Ξ22, (1, T, b, d, d)
+    change: Array  # Θ21 r, (1, T, B, d, 1)
+    crossed: Array  # Ξ21, (1, T, b, d, d)
+
+
+def scanned_states(
+    F: Namespace,
+    joint: Joint,
+    fixed: System,
+    states: int,
+    observations: int,
+    length: int,
+    name: str,
+) -> Scanned:
     """`Scanned` from a `Joint` and the `System` of constants.
 
     Raises SingularMatrixError where H_t G_{t-1} G_{t-1}ᵀ H_tᵀ + R_t, t > 1, is singular: an element
@@ -50,17 +82,17 @@ def scanned_states(F, joint, fixed, states, observations, length, name):
     if length > 1:
         later = _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
         elements = Element(*(F.concat(a, b, dim=1) for a, b in zip(elements, later)))
-    prefix, suffix = _scan(F, elements, length, d)
-    suffix = [following(F, x) for x in suffix]
-    return Scanned(*prefix, *suffix, elements)
+    (mean, factor), suffix = _scan(F, elements, length, d)
+    target, information = (following(F, x) for x in suffix)
+    return Scanned(mean, factor, target, information, elements)
 
 
-def smoothing_meeting(F, scanned, mean, states):
+def smoothing_meeting(F: Namespace, scanned: Scanned, mean: Array, states: int) -> Meeting:
     """The `Meeting` of each filtered state, of that mean, with its future."""
     return meet(F, mean, scanned.factor, scanned.target, scanned.information, states)
 
 
-def smoothing_transition(F, scanned, states):
+def smoothing_transition(F: Namespace, scanned: Scanned, states: int) -> Array:
     """E[x_{t+1} | x_t, y_1..y_T] as a matrix times x_t, (1, T, b, d, d); 0 for the last t."""
     step = scanned.steps
     met = meet(F, step.mean, step.factor, scanned.target, scanned.information, states)
@@ -68,7 +100,9 @@ def smoothing_transition(F, scanned, states):
     return following(F, step.matrix - product(F, met.spread, moved))
 
 
-def meet(F, mean, factor, target, information, states):
+def meet(
+    F: Namespace, mean: Array, factor: Array, target: Array, information: Array, states: int
+) -> Meeting:
     """Where (b_i, U_i) meets (z_j, Z_j): X, Θ11 r, Ξ22 and Θ21 r, and Ξ21."""
     d = states
     identity = identity_like(F, factor)
@@ -78,7 +112,7 @@ def meet(F, mean, factor, target, information, states):
     head = F.slice(lower, begin=(None, None, None, 0, 0), end=(None, None, None, d, d))
     crossed = F.slice(lower, begin=(None, None, None, d, 0), end=(None, None, None, None, d))
     rest = F.slice(lower, begin=(None, None, None, d, d), end=(None, None, None, None, None))
-    spread = transposed(F, triangular_solve(F, head, transposed(F, factor)))
+    spread = transpose(F, triangular_solve(F, head, transpose(F, factor, axes=5)), axes=5)
     difference = target - times(F, information, mean, transpose=True)
     columns = F.slice_axis(orthogonal, axis=4, begin=0, end=d)
     turned = times(F, columns, difference)
@@ -91,18 +125,18 @@ def meet(F, mean, factor, target, information, states):
     )
 
 
-def times(F, matrix, vector, transpose=False):
+def times(F: Namespace, matrix: Array, vector: Array, transpose: bool = False) -> Array:
     """Matrices of batch size b, or their transposes, times vectors of batch size B."""
     return product(F, over_batch(F, matrix, vector), vector, transpose_a=transpose)
 
 
-def following(F, x):
+def following(F: Namespace, x: Array) -> Array:
     """x_{t+1} for all t, 0 for the last."""
     zero = zeros_like(F, F.slice_axis(x, axis=1, begin=0, end=1))
     return F.slice_axis(F.concat(x, zero, dim=1), axis=1, begin=1, end=None)
 
 
-def _scan(F, elements, length, d):
+def _scan(F: Namespace, elements: Element, length: int, d: int) -> Tuple[List[Array], List[Array]]:
     """Prefixes (b, U) and suffixes (z, Z) of all elements.
 
     Pairs are composed and scanned, and give every second prefix and suffix; one composition more
@@ -132,7 +166,7 @@ def _scan(F, elements, length, d):
     return prefix, suffix
 
 
-def _composed(F, i, j, d):
+def _composed(F: Namespace, i: Element, j: Element, d: int) -> Element:
     met = meet(F, i.mean, i.factor, j.target, j.information, d)
     mean, factor = _prefix(F, i.mean, met, j)
     target, information = _suffix(F, i, met)
@@ -141,32 +175,34 @@ def _composed(F, i, j, d):
     return Element(matrix, mean, factor, target, information)
 
 
-def _extended_prefix(F, before, j, d):
+def _extended_prefix(F: Namespace, before: List[Array], j: Element, d: int) -> List[Array]:
     mean, factor = before
     met = meet(F, mean, factor, j.target, j.information, d)
     return _prefix(F, mean, met, j)
 
 
-def _extended_suffix(F, i, after, d):
+def _extended_suffix(F: Namespace, i: Element, after: List[Array], d: int) -> List[Array]:
     target, information = after
     return _suffix(F, i, meet(F, i.mean, i.factor, target, information, d))
 
 
-def _prefix(F, mean, met, j):
+def _prefix(F: Namespace, mean: Array, met: Meeting, j: Element) -> List[Array]:
     """(b, U) after both."""
     mean = times(F, j.matrix, mean + times(F, met.spread, met.response)) + j.mean
     array = F.concat(product(F, j.matrix, met.spread), j.factor, dim=4)
     return [mean, lower_factor(F, array)]
 
 
-def _suffix(F, i, met):
+def _suffix(F: Namespace, i: Element, met: Meeting) -> List[Array]:
     """(z, Z) of both."""
     array = F.concat(product(F, i.matrix, met.rest, transpose_a=True), i.information, dim=4)
     orthogonal, information = lapack.gelqf(F, array)
     return [times(F, orthogonal, F.concat(met.change, i.target, dim=3)), information]
 
 
-def _first_element(F, joint, fixed, emission, residual, p):
+def _first_element(
+    F: Namespace, joint: Joint, fixed: System, emission: Array, residual: Array, p: int
+) -> Element:
     """The filtered state of the first observation: no dependence on what was before."""
     noise, emission, residual = (
         F.slice_axis(x, axis=1, begin=0, end=1)
@@ -180,7 +216,17 @@ def _first_element(F, joint, fixed, emission, residual, p):
     return Element(blank, mean, factor, zeros_like(F, mean), blank)
 
 
-def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name):
+def _later_elements(
+    F: Namespace,
+    joint: Joint,
+    fixed: System,
+    emission: Array,
+    transition: Array,
+    residual: Array,
+    d: int,
+    p: int,
+    name: str,
+) -> Element:
     """From x_{t-1} to x_t given y_t, t = 2..T."""
     noise, emission, residual = (
         F.slice_axis(x, axis=1, begin=1, end=None)
@@ -202,7 +248,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
     if fixed.transition_offset is not None:
         mean = mean + moved
     matrix = transition - product(F, scaled, whitened)
-    information = transposed(F, whitened)
+    information = transpose(F, whitened, axes=5)
     if p < d:
         blank = F.slice_axis(zeros_like(F, transition), axis=4, begin=0, end=d - p)
         information = F.concat(information, blank, dim=4)
@@ -214,7 +260,7 @@ def _later_elements(F, joint, fixed, emission, transition, residual, d, p, name)
     return Element(matrix, mean, factor, innovation, information)
 
 
-def _regular(F, emission, noise, process, name):
+def _regular(F: Namespace, emission: Array, noise: Array, process: Array, name: str) -> Array:
     """D if H Q Hᵀ + R has an inverse at each time."""
     lower = lower_factor(F, F.concat(product(F, emission, process), noise, dim=4))
     pivots = F.square(with_axis(F, diagonal(F, lower), 4))
@@ -233,13 +279,15 @@ def _regular(F, emission, noise, process, name):
     )
 
 
-def _shown(F, offset, observed):
+def _shown(F: Namespace, offset: Array, observed: Array) -> Array:
     """An offset b (B or 1, T or 1, d, 1) at the steps from 1 to T - 1."""
     like = F.slice_axis(zeros_like(F, observed), axis=3, begin=0, end=1)
     return F.slice_axis(F.broadcast_add(offset, like), axis=1, begin=0, end=-1)
 
 
-def _updated(F, emission, noise, factor, p):
+def _updated(
+    F: Namespace, emission: Array, noise: Array, factor: Array, p: int
+) -> Tuple[Array, Array, Array]:
     """One measurement update of a factor: Ψ½⁻¹, P Hᵀ Ψ½⁻ᵀ and the factor after it."""
     head = F.concat(product(F, emission, factor), noise, dim=4)
     crossed = zeros_like(F, product(F, emission, noise, transpose_a=True))
@@ -250,7 +298,7 @@ def _updated(F, emission, noise, factor, p):
     return triangular_solve(F, head, identity_like(F, head)), scaled, after
 
 
-def _blank(F, elements):
+def _blank(F: Namespace, elements: Element) -> Element:
     """An element of no time: A = I, nothing else."""
     last = Element(*(F.slice_axis(x, axis=1, begin=-1, end=None) for x in elements))
     zeros = [zeros_like(F, x) for x in last[1:]]

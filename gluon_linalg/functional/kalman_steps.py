@@ -3,14 +3,21 @@
 Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
 """
 
+from typing import Tuple
+
+from ..typing import Array, Namespace
 from .gaussian import HALF_LOG_2PI
+from .kalman import Filtered
 from .kalman_moments import filtered_mean
-from .matrix import diagonal, identity_like, product, symmetrize, with_axis
-from .state_space import batch_first, leading_axes, transposed
+from .kalman_tangent import MomentTangents
+from .matrix import diagonal, identity_like, product, symmetrize, transpose, with_axis
+from .state_space import System, batch_first, leading_axes
 from .tangent import stop, with_gradient, zeros_like
 
 
-def step_log_likelihood(F, system, filtered, tangents):
+def step_log_likelihood(
+    F: Namespace, system: System, filtered: Filtered, tangents: MomentTangents
+) -> Array:
     """log p(y_t | y_1, ..., y_{t-1}) of each step, (B, T); 0 where nothing was observed.
 
     With the innovation v_t, its covariance F_t and u = F⁻¹ v the gradient is that of
@@ -29,14 +36,16 @@ def step_log_likelihood(F, system, filtered, tangents):
     return with_gradient(F, value, _by_step(F, _step_changes(F, tangents)))
 
 
-def following_moments(F, filtered, tangents):
+def following_moments(
+    F: Namespace, filtered: Filtered, tangents: MomentTangents
+) -> Tuple[Array, Array]:
     """E[x_{T+1} | y_1, ..., y_T] (B, d) and Var(x_{T+1} | y_1, ..., y_T) (B, d, d).
 
     From the square-root filter by the loop; every array of the system has the batch size B, and
     there is no transition offset.
     """
 
-    def last(array):
+    def last(array: Array) -> Array:
         return F.slice_axis(array, axis=1, begin=-1, end=None)
 
     mean = product(F, last(tangents.fixed.transition), last(filtered_mean(F, filtered)))
@@ -48,7 +57,7 @@ def following_moments(F, filtered, tangents):
         (tangents.crossed, _weighted_innovation(F, filtered)),
     ):
         mean = mean + product(F, last(matrix), last(column))
-    factor = last(filtered.roots.following)
+    factor = last(filtered.square_roots.following)
     covariance = stop(F, product(F, factor, factor, transpose_b=True))
     covariance = covariance + last(tangents.next_covariance)
     return (
@@ -57,7 +66,7 @@ def following_moments(F, filtered, tangents):
     )
 
 
-def with_prior_covariance(F, system, covariance):
+def with_prior_covariance(F: Namespace, system: System, covariance: Array) -> System:
     """The system for `MomentTangents` whose prior has the gradient of P (B, d, d).
 
     Of a prior factor N they take δN Nᵀ + N δNᵀ alone: with N = I and δN = ½ δP this is δP, also
@@ -68,7 +77,7 @@ def with_prior_covariance(F, system, covariance):
     return system._replace(prior_factor=factor)
 
 
-def _step_changes(F, tangents):
+def _step_changes(F: Namespace, tangents: MomentTangents) -> Array:
     change, fixed, filtered = tangents.change, tangents.fixed, tangents.filtered
     inverse_factor, emission = filtered.inverse_factor, fixed.emission
     residual = tangents.shock - product(F, change.emission, filtered.mean)
@@ -76,19 +85,19 @@ def _step_changes(F, tangents):
     crossed = product(F, filtered.covariance, emission, transpose_b=True)
     crossed = product(F, change.emission, crossed)
     along = product(F, product(F, emission, tangents.covariance), emission, transpose_b=True)
-    along = along + crossed + transposed(F, crossed) + tangents.noise
+    along = along + crossed + transpose(F, crossed, axes=5) + tangents.noise
     weighted = _weighted_innovation(F, filtered)
     outer = product(F, weighted, weighted, transpose_b=True)
     adjoint = outer - product(F, inverse_factor, inverse_factor, transpose_a=True)
     return F.concat(-weighted * residual, 0.5 * stop(F, adjoint) * along, dim=4)
 
 
-def _weighted_innovation(F, filtered):
+def _weighted_innovation(F: Namespace, filtered: Filtered) -> Array:
     """F⁻¹ v, (1, T, B, p, 1)."""
     return product(F, filtered.inverse_factor, filtered.innovation, transpose_a=True)
 
 
-def _by_step(F, terms):
+def _by_step(F: Namespace, terms: Array) -> Array:
     """(1, T, B, m, n) summed to (B, T)."""
     summed = F.sum(terms, axis=(3, 4), keepdims=True)
     return F.squeeze(batch_first(F, summed), axis=(2, 3))

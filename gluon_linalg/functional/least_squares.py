@@ -4,7 +4,10 @@ Every column, or row, is first divided by its own power of 2 (`magnitude`), whic
 what is in between stays in range for data of any size. In b all of it is linear.
 """
 
+from typing import Optional, Tuple
+
 from ..errors import NonFiniteError, SingularMatrixError
+from ..typing import Array, Namespace
 from .augmented_lq import full_rank_lq, on_diagonal
 from .checks import finite, require
 from .cholesky import triangular_solve
@@ -17,7 +20,14 @@ REMEDY = (
 )
 
 
-def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
+def least_squares(
+    F: Namespace,
+    a: Array,
+    b: Array,
+    ridge: Optional[Array] = None,
+    weights: Optional[Array] = None,
+    name: str = "LeastSquares",
+) -> Array:
     """x = argmin Σ_i w_i |A x - b|_i² + ρ |x|², (B, m, n), (B, m, k) -> (B, n, k).
 
     ridge: ρ > 0 of shape (1,), or None; weights: w >= 0 of shape (B, m), or None. Without a ridge
@@ -28,9 +38,8 @@ def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
 
     the gradient is that of this tangent; the LQ itself is not differentiated.
     """
-    if weights is None:
-        weights = ones_like(F, F.sum(a, axis=2))
-    a, b, weights = _checked(F, a, b, weights, name)
+    a, b = _checked(F, a, b, name)
+    weights = ones_like(F, F.sum(a, axis=2)) if weights is None else _weights(F, weights, name)
     weight_unit = magnitude(F, F.sqrt(stop(F, weights)), axis=1)
     weights = F.broadcast_div(F.broadcast_div(weights, weight_unit), weight_unit)
     rows = F.expand_dims(weights, axis=2)
@@ -58,7 +67,9 @@ def least_squares(F, a, b, ridge=None, weights=None, name="LeastSquares"):
     return _in_range(F, F.broadcast_div(x, unit), name)
 
 
-def minimum_norm(F, a, b, ridge=None, name="LeastSquares"):
+def minimum_norm(
+    F: Namespace, a: Array, b: Array, ridge: Optional[Array] = None, name: str = "LeastSquares"
+) -> Array:
     """x = argmin |x|² with A x = b, or argmin |A x - b|² + ρ |x|², for wide A, as `least_squares`.
 
     Without a ridge the rows of A must be independent (so m <= n). From [√ρ I, A] = L [·, Q] it is
@@ -66,7 +77,7 @@ def minimum_norm(F, a, b, ridge=None, name="LeastSquares"):
 
         dx = Qᵀ L⁻¹ (db - dA x - dρ λ) + (I - Qᵀ Q) dAᵀ λ.
     """
-    a, b, _ = _checked(F, a, b, None, name)
+    a, b = _checked(F, a, b, name)
     unit, shift, slope = _units(F, stop(F, a), ridge)
     a, b = F.broadcast_div(a, unit), F.broadcast_div(b, unit)
     factor, q = _factor(F, stop(F, a), shift, "rows", name)
@@ -82,7 +93,9 @@ def minimum_norm(F, a, b, ridge=None, name="LeastSquares"):
     return _in_range(F, x, name)
 
 
-def _units(F, wide, ridge, weight_unit=None):
+def _units(
+    F: Namespace, wide: Array, ridge: Optional[Array], weight_unit: Optional[Array] = None
+) -> Tuple[Array, Optional[Array], Optional[Array]]:
     """The unit D (B, m, 1) of each row of [√ρ I, A], A (B, m, n), and √ρ/D (B, m), ρ/D² (B, m, 1).
 
     ρ is first divided by weight_unit² (B, 1). Without a ridge the last two are None.
@@ -102,18 +115,20 @@ def _units(F, wide, ridge, weight_unit=None):
     return unit, shift, F.broadcast_div(F.broadcast_div(ridge, unit), unit)
 
 
-def _factor(F, a, shift, what, name):
+def _factor(
+    F: Namespace, a: Array, shift: Optional[Array], what: str, name: str
+) -> Tuple[Array, Array]:
     text = f"{name}: the {what} of the matrix are linearly dependent, up to rounding. {REMEDY}"
     return full_rank_lq(F, a, shift, SingularMatrixError, text)
 
 
-def _in_range(F, x, name):
+def _in_range(F: Namespace, x: Array, name: str) -> Array:
     text = f"{name}: the solution is too large for its dtype. Bring 'a' and 'b' to other units."
     return require(F, x, finite(F, x), NonFiniteError, text)
 
 
-def _checked(F, a, b, weights, name):
-    """The arrays, where all of them are finite and no weight is negative."""
+def _checked(F: Namespace, a: Array, b: Array, name: str) -> Tuple[Array, Array]:
+    """The arrays, where all of them are finite."""
     a = require(
         F,
         a,
@@ -122,13 +137,16 @@ def _checked(F, a, b, weights, name):
         f"{name}: 'a' contains NaN or infinity.",
     )
     b = require(F, b, finite(F, b), NonFiniteError, f"{name}: 'b' contains NaN or infinity.")
-    if weights is not None:
-        weights = require(
-            F,
-            weights,
-            finite(F, weights) * (stop(F, weights) >= 0),
-            NonFiniteError,
-            f"{name}: a weight is negative, NaN or infinite.",
-            axes=2,
-        )
-    return a, b, weights
+    return a, b
+
+
+def _weights(F: Namespace, weights: Array, name: str) -> Array:
+    """The weights (B, m), where none is negative."""
+    return require(
+        F,
+        weights,
+        finite(F, weights) * (stop(F, weights) >= 0),
+        NonFiniteError,
+        f"{name}: a weight is negative, NaN or infinite.",
+        axes=2,
+    )

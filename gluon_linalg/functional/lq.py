@@ -1,6 +1,9 @@
 """LQ and QR factorizations with a unique, positive diagonal, and when rows are independent."""
 
+from typing import Tuple
+
 from ..errors import NonFiniteError, SingularMatrixError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, refuse_gradient, require
 from .cholesky import triangular_solve
@@ -11,7 +14,7 @@ from .tangent import stop, unit_roundoff
 ROUNDING = 32.0
 
 
-def lq(F, a, name="LQ", what="rows"):
+def lq(F: Namespace, a: Array, name: str = "LQ", what: str = "rows") -> Tuple[Array, Array]:
     """(Q, L) with A = L Q, Q Qᵀ = I, (B, m, n), m <= n -> (B, m, n), (B, m, m) (gelqf).
 
     LAPACK leaves the signs of L's diagonal open; here it is positive. Paper, section 3. With
@@ -51,7 +54,7 @@ def lq(F, a, name="LQ", what="rows"):
     return refuse_gradient(F, q, a, holds, SingularMatrixError, text), factor
 
 
-def qr(F, a, name="QR"):
+def qr(F: Namespace, a: Array, name: str = "QR") -> Tuple[Array, Array]:
     """(Q, R) with A = Q R, QᵀQ = I, (B, m, n), m >= n -> (B, m, n), (B, n, n).
 
     R is upper triangular with positive diagonal: the transpose of the LQ of Aᵀ.
@@ -60,7 +63,7 @@ def qr(F, a, name="QR"):
     return transpose(F, q), transpose(F, factor)
 
 
-def lq_factors(F, a):
+def lq_factors(F: Namespace, a: Array) -> Tuple[Array, Array]:
     """(Q, L) of `lq` as constants."""
     q, factor = lapack.gelqf(F, stop(F, a))
     sign = 1.0 - 2.0 * (stop(F, diagonal(F, factor)) < 0)
@@ -69,7 +72,7 @@ def lq_factors(F, a):
     return stop(F, q), stop(F, factor)
 
 
-def independent_rows(F, factor):
+def independent_rows(F: Namespace, factor: Array) -> Array:
     """1 where the rows of L, scaled to length 1, have |L⁻¹| < 1 / (32 ε) in Frobenius norm, (B, 1).
 
     1 / |L⁻¹| is the smallest singular value of the scaled matrix, or up to √m times smaller: the
@@ -84,7 +87,7 @@ def independent_rows(F, factor):
     return F.expand_dims(squared * F.square(ROUNDING * unit_roundoff(F, squared)) < 1.0, axis=1)
 
 
-def _solvable(F, factor):
+def _solvable(F: Namespace, factor: Array) -> Tuple[Array, Array]:
     """Which diagonal elements are no rounding, (B, m, 1) of 0/1, and L with rows of I elsewhere."""
     largest = F.max(F.abs(factor), axis=2)
     pivots = F.abs(diagonal(F, factor)) > ROUNDING * unit_roundoff(F, largest) * largest

@@ -1,6 +1,9 @@
 """The likelihood of probabilistic principal component analysis (Tipping & Bishop 1999)."""
 
+from typing import Tuple
+
 from ..errors import NonFiniteError
+from ..typing import Array, Namespace
 from .augmented_lq import augmented_lq, on_diagonal
 from .checks import likelihood_in_range
 from .cholesky import triangular_solve
@@ -11,7 +14,15 @@ from .matrix import diagonal, product, transpose
 from .tangent import ones_like
 
 
-def ppca_nll(F, x, mean, loading, noise_variance, k, name="PPCA"):
+def ppca_nll(
+    F: Namespace,
+    x: Array,
+    mean: Array,
+    loading: Array,
+    noise_variance: Array,
+    k: int,
+    name: str = "PPCA",
+) -> Tuple[Array, Array]:
     """(φ, z): φ = -Σ_i log N(x_i | μ, W Wᵀ + σ² I), (B,), and E[z_i | x_i], (B, n, k).
 
     x: (B, n, d); mean: (d,); loading: (d, k); noise_variance: (1,). With r = (x - μ)/σ,

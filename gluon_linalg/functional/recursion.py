@@ -8,11 +8,24 @@ Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gra
 arrays. Everything is passed as data or as a state.
 """
 
-from .matrix import product, with_axis
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+from ..typing import Array, Namespace
+from .matrix import congruence, product, with_axis
 from .tangent import zeros_like
 
+# Composes two lists of arrays, (F, earlier, later) -> both.
+Combine = Callable[[Namespace, List[Array], List[Array]], List[Array]]
 
-def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
+
+def affine_recursion(
+    F: Namespace,
+    matrix: Array,
+    offset: Array,
+    initial: Array,
+    length: Optional[int] = None,
+    reverse: bool = False,
+) -> Array:
     """x_1 = initial, x_{t+1} = Φ_t x_t + c_t; returns x_1, ..., x_T, (1, T, B, d, 1).
 
     matrix Φ: (1, T, B, d, d); offset c: (1, T, B, d, 1); initial: (1, 1, B, d, 1); the last two may
@@ -26,7 +39,14 @@ def affine_recursion(F, matrix, offset, initial, length=None, reverse=False):
     return before_steps(F, product(F, turned, start) + moved, initial, reverse)
 
 
-def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
+def quadratic_recursion(
+    F: Namespace,
+    matrix: Array,
+    offset: Array,
+    initial: Array,
+    length: Optional[int] = None,
+    reverse: bool = False,
+) -> Array:
     """X_1 = initial, X_{t+1} = Φ_t X_t Φ_tᵀ + C_t; returns X_1, ..., X_T, (1, T, B, d, d).
 
     As `affine_recursion`, with offsets C of shape (1, T, B, d, d) and an initial (1, 1, B, d, d).
@@ -35,13 +55,19 @@ def quadratic_recursion(F, matrix, offset, initial, length=None, reverse=False):
         return loop(F, _quadratic_step, (matrix, offset), initial, reverse)
     turned, moved = scan(F, _compose_quadratic, [matrix, offset], length, reverse)
     start = F.broadcast_add(initial, zeros_like(F, offset))
-    return before_steps(F, _quadratic(F, turned, start) + moved, initial, reverse)
+    return before_steps(F, congruence(F, turned, start) + moved, initial, reverse)
 
 
-def loop(F, step, data, initial, reverse=False):
+def loop(
+    F: Namespace,
+    step: Callable[..., Array],
+    data: Sequence[Array],
+    initial: Array,
+    reverse: bool = False,
+) -> Array:
     """The states before each step, (1, T, B, ...), of ``state = step(F, *data_t, state)``."""
 
-    def body(arrays, states):
+    def body(arrays: List[Array], states: List[Array]) -> Tuple[List[Array], List[Array]]:
         following = step(F, *arrays, *states)
         return [following], [following]
 
@@ -53,7 +79,9 @@ def loop(F, step, data, initial, reverse=False):
     return before_steps(F, after, initial, reverse)
 
 
-def for_each(F, body, data, initial):
+def for_each(
+    F: Namespace, body: Callable[..., Any], data: Sequence[Array], initial: Array
+) -> Tuple[List[Array], Array]:
     """`foreach` over the times of arrays (1, T, B, m, n): a list of such arrays, the final state.
 
     MXNet runs a compiled `foreach` without waiting for its inputs, and on the way looks at, and
@@ -67,7 +95,9 @@ def for_each(F, body, data, initial):
     return [with_axis(F, x, 0) for x in results], final
 
 
-def scan(F, combine, elements, length, reverse=False):
+def scan(
+    F: Namespace, combine: Combine, elements: List[Array], length: int, reverse: bool = False
+) -> List[Array]:
     """Prefix compositions e_1, e_2∘e_1, ... of `elements`, a list of arrays (1, length, B, ...).
 
     combine(F, earlier, later) composes two lists of arrays. In `reverse` the last element is the
@@ -79,7 +109,7 @@ def scan(F, combine, elements, length, reverse=False):
     return [F.reverse(x, axis=1) for x in scanned] if reverse else scanned
 
 
-def before_steps(F, after, initial, reverse=False):
+def before_steps(F: Namespace, after: Array, initial: Array, reverse: bool = False) -> Array:
     """The states before each step, from those after each step and the initial one."""
     first = F.slice_axis(after, axis=1, begin=0, end=1)
     initial = F.broadcast_add(initial, zeros_like(F, first))
@@ -88,29 +118,25 @@ def before_steps(F, after, initial, reverse=False):
     return F.slice_axis(F.concat(initial, after, dim=1), axis=1, begin=0, end=-1)
 
 
-def _affine_step(F, matrix, offset, state):
+def _affine_step(F: Namespace, matrix: Array, offset: Array, state: Array) -> Array:
     return product(F, matrix, state) + offset
 
 
-def _quadratic_step(F, matrix, offset, state):
-    return _quadratic(F, matrix, state) + offset
+def _quadratic_step(F: Namespace, matrix: Array, offset: Array, state: Array) -> Array:
+    return congruence(F, matrix, state) + offset
 
 
-def _quadratic(F, matrix, x):
-    return product(F, product(F, matrix, x), matrix, transpose_b=True)
-
-
-def _compose_affine(F, earlier, later):
+def _compose_affine(F: Namespace, earlier: List[Array], later: List[Array]) -> List[Array]:
     matrix = product(F, later[0], earlier[0])
     return [matrix, product(F, later[0], earlier[1]) + later[1]]
 
 
-def _compose_quadratic(F, earlier, later):
+def _compose_quadratic(F: Namespace, earlier: List[Array], later: List[Array]) -> List[Array]:
     matrix = product(F, later[0], earlier[0])
-    return [matrix, _quadratic(F, later[0], earlier[1]) + later[1]]
+    return [matrix, congruence(F, later[0], earlier[1]) + later[1]]
 
 
-def _scan(F, combine, elements, length):
+def _scan(F: Namespace, combine: Combine, elements: List[Array], length: int) -> List[Array]:
     """Pairs are composed, scanned, and give every second prefix; one composition fills the rest."""
     if length == 1:
         return elements
@@ -127,12 +153,12 @@ def _scan(F, combine, elements, length):
     return [interleaved(F, a, b, length) for a, b in zip(even, odd)]
 
 
-def every_second(F, x, begin):
+def every_second(F: Namespace, x: Array, begin: int) -> Array:
     """x_begin, x_{begin + 2}, ... of (1, T, B, m, n)."""
     return F.slice(x, begin=(None, begin), end=(None, None), step=(1, 2))
 
 
-def interleaved(F, even, odd, length):
+def interleaved(F: Namespace, even: Array, odd: Array, length: int) -> Array:
     """`length` entries, in turn from two arrays."""
     half = length // 2
     paired = F.slice_axis(even, axis=1, begin=0, end=half) if length % 2 else even

@@ -1,8 +1,9 @@
 """Bayesian linear regression by LQ of the prior-augmented features (paper, section 2.2)."""
 
-from collections import namedtuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..errors import NonFiniteError
+from ..typing import Array, Namespace
 from .augmented_lq import augmented_lq, on_diagonal
 from .checks import finite, likelihood_in_range, require
 from .cholesky import triangular_solve
@@ -10,15 +11,29 @@ from .gaussian import HALF_LOG_2PI
 from .matrix import diagonal, product, transpose
 from .tangent import ones_like, stop, with_gradient, zeros_like
 
-# Constants in units of the prior and the noise: L (B, d, d), Q_I (B, d, d), Q_M (B, d, n), the
-# weights u (B, d, k) and the residuals e = r - M u (B, n, k).
-Posterior = namedtuple("Posterior", ["factor", "prior_rows", "data_rows", "weights", "residuals"])
 
-# What the likelihood sees, behind the mask: (B, n, d), (B, n, k), (B, n), and which rows count.
-Observed = namedtuple("Observed", ["features", "targets", "noise_variance", "mask"])
+class Posterior(NamedTuple):
+    """The weights given the data, constants in units of the prior and the noise."""
+
+    factor: Array  # L, (B, d, d)
+    prior_rows: Array  # Q_I, (B, d, d)
+    data_rows: Array  # Q_M, (B, d, n)
+    weights: Array  # u, (B, d, k)
+    residuals: Array  # e = r - M u, (B, n, k)
 
 
-def regression_nll(F, observed, prior_variance, targets=1, name="BLR"):
+class Observed(NamedTuple):
+    """What the likelihood sees, behind the mask."""
+
+    features: Array  # (B, n, d)
+    targets: Array  # (B, n, k)
+    noise_variance: Array  # (B, n)
+    mask: Optional[Array]  # which rows count, (B, n); None for all
+
+
+def regression_nll(
+    F: Namespace, observed: Observed, prior_variance: Array, targets: int = 1, name: str = "BLR"
+) -> Array:
     """φ = -log N(y | 0, Φ V Φᵀ + S), summed over the targets, (B,).
 
     prior_variance: (1, 1 or d), the diagonal of V; the noise variances are the diagonal of S;
@@ -60,7 +75,14 @@ def regression_nll(F, observed, prior_variance, targets=1, name="BLR"):
     return with_gradient(F, likelihood_in_range(F, value, name), linear)
 
 
-def observed_data(F, features, targets, noise_variance, mask=None, name="BLR"):
+def observed_data(
+    F: Namespace,
+    features: Array,
+    targets: Array,
+    noise_variance: Array,
+    mask: Optional[Array] = None,
+    name: str = "BLR",
+) -> Observed:
     """`Observed` with rows hidden where mask (B, n) is 0, whatever stands there.
 
     A row of zeros with noise variance 1 adds exactly 0 to φ when its 2π is left out.
@@ -85,9 +107,11 @@ def observed_data(F, features, targets, noise_variance, mask=None, name="BLR"):
     )
 
 
-def regression_posterior(F, observed, prior_variance, name="BLR"):
+def regression_posterior(
+    F: Namespace, observed: Observed, prior_variance: Array, name: str = "BLR"
+) -> Posterior:
     """The `Posterior` of the whitened weights given the data, all constants."""
-    features, targets, noise_variance, _ = (a if a is None else stop(F, a) for a in observed)
+    features, targets, noise_variance = (stop(F, array) for array in observed[:3])
     whitened, scale = _whitened(F, features, stop(F, prior_variance), noise_variance)
     targets = F.broadcast_mul(targets, scale)
     whitened = require(
@@ -113,20 +137,22 @@ def regression_posterior(F, observed, prior_variance, name="BLR"):
     return Posterior(*(stop(F, a) for a in (factor, prior_rows, data_rows, weights, residuals)))
 
 
-def _whitened(F, rows, prior_variance, noise_variance):
+def _whitened(
+    F: Namespace, rows: Array, prior_variance: Array, noise_variance: Array
+) -> Tuple[Array, Array]:
     """S^-½ X V^½ of X (B, n, d), and S^-½ as (B, n, 1)."""
     scale = F.expand_dims(F.rsqrt(noise_variance), axis=2)
     deviation = F.expand_dims(F.sqrt(prior_variance), axis=1)
     return F.broadcast_mul(F.broadcast_mul(rows, scale), deviation), scale
 
 
-def _by_log_variance(F, rows, values, targets):
+def _by_log_variance(F: Namespace, rows: Array, values: Array, targets: int) -> Array:
     """½ (k (1 - |q_j|²) - Σ values_j²) for columns q_j of (B, d, n), rows of values (B, n, k)."""
     leverage = F.sum(F.square(rows), axis=1)
     return 0.5 * (targets * (1.0 - leverage) - F.sum(F.square(values), axis=2))
 
 
-def _dot(F, a, b):
+def _dot(F: Namespace, a: Array, b: Array) -> Array:
     """Σ_ij A_ij B_ij of each batch element, (B, m, n) twice -> (B,), by one product."""
     total = product(F, F.reshape(a, shape=(0, 1, -1)), F.reshape(b, shape=(0, -1, 1)))
     return F.reshape(total, shape=(-1,))

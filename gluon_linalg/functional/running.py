@@ -6,9 +6,11 @@ graph that array is an auxiliary state, as the running mean of MXNet's own Batch
 """
 
 import json
+from typing import Any, Dict, List
 
 import mxnet as mx
 
+from ..typing import Array, Namespace
 from .checks import finite
 from .tangent import ones_like, stop, zeros_like
 
@@ -16,7 +18,7 @@ from .tangent import ones_like, stop, zeros_like
 _ADD = {"lr": 1.0, "momentum": 1.0, "wd": 0.0}
 
 
-def running_average(F, batch, running, momentum):
+def running_average(F: Namespace, batch: Array, running: Array, momentum: float) -> Array:
     """`batch` when training, `running` otherwise; both of the same shape.
 
     When training, ``running <- momentum * running + (1 - momentum) * batch`` in the forward pass,
@@ -30,7 +32,7 @@ def running_average(F, batch, running, momentum):
     return F.where(training, batch, averaged)
 
 
-def training_mode(F, like):
+def training_mode(F: Namespace, like: Array) -> Array:
     """1 when the graph runs for training (`autograd.is_training`) and 0 if not, of shape (1,).
 
     Seen from an operator that differs: Dropout makes 1 either 0 or 2, but only when training.
@@ -39,7 +41,7 @@ def training_mode(F, like):
     return stop(F, F.Dropout(one, p=0.5, cudnn_off=True) != 1.0)
 
 
-def _add_in_place(F, state, change):
+def _add_in_place(F: Namespace, state: Array, change: Array) -> Array:
     """state + change, written into `state`; nothing of it is differentiated."""
     inputs = {"weight": zeros_like(F, change), "grad": -stop(F, change), "mom": state}
     if F is mx.nd:
@@ -48,9 +50,9 @@ def _add_in_place(F, state, change):
     return mx.sym.load_json(_update_graph(list(inputs)))(**inputs)
 
 
-def _update_graph(names):
+def _update_graph(names: List[str]) -> str:
     """The operator alone, as a graph file with three free inputs."""
-    nodes = [{"op": "null", "name": name, "inputs": []} for name in names]
+    nodes: List[Dict[str, Any]] = [{"op": "null", "name": name, "inputs": []} for name in names]
     nodes.append(
         {
             "op": "sgd_mom_update",

@@ -3,13 +3,23 @@
 Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
 """
 
-from .matrix import product, with_axis
+from typing import Optional, Tuple
+
+from ..typing import Array, Namespace
+from .matrix import product, transpose, with_axis
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import batch_first, leading_axes, over_batch, over_time, time_first, transposed
+from .state_space import System, batch_first, leading_axes, over_batch, over_time, time_first
 from .tangent import zeros_like
 
 
-def simulated_states(F, system, prior_noise, process_noise, observation_noise, length=None):
+def simulated_states(
+    F: Namespace,
+    system: System,
+    prior_noise: Array,
+    process_noise: Array,
+    observation_noise: Array,
+    length: Optional[int] = None,
+) -> Tuple[Array, Array]:
     """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a `System` from standard normal numbers.
 
     prior_noise (B, s), process_noise (B, T, r), observation_noise (B, T, q). What is missing in y
@@ -23,7 +33,7 @@ def simulated_states(F, system, prior_noise, process_noise, observation_noise, l
     return _simulated(F, system, prior_noise, process_noise, observation_noise, length)
 
 
-def without_means(F, system, observed):
+def without_means(F: Namespace, system: System, observed: Array) -> System:
     """The same system for other observations, with a prior mean and offsets of 0."""
     return system._replace(
         observed=observed,
@@ -33,7 +43,7 @@ def without_means(F, system, observed):
     )
 
 
-def drawn_observations(F, system, count):
+def drawn_observations(F: Namespace, system: System, count: int) -> Array:
     """`count` draws of y_1, ..., y_T, joint over time, (count, B, T, p), by MXNet's generator."""
     system = _along_time(F, system, system.observed)
     observation_noise, process_noise, prior_noise = (
@@ -44,7 +54,7 @@ def drawn_observations(F, system, count):
     return F.squeeze(F.transpose(observed, axes=(4, 2, 1, 3, 0)), axis=4)
 
 
-def observation_marginals(F, system):
+def observation_marginals(F: Namespace, system: System) -> Tuple[Array, Array]:
     """Mean (B, T, p) and covariance (B, T, p, p) of each y_t before anything was observed."""
     system = _along_time(F, system, system.observed)
     noise, process, initial = (
@@ -62,7 +72,7 @@ def observation_marginals(F, system):
     return F.squeeze(batch_first(F, observed), axis=3), batch_first(F, spread)
 
 
-def _along_time(F, system, like):
+def _along_time(F: Namespace, system: System, like: Array) -> System:
     """The system with the arrays of noise and dynamics over all times and batch elements."""
     names = ("transition", "emission", "process_factor", "observation_factor")
     arrays = {name: over_time(F, getattr(system, name), like) for name in names}
@@ -71,7 +81,14 @@ def _along_time(F, system, like):
     return system._replace(**arrays)
 
 
-def _simulated(F, system, prior_noise, process_noise, observation_noise, length=None):
+def _simulated(
+    F: Namespace,
+    system: System,
+    prior_noise: Array,
+    process_noise: Array,
+    observation_noise: Array,
+    length: Optional[int] = None,
+) -> Tuple[Array, Array]:
     """x⁺ and y⁺ of a system `_along_time`, a draw for each column of the noises."""
     spread = product(F, system.prior_factor, prior_noise)
     initial = F.broadcast_add(spread, system.prior_mean)
@@ -86,8 +103,8 @@ def _simulated(F, system, prior_noise, process_noise, observation_noise, length=
     return states, observed
 
 
-def _normals(F, factor, count):
+def _normals(F: Namespace, factor: Array, count: int) -> Array:
     """Standard normal numbers for the columns of a factor (1, T, B, m, r): (1, T, B, r, count)."""
-    row = transposed(F, F.slice_axis(factor, axis=3, begin=0, end=1))
+    row = transpose(F, F.slice_axis(factor, axis=3, begin=0, end=1), axes=5)
     shape_of = F.broadcast_axis(zeros_like(F, row), axis=4, size=count)
     return F.random.normal_like(shape_of)

@@ -9,7 +9,10 @@ loses all digits where eigenvalues are near to each other, so each function here
 form without cancellation: every element is accurate to a few ε whatever the gap.
 """
 
+from typing import Callable, Optional, Tuple
+
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from ..typing import Array, Namespace
 from .checks import finite, require
 from .eigen import decomposed, symmetric_increment
 from .matrix import product, symmetrize
@@ -22,10 +25,20 @@ ZERO_OF_SIZE = 0.25
 # Of a positive semidefinite matrix the most negative eigenvalue is rounding; others that are no
 # larger than so many times it may be as well.
 ROUNDED = 16.0
+Function = Callable[[Namespace, Array], Array]
+DividedDifference = Callable[[Namespace, Array, Array], Array]
+Domain = Callable[[Namespace, Array, str], Array]
 REMEDY = "Add a multiple of the identity, or compute in float64."
 
 
-def symmetric_function(F, a, value, divided_difference, domain=None, name="SymmetricFunction"):
+def symmetric_function(
+    F: Namespace,
+    a: Array,
+    value: Function,
+    divided_difference: DividedDifference,
+    domain: Optional[Domain] = None,
+    name: str = "SymmetricFunction",
+) -> Array:
     """f(A) = Uᵀ diag(f(λ)) U, (B, n, n) -> (B, n, n), bitwise symmetric.
 
     value: (F, λ) -> f(λ), element by element; divided_difference: (F, x, y) -> D(x, y) for
@@ -50,7 +63,7 @@ def symmetric_function(F, a, value, divided_difference, domain=None, name="Symme
     return symmetrize(F, result + change)
 
 
-def matrix_sqrt(F, a, name="MatrixSqrt"):
+def matrix_sqrt(F: Namespace, a: Array, name: str = "MatrixSqrt") -> Array:
     """A^{1/2} of a positive semidefinite matrix, (B, n, n) -> (B, n, n).
 
     Eigenvalues up to 16 times the magnitude of a negative one count as 0: only rounding makes it
@@ -60,7 +73,7 @@ def matrix_sqrt(F, a, name="MatrixSqrt"):
     Raises NotPositiveDefiniteError when an eigenvalue is below -max(8, n/4) ε max|λ|.
     """
 
-    def divided_difference(F, larger, smaller):
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         largest = F.max(larger, axis=(1, 2), keepdims=True)
         regular = F.broadcast_greater(larger, ZERO * unit_roundoff(F, largest) * largest)
         return regular / (F.sqrt(larger) + F.sqrt(smaller) + (1.0 - regular))
@@ -70,7 +83,9 @@ def matrix_sqrt(F, a, name="MatrixSqrt"):
     )
 
 
-def matrix_inverse_sqrt(F, a, floor=None, name="MatrixInverseSqrt"):
+def matrix_inverse_sqrt(
+    F: Namespace, a: Array, floor: Optional[float] = None, name: str = "MatrixInverseSqrt"
+) -> Array:
     """A^{-1/2}, (B, n, n) -> (B, n, n); with a floor, of A whose eigenvalues are lifted to it.
 
     f(λ) = x^{-1/2} with x = max(λ, φ), φ = floor · max|λ| a constant; x = λ without a floor, where
@@ -80,14 +95,14 @@ def matrix_inverse_sqrt(F, a, floor=None, name="MatrixInverseSqrt"):
     Raises NotPositiveDefiniteError.
     """
 
-    def lifted(F, x):
+    def lifted(F: Namespace, x: Array) -> Array:
         if floor is None:
             return x
         # Both λ (B, n) and the pairs (B, n, n) contain the largest magnitude.
         largest = F.max(F.abs(x), axis=0, exclude=True, keepdims=True)
         return F.broadcast_maximum(x, float(floor) * largest)
 
-    def divided_difference(F, larger, smaller):
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         x, y = lifted(F, larger), lifted(F, smaller)
         gap = larger - smaller
         tie = gap == 0.0
@@ -101,13 +116,13 @@ def matrix_inverse_sqrt(F, a, floor=None, name="MatrixInverseSqrt"):
     )
 
 
-def matrix_log(F, a, name="MatrixLog"):
+def matrix_log(F: Namespace, a: Array, name: str = "MatrixLog") -> Array:
     """log A of a positive definite matrix, (B, n, n) -> (B, n, n).
 
     D = log1p(z) / (z y) with z = (x - y) / y, x >= y. Raises NotPositiveDefiniteError.
     """
 
-    def divided_difference(F, larger, smaller):
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         excess = (larger - smaller) / smaller
         tie = excess == 0.0
         return (F.log1p(excess) + tie) / (excess + tie) / smaller
@@ -117,13 +132,13 @@ def matrix_log(F, a, name="MatrixLog"):
     )
 
 
-def matrix_exp(F, a, name="MatrixExp"):
+def matrix_exp(F: Namespace, a: Array, name: str = "MatrixExp") -> Array:
     """exp A of any symmetric matrix, (B, n, n) -> (B, n, n).
 
     D = e^x (1 - e^{-d}) / d with d = x - y >= 0. Raises NonFiniteError when it overflows.
     """
 
-    def divided_difference(F, larger, smaller):
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         gap = larger - smaller
         tie = gap == 0.0
         return F.exp(larger) * ((tie - F.expm1(-gap)) / (gap + tie))
@@ -131,7 +146,7 @@ def matrix_exp(F, a, name="MatrixExp"):
     return symmetric_function(F, a, lambda F, x: F.exp(x), divided_difference, name=name)
 
 
-def matrix_power(F, a, power, name="MatrixPower"):
+def matrix_power(F: Namespace, a: Array, power: float, name: str = "MatrixPower") -> Array:
     """A^p of a positive definite matrix and any number p, (B, n, n) -> (B, n, n).
 
     D = sign(p) w^p (1 - e^{-|p| t}) / (z y) with z = (x - y) / y, t = log1p(z) = log(x / y) and w
@@ -140,7 +155,7 @@ def matrix_power(F, a, power, name="MatrixPower"):
     power = float(power)
     size = abs(power)
 
-    def divided_difference(F, larger, smaller):
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         excess = (larger - smaller) / smaller
         tie = excess == 0.0
         quotient = (tie * size - F.expm1(-size * F.log1p(excess))) / (excess + tie) / smaller
@@ -152,7 +167,33 @@ def matrix_power(F, a, power, name="MatrixPower"):
     )
 
 
-def positive_definite(F, eigenvalues, name):
+def nearest_psd(F: Namespace, a: Array, floor: float = 0.0, name: str = "NearestPSD") -> Array:
+    """The matrix nearest to A whose eigenvalues are at least `floor`, (B, n, n) -> (B, n, n).
+
+    f(λ) = max(λ, φ), φ the floor: nearest in the Frobenius norm (Higham 1988, Computing a nearest
+    symmetric positive semidefinite matrix). D = 1 where both eigenvalues are above φ, 0 where
+    neither is, and (x - φ) / (x - y) for x > φ >= y. At φ, where f has a kink, D is that from
+    below: eigenvalues within max(8, n/4) ε max|λ| of φ count as φ.
+    """
+    floor = float(floor)
+
+    def snapped(F: Namespace, eigenvalues: Array, _: str) -> Array:
+        _, bound = _smallest_and_bound(F, eigenvalues)
+        apart = F.broadcast_greater(F.abs(eigenvalues - floor), bound)
+        return apart * eigenvalues + (1.0 - apart) * floor
+
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
+        both = smaller > floor
+        either = larger > floor
+        astride = either - both
+        return both + astride * (larger - floor) / (larger - smaller + (1.0 - astride))
+
+    return symmetric_function(
+        F, a, lambda F, x: F.maximum(x, floor), divided_difference, snapped, name
+    )
+
+
+def positive_definite(F: Namespace, eigenvalues: Array, name: str) -> Array:
     """λ (B, n), each above max(8, n/4) ε max|λ|: else NotPositiveDefiniteError."""
     smallest, bound = _smallest_and_bound(F, eigenvalues)
     return require(
@@ -166,7 +207,7 @@ def positive_definite(F, eigenvalues, name):
     )
 
 
-def positive_semidefinite(F, eigenvalues, name):
+def positive_semidefinite(F: Namespace, eigenvalues: Array, name: str) -> Array:
     """λ (B, n), those that rounding explains as 0: at most 16 times a negative one in magnitude.
 
     No λ may be below -max(8, n/4) ε max|λ|: else NotPositiveDefiniteError.
@@ -184,7 +225,7 @@ def positive_semidefinite(F, eigenvalues, name):
     )
 
 
-def _smallest_and_bound(F, eigenvalues):
+def _smallest_and_bound(F: Namespace, eigenvalues: Array) -> Tuple[Array, Array]:
     largest = F.max(F.abs(eigenvalues), axis=1, keepdims=True)
     size = F.sum(ones_like(F, eigenvalues), axis=1, keepdims=True)
     bound = F.maximum(ZERO_OF_SIZE * size, ZERO) * unit_roundoff(F, largest) * largest

@@ -8,49 +8,51 @@ as the joint system ``[y_t; x_{t+1}] = M_t x_t + o_t + N_t [ε_t; η_t]`` with M
 o = [d; b] and N = diag(D, G).
 """
 
-from collections import namedtuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import mxnet as mx
 
 from ..errors import NonFiniteError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import require_each
 from .matrix import product, with_axis
 from .tangent import ones_like, stop, zeros_like
 
-# Differentiable arrays with time first, (T or 1, B or 1, ...); masked rows of H, D and d are 0.
-System = namedtuple(
-    "System",
-    [
-        "observed",  # y with 0 for what is missing, (1, T, B, p, 1)
-        "mask",  # (T, B or 1, p, 1) or None
-        "transition",  # A, (., ., d, d)
-        "emission",  # H, (., ., p, d)
-        "process_factor",  # G, (., ., d, r)
-        "observation_factor",  # D, (., ., p, q)
-        "transition_offset",  # b, (., ., d, 1) or None
-        "emission_offset",  # d, (., ., p, 1) or None
-        "prior_mean",  # m, (1, ., d, 1)
-        "prior_factor",  # S, (1, ., d, s)
-        "directions",  # D, (1, ., d, q): the vectors above have 1 + q columns (`diffuse`); or None
-    ],
-)
+
+class System(NamedTuple):
+    """Differentiable arrays (1, T or 1, B or 1, m, n); masked rows of H, D and d are 0.
+
+    With diffuse directions the vectors have 1 + q columns (`diffuse`).
+    """
+
+    observed: Array  # y with 0 for what is missing, (1, T, B, p, 1)
+    mask: Optional[Array]  # (1, T, B or 1, p, 1)
+    transition: Array  # A, (1, ., ., d, d)
+    emission: Array  # H, (1, ., ., p, d)
+    process_factor: Array  # G, (1, ., ., d, r)
+    observation_factor: Array  # D, (1, ., ., p, q)
+    transition_offset: Optional[Array]  # b, (1, ., ., d, 1)
+    emission_offset: Optional[Array]  # d, (1, ., ., p, 1)
+    prior_mean: Array  # m, (1, 1, ., d, 1)
+    prior_factor: Array  # S, (1, 1, ., d, s)
+    directions: Optional[Array]  # D, (1, 1, ., d, q)
 
 
 def state_space_system(
-    F,
-    y,
-    transition,
-    emission,
-    process_factor,
-    observation_factor,
-    prior_mean,
-    prior_factor,
-    mask=None,
-    transition_offset=None,
-    emission_offset=None,
-    name="StateSpace",
-):
+    F: Namespace,
+    y: Array,
+    transition: Array,
+    emission: Array,
+    process_factor: Array,
+    observation_factor: Array,
+    prior_mean: Array,
+    prior_factor: Array,
+    mask: Optional[Array] = None,
+    transition_offset: Optional[Array] = None,
+    emission_offset: Optional[Array] = None,
+    name: str = "StateSpace",
+) -> System:
     """The `System` of a model; what the mask hides reaches neither values nor gradients.
 
     Nor does what leads from the last step on to one that is not there (A, b and G of the last of
@@ -86,10 +88,9 @@ def state_space_system(
         )
         shown = F.broadcast_add(mask, zeros_like(F, y))
         y = F.where(shown, y, zeros_like(F, y))
-        emission, observation_factor, emission_offset = (
-            None if x is None else _shown(F, x, mask)
-            for x in (emission, observation_factor, emission_offset)
-        )
+        emission, observation_factor = (_shown(F, x, mask) for x in (emission, observation_factor))
+        if emission_offset is not None:
+            emission_offset = _shown(F, emission_offset, mask)
     y = require_each(
         F,
         y,
@@ -122,26 +123,36 @@ def state_space_system(
     )
 
 
-def stopped(F, system):
+def stopped(F: Namespace, system: System) -> System:
     """The system as constants."""
-    return System(*(None if array is None else stop(F, array) for array in system))
+    return _each(system, lambda array: stop(F, array))
 
 
-def increments(F, system):
+def increments(F: Namespace, system: System) -> System:
     """Every array minus itself as a constant: 0 with gradient 1, None where there is none."""
-    return System(*(None if array is None else array - stop(F, array) for array in system))
+    return _each(system, lambda array: array - stop(F, array))
 
 
-# What the recursion of the covariance needs, constants of shape (1, T, b, ...), where b is 1 unless
-# an array that enters it has a batch axis.
-Joint = namedtuple("Joint", ["matrix", "observation_factor", "process_factor", "prior_factor"])
+def _each(system: System, function: Callable[[Array], Array]) -> System:
+    """The system with a function of each array that it has."""
+    arrays: Any = (None if array is None else function(array) for array in system)
+    return System(*arrays)
 
 
-def joint_system(F, system):
-    """The `Joint` of a system.
+class Joint(NamedTuple):
+    """What the recursion of the covariance needs, constants.
 
-    M (1, T, b, p + d, d), D (1, T, b, p, p), G (1, T, b, d, r), S (1, 1, b, d, d): D, S square.
+    b is 1 unless an array that enters it has a batch axis.
     """
+
+    matrix: Array  # M, (1, T, b, p + d, d)
+    observation_factor: Array  # D, square, (1, T, b, p, p)
+    process_factor: Array  # G, (1, T, b, d, r)
+    prior_factor: Array  # S, square, (1, 1, b, d, d)
+
+
+def joint_system(F: Namespace, system: System) -> Joint:
+    """The `Joint` of a system."""
     system = stopped(F, system)
     factor = _square_observation_factor(F, system)
     prior = square_factor(F, system.prior_factor)
@@ -156,59 +167,49 @@ def joint_system(F, system):
     )
 
 
-def square_factor(F, factor):
+def square_factor(F: Namespace, factor: Array) -> Array:
     """A square L with L Lᵀ = S Sᵀ, (t, b, d, s) -> (t, b, d, d), by one LQ."""
     zeros = zeros_like(F, product(F, factor, factor, transpose_b=True))
     return lower_factor(F, F.concat(factor, zeros, dim=4))
 
 
-def lower_factor(F, wide):
+def lower_factor(F: Namespace, wide: Array) -> Array:
     """L (t, b, m, m) of A = L Q, as LAPACK gives it: the signs of its diagonal are arbitrary."""
     return lapack.gelqf(F, wide)[1]
 
 
-def over_batch(F, array, like):
+def over_batch(F: Namespace, array: Array, like: Array) -> Array:
     """An array of batch size b = 1 or B with the batch size of `like`."""
     return F.broadcast_add(array, _corner(F, F.slice_axis(like, axis=1, begin=0, end=1)))
 
 
-def time_first(F, x):
+def time_first(F: Namespace, x: Array) -> Array:
     """(B, T, m, n) as (1, T, B, m, n)."""
     return F.transpose(with_axis(F, x, 0), axes=(0, 2, 1, 3, 4))
 
 
-def batch_first(F, x):
+def batch_first(F: Namespace, x: Array) -> Array:
     """(1, T, B, m, n) as (B, T, m, n)."""
     return F.squeeze(F.transpose(x, axes=(0, 2, 1, 3, 4)), axis=0)
 
 
-def leading_axes(F, x):
+def leading_axes(F: Namespace, x: Array) -> Array:
     """(B, m, n) as (1, 1, B, m, n)."""
     return with_axis(F, with_axis(F, x, 0), 0)
 
 
-def over_time(F, array, like):
+def over_time(F: Namespace, array: Array, like: Array) -> Array:
     """An array (T or 1, B or 1, ...) over the times and the batch of `like`."""
     return F.broadcast_add(array, _corner(F, like))
 
 
-def symmetric(F, a):
-    """½(A + Aᵀ): bitwise symmetric."""
-    return 0.5 * (a + transposed(F, a))
-
-
-def transposed(F, a):
-    """Aᵀ, (t, b, m, n)."""
-    return F.transpose(a, axes=(0, 1, 2, 4, 3))
-
-
-def _shown(F, array, mask):
+def _shown(F: Namespace, array: Array, mask: Array) -> Array:
     """H, D or d with 0 in the rows of what is missing, whatever stands there."""
     spread = F.broadcast_add(array, zeros_like(F, mask))
     return F.where(F.broadcast_add(mask, zeros_like(F, spread)), spread, zeros_like(F, spread))
 
 
-def _without_last(F, array, y):
+def _without_last(F: Namespace, array: Array, y: Array) -> Array:
     """A, b or G with 0 for what is NaN or infinite at the last step, on which nothing depends.
 
     An array of one time stands for all of them: that of y tells whether there are more.
@@ -223,7 +224,7 @@ def _without_last(F, array, y):
     return F.where(hidden, zeros_like(F, array), array)
 
 
-def require_finite(F, name, **arrays):
+def require_finite(F: Namespace, name: str, **arrays: Optional[Array]) -> None:
     """Names an array, the batch element and the time; in a graph NaN speaks for itself."""
     if F is not mx.nd:
         return
@@ -234,7 +235,7 @@ def require_finite(F, name, **arrays):
             require_each(F, array, is_finite, NonFiniteError, text)
 
 
-def _square_observation_factor(F, system):
+def _square_observation_factor(F: Namespace, system: System) -> Array:
     if system.mask is None:
         return square_factor(F, system.observation_factor)
     missing = F.squeeze(1.0 - system.mask, axis=4)
@@ -243,12 +244,12 @@ def _square_observation_factor(F, system):
     return lower_factor(F, F.concat(factor, noise, dim=4))
 
 
-def _time_axis(F, y):
+def _time_axis(F: Namespace, y: Array) -> Array:
     """Zeros of shape (T, 1, 1, 1)."""
     return zeros_like(F, F.slice(y, begin=(None, None, 0, 0, 0), end=(None, None, 1, 1, 1)))
 
 
-def _corner(F, array):
+def _corner(F: Namespace, array: Array) -> Array:
     """Zeros of shape (T or 1, B or 1, 1, 1)."""
     return zeros_like(
         F, F.slice(array, begin=(None, None, None, 0, 0), end=(None, None, None, 1, 1))

@@ -1,6 +1,9 @@
 """Thin singular value decomposition."""
 
+from typing import Tuple
+
 from ..errors import NonFiniteError
+from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
 from .eigen import reciprocal_above, row_signs, tie_bound
@@ -8,7 +11,9 @@ from .matrix import diagonal, product, transpose
 from .tangent import stop
 
 
-def svd(F, a, tall=False, name="SVD"):
+def svd(
+    F: Namespace, a: Array, tall: bool = False, name: str = "SVD"
+) -> Tuple[Array, Array, Array]:
     """(U, s, V) with A = U diag(s) V, s >= 0 descending, UᵀU = V Vᵀ = I (LAPACK gesvd).
 
     a: (B, m, n) -> U: (B, m, k), s: (B, k), V: (B, k, n), k = min(m, n): m <= n, or m >= n with
@@ -48,7 +53,7 @@ def svd(F, a, tall=False, name="SVD"):
     return (transpose(F, right), s, transpose(F, left)) if tall else (left, s, right)
 
 
-def singular_vectors(F, wide, name):
+def singular_vectors(F: Namespace, wide: Array, name: str) -> Tuple[Array, Array, Array]:
     """(U, s, V) as LAPACK gives them, constants, of a finite matrix."""
     is_finite = finite(F, wide)
     left, s, right = lapack.gesvd(F, wide)

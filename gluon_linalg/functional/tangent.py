@@ -2,8 +2,10 @@
 
 import mxnet as mx
 
+from ..typing import Array, Namespace
 
-def stop(F, x):
+
+def stop(F: Namespace, x: Array) -> Array:
     """x as a constant: the value passes, the gradient does not.
 
     In a graph this is `BlockGrad`. Imperatively it is `detach`: there, the backward pass of MXNet
@@ -13,7 +15,7 @@ def stop(F, x):
     return x.detach() if F is mx.nd else F.BlockGrad(x)
 
 
-def with_gradient(F, value, linear):
+def with_gradient(F: Namespace, value: Array, linear: Array) -> Array:
     """The value of one expression with the gradient of another.
 
     ``out = stop(value) + (linear - stop(linear))``
@@ -25,17 +27,17 @@ def with_gradient(F, value, linear):
     return stop(F, value) + (linear - stop(F, linear))
 
 
-def ones_like(F, x):
+def ones_like(F: Namespace, x: Array) -> Array:
     """Ones of x's shape, dtype and device, cut from x's graph (see `stop`)."""
     return F.ones_like(stop(F, x))
 
 
-def zeros_like(F, x):
+def zeros_like(F: Namespace, x: Array) -> Array:
     """Zeros of x's shape, dtype and device, cut from x's graph (see `stop`)."""
     return F.zeros_like(stop(F, x))
 
 
-def guarded(F, x):
+def guarded(F: Namespace, x: Array) -> Array:
     """x through an identity, as the input of trsm, gelqf, syevd, inverse or mean.
 
     The backward passes of these operators overwrite, or write out of bounds, where MXNet asks
@@ -44,7 +46,7 @@ def guarded(F, x):
     return F.identity(x)
 
 
-def unit_roundoff(F, like):
+def unit_roundoff(F: Namespace, like: Array) -> Array:
     """ε of the dtype of `like`, half the spacing at 1, computed from the arithmetic itself.
 
     Under Symbol no dtype can be read; |3 (4/3 - 1) - 1| is one spacing in IEEE arithmetic.

@@ -14,7 +14,7 @@ from .component_part import (
     Variance,
     Variances,
 )
-from .section import Names, Number, OneOf
+from .section import Columns, Number, OneOf
 
 
 class Level(Part):
@@ -52,6 +52,20 @@ class DampedTrend(Trend):
 
     damping: Number = Field(
         0.9, gt=0, lt=1, description="What is left of the slope after a step, in (0, 1)."
+    )
+
+
+class SemilocalTrend(Trend):
+    """μ_{t+1} = μ_t + D + ν_t + η_t, ν_{t+1} = damping · ν_t + ζ_t, D constant."""
+
+    component_class: ClassVar = structural.SemilocalLinearTrend
+    parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance", "damping")
+
+    damping: Number = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="What is left after a step of how the slope differs from D, in (0, 1).",
     )
 
 
@@ -127,7 +141,7 @@ class Regression(Part):
     component_class: ClassVar = structural.Regression
     parameters: ClassVar[Tuple[str, ...]] = ("coefficient_variance",)
 
-    columns: Optional[Names] = Field(
+    columns: Optional[Columns] = Field(
         None,
         description="The covariates with an effect, of `data.covariates`, in forecasting "
         "feat_dynamic_real_0, feat_dynamic_real_1, ...; null for all of them.",
@@ -195,6 +209,10 @@ class Component(OneOf):
     trend: Optional[Trend] = Field(None, description="A level with a slope.")
     damped_trend: Optional[DampedTrend] = Field(
         None, description="A level with a slope that dies out."
+    )
+    semilocal_trend: Optional[SemilocalTrend] = Field(
+        None,
+        description="A level with a slope that returns to a long-run slope, for far forecasts.",
     )
     seasonal: Optional[Seasonal] = Field(None, description="A pattern of known period.")
     cycle: Optional[Cycle] = Field(None, description="A damped wave of unknown period.")

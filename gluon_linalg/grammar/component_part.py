@@ -1,6 +1,6 @@
 """What the descriptions of all structural components share: initial values, priors, the block."""
 
-from typing import Any, ClassVar, Dict, List, Literal, Optional, Sequence, Tuple, Type, Union
+from typing import ClassVar, Dict, List, Literal, Optional, Sequence, Tuple, Type, Union
 
 import mxnet as mx
 import numpy as np
@@ -15,7 +15,8 @@ from pydantic import (
 from typing_extensions import Annotated
 
 from ..blocks.structural import Component
-from .section import Name, Number, Section, check_fixed
+from .json_schema import ShownAs
+from .section import Name, Number, OneOrMore, Section, check_fixed
 
 # More would take minutes for a likelihood.
 MOST_STATES = 500
@@ -27,10 +28,6 @@ def _refuse_tiny(value):
     if not (value == 0 or value > SMALLEST_VARIANCE):
         raise ValueError(f"expected 0 or a number above {SMALLEST_VARIANCE:g}")
     return value
-
-
-def _as_list(value):
-    return value if isinstance(value, (list, tuple)) or value is None else [value]
 
 
 def _read_prior(value):
@@ -49,9 +46,11 @@ def _read_prior(value):
 
 
 # 0 leaves the disturbance out.
-Variance = Annotated[Number, AfterValidator(_refuse_tiny)]
-Variances = Annotated[List[Variance], BeforeValidator(_as_list), Field(min_length=1)]
-Numbers = Annotated[List[Number], BeforeValidator(_as_list), Field(min_length=1)]
+Variance = Annotated[
+    Number, AfterValidator(_refuse_tiny), ShownAs({"type": "number", "minimum": 0})
+]
+Variances = Annotated[List[Variance], Field(min_length=1), OneOrMore()]
+Numbers = Annotated[List[Number], Field(min_length=1), OneOrMore()]
 Prior = Annotated[
     Union[
         Literal["diffuse", "stationary"],
@@ -142,15 +141,11 @@ class Part(Section):
         label: what to call it where the description has no label; None for the kind of the block;
         variance: for those that are null; squares: the mean square of each column of a regression.
         """
-        values = self.options()
+        values = self.model_dump(exclude={"fixed", "label"})
         for name, value in values.items():
             if name.endswith("_variance") and value is None:
                 values[name] = variance
         return self.component_class(label=self.label or label, **values)
-
-    def options(self) -> Dict[str, Any]:
-        """The fields that the block takes under the same names."""
-        return self.model_dump(exclude={"fixed", "label"})
 
     def trained(self, block: Component) -> Dict[str, mx.gluon.Parameter]:
         """The Gluon parameters of its block by the names of the description."""

@@ -11,11 +11,20 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import Annotated
 
 from ..blocks import kernels
 from ..errors import suggestion
 from .kernel_inputs import InputNames, SeenColumns
-from .section import Names, OneOf, Positive, Positives, Section, check_fixed
+from .section import Columns, OneOf, Positive, Positives, Section, check_fixed
+
+Period = Annotated[
+    Optional[Positives],
+    Field(
+        description="The period in the unit of x; one, or one per column; null for one per column, "
+        "at first that of its wave which fits the target best."
+    ),
+]
 
 
 class Leaf(Section):
@@ -31,7 +40,7 @@ class Leaf(Section):
         description="The kernel's value where its inputs coincide; null for the mean square of the "
         "target, or in a product for 1 in all kernels but one.",
     )
-    columns: Optional[Names] = Field(
+    columns: Optional[Columns] = Field(
         None, description="The input columns that the kernel sees; null for all."
     )
     fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")
@@ -138,15 +147,10 @@ class Periodic(RBF):
     lengthscale: Positives = Field(
         [1.0], description="The smoothness within a period, without unit; one, or one per column."
     )
-    period: Optional[Positives] = Field(
-        None,
-        description="The period in the unit of x; one, or one per column; null for one per column, "
-        "at first that of its wave which fits the target best.",
-    )
+    period: Period = None
 
     def typical(self, columns):
-        period = columns.periods() if self.period is None else columns.spread
-        return {"variance": 1.0, "lengthscale": 1.0, "period": period}
+        return {"variance": 1.0, "lengthscale": 1.0, "period": _period(self, columns)}
 
 
 class Linear(Leaf):
@@ -261,3 +265,12 @@ class KernelExpression(OneOf):
         None, min_length=1, description="The product of a list of kernels."
     )
     scaled: Optional[Scaled] = Field(None, description="A number, learned, times a kernel.")
+
+
+# It names a class that came later: pydantic 2.2 writes it as {} unless it is built anew.
+Scaled.model_rebuild()
+
+
+def _period(section, columns):
+    """Its size; the search for the best wave takes a while."""
+    return columns.periods() if section.period is None else columns.spread

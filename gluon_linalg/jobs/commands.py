@@ -10,6 +10,7 @@ from .._version import __version__
 from . import interruption, log
 from .config import DISTRIBUTED
 from .errors import JobError
+from .job_schema import job_schema
 from .kinds import all_kinds, kind_of
 from .launch import launch as launch_job
 from .predict import STDOUT, predict_file
@@ -163,6 +164,21 @@ def _distributed(arguments):
         raise JobError(f"{values['job_file']}: {job.task} is computed by one process; use train")
     # Of an option that is given twice the last one counts.
     return [name, *rest, "--kvstore", DISTRIBUTED]
+
+
+@command.command()
+def schema():
+    """Prints the JSON schema of a job file, by which editors complete and check it.
+
+    \b
+    gluon-linalg schema > job.schema.json
+
+    In the first line a job file says where it is:
+
+    \b
+    # yaml-language-server: $schema=job.schema.json
+    """
+    click.echo(json.dumps(job_schema(), indent=2))
 
 
 @command.command(cls=OfKinds, tell=lambda kind: kind.predicts)

@@ -1,11 +1,12 @@
 """What job files of all tasks have in common: the training, and the job around it."""
 
-from typing import Dict, Literal, Optional
+from typing import Dict, List, Literal, Optional
 
 import mxnet as mx
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ..grammar.json_schema import ShownAs
 from ..grammar.section import Name, Names, Number, Section
 from .context import check_device_names
 from .errors import suggestion
@@ -16,10 +17,18 @@ DISTRIBUTED = "dist_sync"
 DEFAULT_LEARNING_RATE = 0.01
 
 
+def optimizer_names() -> List[str]:
+    """lbfgs and the optimizers of MXNet, but for those that are for tests and embeddings alone."""
+    return [LBFGS, *sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})]
+
+
+Optimizer = Annotated[Name, ShownAs({"enum": optimizer_names(), "title": "name"})]
+
+
 class Training(Section):
     """How the parameters are found."""
 
-    optimizer: Name = Field(
+    optimizer: Optimizer = Field(
         LBFGS, description="lbfgs, or the name of a Gluon optimizer: adam, sgd, rmsprop, ..."
     )
     iterations: int = Field(
@@ -118,8 +127,3 @@ class TrainedJob(Job):
     @classmethod
     def devices_exist(cls, names):
         return None if names is None else check_device_names(names)
-
-
-def optimizer_names():
-    """lbfgs and the optimizers of MXNet, but for those that are for tests and embeddings alone."""
-    return [LBFGS, *sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})]

@@ -4,7 +4,15 @@ from .algebraic import Constant, Linear, Polynomial, White
 from .base import Kernel
 from .combination import Product, Scaled, Sum
 from .emitted import Emitted
-from .stationary import RBF, Matern12, Matern32, Matern52, Periodic, RationalQuadratic, Stationary
+from .stationary import (
+    RBF,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    RationalQuadratic,
+    Stationary,
+)
 
 __all__ = [
     "RBF",

@@ -3,8 +3,10 @@
 Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 """
 
+from typing import Any
+
 from ... import functional as fn
-from .base import Kernel
+from .base import ActiveDims, Kernel, Values
 
 
 class Linear(Kernel):
@@ -12,7 +14,7 @@ class Linear(Kernel):
 
     by_column = ("variance",)
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: Values = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
@@ -34,7 +36,13 @@ class Polynomial(Kernel):
     by_column = ("lengthscale",)
 
     def __init__(
-        self, degree=2, variance=1.0, lengthscale=1.0, offset=1.0, active_dims=None, **kwargs
+        self,
+        degree: int = 2,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        offset: float = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
     ):
         super().__init__(active_dims=active_dims, **kwargs)
         if int(degree) != degree or degree < 1:
@@ -62,7 +70,7 @@ class Polynomial(Kernel):
 class Constant(Kernel):
     """variance, for every pair of points."""
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
@@ -73,7 +81,7 @@ class Constant(Kernel):
 class White(Kernel):
     """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 

@@ -1,16 +1,21 @@
 """The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ...arrays import Array, Operators
 from ...errors import ShapeError, wrong_columns
+from ...typing import Array, Namespace
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from .columns import ActiveColumns
+
+# A hyperparameter of one value, or of one for each active column.
+Values = Union[float, Sequence[float], np.ndarray]
+# Numbers of columns, and slices of them.
+ActiveDims = Union[None, int, slice, Sequence[Union[int, slice]]]
 
 
 class Kernel(LinearAlgebraBlock):
@@ -33,18 +38,18 @@ class Kernel(LinearAlgebraBlock):
     # The hyperparameters that may have a value for each active column; all others are one number.
     by_column = ()
 
-    def __init__(self, active_dims: Any = None, **kwargs: Any):
+    def __init__(self, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(**kwargs)
         self._columns = ActiveColumns(self.name, active_dims)
 
     def covariance(
-        self, F: Operators, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
     ) -> Array:
         """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding."""
         raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
 
     def variances(
-        self, F: Operators, x: Array, dtype: str, variance: Array, **hyperparameters: Array
+        self, F: Namespace, x: Array, dtype: str, variance: Array, **hyperparameters: Array
     ) -> Array:
         """The diagonal of k(x), (B, n); here the constant `variance` of a stationary kernel."""
         return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), variance)
@@ -52,12 +57,12 @@ class Kernel(LinearAlgebraBlock):
     # Further hooks, for speed alone.
 
     def constant_covariance(
-        self, F: Operators, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
     ) -> Array:
         """`covariance` where nothing is differentiated."""
         return self.covariance(F, x, z, dtype, **hyperparameters)
 
-    def weighted_sum(self, F: Operators, weights: Array, x: Array, dtype: str) -> Array:
+    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """Σ_ij W_ij k(x_i, x_j), (B,), for constant symmetric weights (B, n, n).
 
         Only its gradient is used, where a likelihood has told how it depends on each entry of the
@@ -77,7 +82,7 @@ class Kernel(LinearAlgebraBlock):
 
     def matrix(
         self,
-        F: Operators,
+        F: Namespace,
         x: Array,
         z: Optional[Array],
         dtype: str,
@@ -93,7 +98,7 @@ class Kernel(LinearAlgebraBlock):
 
     def evaluate(
         self,
-        F: Operators,
+        F: Namespace,
         x: Array,
         z: Optional[Array],
         dtype: str,
@@ -116,7 +121,7 @@ class Kernel(LinearAlgebraBlock):
 
     def evaluate_diagonal(
         self,
-        F: Operators,
+        F: Namespace,
         x: Array,
         dtype: str,
         hyperparameters: Optional[Dict[str, Array]] = None,
@@ -144,13 +149,13 @@ class Kernel(LinearAlgebraBlock):
 
     # What subclasses call.
 
-    def select(self, F: Operators, x: Array) -> Array:
+    def select(self, F: Namespace, x: Array) -> Array:
         """The active columns of x."""
         return self._columns.select(F, x)
 
     def own(
         self,
-        F: Operators,
+        F: Namespace,
         like: Array,
         dtype: str,
         hyperparameters: Optional[Dict[str, Array]] = None,
@@ -170,7 +175,7 @@ class Kernel(LinearAlgebraBlock):
         return found
 
     def column_by_column(
-        self, F: Operators, operation: Callable, x: Array, name: str, values: Array
+        self, F: Namespace, operation: Callable, x: Array, name: str, values: Array
     ) -> Array:
         """`operation` of x (B, n, d) and the hyperparameter `name`, one value or one per column."""
         values = F.expand_dims(values, axis=1)
@@ -186,8 +191,9 @@ class Kernel(LinearAlgebraBlock):
                 f"{self.name}: '{name}' has shape {shape}, expected one number"
                 f"{' or one for each active column' if several else ''}."
             )
-        if size > 1 and self._columns.count(size) not in (size, None):
-            raise wrong_columns(self.name, name, size, self._columns.count(None))
+        seen = self._columns.count(None)
+        if size > 1 and seen not in (size, None):
+            raise wrong_columns(self.name, name, size, seen)
         return positive_parameter(self, name, value)
 
     # Combinations are kernels, too: their module imports this one.

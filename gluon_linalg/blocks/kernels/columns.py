@@ -5,8 +5,8 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from ...arrays import Array, Operators
 from ...errors import ShapeError, no_such_column
+from ...typing import Array, Namespace
 
 
 class ActiveColumns:
@@ -34,7 +34,7 @@ class ActiveColumns:
             if last >= columns:
                 raise no_such_column(self._name, max(begin, columns), columns)
 
-    def select(self, F: Operators, x: Array) -> Array:
+    def select(self, F: Namespace, x: Array) -> Array:
         """The active columns of x."""
         if self._runs is None:
             return x

@@ -5,8 +5,8 @@ from typing import Any, Dict, Optional
 import mxnet as mx
 import numpy as np
 
-from ...arrays import Array, Operators
 from ...errors import ShapeError
+from ...typing import Array, Namespace
 from ..base import LinearAlgebraBlock
 from .base import Kernel
 
@@ -50,7 +50,7 @@ class Emitted(LinearAlgebraBlock):
         return self.kernel.matrix(F, x, z, self._dtype, named)
 
     def evaluate(
-        self, F: Operators, x: Array, z: Optional[Array], hyperparameters: Dict[str, Array]
+        self, F: Namespace, x: Array, z: Optional[Array], hyperparameters: Dict[str, Array]
     ) -> Array:
         """k(x, z), or k(x) when z is None, inside a graph; symmetric up to rounding."""
         return self.kernel.evaluate(F, x, z, self._dtype, hyperparameters)

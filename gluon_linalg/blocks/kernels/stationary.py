@@ -4,9 +4,11 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
 """
 
 import math
+from typing import Any
 
 from ... import functional as fn
-from .base import Kernel
+from ...typing import Array, Namespace
+from .base import ActiveDims, Kernel, Values
 
 
 class Stationary(Kernel):
@@ -18,16 +20,22 @@ class Stationary(Kernel):
     # Those that `features` takes; all others but the variance go to `profile`.
     by_column = ("lengthscale",)
 
-    def __init__(self, variance=1.0, lengthscale=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
         self.lengthscale = self._positive("lengthscale", lengthscale)
 
-    def profile(self, F, squared, **parameters):
+    def profile(self, F: Namespace, squared: Array, **parameters: Array) -> Array:
         """The kernel at unit variance, as a function of r² >= 0 (B, n, m)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement profile")
 
-    def features(self, F, x, lengthscale):
+    def features(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
@@ -95,7 +103,14 @@ class Periodic(RBF):
 
     by_column = ("lengthscale", "period")
 
-    def __init__(self, variance=1.0, lengthscale=1.0, period=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        period: Values = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.period = self._positive("period", period)
 
@@ -140,7 +155,14 @@ class RationalQuadratic(Stationary):
     Beyond r = 1e17 in float32 and 1e19 in float64 it decreases no further.
     """
 
-    def __init__(self, variance=1.0, lengthscale=1.0, alpha=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        alpha: float = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.alpha = self._positive("alpha", alpha)
 

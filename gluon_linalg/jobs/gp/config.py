@@ -3,13 +3,21 @@
 from typing import List, Literal, Optional, Sequence, Union
 
 from pydantic import Field, field_validator
+from typing_extensions import Annotated
 
+from ...grammar.json_schema import ShownAs
 from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
 from ...grammar.section import Number, Section, check_fixed
 from ..config import TrainedJob
 from ..regression.config import RegressionData
 
+Jitter = Annotated[
+    Union[float, str],
+    ShownAs(
+        {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": "auto"}]}
+    ),
+]
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.
 MOST_ROWS = 46340
 
@@ -43,7 +51,7 @@ class Model(Section):
         description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
         "in the kernel.",
     )
-    jitter: Union[float, str] = Field(
+    jitter: Jitter = Field(
         0.0,
         description="What is added to the diagonal of the covariance, relative to its mean: a "
         "number in [0, 1), or auto for the smallest that works.",

@@ -5,10 +5,11 @@ from typing import List, Literal, Optional, Union
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
-from ...grammar.section import Name, Number, Section
+from ...grammar.json_schema import ShownAs
+from ...grammar.section import Column, Name, Number, Section
 from ...grammar.structural import StructuralDescription
 from ..config import TrainedJob
-from ..steps import parse_step
+from ..steps import FREQUENCY, parse_step
 from ..table_format import SeriesData
 from .times import MOST_STEPS, UNITS
 
@@ -25,35 +26,50 @@ class Holdout(Section):
     )
 
 
+# The time between two observations; what is wrong with it, the section says.
+Step = Annotated[
+    Union[Number, Name],
+    ShownAs(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"enum": list(UNITS)},
+                {"type": "string", "pattern": f"^{FREQUENCY.pattern}$", "title": "frequency"},
+            ]
+        }
+    ),
+]
+
+
 class Data(SeriesData):
     """The table and the part its columns play."""
 
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
-    time: Optional[Name] = Field(
+    time: Optional[Column] = Field(
         None,
         description="The column of times, increasing: numbers, or dates such as 1958-03, "
         "1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00; null to count the rows.",
     )
-    step: Optional[Union[Number, Name]] = Field(
+    step: Optional[Step] = Field(
         None,
         description="The time from one observation to the next: a number, or for dates day, week, "
         "month, quarter, year or a frequency of pandas such as 15min, h, B or BME. Absent times "
         "become missing observations. null when no row is absent.",
     )
-    series: Optional[Name] = Field(
+    series: Optional[Column] = Field(
         None,
         description="The column with the name of the series that a row belongs to; null where all "
         "rows are of one series.",
     )
-    target: Name = Field(
+    target: Column = Field(
         ..., description="The column to be modelled; an empty cell is a missing observation."
     )
-    covariates: List[Name] = Field(
+    covariates: List[Column] = Field(
         [], description="The columns whose effect a `regression` estimates."
     )
-    categorical: List[Name] = Field(
+    categorical: List[Column] = Field(
         [],
         description="The covariates that are columns of names: each name but the first has an "
         "effect, the difference to the first; those that are not among the covariates are added "
