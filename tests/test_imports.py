@@ -19,21 +19,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gluon_linalg"
 # Each part with those that it may use beside itself: a folder, or a module beside the folders.
 # Kinds of jobs use what all jobs share and not each other; what all share imports no kind.
-COMPILED = {"arrays", "compilation", "errors", "host_memory"}
-MODELS = {"arrays", "blocks", "errors", "functional", "grammar"}
+COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
+MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
 JOBS = {"blocks", "errors", "fitting", "functional", "grammar", "jobs"}
 MAY_USE = {
     "_version": set(),
-    "arrays": set(),
+    "typing": set(),
+    "deprecation": set(),
     "errors": set(),
     "generators": set(),
     "host_memory": set(),
     "server": set(),
-    "static_shape": set(),
+    "static_shape": {"typing"},
     "_runtime": {"server"},
-    "compilation": {"host_memory", "static_shape"},
+    "compilation": {"host_memory", "static_shape", "typing"},
     "export": {"blocks", *COMPILED},
-    "functional": {"arrays", "errors"},
+    "functional": {"typing", "errors"},
     "blocks": {"functional", *COMPILED},
     "grammar": {"blocks", "errors"},
     "fitting": MODELS,
@@ -42,6 +43,7 @@ MAY_USE = {
     "jobs/blr": {"jobs/regression", *JOBS},
     "jobs/forecast": {"forecast", *JOBS},
     "jobs/gp": {"jobs/regression", *JOBS},
+    "jobs/lda": {"jobs/regression", *JOBS},
     "jobs/pca": JOBS,
     "jobs/regression": JOBS,
     "jobs/statespace": JOBS,
