@@ -42,6 +42,7 @@ MAY_USE = {
     "jobs/blr": {"jobs/regression", *JOBS},
     "jobs/forecast": {"forecast", *JOBS},
     "jobs/gp": {"jobs/regression", *JOBS},
+    "jobs/lda": {"jobs/regression", *JOBS},
     "jobs/pca": JOBS,
     "jobs/regression": JOBS,
     "jobs/statespace": JOBS,
