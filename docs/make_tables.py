@@ -147,7 +147,7 @@ def _one(schema, root):
     if kind == "boolean":
         return "true, false"
     if kind == "object":
-        inner = schema["additionalProperties"]
+        inner = schema.get("additionalProperties", True)
         return "names and values" if inner is True else f"names and {inner['type']}s"
     if isinstance(kind, list):
         return schema.get("title", "text")

@@ -6,6 +6,8 @@ backtracking (Nocedal & Wright 2006, sections 3.1, 3.5 and 6.1) between bounds, 
 wants to be evaluated next and is told the answer; what one problem meets does not touch another.
 """
 
+from typing import Callable, Hashable, Optional, Sequence, Tuple
+
 import numpy as np
 
 SUFFICIENT = 1e-4
@@ -20,8 +22,15 @@ FAMILIES, TRIAL = 3, 15
 
 
 def minimize_each(
-    evaluate, starts, lower, upper, tolerance, iterations, families=None, revivals=None
-):
+    evaluate: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]],
+    starts: Sequence[np.ndarray],
+    lower: np.ndarray,
+    upper: np.ndarray,
+    tolerance: float,
+    iterations: int,
+    families: Optional[Sequence[Hashable]] = None,
+    revivals: Optional[np.ndarray] = None,
+) -> Tuple[np.ndarray, np.ndarray]:
     """The lowest points found (B, n) and their values (B,).
 
     evaluate: takes points (B, n) to values (B,) and gradients (B, n), any of them NaN or infinite.

@@ -1,13 +1,13 @@
 """Structural time series models as a GluonTS predictor that needs no training."""
 
 from itertools import islice
-from typing import Dict, List, Optional, Type
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Type
 
 import mxnet as mx
 import numpy as np
 from gluonts.core.component import validated
 from gluonts.exceptions import GluonTSDataError
-from gluonts.model.forecast import SampleForecast
+from gluonts.model.forecast import Forecast, SampleForecast
 from gluonts.model.predictor import RepresentablePredictor
 from gluonts.mx.distribution import Gaussian
 from gluonts.mx.model.forecast import DistributionForecast
@@ -95,7 +95,9 @@ class StructuralPredictor(RepresentablePredictor):
         self._rows = used_rows(description)
         self._batches = {}
 
-    def predict(self, dataset, num_samples=None, **kwargs):
+    def predict(
+        self, dataset: Iterable[Dict[str, Any]], num_samples: Optional[int] = None, **kwargs: Any
+    ) -> Iterator[Forecast]:
         """The forecasts of a dataset, in its order; num_samples: of the paths, default 100."""
         num_samples = 100 if num_samples is None else num_samples
         series = (

@@ -16,7 +16,7 @@ LONGEST_DUMMY, HARMONICS = 12, 6
 DYNAMIC = "feat_dynamic_real"
 
 
-def default_components(freq):
+def default_components(freq: str) -> List[Dict[str, Dict[str, Any]]]:
     """A trend, and the main season of the frequency if it has one."""
     period_of(freq)
     components = [{"trend": {}}]

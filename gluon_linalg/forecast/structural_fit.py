@@ -1,6 +1,6 @@
 """Maximum likelihood for a batch of series, each with a structural model of its own."""
 
-from typing import List, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -16,7 +16,9 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ..functional.state_space import System
 from ..grammar.structural import StructuralDescription
+from ..typing import Array, Namespace
 from .minimization import minimize_each
 from .structural_components import Units, build_components
 
@@ -36,7 +38,11 @@ class SeriesBatch(mx.gluon.HybridBlock):
     """
 
     def __init__(
-        self, description: StructuralDescription, features: int, units: Sequence[Units], **kwargs
+        self,
+        description: StructuralDescription,
+        features: int,
+        units: Sequence[Units],
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.description, self.has_covariates = description, features > 0
@@ -57,10 +63,12 @@ class SeriesBatch(mx.gluon.HybridBlock):
         self.hybridize(static_alloc=True)
         self._initial = [parameter.value() for _, parameter in self._keyed(0)]
 
-    def hybrid_forward(self, F, y, *rest):
+    def hybrid_forward(self, F: Namespace, y: Array, *rest: Array) -> Array:
         return self.filter(*self.kalman_inputs(F, y, *rest)[0])
 
-    def kalman_inputs(self, F, y, *rest):
+    def kalman_inputs(
+        self, F: Namespace, y: Array, *rest: Array
+    ) -> Tuple[List[Array], List[Optional[Array]]]:
         """The arguments of the Kalman layers, and of each model what its covariates are around."""
         inputs, centres = [], []
         for index, model in enumerate(self.models):
@@ -91,7 +99,13 @@ class SeriesBatch(mx.gluon.HybridBlock):
         self._set(points)
         return values
 
-    def after(self, arrays, ends, covariates, steps):
+    def after(
+        self,
+        arrays: Sequence[mx.nd.NDArray],
+        ends: Sequence[int],
+        covariates: Optional[mx.nd.NDArray],
+        steps: int,
+    ) -> Tuple[System, np.ndarray]:
         """The `System` of step ends[b] - 1 of each series, given all of them, and `steps` more.
 
         covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
@@ -117,7 +131,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         )  # fmt: skip
         return system, is_known
 
-    def parameter_values(self, index, scale):
+    def parameter_values(self, index: int, scale: float) -> Dict[str, Union[float, List[float]]]:
         """{name: number or list} of one model, variances in squared units of the series."""
         found = {}
         for name, parameter in self._named(index):

@@ -55,6 +55,20 @@ class DampedTrend(Trend):
     )
 
 
+class SemilocalTrend(Trend):
+    """μ_{t+1} = μ_t + D + ν_t + η_t, ν_{t+1} = damping · ν_t + ζ_t, D constant."""
+
+    component_class: ClassVar = structural.SemilocalLinearTrend
+    parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance", "damping")
+
+    damping: Number = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="What is left after a step of how the slope differs from D, in (0, 1).",
+    )
+
+
 class Seasonal(Part):
     """A pattern of `period` steps that sums to 0 and changes slowly."""
 
@@ -195,6 +209,10 @@ class Component(OneOf):
     trend: Optional[Trend] = Field(None, description="A level with a slope.")
     damped_trend: Optional[DampedTrend] = Field(
         None, description="A level with a slope that dies out."
+    )
+    semilocal_trend: Optional[SemilocalTrend] = Field(
+        None,
+        description="A level with a slope that returns to a long-run slope, for far forecasts.",
     )
     seasonal: Optional[Seasonal] = Field(None, description="A pattern of known period.")
     cycle: Optional[Cycle] = Field(None, description="A damped wave of unknown period.")

@@ -1,6 +1,6 @@
 """What the descriptions of all structural components share: initial values, priors, the block."""
 
-from typing import Any, ClassVar, Dict, List, Literal, Optional, Sequence, Tuple, Type, Union
+from typing import ClassVar, Dict, List, Literal, Optional, Sequence, Tuple, Type, Union
 
 import mxnet as mx
 import numpy as np
@@ -9,13 +9,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from typing_extensions import Annotated
 
 from ..blocks.structural import Component
+from .json_schema import ShownAs
 from .section import Name, Number, OneOrMore, Section, check_fixed
 
 # More would take minutes for a likelihood.
@@ -47,7 +47,7 @@ def _read_prior(value):
 
 # 0 leaves the disturbance out.
 Variance = Annotated[
-    Number, AfterValidator(_refuse_tiny), WithJsonSchema({"type": "number", "minimum": 0})
+    Number, AfterValidator(_refuse_tiny), ShownAs({"type": "number", "minimum": 0})
 ]
 Variances = Annotated[List[Variance], Field(min_length=1), OneOrMore()]
 Numbers = Annotated[List[Number], Field(min_length=1), OneOrMore()]
@@ -141,15 +141,11 @@ class Part(Section):
         label: what to call it where the description has no label; None for the kind of the block;
         variance: for those that are null; squares: the mean square of each column of a regression.
         """
-        values = self.options()
+        values = self.model_dump(exclude={"fixed", "label"})
         for name, value in values.items():
             if name.endswith("_variance") and value is None:
                 values[name] = variance
         return self.component_class(label=self.label or label, **values)
-
-    def options(self) -> Dict[str, Any]:
-        """The fields that the block takes under the same names."""
-        return self.model_dump(exclude={"fixed", "label"})
 
     def trained(self, block: Component) -> Dict[str, mx.gluon.Parameter]:
         """The Gluon parameters of its block by the names of the description."""

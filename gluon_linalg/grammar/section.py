@@ -11,7 +11,6 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
-    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -19,6 +18,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import Annotated
 
 from ..errors import suggestion
+from .json_schema import ShownAs
 
 
 class Section(BaseModel):
@@ -134,7 +134,7 @@ Number = Annotated[float, BeforeValidator(_refuse_truth), Field(allow_inf_nan=Fa
 Positive = Annotated[
     Number,
     AfterValidator(_refuse_not_positive),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
+    ShownAs({"type": "number", "exclusiveMinimum": 0}),
 ]
 # One number, or one for each column.
 Positives = Annotated[
@@ -143,5 +143,5 @@ Positives = Annotated[
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[List[Name], Field(min_length=1)]
 # The name of a column.
-Column = Annotated[Name, WithJsonSchema({"type": "string", "minLength": 1, "title": "column"})]
+Column = Annotated[Name, ShownAs({"type": "string", "minLength": 1, "title": "column"})]
 Columns = Annotated[List[Column], Field(min_length=1)]

@@ -5,7 +5,7 @@ A kind of job, the key `task` of a job file, is a folder whose module `kind` has
 line of this table and from those above it, never from below:
 
     surroundings    errors files log interruption memory metrics names cuda_devices context
-    tables          moments values clocks steps units table_format delimited data categories
+    tables          moments values clocks steps axis units table_format delimited data categories
     what a kind has config output sample predictions picture summary task predictor
                     series_predictor task_kind
     shared by kinds regression

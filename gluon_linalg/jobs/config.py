@@ -3,9 +3,10 @@
 from typing import Dict, List, Literal, Optional
 
 import mxnet as mx
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ..grammar.json_schema import ShownAs
 from ..grammar.section import Name, Names, Number, Section
 from .context import check_device_names
 from .errors import suggestion
@@ -21,7 +22,7 @@ def optimizer_names() -> List[str]:
     return [LBFGS, *sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})]
 
 
-Optimizer = Annotated[Name, WithJsonSchema({"enum": optimizer_names(), "title": "name"})]
+Optimizer = Annotated[Name, ShownAs({"enum": optimizer_names(), "title": "name"})]
 
 
 class Training(Section):

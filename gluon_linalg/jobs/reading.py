@@ -2,6 +2,8 @@
 
 import json
 import os
+from contextlib import suppress
+from typing import Any, Dict
 
 import yaml
 from pydantic import ValidationError
@@ -21,21 +23,26 @@ def read_job(path, overrides=None):
         raise JobError(f"{path}: expected keys and values, such as task: {DEFAULT}")
     for key, value in (overrides or {}).items():
         if value is not None:
-            document = _with(document, key.split("."), value)
+            # What stands there instead of a section is told when the job is checked.
+            with suppress(ValueError):
+                document = with_key(document, key, value)
     job = validate(path, document)
     data = job.data.model_copy(update={"path": _beside(path, job.data.path)})
     return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})
 
 
-def _with(document, keys, value):
-    """The document with a value at these keys, if what is above it are keys and values."""
-    first, *others = keys
-    if others:
-        below = document.get(first, {})
+def with_key(document: Dict[str, Any], key: str, value: Any) -> Dict[str, Any]:
+    """A copy with a value at a key, written with dots; ValueError where no section can have it."""
+    *above, last = key.split(".")
+    copy = part = dict(document)
+    for depth, name in enumerate(above, start=1):
+        below = part.get(name, {})
         if not isinstance(below, dict):
-            return document
-        value = _with(below, others, value)
-    return {**document, first: value}
+            raise ValueError(f"{'.'.join(above[:depth])} is no section")
+        part[name] = dict(below)
+        part = part[name]
+    part[last] = value
+    return copy
 
 
 def validate(path, document):

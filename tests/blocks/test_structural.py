@@ -30,6 +30,10 @@ MODELS = {
         lambda: s.DampedTrend(0.7, 0.2, damping=0.8),
         lambda x: formulas.trend(0.7, 0.2, damping=0.8),
     ),
+    "semilocal trend": (
+        lambda: s.SemilocalLinearTrend(0.7, 0.2, damping=0.8),
+        lambda x: formulas.semilocal(0.7, 0.2, 0.8),
+    ),
     "level and seasonal": (
         lambda: s.LocalLevel(0.7) + s.Seasonal(4, seasonal_variance=0.3),
         lambda x: formulas.total(formulas.level(0.7), formulas.dummy(4, 0.3)),

@@ -287,6 +287,18 @@ def test_a_regression_on_dynamic_features():
     assert np.isfinite(moments(predictor, short)).all()
 
 
+def test_far_forecasts_return_to_the_long_run_slope():
+    trend = {"level_variance": 0.1, "slope_variance": 1.0, "damping": 0.7}
+    components = [{"semilocal_trend": {**trend, "fixed": list(trend)}}]
+    predictor = StructuralPredictor("M", 40, components, forecast="distribution")
+    (forecast,) = predictor.predict([entry(2.0 * np.arange(30) + random_walk(30))])
+    slopes = np.diff(forecast.distribution.mean.asnumpy().astype("float64"))
+    changes = np.diff(slopes)[:5]
+    np.testing.assert_allclose(changes[1:] / changes[:-1], 0.7, rtol=1e-2)
+    # 30 steps tell the mean of such slopes to 0.6.
+    assert abs(slopes[-1] - 2.0) < 1.8 and abs(slopes[0] - slopes[-1]) > 0.1
+
+
 def test_all_components_forecast():
     components = [
         {"damped_trend": {"level_variance": 0}},

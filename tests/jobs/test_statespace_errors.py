@@ -377,11 +377,13 @@ KEYS = [
     "unknown",
 ]
 PARTS = st.sampled_from(
-    ["level", "trend", "damped_trend", "seasonal", "cycle", "ar", "regression", "rbf"]
+    ["level", "trend", "damped_trend", "semilocal_trend", "seasonal", "cycle", "ar"]
+    + ["regression", "rbf"]
 )
 NAMES = st.sampled_from(
     ["period", "fixed", "damping", "order", "coefficients", "columns", "drifting", "harmonics"]
     + ["level_variance", "slope_variance", "seasonal_variance", "coefficient_variance", "form"]
+    + ["prior", "label"]
 )
 COMPONENTS = st.lists(
     st.dictionaries(PARTS, st.dictionaries(NAMES, VALUES, max_size=2), min_size=1, max_size=2),

@@ -117,7 +117,6 @@ def test_absent_and_empty_observations_are_the_same(train, workspace):
 
 
 COMPONENTS = [
-    {"damped_trend": {"damping": 0.8}},
     {"seasonal": {"period": 4}},
     {"seasonal": {"period": 5.5, "form": "trigonometric", "harmonics": 1, "seasonal_variance": 0}},
     {"cycle": {"period": 7, "fixed": ["period"]}},
@@ -127,9 +126,13 @@ COMPONENTS = [
 
 
 @pytest.mark.parametrize(
-    "more", [{"model.dtype": "float32"}, {"model.method": "parallel", "training.optimizer": "adam"}]
+    "trend, more",
+    [
+        ("damped_trend", {"model.dtype": "float32"}),
+        ("semilocal_trend", {"model.method": "parallel", "training.optimizer": "adam"}),
+    ],
 )
-def test_all_components_train(train, run, workspace, more):
+def test_all_components_train(train, run, workspace, trend, more):
     table = TABLE + "".join(f"{2014 + i},{PRICES[24 + i]},\n" for i in range(2))
     (workspace / "table.csv").write_text(table)
     metrics = train(
@@ -137,7 +140,7 @@ def test_all_components_train(train, run, workspace, more):
             "data.covariates": ["price"],
             "data.target_scaling": "standardize",
             "data.holdout": {"last": 3},
-            "model.components": COMPONENTS,
+            "model.components": [{trend: {"damping": 0.8}}, *COMPONENTS],
             "forecast.steps": 5,
             "training.iterations": 2,
             **more,
@@ -153,7 +156,7 @@ def test_all_components_train(train, run, workspace, more):
     assert "components.2.seasonal.seasonal_variance" not in trained
     assert set(metrics["coefficients"]) == {"price"}
     smoothed = columns_of(workspace / "out" / "smoothed.csv")
-    labels = ["damped_trend", "seasonal", "seasonal_2", "cycle", "ar", "regression"]
+    labels = [trend, "seasonal", "seasonal_2", "cycle", "ar", "regression"]
     assert list(smoothed)[4:] == [name for label in labels for name in (label, f"{label}_std")]
     total = sum(smoothed[label] for label in labels)
     np.testing.assert_allclose(total, smoothed["signal"], rtol=1e-5)

@@ -7,7 +7,7 @@ from .forecaster import StructuralForecaster
 from .model import StructuralModel
 from .regression import Regression
 from .seasonal import Seasonal
-from .trend import DampedTrend, LocalLevel, LocalLinearTrend
+from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
     "AutoRegression",
@@ -18,6 +18,7 @@ __all__ = [
     "LocalLinearTrend",
     "Regression",
     "Seasonal",
+    "SemilocalLinearTrend",
     "StructuralForecaster",
     "StructuralModel",
     "Sum",

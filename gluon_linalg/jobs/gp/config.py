@@ -2,9 +2,10 @@
 
 from typing import List, Literal, Optional, Sequence, Union
 
-from pydantic import Field, WithJsonSchema, field_validator
+from pydantic import Field, field_validator
 from typing_extensions import Annotated
 
+from ...grammar.json_schema import ShownAs
 from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
 from ...grammar.section import Number, Section, check_fixed
@@ -13,7 +14,7 @@ from ..regression.config import RegressionData
 
 Jitter = Annotated[
     Union[float, str],
-    WithJsonSchema(
+    ShownAs(
         {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": "auto"}]}
     ),
 ]

@@ -12,12 +12,12 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
-    WithJsonSchema,
     create_model,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import Annotated
 
+from ...grammar.json_schema import ShownAs
 from ..data import Column
 from ..errors import suggestion
 from .refused import Refused
@@ -125,7 +125,7 @@ def series_model(features: Sequence[str]) -> Type[BaseModel]:
 
 def answer_model(names: Sequence[str], kinds: Sequence[str]) -> Type[BaseModel]:
     """A row of predictions."""
-    cells = {n: Annotated[Any, WithJsonSchema(KINDS[kind])] for n, kind in zip(names, kinds)}
+    cells = {n: Annotated[Any, ShownAs(KINDS[kind])] for n, kind in zip(names, kinds)}
     return _object("Prediction", cells)
 
 
@@ -140,7 +140,7 @@ def _cell(column):
     if column.may_be_empty:
         nothing = {"type": "null"}
         schema = {"anyOf": [schema, nothing], "description": "null for a missing value."}
-    return Annotated[Any, PlainValidator(partial(_text, column.kind)), WithJsonSchema(schema)]
+    return Annotated[Any, PlainValidator(partial(_text, column.kind)), ShownAs(schema)]
 
 
 def _text(kind, value):

@@ -2,9 +2,10 @@
 
 from typing import List, Literal, Optional, Union
 
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ...grammar.json_schema import ShownAs
 from ...grammar.section import Column, Name, Number, Section
 from ...grammar.structural import StructuralDescription
 from ..config import TrainedJob
@@ -28,7 +29,7 @@ class Holdout(Section):
 # The time between two observations; what is wrong with it, the section says.
 Step = Annotated[
     Union[Number, Name],
-    WithJsonSchema(
+    ShownAs(
         {
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0},

@@ -4,11 +4,11 @@ from datetime import date
 
 import numpy as np
 
+from ..axis import start_at
 from ..data import Column
 from ..errors import JobError
 from ..predictions import prediction_columns
 from ..series_predictor import SeriesPredictor
-from ..steps import start_at
 from ..task import to_model_array
 from ..units import TargetUnits
 from .panel import batches, joined, panel_units, read_panel

@@ -1,60 +1,37 @@
-"""The times of a table on equal steps: numbers, dates, or the rows themselves."""
+"""The axis of the times of a table, and the step of each of its rows."""
 
 from dataclasses import replace
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
+from ..axis import (
+    TOLERANCE,
+    Axis,
+    Numbers,
+    Rows,
+    between_steps,
+    find_dates,
+    lines,
+    zone_advice,
+)
+from ..data import Table
 from ..errors import JobError
-from ..steps import WORDS, Dates, find_dates, lines, parse_step, zone_advice
-from ..table_format import AUTO
+from ..steps import WORDS, parse_step
+from ..table_format import AUTO, Format
 
 # The steps between dates that have a word.
 UNITS = WORDS
 
-# How far a number may be from its step, as a share of the step: times are often rounded.
-TOLERANCE = 0.1
-
 # The longest series, absent rows and forecast included.
 MOST_STEPS = 100_000
-
-__all__ = ["MOST_STEPS", "UNITS", "Dates", "Numbers", "Rows", "find_grid", "find_times", "take"]
-
-
-class Rows:
-    """No column of times: steps are counted from 1."""
-
-    name, step, has_dates = "row", None, False
-
-    def text(self, index):
-        return str(index + 1)
-
-    def place(self, index):
-        """Where a plot has the step."""
-        return index + 1
+# The step as the job file has it.
+Given = Union[float, str, None]
 
 
-class Numbers:
-    """start, start + step, start + 2 step, ..."""
-
-    has_dates = False
-
-    def __init__(self, name, start, step):
-        self.name, self.start, self.step = name, start, step
-
-    def indices(self, numbers):
-        """The steps of the numbers; NaN for one that is none."""
-        exact = (numbers - self.start) / self.step
-        whole = np.round(exact)
-        return np.where(np.abs(exact - whole) <= TOLERANCE, whole, np.nan)
-
-    def text(self, index):
-        return f"{self.place(index):.12g}"
-
-    def place(self, index):
-        return self.start + index * self.step
-
-
-def find_times(table, name, step, table_format=AUTO):
+def find_times(
+    table: Table, name: Optional[str], step: Given, table_format: Format = AUTO
+) -> Tuple[Axis, np.ndarray]:
     """The times of the column `name`, and the step of each row, (n,) whole numbers from 0.
 
     step: as in the job file. JobError for rows that are not in order, or not on the steps.
@@ -68,7 +45,9 @@ def find_times(table, name, step, table_format=AUTO):
     return times, indices.astype(int)
 
 
-def find_grid(table, name, step, table_format=AUTO):
+def find_grid(
+    table: Table, name: str, step: Given, table_format: Format = AUTO
+) -> Tuple[Axis, np.ndarray]:
     """As `find_times`, for a table whose rows are sorted, but may share their times."""
     _, first_rows = np.unique(table.columns[name], return_index=True)
     times = _equal_steps(take(table, first_rows), name, step, table_format)
@@ -77,7 +56,7 @@ def find_grid(table, name, step, table_format=AUTO):
     return times, indices.astype(int)
 
 
-def take(table, rows):
+def take(table: Table, rows: np.ndarray) -> Table:
     """The table with these rows alone, in this order."""
     return replace(
         table,
@@ -110,11 +89,9 @@ def _steps(table, name, times):
 
 def _refuse_between(table, name, times, is_wrong):
     if is_wrong.any():
-        raise JobError(
-            f"{_where(table, name, np.argmax(is_wrong))} is not a whole number of steps of "
-            f"{_length(times)} after {table.texts[name][0]}; correct it, or data.step"
-            + (zone_advice(table.moments[name]) if times.has_dates else "")
-        )
+        wrong, first = _where(table, name, np.argmax(is_wrong)), table.texts[name][0]
+        moments = table.moments[name] if times.has_dates else None
+        raise JobError(between_steps(wrong, _length(times), first, "data.step", moments))
 
 
 def _length(times):
