@@ -328,6 +328,7 @@ def test_json_jobs(run, workspace):
     assert run("train", "job.json")[0] == 0
 
 
+@pytest.mark.pictures
 def test_the_picture_is_a_picture(run, write_job, workspace):
     from matplotlib import image
 

@@ -86,6 +86,7 @@ def within(x, names, centre=True):
     return rest.T @ rest / len(x), means, np.array([np.mean(names == name) for name in levels])
 
 
+@pytest.mark.pictures
 def test_wine(run, tmp_path):
     """The probabilities of scikit-learn for the same rows."""
     folder = tmp_path / "out"

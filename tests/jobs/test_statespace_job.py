@@ -222,6 +222,7 @@ def test_a_known_prior_and_a_label(train, workspace):
     np.testing.assert_allclose(smoothed["base"], y.mean() + 1.0 + states @ rest, rtol=1e-9)
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("series", [None, "region"])
 def test_no_forecast_needs_no_covariates_of_the_future(train, run, refused, workspace, series):
     """The fit is that of a job that knows them; the exported model forecasts a step."""
@@ -394,6 +395,7 @@ def test_other_data_and_another_task_are_not_mixed(train, refused, workspace):
     assert "holds the results of another job (task differs)" in refused("train", "job.yaml")
 
 
+@pytest.mark.pictures
 def test_the_picture_has_a_panel_for_each_component(train, workspace):
     from matplotlib import image
 
