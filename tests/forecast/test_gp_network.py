@@ -29,6 +29,7 @@ EVERY_KERNEL = {
         {"constant": {"variance": 0.5}},
         {"scaled": {"variance": 0.3, "kernel": {"polynomial": {"columns": ["age"], "degree": 3}}}},
         {"white": {"variance": 0.15}},
+        {"cosine": {"columns": ["time", "age"], "period": [4.0, 9.0], "variance": 0.6}},
     ]
 }
 
@@ -88,6 +89,7 @@ def expected_covariance(arrays, covariance):
         ("polynomial8", ("variance", "lengthscale", "offset")),
         ("scaled9", ("variance",)),
         ("white10", ("variance",)),
+        ("cosine11", ("variance", "period")),
     ]
     names = [f"{kernel}_{name}" for kernel, own in order for name in own] + ["noise_variance"]
     result = []
@@ -118,6 +120,7 @@ def expected_covariance(arrays, covariance):
             + value["constant7_variance"]
             + value["scaled9_variance"] * of(formulas.polynomial, age, "polynomial8", degree=3)
             + value["white10_variance"] * np.eye(len(features))
+            + of(formulas.cosine, np.hstack([time, age]), "cosine11")
         )
         noise = value["noise_variance"] + 1e-10 + 4.0 * 2.0**-53 * np.trace(k)
         result.append(k + noise * np.eye(len(k)))
