@@ -143,6 +143,8 @@ def _one(schema, root):
         if schema.get("minItems") == schema.get("maxItems") == 2:
             return "a pair"
         inner = _words(schema["items"], root)
+        if "enum" in schema["items"]:
+            return f"list of {inner}"
         return "list" if inner == "text" else f"list of {_several(inner)}"
     if kind == "boolean":
         return "true, false"

@@ -18,6 +18,8 @@ import warnings
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy
 
@@ -68,7 +70,7 @@ _INSTALL_SETUPTOOLS = (
 
 
 @functools.lru_cache(maxsize=None)
-def import_mxnet():
+def import_mxnet() -> ModuleType:
     """Return the ``mxnet`` module, or raise an ``ImportError`` that says what to install."""
     _restore_numpy_aliases()
     try:
@@ -87,7 +89,7 @@ def import_mxnet():
     return mxnet
 
 
-def import_mxnet_or_end():
+def import_mxnet_or_end() -> None:
     """`import_mxnet`; the command line ends with one line where MXNet cannot be imported."""
     try:
         import_mxnet()
@@ -98,7 +100,7 @@ def import_mxnet_or_end():
         sys.exit(2)
 
 
-def _is_command_line():
+def _is_command_line() -> bool:
     """Whether this process is gluon-linalg, or python -m with a module of this package."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     # What runs with -m is not named before its package is imported, and since Python 3.10 here.
@@ -108,7 +110,7 @@ def _is_command_line():
     )
 
 
-def _import_in_a_role():
+def _import_in_a_role() -> ModuleType:
     """MXNet; in the scheduler and the servers of a distributed training, serves and ends there."""
     from . import server
 
@@ -121,7 +123,7 @@ def _import_in_a_role():
     return mxnet
 
 
-def _restore_numpy_aliases():
+def _restore_numpy_aliases() -> None:
     if int(numpy.__version__.split(".")[0]) >= 2:
         # MXNet misses more than the aliases there, and fails with an error that explains nothing.
         raise ImportError(
@@ -133,7 +135,7 @@ def _restore_numpy_aliases():
             setattr(numpy, name, getattr(builtins, name))
 
 
-def _older_numpy():
+def _older_numpy() -> str:
     """The command that installs an older numpy together with versions of all else that take it.
 
     With the numpy alone, pip would leave packages behind that were made for the newer one.
@@ -148,7 +150,7 @@ def _older_numpy():
     return " ".join([f'pip install "numpy{versions}"', *others])
 
 
-def _preload_cuda_libraries():
+def _preload_cuda_libraries() -> None:
     """Load the CUDA libraries that pip installed, so that MXNet's own loading finds them.
 
     The dynamic loader does not search ``site-packages/nvidia/*/lib``, but takes a library that
@@ -165,7 +167,7 @@ def _preload_cuda_libraries():
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
-def _mend_thread_count():
+def _mend_thread_count() -> None:
     """Make a whole number of OMP_NUM_THREADS, or MXNet would abort the process.
 
     It may be a share of processors, such as the 1.5 that a container is allowed, which is rounded
@@ -189,7 +191,7 @@ def _mend_thread_count():
     )
 
 
-def _is_cuda_wheel(mxnet):
+def _is_cuda_wheel(mxnet: Any) -> bool:
     # Told by the wheel's name, because only importing MXNet would tell more.
     if mxnet is None or mxnet.origin is None:
         return False
@@ -197,7 +199,7 @@ def _is_cuda_wheel(mxnet):
     return any(site_packages.glob("mxnet_cu*.dist-info"))
 
 
-def _advice(error):
+def _advice(error: BaseException) -> str | None:
     """What to do about a failed import of MXNet; None when the error speaks for itself."""
     missing_module = getattr(error, "name", None)
     message = str(error)
@@ -214,7 +216,7 @@ def _advice(error):
     return None
 
 
-def _check_version(mxnet):
+def _check_version(mxnet: Any) -> None:
     version = getattr(mxnet, "__version__", None)
     if version is None:
         # The folder that an uninstalled MXNet leaves behind imports as an empty package.

@@ -13,11 +13,13 @@
 """
 
 import threading
+from typing import Any, Callable, Iterable, Tuple
 
 import mxnet as mx
 
 from .host_memory import from_loader
 from .static_shape import breaks_static_shape
+from .typing import Array
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
 UNINFERRED = ("Graph attr dependency", "Cannot find attribute")
@@ -31,20 +33,20 @@ _compile_lock = threading.RLock()
 class Lock:
     """A reentrant lock as an attribute of a block: a copy of the block has one of its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.RLock()
 
-    def __enter__(self):
+    def __enter__(self) -> bool:
         return self._lock.__enter__()
 
-    def __exit__(self, *details):
+    def __exit__(self, *details: Any) -> None:
         return self._lock.__exit__(*details)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         return Lock, ()
 
 
-def compiling():
+def compiling() -> Any:
     """The lock that one thread at a time holds to trace a block and to settle its shapes."""
     return _compile_lock
 
@@ -52,13 +54,13 @@ def compiling():
 class CachedOp(mx.nd.CachedOp):
     """MXNet's compiled graph."""
 
-    def __init__(self, sym, flags=(), **kwargs):
+    def __init__(self, sym: Array, flags: Iterable[Tuple[str, Any]] = (), **kwargs: Any) -> None:
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
         if dict(flags).get("static_shape") and breaks_static_shape(sym):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
         super().__init__(sym, flags, **kwargs)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             with self._lock:
                 return super().__call__(*args, **kwargs)
@@ -71,16 +73,16 @@ class CachedOp(mx.nd.CachedOp):
             self._refused = error
             raise
 
-    def __reduce__(self):
+    def __reduce__(self) -> Tuple[Any, ...]:
         return _nothing, ()
 
 
-def _nothing():
+def _nothing() -> None:
     """What stands for a compiled graph in a copy."""
     return None
 
 
-def install_compilation():
+def install_compilation() -> None:
     """From now on Gluon compiles as described above (idempotent)."""
     if mx.nd.CachedOp is CachedOp:
         return
@@ -90,8 +92,8 @@ def install_compilation():
     block._get_graph = _traced_once(block._get_graph)
 
 
-def _one_at_a_time(build):
-    def _build_cache(self, *args):
+def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
+    def _build_cache(self: Any, *args: Any) -> None:
         before = self._cached_op
         with _compile_lock:
             # Unless another thread has built it meanwhile.
@@ -101,8 +103,8 @@ def _one_at_a_time(build):
     return _build_cache
 
 
-def _traced_once(trace):
-    def _get_graph(self, *args):
+def _traced_once(trace: Callable[..., Any]) -> Callable[..., Any]:
+    def _get_graph(self: Any, *args: Any) -> Any:
         with _compile_lock:
             return trace(self, *args)
 

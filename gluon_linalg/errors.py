@@ -8,10 +8,10 @@ the user as one of the classes below, whichever block, execution mode or loop re
 import contextlib
 import difflib
 import re
+from typing import Iterable, List, Optional, Sequence, Union
 
 import mxnet as mx
-
-MXNetError = mx.base.MXNetError
+import numpy as np
 
 CHOLESKY_REMEDY = (
     "Add noise or jitter (jitter='auto' finds the smallest that works), remove duplicate rows, "
@@ -20,7 +20,7 @@ CHOLESKY_REMEDY = (
 )
 
 
-class LinearAlgebraError(MXNetError, ValueError):
+class LinearAlgebraError(mx.base.MXNetError, ValueError):
     """Base class: a matrix or an argument for which the result does not exist."""
 
 
@@ -44,7 +44,7 @@ class ShapeError(LinearAlgebraError):
     """An array whose shape does not fit; the message names the rule and the remedy."""
 
 
-class DtypeError(MXNetError, TypeError):
+class DtypeError(mx.base.MXNetError, TypeError):
     """An array of a dtype that linear algebra is not defined for, or a mix of dtypes."""
 
 
@@ -57,16 +57,16 @@ class ExportError(LinearAlgebraError):
 
 
 # Raised in a backward pass, where MXNet keeps neither class nor message.
-_remembered = []
+_remembered: List[Exception] = []
 
 
-def remembered(error):
+def remembered(error: Exception) -> Exception:
     """`error`, to be raised in a backward pass, so that it is the one that reaches the reader."""
     _remembered[:] = [error]
     return error
 
 
-def _from_mxnet_error(message):
+def _from_mxnet_error(message: str) -> Exception:
     """LAPACK's complaints and refusals of graphs, in words; all else stays an MXNetError."""
     if "kCustomFunctionBackward" in message:
         # At once: another thread may take it between a look and a pop.
@@ -84,10 +84,10 @@ def _from_mxnet_error(message):
             "a matrix to be inverted is singular (LU found a zero pivot). Regularize it, or solve "
             "the least-squares problem instead."
         )
-    return _from_a_check(message) or MXNetError(message)
+    return _from_a_check(message) or mx.base.MXNetError(message)
 
 
-def _from_a_check(message):
+def _from_a_check(message: str) -> Optional[Exception]:
     """The error of an operator that a graph has as a check, which tells of it by its name."""
     found = re.search(r"expected (\w*int\d+|\w*float\d+), got (\w*int\d+|\w*float\d+)", message)
     if found:
@@ -112,7 +112,7 @@ def _from_a_check(message):
     return wrong_columns(kernel, argument, values, columns)
 
 
-def _mixed_dtypes(message, first, second):
+def _mixed_dtypes(message: str, first: str, second: str) -> Exception:
     named = re.search(r"operator \S*dtype__(\S+)__(\w+)__(float\d+):", message)
     if named:
         block, argument, wanted = named.groups()
@@ -128,7 +128,7 @@ def _mixed_dtypes(message, first, second):
     )
 
 
-def wrong_columns(kernel, argument, values, columns):
+def wrong_columns(kernel: str, argument: str, values: int, columns: int) -> ShapeError:
     """The error for a hyperparameter with another number of values than x has columns."""
     seen = "1 column" if columns == 1 else f"{columns} columns"
     fitting = "one number" if columns == 1 else f"one number or {columns}"
@@ -138,27 +138,27 @@ def wrong_columns(kernel, argument, values, columns):
     )
 
 
-def no_such_column(kernel, column, columns):
+def no_such_column(kernel: str, column: int, columns: int) -> ShapeError:
     """The error for an active_dims beyond the columns of x."""
     there = "column 0 only" if columns == 1 else f"columns 0 to {columns - 1}"
     return ShapeError(f"{kernel}: active_dims has column {column}, but 'x' has {there}.")
 
 
-def listing(indices, most=8):
+def listing(indices: Union[Sequence[int], np.ndarray], most: int = 8) -> str:
     """Indices in words, the first `most` of them: '0, 3, 7'."""
     shown = ", ".join(str(i) for i in indices[:most])
     return shown if len(indices) <= most else f"{shown}, ..."
 
 
-def suggestion(name, choices):
+def suggestion(name: object, choices: Iterable[object]) -> str:
     """What to write instead of `name`: the nearest of the choices, or all of them."""
-    choices = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(name), choices, n=1)
+    names = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(name), names, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"expected one of {', '.join(choices)}" if choices else "there is none"
+    return f"expected one of {', '.join(names)}" if names else "there is none"
 
 
-def install_translation():
+def install_translation() -> None:
     """Registers the translation with MXNet (idempotent)."""
     mx.error.register("MXNetError", _from_mxnet_error)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections import namedtuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -12,8 +12,10 @@ import numpy as np
 from .blocks.arguments import axis_sizes, bound
 from .blocks.base import LinearAlgebraBlock, listed
 from .compilation import compiling
+from .deprecation import renamed_arguments
 from .errors import DtypeError, ExportError, LinearAlgebraError, ShapeError, listing
 from .host_memory import from_loader
+from .typing import Array, Arrays, Device
 
 # MXNet's codes for dtypes in graph files.
 DTYPES = {"0": "float32", "1": "float64"}
@@ -23,7 +25,9 @@ DTYPES = {"0": "float32", "1": "float64"}
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
-def export(block, path, *examples, **keywords):
+def export(
+    block: mx.gluon.HybridBlock, path: str, *examples: Optional[Array], **keywords: Optional[Array]
+) -> Tuple[str, str]:
     """Writes ``path-symbol.json`` and ``path-0000.params``, checked against the live block.
 
     block: an initialized HybridBlock; examples: the arrays of one call, in the order of its
@@ -49,16 +53,21 @@ def export(block, path, *examples, **keywords):
         _write(block, trial, examples)
         inputs = [array for array in examples if array is not None]
         _compare(block, expected, _outputs(load(trial)(*inputs)))
-        names = []
+        names: List[str] = []
         for ending in ("-0000.params", "-symbol.json"):
             os.replace(trial + ending, path + ending)
             names.insert(0, path + ending)
-    return tuple(names)
+    symbol_file, parameter_file = names
+    return symbol_file, parameter_file
 
 
-# An argument of an exported graph: its name and, for the blocks of this package, its axes; dtype
-# and shape it was exported with. What the file does not tell is None.
-Input = namedtuple("Input", ["name", "axes", "dtype", "shape"])
+class Input(NamedTuple):
+    """An argument of an exported graph. What the file does not tell is None."""
+
+    name: str
+    axes: Optional[str]  # of the blocks of this package, such as "B n d"
+    dtype: Optional[str]  # that it was exported with
+    shape: Optional[Tuple[int, ...]]  # that it was exported with
 
 
 class LoadedBlock(mx.gluon.SymbolBlock):
@@ -68,14 +77,15 @@ class LoadedBlock(mx.gluon.SymbolBlock):
     that they had in the export.
     """
 
-    path, inputs = None, ()
+    path: str
+    inputs: Tuple[Input, ...] = ()
 
-    def __call__(self, *args, **keywords):
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         if not any(isinstance(arg, mx.sym.Symbol) for arg in args):
             args = self._received(args, keywords)
         return super().__call__(*args)
 
-    def forward(self, *args):
+    def forward(self, *args: Array) -> Any:
         try:
             outputs = super().forward(*args)
             if isinstance(args[0], mx.nd.NDArray):
@@ -89,14 +99,14 @@ class LoadedBlock(mx.gluon.SymbolBlock):
             raise ShapeError(f"{self.path}: {self._misfit(args)} {error}") from None
         return outputs
 
-    def check_cast(self, dtype):
+    def check_cast(self, dtype: str) -> None:
         """Not possible: numbers and operators of the graph belong to its dtype."""
         if any(own.dtype not in (None, dtype) for own in self.inputs):
             raise DtypeError(
                 f"{self.path}: cannot cast to {dtype}; cast the block and export it again."
             )
 
-    def _received(self, args, keywords):
+    def _received(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> Tuple[Any, ...]:
         rules = [(own.name, own.axes or "any axes") for own in self.inputs]
         args = bound(self.path, rules, len(rules), args, keywords)
         args = tuple(from_loader(array) for array in args)
@@ -111,12 +121,12 @@ class LoadedBlock(mx.gluon.SymbolBlock):
         axis_sizes(self.path, known)
         return args
 
-    def _misfit(self, args):
+    def _misfit(self, args: Sequence[Any]) -> str:
         given = ", ".join(f"'{own.name}' {a.shape}" for a, own in zip(args, self.inputs))
         made = ", ".join(f"{own.shape}" for own in self.inputs)
         return f"the graph does not take {given}; it was exported with {made}."
 
-    def _failing(self, args):
+    def _failing(self, args: Sequence[Any]) -> str:
         """Which batch elements fail by themselves, in words."""
         count = len(args[0])
         if any(len(array) != count for array in args):
@@ -124,7 +134,7 @@ class LoadedBlock(mx.gluon.SymbolBlock):
         failed = [i for i in range(count) if self._fails([array[i : i + 1] for array in args])]
         return f" It is in batch element {listing(failed)} of {count}." if failed else ""
 
-    def _fails(self, args):
+    def _fails(self, args: Sequence[Any]) -> bool:
         try:
             _wait(super().forward(*args))
         except LinearAlgebraError:
@@ -135,10 +145,12 @@ class LoadedBlock(mx.gluon.SymbolBlock):
         return False
 
 
-def load(path, ctx=None):
+@renamed_arguments(ctx="device")
+def load(path: str, device: Optional[Device] = None) -> LoadedBlock:
     """The block that `export` wrote to `path`, with the same arguments: a `LoadedBlock`.
 
-    It has the dtype of the export, and refuses another with a DtypeError, shapes that do not fit
+    device: where its parameters go, such as ``mx.gpu(0)``; the current one if left out. It has the
+    dtype of the export, and refuses another with a DtypeError, shapes that do not fit
     with a ShapeError.
     """
     symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
@@ -154,25 +166,25 @@ def load(path, ctx=None):
     block = LoadedBlock(symbol, variables)
     block.path, block.inputs = path, inputs
     parameters = block.collect_params()
-    parameters.load(parameter_file, ctx=ctx, cast_dtype=True, dtype_source="saved")
+    parameters.load(parameter_file, ctx=device, cast_dtype=True, dtype_source="saved")
     for name, parameter in parameters.items():
         if attributes.get(name, {}).get("__grad_req__") == "null":
             parameter.grad_req = "null"
     return block
 
 
-def _input(name, attributes):
+def _input(name: str, attributes: Mapping[str, str]) -> Input:
     told = json.loads(attributes.get("__argument__", "{}"))
     shape = told.get("shape")
     return Input(
         told.get("name", name),
         told.get("axes"),
-        DTYPES.get(attributes.get("__dtype__")),
+        DTYPES.get(attributes.get("__dtype__", "")),
         None if shape is None else tuple(shape),
     )
 
 
-def _write(block, path, examples):
+def _write(block: mx.gluon.HybridBlock, path: str, examples: Sequence[Optional[Array]]) -> None:
     """The two files, traced anew: no dtype or shape of an earlier call is left in the graph.
 
     The block and what it has compiled stay as they are, also for other threads that call it.
@@ -202,7 +214,7 @@ def _write(block, path, examples):
     _record(parameters, f"{path}-symbol.json", dict(zip(names, inputs)))
 
 
-def _record(parameters, symbol_file, inputs):
+def _record(parameters: Mapping[str, Any], symbol_file: str, inputs: Mapping[str, Input]) -> None:
     """Adds what MXNet leaves out of the file: what inputs are, and what is not trained."""
     codes = {name: code for code, name in DTYPES.items()}
     try:
@@ -230,16 +242,18 @@ def _record(parameters, symbol_file, inputs):
         json.dump(graph, file, indent=2)
 
 
-def _wait(result):
+def _wait(result: Arrays) -> None:
     for array in listed(result):
         array.wait_to_read()
 
 
-def _outputs(result):
+def _outputs(result: Arrays) -> List[np.ndarray]:
     return [array.asnumpy() for array in listed(result)]
 
 
-def _compare(block, expected, found):
+def _compare(
+    block: mx.gluon.HybridBlock, expected: Sequence[np.ndarray], found: Sequence[np.ndarray]
+) -> None:
     for index, (live, loaded) in enumerate(zip(expected, found)):
         scale = np.abs(live).max() or 1.0
         difference = np.abs(live - loaded).max() / scale

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from typing import Any, Iterator, NoReturn, Optional
 
 # How MXNet tells a process who it is, where the scheduler is, and how many others there are.
 ROLE, ADDRESS, PORT = "DMLC_ROLE", "DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT"
@@ -27,7 +28,7 @@ HEARTBEAT, SILENCE = 2, 10
 NOTICE, PATIENCE, NAME_PATIENCE = 30, 600, 120
 
 
-def prepare_environment():
+def prepare_environment() -> None:
     """Before MXNet starts ps-lite: heartbeats, and the address of the scheduler as a number.
 
     ZeroMQ, which ps-lite uses, connects to names but does not listen at one.
@@ -38,7 +39,7 @@ def prepare_environment():
         os.environ[ADDRESS] = _number_of(os.environ[ADDRESS])
 
 
-def take_role():
+def take_role() -> Optional[str]:
     """scheduler or server, and out of the environment; or None in any other process.
 
     With the role in sight, `import mxnet` itself would serve and never return.
@@ -46,7 +47,7 @@ def take_role():
     return os.environ.pop(ROLE) if os.environ[ROLE] in SERVER_ROLES else None
 
 
-def run(mx, role):
+def run(mx: Any, role: str) -> NoReturn:
     """Serves until the workers have finished, and ends the process."""
     from mxnet.kvstore.kvstore_server import KVStoreServer
 
@@ -70,7 +71,7 @@ def run(mx, role):
 
 
 @contextlib.contextmanager
-def meeting():
+def meeting() -> Iterator[None]:
     """Around a worker's first call, which returns when all have come: says so if they do not."""
     done = threading.Event()
     threading.Thread(target=_wait_for_all, args=(done,), daemon=True).start()
@@ -80,7 +81,7 @@ def meeting():
         done.set()
 
 
-def watch_peers(handle, done):
+def watch_peers(handle: Any, done: threading.Event) -> None:
     """Ends the process when one of the others is dead, until `done` is set; for a thread."""
     from mxnet.base import _LIB
 
@@ -100,7 +101,7 @@ def watch_peers(handle, done):
     )
 
 
-def _wait_for_all(done):
+def _wait_for_all(done: threading.Event) -> None:
     if done.wait(NOTICE):
         return
     servers, workers = os.environ.get(SERVERS), os.environ.get(WORKERS)
@@ -110,11 +111,11 @@ def _wait_for_all(done):
         _give_up(f"not all have come in {PATIENCE} s: {whom}; this process ends")
 
 
-def _scheduler():
+def _scheduler() -> str:
     return f"{os.environ.get(ADDRESS)}:{os.environ.get(PORT)}"
 
 
-def _number_of(name):
+def _number_of(name: str) -> str:
     deadline = time.monotonic() + NAME_PATIENCE
     while True:
         try:
@@ -125,13 +126,13 @@ def _number_of(name):
             time.sleep(1)
 
 
-def _give_up(why):
+def _give_up(why: str) -> NoReturn:
     """Other threads are inside of ps-lite, and would keep an orderly end from ending."""
     _say("gave_up", why)
     os._exit(1)
 
 
-def _say(event, what):
+def _say(event: str, what: str) -> None:
     role = os.environ.get(ROLE)
     line = f"{role}: {what}"
     # Of the log of jobs, which is imported after MXNet: a server never comes so far.

@@ -13,9 +13,11 @@ such an operator are compiled without it (`compilation`).
 
 import json
 
+from .typing import Array
+
 BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update")
 
 
-def breaks_static_shape(symbol):
+def breaks_static_shape(symbol: Array) -> bool:
     """Whether a symbol contains a loop, a branch or a running average."""
     return any(node["op"] in BROKEN for node in json.loads(symbol.tojson())["nodes"])

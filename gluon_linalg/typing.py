@@ -49,8 +49,11 @@ else:
 # What a block gives: one array or several.
 Arrays = Union[Array, Tuple[Array, ...], List[Array]]
 
-# Samples at a prompt: what `numpy.asarray` takes, or an NDArray.
-Samples = Union[np.ndarray, Sequence[Any], Array]
+# ArrayLike at a prompt: what `numpy.asarray` takes, or an NDArray.
+ArrayLike = Union[float, Sequence[Any], np.ndarray, Array]
+
+# What a block's arguments are: pairs of a name and its axes, such as ("x", "B n d").
+Rules = Sequence[Tuple[str, str]]
 
 T = TypeVar("T")
 

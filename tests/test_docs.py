@@ -164,6 +164,12 @@ def gaussian_process(names):
     assert names["forecast"].item_id == "shop 3" and np.isfinite(names["forecast"].mean).all()
 
 
+def alike(names):
+    paths = names["first"].samples
+    wave = np.sin(2 * np.pi * (60 + np.arange(6)) / 8.5)
+    assert paths.shape == (100, 6) and np.corrcoef(paths.mean(axis=0), wave)[0, 1] > 0.9
+
+
 def promoted(names):
     # The influence is known, and larger than all else in the last series.
     forecast = list(names["predictor"].predict(names["promoted"]))[-1]
@@ -207,6 +213,7 @@ CHECKS = {
     "past_length=24,\n": deep_state,
     "create_windows": windows,
     "GaussianProcessEstimator(": gaussian_process,
+    "alike = ": alike,
     "influence = ": promoted,
     "StructuralPredictor(": structural_predictor,
     "_network.LDS = LDS": lds,

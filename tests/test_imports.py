@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "gluon_linalg"
 # Each part with those that it may use beside itself: a folder, or a module beside the folders.
 # Kinds of jobs use what jobs share and not each other; what all share imports no kind.
-COMPILED = {"typing", "compilation", "errors", "host_memory"}
+COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
 MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
 JOBS = {"blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression"}
 MAY_USE = {
@@ -28,10 +28,11 @@ MAY_USE = {
     "generators": set(),
     "host_memory": set(),
     "server": set(),
-    "static_shape": set(),
+    "deprecation": set(),
+    "static_shape": {"typing"},
     "typing": set(),
     "_runtime": {"server"},
-    "compilation": {"host_memory", "static_shape"},
+    "compilation": {"host_memory", "static_shape", "typing"},
     "export": {"blocks", *COMPILED},
     "functional": {"typing", "errors"},
     "blocks": {"functional", *COMPILED},

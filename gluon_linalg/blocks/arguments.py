@@ -1,9 +1,20 @@
 """The rule for the arguments of a block: by position or by name, and which axes they have."""
 
+import contextlib
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
 from ..errors import ShapeError, suggestion
+from ..host_memory import from_loader
+from ..typing import Array, Device, Rules
+from .casting import FLOATS
 
 
-def bound(block, arguments, required, args, keywords):
+def bound(
+    block: str, arguments: Rules, required: int, args: Sequence[Any], keywords: Mapping[str, Any]
+) -> Tuple[Any, ...]:
     """The arguments of a call in their order, without the optional ones at the end that are None.
 
     block: its name; arguments: as in `LinearAlgebraBlock`. Raises TypeError.
@@ -29,13 +40,49 @@ def bound(block, arguments, required, args, keywords):
     return tuple(given)
 
 
-def _expected(arguments):
+def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: Device) -> Array:
+    """What a person gives as data, as an NDArray of this dtype with its batch axis.
+
+    value: an NDArray, which stays on its device, or what `numpy.asarray` takes; it may lack the
+    batch axis. Raises TypeError.
+    """
+    if not isinstance(value, mx.nd.NDArray):
+        value = mx.nd.array(_numbers(block, name, value), dtype=dtype, ctx=device)
+    elif isinstance(value, mx.np.ndarray):
+        value = value.as_nd_ndarray()
+    value = from_loader(value).astype(dtype, copy=False)
+    lacks_batch = value.ndim == len(axes.split()) - 1 and axes[0] == "B"
+    return value.expand_dims(axis=0) if lacks_batch else value
+
+
+def _numbers(block: str, name: str, value: Any) -> np.ndarray:
+    numbers = np.asarray(value)
+    # NumPy would drop imaginary parts with a warning.
+    if numbers.dtype.kind != "c":
+        with contextlib.suppress(TypeError, ValueError):
+            return numbers.astype("float64")
+    raise TypeError(
+        f"{block}: '{name}' is a {type(value).__name__} of {numbers.dtype}; expected numbers, in a "
+        "NumPy array or an mx.nd.NDArray."
+    )
+
+
+def data_dtype(value: Any) -> str:
+    """The dtype of data: their own, or float64 for numbers that are not floating-point."""
+    dtype = value.dtype if isinstance(value, mx.nd.NDArray) else np.asarray(value).dtype
+    name = np.dtype(dtype).name
+    return name if name in FLOATS else "float64"
+
+
+def _expected(arguments: Rules) -> str:
     return ", ".join(f"{name} ({axes})" for name, axes in arguments)
 
 
-def axis_sizes(block, given):
+def axis_sizes(block: str, given: Iterable[Tuple[str, str, Tuple[int, ...]]]) -> Dict[str, int]:
     """The size of each letter; given: triples of a name, its axes and a shape. ShapeError."""
-    sizes, owner, misfits = {}, {}, []
+    sizes: Dict[str, int] = {}
+    owner: Dict[str, str] = {}
+    misfits = []
     for name, axes, shape in given:
         letters = axes.split()
         if len(shape) != len(letters):
@@ -62,7 +109,7 @@ def axis_sizes(block, given):
     return sizes
 
 
-def _remedy(shape, letters, sizes):
+def _remedy(shape: Tuple[int, ...], letters: List[str], sizes: Mapping[str, int]) -> str:
     """Which axis of size 1 to add or to drop, if one makes the array fit the others."""
     if len(shape) == len(letters) - 1:
         places = [
@@ -80,7 +127,7 @@ def _remedy(shape, letters, sizes):
     return ""
 
 
-def _fits(shape, letters, sizes):
+def _fits(shape: Tuple[int, ...], letters: List[str], sizes: Mapping[str, int]) -> bool:
     """Whether an array of this shape agrees with the others, and with itself."""
     sizes = dict(sizes)
     for letter, size in zip(letters, shape):

@@ -1,7 +1,7 @@
 """What every block shares: checks at the call, errors that name the block, dtype and devices."""
 
 import contextlib
-from typing import Iterator, Optional
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +10,8 @@ from .. import functional as fn
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
-from .arguments import axis_sizes, bound
+from ..typing import Array, Arrays, Device, Rules
+from .arguments import axis_sizes, bound, data_dtype, from_data
 from .casting import FLOATS, check_casts
 
 
@@ -23,26 +24,27 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
     the first `required` ones may be left out, and any may be passed by its name.
     """
 
-    arguments = ()
-    required = None
+    arguments: Rules = ()
+    required: Optional[int] = None
     # What the block was cast to; None where it takes the dtype of its inputs.
-    _dtype = None
+    _dtype: Optional[str] = None
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._lock, self._pattern = Lock(), None
+        self._lock = Lock()
+        self._pattern: Optional[Tuple[bool, ...]] = None
 
-    def __call__(self, *args, **keywords):
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         args = self._bound(args, keywords)
         if not any(isinstance(arg, mx.sym.Symbol) for arg in args):
             args = self._received(*args)
         return super().__call__(*args)
 
-    def forward(self, *args):
+    def forward(self, *args: Optional[Array]) -> Any:
         if isinstance(args[0], mx.sym.Symbol):
             with self.name_scope():
-                args = [self._of_own_dtype(*pair) for pair in zip(self.arguments, args)]
-            return super().forward(*args)
+                own = [self._of_own_dtype(*pair) for pair in zip(self.arguments, args)]
+            return super().forward(*own)
         if not self._active:
             self._settle_shapes(args)
             return super().forward(*args)
@@ -63,13 +65,13 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             explain(self, *args)
         return outputs
 
-    def name_scope(self):
+    def name_scope(self) -> Any:
         """As Gluon's, but several threads may be in it at once."""
         scope = type(self._scope)(self)
         scope._counter = self._scope._counter
         return scope
 
-    def cast(self, dtype):
+    def cast(self, dtype: Any) -> None:
         """Casts to 'float32' or 'float64', before or after the first call.
 
         From then on the block takes arrays of this dtype only.
@@ -81,31 +83,73 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             # A symbol made before the cast would keep the old dtype in an exported graph.
             parameter._var = None
 
-    def check_cast(self, dtype):
+    def check_cast(self, dtype: str) -> None:
         """Raises DtypeError or TypeError where a cast to `dtype`, 'float32' or 'float64', fails."""
 
     @property
-    def dtype(self):
+    def dtype(self) -> Optional[str]:
         """The dtype of the parameters, 'float32' or 'float64'; None for a block without any."""
         for parameter in self.collect_params().values():
             return np.dtype(parameter.dtype).name
         return None
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         """Further rules on the sizes of the axes, a dict of letters; raises ShapeError."""
 
-    def _bound(self, args, keywords):
+    def _bound(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> Tuple[Any, ...]:
         """The arguments of a call in their order."""
         least = len(self.arguments) if self.required is None else self.required
         return bound(self.name, self.arguments, least, args, keywords)
 
-    def _received(self, *args, **keywords):
+    def _received(self, *args: Any, **keywords: Any) -> Tuple[Any, ...]:
         """The arrays of a call in their order, checked, and on the device of the parameters."""
         args = tuple(from_loader(array) for array in self._bound(args, keywords))
         self._check(args)
         return args
 
-    def _get_graph(self, *args):
+    def _data(self, *args: Any, **keywords: Any) -> Tuple[Any, ...]:
+        """The arguments of `condition` and the like in their order, checked: `_from_data`."""
+        args = self._from_data(*args, **keywords)
+        self._check(args)
+        return args
+
+    def _from_data(
+        self, *args: Any, dtype: Optional[str] = None, **keywords: Any
+    ) -> Tuple[Any, ...]:
+        """Data as people have them, as NDArrays: the one rule of all that is fitted to data.
+
+        Each is an NDArray, or what `numpy.asarray` takes, with or without the batch axis, and is
+        brought to `dtype`: if None, to that of the block, or where it has none to that of the
+        first argument.
+        """
+        args = self._bound(args, keywords)
+        dtype = dtype or self._data_dtype() or data_dtype(args[0])
+        device = self._data_device(args)
+        data = tuple(
+            None if value is None else from_data(self.name, *rule, value, dtype, device)
+            for rule, value in zip(self.arguments, args)
+        )
+        axis_sizes(
+            self.name, [(*rule, a.shape) for rule, a in zip(self.arguments, data) if a is not None]
+        )
+        return data
+
+    def _data_dtype(self) -> Optional[str]:
+        """What the block was cast to, or the dtype of what it learns; None: that of the data."""
+        learned = (p for p in self.collect_params().values() if p._differentiable)
+        return self._dtype or next((np.dtype(p.dtype).name for p in learned), None)
+
+    def _data_device(self, args: Sequence[Any]) -> Device:
+        """Where NumPy arrays go: where an NDArray is, or the parameters are."""
+        for array in args:
+            if isinstance(array, mx.nd.NDArray):
+                return from_loader(array).context
+        for parameter in self.collect_params().values():
+            if parameter._data is not None:
+                return parameter.list_ctx()[0]
+        return mx.current_context()
+
+    def _get_graph(self, *args: Any) -> Any:
         """Gluon's, but traced by `forward`, so that the graph begins with the check of dtypes."""
         with compiling(), self.tracing(*args):
             if not self._cached_graph:
@@ -116,7 +160,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 self._in_format = [-1 if arg is None else 0 for arg in args]
                 self._out_format = [0] * len(outputs) if isinstance(outputs, (list, tuple)) else 0
                 symbols = [symbol for symbol in inputs if symbol is not None]
-                self._cached_graph = symbols, mx.sym.Group(listed(outputs))
+                self._cached_graph: Any = (symbols, mx.sym.Group(listed(outputs)))
         return self._cached_graph
 
     @contextlib.contextmanager
@@ -128,13 +172,13 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         """What a compiled graph is made for."""
         return tuple(arg is not None for arg in args)
 
-    def _compile_anew_for(self, pattern):
+    def _compile_anew_for(self, pattern: Tuple[bool, ...]) -> None:
         """Gluon compiles for the arguments of the first call, and refuses others."""
         if self._pattern != pattern:
             self._clear_cached_op()
             self._pattern = pattern
 
-    def _settle_shapes(self, args):
+    def _settle_shapes(self, args: Sequence[Any]) -> None:
         """Makes the parameters whose shapes were deferred, in one thread while others wait."""
         parameters = self.collect_params().values()
         if all(parameter._data is not None for parameter in parameters):
@@ -152,34 +196,34 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             finally:
                 self._clear_cached_op()
 
-    def _input_dtype(self):
+    def _input_dtype(self) -> Optional[str]:
         """The only dtype that the block takes, or None: that of its parameters or last cast."""
         return self.dtype or self._dtype
 
-    def _of_own_dtype(self, argument, symbol):
+    def _of_own_dtype(self, argument: Tuple[str, str], symbol: Optional[Array]) -> Optional[Array]:
         dtype = self._input_dtype()
         if symbol is None or dtype is None:
             return symbol
         return fn.require_dtype(mx.sym, symbol, dtype, self.name, argument[0])
 
-    def _check(self, args):
+    def _check(self, args: Sequence[Any]) -> None:
         given = self._given(args)
         self._check_alike("dtype", [(n, np.dtype(a.dtype).name) for n, _, a in given], DtypeError)
         self._check_alike("device", [(n, str(a.context)) for n, _, a in given], ContextError)
         self._check_parameters(given[0][2])
         self._check_sizes(args)
 
-    def _check_sizes(self, args):
+    def _check_sizes(self, args: Sequence[Any]) -> None:
         given = [(name, axes, array.shape) for name, axes, array in self._given(args)]
         self.check_shapes(axis_sizes(self.name, given))
 
-    def _given(self, args):
+    def _given(self, args: Sequence[Any]) -> List[Tuple[str, str, Any]]:
         given = [(*rule, array) for rule, array in zip(self.arguments, args) if array is not None]
         for name, _, array in given:
             self._check_array(name, array)
         return given
 
-    def _check_array(self, name, array):
+    def _check_array(self, name: str, array: Any) -> None:
         if isinstance(array, mx.np.ndarray) or mx.util.is_np_array():
             raise TypeError(
                 f"{self.name}: works on mx.nd arrays; MXNet's NumPy mode is on or '{name}' is an "
@@ -196,12 +240,14 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 "float32 or float64: use array.astype('float32')."
             )
 
-    def _check_alike(self, what, pairs, error):
+    def _check_alike(
+        self, what: str, pairs: Sequence[Tuple[str, str]], error: Type[Exception]
+    ) -> None:
         if len({value for _, value in pairs}) > 1:
             listing = ", ".join(f"'{name}' is {value}" for name, value in pairs)
             raise error(f"{self.name}: mixed {what}s: {listing}. Bring all to one {what}.")
 
-    def _check_parameters(self, array):
+    def _check_parameters(self, array: Array) -> None:
         dtype = np.dtype(array.dtype).name
         remedy = f"Call {self.name}.cast('{dtype}') or convert the inputs."
         parameters = list(self.collect_params().values())
@@ -223,7 +269,9 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             )
 
 
-def explain(net, *inputs, **keywords):
+def explain(
+    net: mx.gluon.HybridBlock, *inputs: Optional[Array], **keywords: Optional[Array]
+) -> Any:
     """Runs `net` imperatively, so that a failing matrix is named by block and batch element.
 
     net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
@@ -235,12 +283,12 @@ def explain(net, *inputs, **keywords):
     return outputs
 
 
-def listed(outputs):
+def listed(outputs: Arrays) -> List[Any]:
     """The outputs of a block as a list, also when there is one."""
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
-def _has_nan(outputs):
+def _has_nan(outputs: Arrays) -> bool:
     """Whether any output has a NaN; waits for all of them."""
     with mx.autograd.pause():
         totals = [mx.nd.sum(output).asscalar() for output in listed(outputs)]
@@ -251,7 +299,7 @@ _explaining = Lock()
 
 
 @contextlib.contextmanager
-def _imperative(net):
+def _imperative(net: mx.gluon.HybridBlock) -> Iterator[None]:
     # One thread at a time: a second one would take the state made here for that of the network.
     with _explaining:
         active = []

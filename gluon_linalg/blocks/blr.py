@@ -1,14 +1,17 @@
 """Bayesian linear regression (paper, section 2.2; Bishop, section 3.5)."""
 
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..functional.regression import observed_data, regression_nll, regression_posterior
+from ..functional.regression import Observed, observed_data, regression_nll, regression_posterior
+from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .blr_predictor import BLRPredictor
-from .parameters import parameter_array, positive_parameter
+from .parameters import PositiveParameter, parameter_array, positive_parameter
 
 
 class BLRLikelihoodLayer(LinearAlgebraBlock):
@@ -34,14 +37,24 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
 
     required = 2
 
-    def __init__(self, prior_variance=1.0, noise_variance=1.0, targets=None, **kwargs):
+    def __init__(
+        self,
+        prior_variance: ArrayLike = 1.0,
+        noise_variance: Optional[float] = 1.0,
+        targets: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if targets is not None and not (isinstance(targets, int) and targets > 0):
             raise ValueError(f"{self.name}: targets is {targets!r}, expected None or a number.")
-        if np.ndim(prior_variance) > 1 or np.ndim(noise_variance) > 0:
+        shapes = (
+            np.shape(prior_variance),
+            () if noise_variance is None else np.shape(noise_variance),
+        )
+        if len(shapes[0]) > 1 or len(shapes[1]) > 0:
             raise ShapeError(
-                f"{self.name}: prior_variance has shape {np.shape(prior_variance)} and "
-                f"noise_variance {np.shape(noise_variance)}; expected one number, or for the prior "
+                f"{self.name}: prior_variance has shape {shapes[0]} and "
+                f"noise_variance {shapes[1]}; expected one number, or for the prior "
                 "one for each feature."
             )
         self._targets = targets
@@ -59,33 +72,52 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
                     self, "noise_variance", noise_variance, lower=1e-10
                 )
 
-    def hybrid_forward(self, F, phi, y, noise=None, mask=None, **stored):
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        phi: Array,
+        y: Array,
+        noise: Optional[Array] = None,
+        mask: Optional[Array] = None,
+        **stored: Any,
+    ) -> Array:
         observed, prior_variance = self._model(F, phi, y, noise, mask)
         return regression_nll(F, observed, prior_variance, self._targets or 1, self.name)
 
-    def condition(self, phi, y, noise=None, mask=None, include_noise=False):
+    def condition(
+        self,
+        phi: ArrayLike,
+        y: ArrayLike,
+        noise: Optional[ArrayLike] = None,
+        mask: Optional[ArrayLike] = None,
+        include_noise: bool = False,
+    ) -> BLRPredictor:
         """The posterior given data, a `BLRPredictor`: phi -> (mean, variance).
 
+        phi, y, noise, mask: as in a call of the layer, but NumPy arrays as well, and with or
+        without the batch axis, which the predictor has; they are brought to the layer's dtype.
         The data are factored once, here. The predictor holds copies: training the layer further
         does not change it. include_noise: whether its variance is that of a new observation, with
         noise_variance, or of Φ w.
         """
-        phi, y, noise, mask = (*self._received(phi, y, noise, mask), None, None)[:4]
+        data = (*self._data(phi, y, noise, mask), None, None)[:4]
         if include_noise and self.noise_variance is None:
             raise ValueError(
                 f"{self.name}: include_noise needs a noise_variance that holds for new "
                 "observations too."
             )
-        observed, prior_variance = self._model(mx.nd, phi, y, noise, mask)
+        observed, prior_variance = self._model(mx.nd, *data)
         posterior = regression_posterior(mx.nd, observed, prior_variance, self.name)
         deviation = mx.nd.sqrt(prior_variance).detach().expand_dims(axis=2)
         weights = mx.nd.broadcast_mul(posterior.weights, deviation)
         precision_factor = mx.nd.broadcast_div(posterior.factor, deviation)
-        noise_variance = self._natural(mx.nd, self.noise_variance, phi) if include_noise else None
+        noise_variance = None
+        if include_noise and self.noise_variance is not None:
+            noise_variance = self._natural(mx.nd, self.noise_variance, data[0])
         with self.name_scope():
             return BLRPredictor(weights, precision_factor, noise_variance, self._targets)
 
-    def _bound(self, args, keywords):
+    def _bound(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> Tuple[Any, ...]:
         args = super()._bound(args, keywords)
         if self.noise_variance is None and (len(args) < 3 or args[2] is None):
             raise TypeError(
@@ -94,7 +126,7 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
             )
         return args
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         features = self.prior_variance.shape[0]
         if features not in (1, sizes["d"]):
             raise ShapeError(
@@ -107,7 +139,9 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
                 f"targets={self._targets}."
             )
 
-    def _model(self, F, phi, y, noise, mask):
+    def _model(
+        self, F: Namespace, phi: Array, y: Array, noise: Optional[Array], mask: Optional[Array]
+    ) -> Tuple[Observed, Array]:
         """What is observed, with targets (B, n, k), and the prior variances (1, 1 or d)."""
         if self._targets is None:
             y = F.expand_dims(y, axis=2)
@@ -120,5 +154,5 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
         prior_variance = F.reshape(self._natural(F, self.prior_variance, phi), shape=(1, -1))
         return observed_data(F, phi, y, noise, mask, self.name), prior_variance
 
-    def _natural(self, F, parameter, like):
+    def _natural(self, F: Namespace, parameter: PositiveParameter, like: Array) -> Array:
         return parameter.natural(F, parameter_array(F, parameter, like))

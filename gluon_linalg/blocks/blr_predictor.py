@@ -1,9 +1,12 @@
 """The posterior of Bayesian linear regression (Bishop, equations 3.49 to 3.51 and 3.59)."""
 
+from typing import Any, Mapping, Optional, Tuple
+
 import mxnet as mx
 
 from .. import functional as fn
 from ..errors import DtypeError, ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -19,7 +22,14 @@ class BLRPredictor(LinearAlgebraBlock):
 
     arguments = (("phi", "B m d"),)
 
-    def __init__(self, weight_mean, precision_factor, noise_variance=None, targets=None, **kwargs):
+    def __init__(
+        self,
+        weight_mean: Array,
+        precision_factor: Array,
+        noise_variance: Optional[Array] = None,
+        targets: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._targets = targets
         with self.name_scope():
@@ -29,7 +39,14 @@ class BLRPredictor(LinearAlgebraBlock):
                 self.noise_variance = self.params.get_constant("noise_variance", noise_variance)
         self.params.initialize(ctx=weight_mean.context)
 
-    def hybrid_forward(self, F, phi, weight_mean, precision_factor, noise_variance=None):
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        phi: Array,
+        weight_mean: Array,
+        precision_factor: Array,
+        noise_variance: Optional[Array] = None,
+    ) -> Tuple[Array, Array]:
         mean = fn.product(F, phi, weight_mean)
         whitened = fn.triangular_solve(F, precision_factor, fn.transpose(F, phi))
         variance = F.sum(F.square(whitened), axis=1)
@@ -39,15 +56,15 @@ class BLRPredictor(LinearAlgebraBlock):
             return F.squeeze(mean, axis=2), variance
         return mean, F.broadcast_like(F.expand_dims(variance, axis=2), fn.stop(F, mean))
 
-    def mean(self, phi):
+    def mean(self, phi: Array) -> Array:
         """The posterior mean, (B, m, d) -> (B, m)."""
         return self(phi)[0]
 
-    def variance(self, phi):
+    def variance(self, phi: Array) -> Array:
         """The posterior variance, (B, m, d) -> (B, m)."""
         return self(phi)[1]
 
-    def weights(self):
+    def weights(self) -> Tuple[Array, Array]:
         """The posterior mean and covariance of the weights, (B, d) or (B, d, k), and (B, d, d)."""
         mean = self.weight_mean.data()
         covariance = fn.factor_inverse(mx.nd, self.precision_factor.data())
@@ -55,7 +72,7 @@ class BLRPredictor(LinearAlgebraBlock):
             mean = mean.squeeze(axis=2)
         return mean, fn.symmetrize(mx.nd, covariance)
 
-    def check_cast(self, dtype):
+    def check_cast(self, dtype: str) -> None:
         """Not possible: the factor belongs to the dtype it was computed in."""
         if dtype != self.dtype:
             raise DtypeError(
@@ -63,7 +80,7 @@ class BLRPredictor(LinearAlgebraBlock):
                 f"again: the factor of the data was computed in {self.dtype}."
             )
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         batch, columns, _ = self.weight_mean.shape
         if sizes["B"] != batch or sizes["d"] != columns:
             raise ShapeError(

@@ -1,5 +1,7 @@
 """Casts of whole networks, refused before anything is changed."""
 
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 
@@ -8,7 +10,7 @@ from ..errors import DtypeError
 FLOATS = ("float32", "float64")
 
 
-def check_casts(network, dtype):
+def check_casts(network: mx.gluon.Block, dtype: Any) -> None:
     """Raises DtypeError or TypeError where some block below `network` cannot be cast to `dtype`.
 
     Such blocks have a method `check_cast`; all others take what Gluon takes.
@@ -29,15 +31,16 @@ def check_casts(network, dtype):
         block.check_cast(name)
 
 
-def install_cast_check():
+def install_cast_check() -> None:
     """From now on a cast of any Gluon network asks all its blocks first (idempotent)."""
     cast = mx.gluon.Block.cast
     if getattr(cast, "asks_first", False):
         return
 
-    def checked(self, dtype):
+    def checked(self: Any, dtype: Any) -> None:
         check_casts(self, dtype)
         cast(self, dtype)
 
-    checked.asks_first, checked.__doc__ = True, cast.__doc__
+    checked.__doc__ = cast.__doc__
+    checked.asks_first = True  # type: ignore[attr-defined]
     mx.gluon.Block.cast = checked

@@ -1,12 +1,15 @@
 """Canonical correlation analysis, as a loss and as fitted transforms."""
 
+from typing import Any, Mapping, Sequence, Tuple, Union
+
 import mxnet as mx
 
 from .. import functional as fn
 from ..errors import ShapeError, SingularMatrixError
-from ..functional.canonical import canonical_correlations, canonical_view
+from ..functional.canonical import View, canonical_correlations, canonical_view
 from ..functional.eigen import row_signs
 from ..functional.svd import svd
+from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .projection import ProjectionBlock, check_count, check_ridge, samples
 
@@ -31,7 +34,14 @@ class CCABlock(LinearAlgebraBlock):
 
     arguments = (("x", "B n p"), ("y", "B n q"))
 
-    def __init__(self, k, ridge=0.0, details=False, relative_ridge=False, **kwargs):
+    def __init__(
+        self,
+        k: int,
+        ridge: Union[float, Sequence[float]] = 0.0,
+        details: bool = False,
+        relative_ridge: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count(self.name, "k", k)
         pair = tuple(ridge) if isinstance(ridge, (tuple, list)) else (ridge, ridge)
@@ -42,36 +52,37 @@ class CCABlock(LinearAlgebraBlock):
         self._k, self._ridges, self._details = k, tuple(map(float, pair)), bool(details)
         self._relative = bool(relative_ridge)
 
-    def hybrid_forward(self, F, x, y):
+    def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Union[Array, Tuple[Array, Array]]:
         correlations, total = canonical_correlations(F, *self._views(F, x, y), self._k, self.name)
         return (-total, correlations) if self._details else -total
 
-    def fit(self, x, y):
+    def fit(self, x: ArrayLike, y: ArrayLike) -> Tuple[ProjectionBlock, ProjectionBlock]:
         """The k canonical directions of fixed data, two `ProjectionBlock`s: x -> and y -> scores.
 
-        x, y: NumPy arrays or NDArrays, (N, p) and (N, q), or (B, n, p) and (B, n, q). Scores have
-        unit variance (without a ridge) and correlations σ, the `values` of both. The element of
-        largest magnitude of each direction of x is positive. Computed in float64.
+        x: (n, p); y: (n, q), or both with a batch axis before, all samples together; NumPy arrays
+        or NDArrays. Scores have unit variance (without a ridge) and correlations σ, the `values` of
+        both. The element of largest magnitude of each direction of x is positive. Computed in
+        float64; the dtypes of the results are those of `PCABlock.fit`.
         """
-        (x, x_dtype), (y, y_dtype) = samples(self.name, x), samples(self.name, y, "y")
-        self._check_sizes((x, y))
-        x, y = self._views(mx.nd, x, y)
-        cross = fn.product(mx.nd, x.rows, y.rows, transpose_b=True)
+        data, dtypes = samples(self, x, y)
+        self._check_sizes(data)
+        views = self._views(mx.nd, *data)
+        cross = fn.product(mx.nd, views[0].rows, views[1].rows, transpose_b=True)
         left, values, right = svd(mx.nd, cross, cross.shape[1] >= cross.shape[2], self.name)
         values = values[0, : self._k].asnumpy()
-        x_rows = _directions(x, fn.transpose(mx.nd, left)[:, : self._k])
-        y_rows = _directions(y, right[:, : self._k])
+        x_rows = _directions(views[0], fn.transpose(mx.nd, left)[:, : self._k])
+        y_rows = _directions(views[1], right[:, : self._k])
         sign = row_signs(mx.nd, x_rows).asnumpy()[0]
-        views = (x, x_rows, x_dtype), (y, y_rows, y_dtype)
         with self.name_scope():
-            return tuple(
+            x_block, y_block = (
                 ProjectionBlock(
                     view.mean[0, 0].asnumpy(), rows[0].asnumpy().T * sign, values, dtype
                 )
-                for view, rows, dtype in views
+                for view, rows, dtype in zip(views, (x_rows, y_rows), dtypes)
             )
+        return x_block, y_block
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         most = min(sizes["p"], sizes["q"])
         if self._k > most:
             raise ShapeError(
@@ -85,14 +96,15 @@ class CCABlock(LinearAlgebraBlock):
                     f"of {sizes[letter]} features. Give ridge=..., more samples, or fewer features."
                 )
 
-    def _views(self, F, x, y):
-        return tuple(
+    def _views(self, F: Namespace, x: Array, y: Array) -> Tuple[View, View]:
+        x_view, y_view = (
             canonical_view(F, view, ridge, self._relative, f"'{what}'", self.name)
             for view, ridge, what in zip((x, y), self._ridges, "xy")
         )
+        return x_view, y_view
 
 
-def _directions(view, rows):
+def _directions(view: View, rows: Array) -> Array:
     """(L⁻ᵀ u)ᵀ of rows u, (1, k, p)."""
     solved = fn.triangular_solve(mx.nd, view.factor, fn.transpose(mx.nd, rows), transpose=True)
     return fn.transpose(mx.nd, solved)

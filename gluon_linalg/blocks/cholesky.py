@@ -1,6 +1,9 @@
 """Cholesky factorization, and what is computed from it."""
 
+from typing import Any, Tuple, Union
+
 from .. import functional as fn
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -16,11 +19,13 @@ class CholeskyBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, jitter=0.0, return_jitter=False, **kwargs):
+    def __init__(
+        self, jitter: Union[float, str] = 0.0, return_jitter: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._jitter, self._return_jitter = check_jitter(jitter), return_jitter
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Union[Array, Tuple[Array, Array]]:
         if not self._return_jitter:
             return fn.cholesky(F, a, self._jitter, self.name)
         shift = fn.jitter_shift(F, fn.diagonal(F, a), self._jitter, a, self.name)
@@ -35,11 +40,11 @@ class CholeskySolveBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"), ("b", "B n k"))
 
-    def __init__(self, jitter=0.0, **kwargs):
+    def __init__(self, jitter: Union[float, str] = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._jitter = check_jitter(jitter)
 
-    def hybrid_forward(self, F, a, b):
+    def hybrid_forward(self, F: Namespace, a: Array, b: Array) -> Array:
         b = fn.finite_right_side(F, b, self.name)
         return fn.cholesky_solve(F, fn.cholesky(F, a, self._jitter, self.name), b)
 
@@ -52,15 +57,15 @@ class LogDetBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, jitter=0.0, **kwargs):
+    def __init__(self, jitter: Union[float, str] = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._jitter = check_jitter(jitter)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return fn.log_determinant(F, a, self._jitter, self.name)
 
 
-def check_jitter(jitter):
+def check_jitter(jitter: Union[float, str]) -> Union[float, str]:
     """`jitter` itself when it is 'auto' or a number >= 0."""
     if jitter == "auto" or (isinstance(jitter, (int, float)) and 0 <= jitter < 1):
         return jitter

@@ -1,18 +1,19 @@
 """Copies of blocks, and of their parameters."""
 
 import copy
+from typing import Any, Dict, Optional, Set, Tuple
 
 import mxnet as mx
 
 
-def frozen_copies(prefix, *blocks):
+def frozen_copies(prefix: str, *blocks: Optional[mx.gluon.HybridBlock]) -> Tuple[Any, ...]:
     """Copies of `blocks` with parameters of their own, which no trainer changes any more.
 
     What the blocks share the copies share, too. `prefix` comes before the names of all blocks and
     parameters, so that originals and copies can be parts of one network. A block may be None.
     """
     twins = copy.deepcopy(blocks)
-    renamed = set()
+    renamed: Set[int] = set()
     for twin in twins:
         if twin is not None:
             twin.apply(lambda part: _rename(part, prefix, renamed))
@@ -20,7 +21,7 @@ def frozen_copies(prefix, *blocks):
     return twins
 
 
-def _rename(block, prefix, renamed):
+def _rename(block: Any, prefix: str, renamed: Set[int]) -> None:
     if id(block) in renamed:
         return
     renamed.add(id(block))
@@ -36,7 +37,7 @@ def _rename(block, prefix, renamed):
         block._params._params[parameter.name] = parameter
 
 
-def install_copies():
+def install_copies() -> None:
     """From now on copies of Gluon parameters, pickled or deep-copied, can be trained (idempotent).
 
     MXNet copies the numbers and forgets that they have a gradient; a trainer and what it holds stay
@@ -46,11 +47,11 @@ def install_copies():
     mx.gluon.Parameter.__setstate__ = _set_state
 
 
-def _state(parameter):
+def _state(parameter: Any) -> Dict[str, Any]:
     return {**parameter.__dict__, "_trainer": None, "_var": None}
 
 
-def _set_state(parameter, state):
+def _set_state(parameter: Any, state: Dict[str, Any]) -> None:
     parameter.__dict__.update(state)
     if parameter._grad is not None:
         mx.autograd.mark_variables(parameter._data, parameter._grad, parameter._grad_req)

@@ -1,6 +1,9 @@
 """Determinants of general square matrices."""
 
+from typing import Tuple
+
 from .. import functional as fn
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -14,7 +17,7 @@ class DetBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return fn.determinant(F, a, self.name)
 
 
@@ -29,5 +32,5 @@ class SLogDetBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Tuple[Array, Array]:
         return fn.sign_log_determinant(F, a, self.name)

@@ -1,9 +1,11 @@
 """Symmetric eigendecomposition."""
 
 import numbers
+from typing import Any, Mapping, Optional, Tuple
 
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -21,17 +23,19 @@ class EigBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, descending=False, top_k=None, **kwargs):
+    def __init__(
+        self, descending: bool = False, top_k: Optional[int] = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if top_k is not None and not (isinstance(top_k, numbers.Integral) and top_k >= 1):
             raise ValueError(f"top_k is {top_k!r}; expected an integer of at least 1, or None.")
         self._descending, self._top_k = bool(descending), top_k
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if self._top_k is not None and self._top_k > sizes["n"]:
             raise ShapeError(
                 f"{self.name}: top_k is {self._top_k}, but 'a' has {sizes['n']} eigenvalues."
             )
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Tuple[Array, Array]:
         return fn.eigh(F, a, self.name, self._descending, self._top_k)

@@ -84,11 +84,13 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
     ) -> GPPredictor:
         """The posterior given data, a `GPPredictor`: x -> (mean, variance), each (B, m).
 
-        The covariance of the data is factored once, here. The predictor holds copies: training
-        the layer further does not change it. include_noise: whether its variance is that of a new
+        x, y, noise: as in a call of the layer, but NumPy arrays as well, and with or without the
+        batch axis, which the predictor has; they are brought to the layer's dtype. The covariance
+        of the data is factored once, here. The predictor holds copies: training the layer further
+        does not change it. include_noise: whether its variance is that of a new
         observation or of the latent function.
         """
-        x, y, *noise = self._received(x, y, noise)
+        x, y, *noise = self._data(x, y, noise)
         dtype = self._precision or self.dtype
         x, y, noise = (a if a is None else a.astype(dtype) for a in (x, y, *(noise or [None])))
         residual = y - mean_values(mx.nd, self.mean, x, dtype, self.dtype)

@@ -1,17 +1,20 @@
 """Linear discriminant analysis, as a loss and as a fitted transform."""
 
+from typing import Any, Mapping, Optional, Tuple, Union
+
 import mxnet as mx
-import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError, SingularMatrixError
 from ..functional.discriminant import (
+    Discriminants,
     checked_indicator,
     class_indicator,
     discriminant_loss,
     discriminants,
 )
 from ..functional.eigen import row_signs
+from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .projection import ProjectionBlock, check_count, check_ridge, samples
 
@@ -39,15 +42,15 @@ class LDABlock(LinearAlgebraBlock):
 
     def __init__(
         self,
-        classes,
-        k=None,
-        ridge=0.0,
-        threshold=None,
-        one_hot=False,
-        details=False,
-        relative_ridge=False,
-        **kwargs,
-    ):
+        classes: int,
+        k: Optional[int] = None,
+        ridge: float = 0.0,
+        threshold: Optional[float] = None,
+        one_hot: bool = False,
+        details: bool = False,
+        relative_ridge: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count(self.name, "classes", classes)
         k = classes - 1 if k is None else k
@@ -67,7 +70,9 @@ class LDABlock(LinearAlgebraBlock):
         self._threshold, self._one_hot, self._details = threshold, bool(one_hot), bool(details)
         self.arguments = (("x", "B n d"), ("labels", "B n C" if one_hot else "B n"))
 
-    def hybrid_forward(self, F, x, labels):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, labels: Array
+    ) -> Union[Array, Tuple[Array, Array]]:
         found = self._found(F, x, labels)
         loss = discriminant_loss(F, found, self._k, self._threshold)
         if not self._details:
@@ -75,20 +80,17 @@ class LDABlock(LinearAlgebraBlock):
         values = found.eigenvalues + found.changes
         return loss, F.slice_axis(values, axis=1, begin=0, end=self._k)
 
-    def fit(self, x, labels):
+    def fit(self, x: ArrayLike, labels: ArrayLike) -> ProjectionBlock:
         """The k directions of fixed data, a `ProjectionBlock` x -> (x - μ) W.
 
-        x, labels: NumPy arrays or NDArrays, (N, d) and (N,) or (N, classes), or with a batch axis
-        before. Wᵀ (S_w + ridge I) W = I, with the ridge of the loss; the element of largest
-        magnitude of each direction is positive. Its `values` are the eigenvalues. Computed in
-        float64.
+        x: (n, d); labels: (n,) or (n, classes), or both with a batch axis before, all samples
+        together; NumPy arrays or NDArrays. Wᵀ (S_w + ridge I) W = I, with the ridge of the loss;
+        the element of largest magnitude of each direction is positive. Its `values` are the
+        eigenvalues. Computed in float64; the dtype of the result is that of `PCABlock.fit`.
         """
-        data, dtype = samples(self.name, x)
-        labels = labels.asnumpy() if isinstance(labels, mx.nd.NDArray) else np.asarray(labels)
-        shape = (1, -1, self._classes) if self._one_hot else (1, -1)
-        labels = mx.nd.array(labels.reshape(shape), dtype="float64")
-        self._check_sizes((data, labels))
-        found = self._found(mx.nd, data, labels)
+        (data, classes), (dtype, _) = samples(self, x, labels)
+        self._check_sizes((data, classes))
+        found = self._found(mx.nd, data, classes)
         rows = fn.transpose(mx.nd, found.directions)[:, : self._k]
         rows = mx.nd.broadcast_mul(rows, row_signs(mx.nd, rows).expand_dims(axis=2))
         with self.name_scope():
@@ -99,7 +101,7 @@ class LDABlock(LinearAlgebraBlock):
                 dtype,
             )
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if sizes.get("C", self._classes) != self._classes:
             raise ShapeError(
                 f"{self.name}: 'labels' has {sizes['C']} columns for {self._classes} classes."
@@ -115,11 +117,11 @@ class LDABlock(LinearAlgebraBlock):
                 f"{sizes['d']} features. Give ridge=..., more samples, or fewer features."
             )
 
-    def _found(self, F, x, labels):
+    def _found(self, F: Namespace, x: Array, labels: Array) -> Discriminants:
         indicator = self._indicator(F, labels)
         return discriminants(F, x, indicator, self._k, self._ridge, self._relative, self.name)
 
-    def _indicator(self, F, labels):
+    def _indicator(self, F: Namespace, labels: Array) -> Array:
         if self._one_hot:
             return checked_indicator(F, labels, self.name)
         return class_indicator(F, labels, self._classes, self.name)

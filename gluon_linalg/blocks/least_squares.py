@@ -1,7 +1,10 @@
 """Least squares (paper, section 2.2; Golub & Van Loan, chapter 5)."""
 
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
 from ..errors import ShapeError
 from ..functional.least_squares import least_squares, minimum_norm
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .parameters import parameter_array, positive_parameter
 
@@ -30,7 +33,9 @@ class LeastSquaresBlock(LinearAlgebraBlock):
     Raises SingularMatrixError, NonFiniteError, ShapeError, DtypeError.
     """
 
-    def __init__(self, ridge=0.0, wide=False, targets=None, **kwargs):
+    def __init__(
+        self, ridge: float = 0.0, wide: bool = False, targets: Optional[int] = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if targets is not None and not (isinstance(targets, int) and targets > 0):
             raise ValueError(f"{self.name}: targets is {targets!r}, expected None or a number.")
@@ -44,7 +49,9 @@ class LeastSquaresBlock(LinearAlgebraBlock):
             if ridge != 0:
                 self.ridge = positive_parameter(self, "ridge", ridge, lower=0.0)
 
-    def hybrid_forward(self, F, a, b, weights=None, **stored):
+    def hybrid_forward(
+        self, F: Namespace, a: Array, b: Array, weights: Optional[Array] = None, **stored: Any
+    ) -> Array:
         if self._targets is None:
             b = F.expand_dims(b, axis=2)
         ridge = None
@@ -56,7 +63,7 @@ class LeastSquaresBlock(LinearAlgebraBlock):
             x = least_squares(F, a, b, ridge, weights, self.name)
         return F.squeeze(x, axis=2) if self._targets is None else x
 
-    def _bound(self, args, keywords):
+    def _bound(self, args: Sequence[Any], keywords: Mapping[str, Any]) -> Tuple[Any, ...]:
         if self._wide and (len(args) > 2 or "weights" in keywords):
             raise TypeError(
                 f"{self.name}: weights do not change the minimum-norm solution. For weighted ridge "
@@ -64,7 +71,7 @@ class LeastSquaresBlock(LinearAlgebraBlock):
             )
         return super()._bound(args, keywords)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         rows, columns = sizes["m"], sizes["n"]
         if sizes.get("k", self._targets) != self._targets:
             raise ShapeError(

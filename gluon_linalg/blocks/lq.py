@@ -1,7 +1,10 @@
 """LQ of wide and QR of tall matrices."""
 
+from typing import Mapping, Tuple
+
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -16,14 +19,14 @@ class LQBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B m n"),)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if sizes["m"] > sizes["n"]:
             raise ShapeError(
                 f"{self.name}: 'a' has {sizes['m']} rows and {sizes['n']} columns; LQ needs m <= n."
                 " Use QRBlock, or transpose the input."
             )
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Tuple[Array, Array]:
         return fn.lq(F, a, self.name)
 
 
@@ -36,12 +39,12 @@ class QRBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B m n"),)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if sizes["m"] < sizes["n"]:
             raise ShapeError(
                 f"{self.name}: 'a' has {sizes['m']} rows and {sizes['n']} columns; QR needs m >= n."
                 " Use LQBlock, or transpose the input."
             )
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Tuple[Array, Array]:
         return fn.qr(F, a, self.name)

@@ -2,8 +2,10 @@
 
 import math
 import numbers
+from typing import Any
 
 from ..functional import spectral
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -20,11 +22,11 @@ class MatrixSqrtBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, inverse=False, **kwargs):
+    def __init__(self, inverse: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._inverse = bool(inverse)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         if self._inverse:
             return spectral.matrix_inverse_sqrt(F, a, name=self.name)
         return spectral.matrix_sqrt(F, a, self.name)
@@ -40,7 +42,7 @@ class MatrixLogBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return spectral.matrix_log(F, a, self.name)
 
 
@@ -54,7 +56,7 @@ class MatrixExpBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return spectral.matrix_exp(F, a, self.name)
 
 
@@ -68,11 +70,11 @@ class MatrixPowerBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, power, **kwargs):
+    def __init__(self, power: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._power = _finite_number("power", power)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return spectral.matrix_power(F, a, self._power, self.name)
 
 

@@ -1,24 +1,27 @@
 """Mean functions of Gaussian processes."""
 
+from typing import Any, Optional, Union
+
 import mxnet as mx
 
 from .. import functional as fn
+from ..typing import Array, Dtype, Namespace
 
 
 class ConstantMean(mx.gluon.HybridBlock):
     """m(x) = c with a learnable c, initially 0: (B, n, d) -> (B, n)."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.constant = self.params.get("constant", shape=(1,), init="zeros")
 
-    def hybrid_forward(self, F, x, constant):
+    def hybrid_forward(self, F: Namespace, x: Array, constant: Array) -> Array:
         return F.broadcast_add(
             fn.zeros_like(F, F.sum(x, axis=2)), F.reshape(constant, shape=(1, 1))
         )
 
 
-def mean_block(mean):
+def mean_block(mean: Union[None, str, mx.gluon.HybridBlock]) -> Optional[mx.gluon.HybridBlock]:
     """The mean as a block: None for zero, and any HybridBlock as it is."""
     if isinstance(mean, mx.gluon.HybridBlock):
         return mean
@@ -35,7 +38,13 @@ def mean_block(mean):
     )
 
 
-def mean_values(F, mean, x, dtype, parameter_dtype):
+def mean_values(
+    F: Namespace,
+    mean: Optional[mx.gluon.HybridBlock],
+    x: Array,
+    dtype: Dtype,
+    parameter_dtype: Dtype,
+) -> Array:
     """m(x) in `dtype`, (B, n, d) -> (B, n), for a mean block whose parameters have another."""
     if mean is None:
         return fn.zeros_like(F, F.sum(x, axis=2))

@@ -1,5 +1,7 @@
 """Mean and covariance as Gluon's normalization layers have them: of the batch, or running."""
 
+from typing import Any, Optional, Tuple
+
 import mxnet as mx
 import numpy as np
 
@@ -7,6 +9,7 @@ from ..functional.covariance import as_rows, centred_samples, covariance
 from ..functional.matrix import magnitude
 from ..functional.running import running_average
 from ..functional.tangent import ones_like
+from ..typing import Array, Namespace
 
 
 class Moments(mx.gluon.HybridBlock):
@@ -21,7 +24,14 @@ class Moments(mx.gluon.HybridBlock):
     near the largest |x - μ|, at least `least_unit`, so that S/u² is in range.
     """
 
-    def __init__(self, momentum, ddof, in_features=0, least_unit=0.0, **kwargs):
+    def __init__(
+        self,
+        momentum: Optional[float],
+        ddof: int,
+        in_features: int = 0,
+        least_unit: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_momentum(momentum)
         self._momentum, self._ddof, self._least_unit = momentum, ddof, least_unit
@@ -32,8 +42,14 @@ class Moments(mx.gluon.HybridBlock):
                     "covariance", (in_features, in_features), IdentityMatrix()
                 )
 
-    def hybrid_forward(self, F, x, running_mean=None, running_covariance=None):
-        if self._momentum is None:
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        x: Array,
+        running_mean: Optional[Array] = None,
+        running_covariance: Optional[Array] = None,
+    ) -> Tuple[Array, Array, Array, Array]:
+        if running_mean is None or running_covariance is None or self._momentum is None:
             centred, mean = centred_samples(F, x)
             unit = F.maximum(magnitude(F, centred, axis=(1, 2)), self._least_unit)
             centred = F.broadcast_div(centred, unit)
@@ -48,7 +64,7 @@ class Moments(mx.gluon.HybridBlock):
         unit = ones_like(F, F.slice_axis(mean, axis=2, begin=0, end=1))
         return F.broadcast_sub(rows, mean), mean, F.expand_dims(chosen, axis=0), unit
 
-    def _running(self, name, shape, init):
+    def _running(self, name: str, shape: Tuple[int, ...], init: Any) -> mx.gluon.Parameter:
         return self.params.get(
             f"running_{name}",
             shape=shape,
@@ -63,10 +79,10 @@ class Moments(mx.gluon.HybridBlock):
 class IdentityMatrix(mx.init.Initializer):
     """Ones on the diagonal of a square matrix, zeros beside it."""
 
-    def _init_weight(self, _, array):
+    def _init_weight(self, _: Any, array: Array) -> None:
         array[:] = np.eye(array.shape[0])
 
 
-def check_momentum(momentum):
+def check_momentum(momentum: Optional[float]) -> None:
     if momentum is not None and not 0.0 <= momentum < 1.0:
         raise ValueError(f"momentum is {momentum!r}, expected None or a number from 0 to below 1.")

@@ -1,12 +1,14 @@
 """Positive parameters: natural values outside, unconstrained numbers inside."""
 
 import json
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, ArrayLike, Namespace
 
 
 class PositiveParameter(mx.gluon.Parameter):
@@ -16,17 +18,17 @@ class PositiveParameter(mx.gluon.Parameter):
     `set_value()` speak in natural units. Freeze it as any parameter: ``grad_req = 'null'``.
     """
 
-    def __init__(self, name, value, lower=1e-12, **kwargs):
+    def __init__(self, name: str, value: ArrayLike, lower: float = 1e-12, **kwargs: Any) -> None:
         self.lower = float(lower)
         self._exact = self._stored(np.asarray(value, dtype="float64"), name)
         super().__init__(name, shape=self._exact.shape, init=_Constant(self._exact), **kwargs)
 
-    def value(self):
+    def value(self) -> np.ndarray:
         """The natural value as a float64 NumPy array."""
         stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
         return np.exp(stored) + self.lower
 
-    def set_value(self, value):
+    def set_value(self, value: ArrayLike) -> None:
         """Sets the natural value, before or after initialization."""
         stored = self._stored(np.asarray(value, dtype="float64"), self.name)
         if stored.shape != self.shape:
@@ -37,7 +39,7 @@ class PositiveParameter(mx.gluon.Parameter):
         else:
             self.set_data(mx.nd.array(stored, dtype=self.dtype))
 
-    def cast(self, dtype):
+    def cast(self, dtype: Any) -> None:
         """Casts; a value that was set and not yet trained keeps all digits it was given."""
         untrained = self._data is not None and np.array_equal(
             self._data[0].asnumpy(), self._exact.astype(self.dtype)
@@ -46,11 +48,11 @@ class PositiveParameter(mx.gluon.Parameter):
         if untrained:
             self.set_data(mx.nd.array(self._exact, dtype=dtype))
 
-    def natural(self, F, stored):
+    def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
         return fn.positive(F, stored, self.lower)
 
-    def _stored(self, value, name):
+    def _stored(self, value: np.ndarray, name: str) -> np.ndarray:
         if not (np.isfinite(value).all() and (value > self.lower).all()):
             raise ValueError(
                 f"{name}: {value.tolist()} is not a positive number above {self.lower:g}."
@@ -61,11 +63,13 @@ class PositiveParameter(mx.gluon.Parameter):
 class _Constant(mx.init.Constant):
     """MXNet's own, which can be written into a graph only once, and then fails on its list."""
 
-    def dumps(self):
+    def dumps(self) -> str:
         return json.dumps(["constant", {"value": np.asarray(self.value).tolist()}])
 
 
-def positive_parameter(block, name, value, lower=1e-12):
+def positive_parameter(
+    block: mx.gluon.Block, name: str, value: ArrayLike, lower: float = 1e-12
+) -> PositiveParameter:
     """The parameter `name` of `block`, created once or found in the parameters it shares."""
     full_name = block.params.prefix + name
     found = block.params._get_impl(full_name)
@@ -75,6 +79,6 @@ def positive_parameter(block, name, value, lower=1e-12):
     return found
 
 
-def parameter_array(F, parameter, like):
+def parameter_array(F: Namespace, parameter: mx.gluon.Parameter, like: Array) -> Array:
     """A parameter's array inside a graph: its symbol, or its data on the device of `like`."""
     return parameter.data(like.context) if F is mx.nd else parameter.var()

@@ -1,5 +1,7 @@
 """Principal component analysis."""
 
+from typing import Any, Mapping, Optional, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
@@ -13,6 +15,7 @@ from ..functional.covariance import (
 )
 from ..functional.eigen import TIE
 from ..functional.svd import svd
+from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .moments import Moments
 from .projection import ProjectionBlock, check_count, samples
@@ -41,7 +44,15 @@ class PCABlock(LinearAlgebraBlock):
 
     arguments = (("x", "B n d"),)
 
-    def __init__(self, k, whiten=False, momentum=0.9, details=False, in_features=0, **kwargs):
+    def __init__(
+        self,
+        k: int,
+        whiten: bool = False,
+        momentum: Optional[float] = 0.9,
+        details: bool = False,
+        in_features: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count(self.name, "k", k)
         self._k, self._whiten, self._details = k, bool(whiten), bool(details)
@@ -49,7 +60,7 @@ class PCABlock(LinearAlgebraBlock):
         with self.name_scope():
             self.moments = Moments(momentum, ddof=1, in_features=in_features)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Namespace, x: Array) -> Union[Array, Tuple[Array, Array, Array]]:
         centred, mean, covariance, unit = self.moments(x)
         covariance = require_in_range(F, covariance, self.name, centred)
         components, variances = fn.eigh(F, covariance, self.name, descending=True, top_k=self._k)
@@ -69,13 +80,14 @@ class PCABlock(LinearAlgebraBlock):
         )
         return scores, self._restored(F, reconstruction, x), variances
 
-    def fit(self, x):
+    def fit(self, x: ArrayLike) -> ProjectionBlock:
         """Components of fixed data, a `ProjectionBlock` x -> scores with `reconstruct`.
 
-        x: NumPy array or NDArray, (N, d) or (B, n, d). Computed in float64 by singular values of
-        the data: variances down to (64 ε)² λ_1 are told from 0. This block is left as it is.
+        x: (n, d) or (B, n, d), all samples together; NumPy array or NDArray. Computed in float64 by
+        singular values of the data: variances down to (64 ε)² λ_1 are told from 0. The result has
+        the dtype that this block was cast to, or that of x. This block is left as it is.
         """
-        data, dtype = samples(self.name, x)
+        (data,), (dtype,) = samples(self, x)
         rows, features = data.shape[1:]
         if self._k > min(rows, features):
             raise ShapeError(
@@ -93,7 +105,7 @@ class PCABlock(LinearAlgebraBlock):
         with self.name_scope():
             return ProjectionBlock(mean[0, 0].asnumpy(), matrix, deviations**2, dtype)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if self._k > sizes["d"]:
             raise ShapeError(f"{self.name}: k is {self._k}, but 'x' has {sizes['d']} features.")
         if self._momentum is None and sizes["n"] < 2:
@@ -102,11 +114,11 @@ class PCABlock(LinearAlgebraBlock):
                 "components need two or more."
             )
 
-    def _restored(self, F, rows, x):
+    def _restored(self, F: Namespace, rows: Array, x: Array) -> Array:
         return rows if self._momentum is None else as_batch(F, rows, x)
 
 
-def _inverse_root(F, variances):
+def _inverse_root(F: Namespace, variances: Array) -> Array:
     """1/√λ, and 0 where λ is at most 64 ε λ_1, (B, k)."""
     largest = F.slice_axis(variances, axis=1, begin=0, end=1)
     bound = TIE * fn.unit_roundoff(F, largest) * largest

@@ -1,5 +1,7 @@
 """Probabilistic principal component analysis."""
 
+from typing import Any, Mapping, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
@@ -9,6 +11,7 @@ from ..functional.covariance import centred_samples, scaled_samples
 from ..functional.eigen import TIE
 from ..functional.probabilistic_pca import ppca_nll
 from ..functional.svd import svd
+from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .parameters import parameter_array, positive_parameter
 from .projection import check_count, samples
@@ -30,7 +33,14 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
 
     arguments = (("x", "B n d"),)
 
-    def __init__(self, k, noise_variance=1.0, details=False, in_features=0, **kwargs):
+    def __init__(
+        self,
+        k: int,
+        noise_variance: float = 1.0,
+        details: bool = False,
+        in_features: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_count(self.name, "k", k)
         self._k, self._details = k, bool(details)
@@ -45,21 +55,23 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
                 self, "noise_variance", noise_variance, lower=1e-10
             )
 
-    def hybrid_forward(self, F, x, mean, loading, **stored):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, mean: Array, loading: Array, **stored: Any
+    ) -> Union[Array, Tuple[Array, Array]]:
         mean, loading = self._shaped(F, x, mean, loading)
         noise_variance = self.noise_variance.natural(F, parameter_array(F, self.noise_variance, x))
         value, latent = ppca_nll(F, x, mean, loading, noise_variance, self._k, self.name)
         return (value, latent) if self._details else value
 
-    def fit(self, x):
+    def fit(self, x: ArrayLike) -> "PPCALikelihoodLayer":
         """Sets the parameters to the maximum of the likelihood of fixed data; returns the layer.
 
         σ² = mean of the d - k smallest eigenvalues of S, W = U_kᵀ (Λ_k - σ² I)^{1/2}, with S of
-        divisor N. x: NumPy array or NDArray, (N, d) or (B, n, d). When the data lie in k
-        dimensions or fewer (k >= d or k >= N - 1 among others) σ² would be 0 and the likelihood
-        unbounded: SingularMatrixError.
+        divisor N. x: (n, d) or (B, n, d), all N samples together; NumPy array or NDArray. When the
+        data lie in k dimensions or fewer (k >= d or k >= N - 1 among others) σ² would be 0 and the
+        likelihood unbounded: SingularMatrixError.
         """
-        data, _ = samples(self.name, x)
+        (data,), _ = samples(self, x)
         rows, features = data.shape[1:]
         self._require_features(features)
         centred, mean = centred_samples(mx.nd, data)
@@ -80,21 +92,21 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
         self._set(mean[0, 0].asnumpy(), components[: self._k].T * np.sqrt(excess), noise_variance)
         return self
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self._require_features(sizes["d"])
 
-    def _shaped(self, F, x, mean, loading):
+    def _shaped(self, F: Namespace, x: Array, mean: Array, loading: Array) -> Tuple[Array, Array]:
         """The parameters beside arrays of their shapes, from which MXNet infers d."""
         like = fn.zeros_like(F, F.sum(x, axis=(0, 1)))
         columns = F.tile(F.expand_dims(like, axis=1), reps=(1, self._k))
         return mean + like, loading + columns
 
-    def _require_features(self, features):
+    def _require_features(self, features: int) -> None:
         known = self.loading.shape[0]
         if known not in (0, features):
             raise ShapeError(f"{self.name}: 'x' has {features} features, expected {known}.")
 
-    def _set(self, mean, loading, noise_variance):
+    def _set(self, mean: np.ndarray, loading: np.ndarray, noise_variance: float) -> None:
         self.mean.shape, self.loading.shape = mean.shape, loading.shape
         for parameter, value in ((self.mean, mean), (self.loading, loading)):
             if parameter._data is None and not parameter._deferred_init:

@@ -1,5 +1,8 @@
 """Fitted linear maps of features: what principal, discriminant and canonical analyses end in."""
 
+import numbers
+from typing import Any, Mapping, Tuple
+
 import mxnet as mx
 import numpy as np
 
@@ -7,8 +10,9 @@ from .. import functional as fn
 from ..errors import NonFiniteError, ShapeError
 from ..functional.covariance import as_batch, as_rows
 from ..host_memory import from_loader
+from ..typing import Array, ArrayLike, Dtype, Namespace
+from .arguments import data_dtype
 from .base import LinearAlgebraBlock
-from .casting import FLOATS
 
 
 class ProjectionBlock(LinearAlgebraBlock):
@@ -21,7 +25,14 @@ class ProjectionBlock(LinearAlgebraBlock):
 
     arguments = (("x", "B n d"),)
 
-    def __init__(self, mean, matrix, values, dtype="float64", **kwargs):
+    def __init__(
+        self,
+        mean: ArrayLike,
+        matrix: ArrayLike,
+        values: ArrayLike,
+        dtype: Dtype = "float64",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.values = np.asarray(values, dtype="float64")
         with self.name_scope():
@@ -29,11 +40,11 @@ class ProjectionBlock(LinearAlgebraBlock):
             self.matrix = self.params.get_constant("matrix", mx.nd.array(matrix, dtype=dtype))
         self.params.initialize()
 
-    def hybrid_forward(self, F, x, mean, matrix):
+    def hybrid_forward(self, F: Namespace, x: Array, mean: Array, matrix: Array) -> Array:
         rows = F.broadcast_sub(as_rows(F, x), F.reshape(mean, shape=(1, 1, -1)))
         return as_batch(F, fn.product(F, rows, F.expand_dims(matrix, axis=0)), x)
 
-    def reconstruct(self, scores):
+    def reconstruct(self, scores: Array) -> Array:
         """The x nearest to μ that has these scores, (B, n, k) -> (B, n, d): μ + scores W⁺."""
         scores = from_loader(scores)
         self._check_array("scores", scores)
@@ -49,7 +60,7 @@ class ProjectionBlock(LinearAlgebraBlock):
         found = mx.nd.dot(scores, inverse)
         return mx.nd.broadcast_add(found, self.mean.data(scores.context).reshape((1, 1, -1)))
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         features = self.matrix.shape[0]
         if sizes["d"] != features:
             raise ShapeError(
@@ -57,34 +68,33 @@ class ProjectionBlock(LinearAlgebraBlock):
             )
 
 
-def samples(name, x, what="x"):
-    """The samples to fit as float64 (1, N, d), and their dtype.
+def samples(
+    block: LinearAlgebraBlock, *args: ArrayLike
+) -> Tuple[Tuple[Array, ...], Tuple[str, ...]]:
+    """The arguments of `fit` in float64, and the dtype in which the result of each is meant.
 
-    x: a NumPy array or NDArray, (N, d) or (B, n, d), the samples of all batch elements together.
+    All samples are those of one batch element, (1, N, ...).
     """
-    values = x.asnumpy() if isinstance(x, mx.nd.NDArray) else np.asarray(x)
-    if values.ndim not in (2, 3) or 0 in values.shape:
-        raise ShapeError(
-            f"{name}: '{what}' has shape {values.shape}, expected samples in rows, (N, d) or "
-            "(B, n, d)."
-        )
-    values = values.reshape(1, -1, values.shape[-1])
-    if values.shape[1] < 2:
-        raise ShapeError(f"{name}: '{what}' has one sample; fit needs two or more.")
-    dtype = values.dtype.name if values.dtype.name in FLOATS else "float64"
-    values = values.astype("float64")
-    if not np.isfinite(values).all():
-        raise NonFiniteError(f"{name}: '{what}' contains NaN or infinity.")
-    return mx.nd.array(values, dtype="float64"), dtype
+    data = block._from_data(*args, dtype="float64")
+    for (name, _), array in zip(block.arguments, data):
+        if not np.isfinite(array.asnumpy()).all():
+            raise NonFiniteError(f"{block.name}: '{name}' contains NaN or infinity.")
+    rows = tuple(array.reshape((1, -1, *array.shape[2:])) for array in data)
+    if rows[0].shape[1] < 2:
+        name = block.arguments[0][0]
+        raise ShapeError(f"{block.name}: '{name}' has one sample; fit needs two or more.")
+    own = block._data_dtype()
+    return rows, tuple(own or data_dtype(array) for array in args)
 
 
-def check_count(name, what, value):
+def check_count(name: str, what: str, value: Any) -> None:
     """`value` is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}: {what} is {value!r}; expected a whole number of at least 1.")
 
 
-def check_ridge(name, ridge):
+def check_ridge(name: str, ridge: Any) -> None:
     """`ridge` is a number that is not negative."""
-    if not (np.isscalar(ridge) and np.isfinite(ridge) and ridge >= 0):
+    is_number = isinstance(ridge, numbers.Real) and np.isfinite(float(ridge))
+    if not (is_number and ridge >= 0):
         raise ValueError(f"{name}: ridge is {ridge!r}; expected 0 or a positive number.")

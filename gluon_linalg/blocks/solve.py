@@ -1,6 +1,9 @@
 """Triangular systems and inverses."""
 
+from typing import Any, Union
+
 from .. import functional as fn
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
 
@@ -14,11 +17,11 @@ class TriangularSolveBlock(LinearAlgebraBlock):
 
     arguments = (("factor", "B n n"), ("b", "B n k"))
 
-    def __init__(self, transpose=False, lower=True, **kwargs):
+    def __init__(self, transpose: bool = False, lower: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._transpose, self._lower = transpose, lower
 
-    def hybrid_forward(self, F, factor, b):
+    def hybrid_forward(self, F: Namespace, factor: Array, b: Array) -> Array:
         return fn.checked_triangular_solve(
             F, factor, b, transpose=self._transpose, lower=self._lower, name=self.name
         )
@@ -34,11 +37,13 @@ class InverseBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, positive_definite=False, jitter=0.0, **kwargs):
+    def __init__(
+        self, positive_definite: bool = False, jitter: Union[float, str] = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._positive_definite, self._jitter = positive_definite, check_jitter(jitter)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         if self._positive_definite:
             return fn.inverse_spd(F, a, self._jitter, self.name)
         return fn.inverse(F, a, self.name)

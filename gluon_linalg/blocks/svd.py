@@ -1,7 +1,10 @@
 """Thin singular value decomposition."""
 
+from typing import Any, Mapping, Tuple
+
 from ..errors import ShapeError
 from ..functional.svd import svd
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 
 
@@ -19,11 +22,11 @@ class SVDBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B m n"),)
 
-    def __init__(self, tall=False, **kwargs):
+    def __init__(self, tall: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._tall = bool(tall)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         rows, columns = sizes["m"], sizes["n"]
         if (rows < columns) if self._tall else (rows > columns):
             rule = "m >= n with tall=True" if self._tall else "m <= n unless tall=True"
@@ -31,5 +34,5 @@ class SVDBlock(LinearAlgebraBlock):
                 f"{self.name}: 'a' has {rows} rows and {columns} columns; SVD needs {rule}."
             )
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Tuple[Array, Array, Array]:
         return svd(F, a, self._tall, self.name)

@@ -1,11 +1,13 @@
 """Whitening: features without correlation and with unit variance, as a normalization layer."""
 
 import math
+from typing import Any, Mapping, Optional
 
 from .. import functional as fn
 from ..errors import ShapeError
 from ..functional.covariance import as_batch, require_in_range
 from ..functional.spectral import matrix_inverse_sqrt
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .moments import Moments
 
@@ -41,7 +43,14 @@ class WhiteningBlock(LinearAlgebraBlock):
 
     arguments = (("x", "B n d"),)
 
-    def __init__(self, form="zca", momentum=0.9, epsilon=1e-5, in_features=0, **kwargs):
+    def __init__(
+        self,
+        form: str = "zca",
+        momentum: Optional[float] = 0.9,
+        epsilon: float = 1e-5,
+        in_features: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {', '.join(FORMS)}.")
@@ -53,27 +62,27 @@ class WhiteningBlock(LinearAlgebraBlock):
             least_unit = 2.0 ** math.floor(math.log2(epsilon) / 2.0) if epsilon > 0.0 else 0.0
             self.moments = Moments(momentum, 0, in_features, least_unit)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Namespace, x: Array) -> Array:
         centred, _, covariance, unit = self.moments(x)
         covariance = require_in_range(F, covariance, self.name)
         white = fn.product(F, centred, self._matrix(F, self._shifted(F, covariance, unit)))
         return white if self._momentum is None else as_batch(F, white, x)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if self._momentum is None and sizes["n"] < 2:
             raise ShapeError(
                 f"{self.name}: 'x' has one sample in each batch element; with momentum=None its "
                 "covariance needs two or more."
             )
 
-    def _shifted(self, F, covariance, unit):
+    def _shifted(self, F: Namespace, covariance: Array, unit: Any) -> Array:
         variances = fn.stop(F, fn.diagonal(F, covariance))
         total = F.sum(variances, axis=1, keepdims=True)
         unit = F.squeeze(unit, axis=2)
         shift = self._epsilon / unit / unit + ROUNDING * fn.unit_roundoff(F, total) * total
         return fn.shift_diagonal(F, covariance, fn.stop(F, shift))
 
-    def _matrix(self, F, covariance):
+    def _matrix(self, F: Namespace, covariance: Array) -> Array:
         """W, (B, d, d)."""
         if self._form == "zca":
             return matrix_inverse_sqrt(F, covariance, name=self.name)

@@ -63,7 +63,7 @@ class StructuralPredictor(RepresentablePredictor):
         self,
         freq: str,
         prediction_length: int,
-        components: Optional[List[Dict[str, Dict]]] = None,
+        components: Optional[List[Dict[str, Any]]] = None,
         use_feat_dynamic_real: bool = False,
         forecast: str = "samples",
         batch_size: int = 16,

@@ -20,7 +20,7 @@ from .tangent import stop, unit_roundoff, with_gradient, zeros_like
 
 
 class View(NamedTuple):
-    """Samples of p features, and their covariance in factors."""
+    """ArrayLike of p features, and their covariance in factors."""
 
     scaled: Array  # X with XᵀX = S, (B, n, p)
     deviation: Optional[Array]  # √ρ, (B, 1, 1); None without a ridge

@@ -9,14 +9,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    field_validator,
     model_validator,
 )
 from typing_extensions import Annotated
 
 from ..blocks.structural import Component
 from .json_schema import ShownAs
-from .section import Name, Number, OneOrMore, Section, check_fixed
+from .section import Fixable, Name, Number, OneOrMore
 
 # More would take minutes for a likelihood.
 MOST_STATES = 500
@@ -60,7 +59,7 @@ Prior = Annotated[
 ]
 
 
-class Part(Section):
+class Part(Fixable):
     """A component with its initial values.
 
     A subclass names its block, which is built of the fields, and the learnable ones among them.
@@ -89,10 +88,9 @@ class Part(Section):
     _state_size: int = PrivateAttr(0)
     _noise_size: int = PrivateAttr(0)
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, cls.parameters)
+    def fixable(cls) -> Tuple[str, ...]:
+        return cls.parameters
 
     @model_validator(mode="after")
     def values_fit_together(self):

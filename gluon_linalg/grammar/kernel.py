@@ -10,13 +10,13 @@ A new kernel is a `Leaf` here and a key of `KernelExpression`.
 from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import Annotated
 
 from ..blocks import kernels
 from ..errors import suggestion
 from .kernel_inputs import InputNames, SeenColumns
-from .section import Columns, OneOf, Positive, Positives, Section, check_fixed
+from .section import Columns, Fixable, OneOf, Positive, Positives
 
 Period = Annotated[
     Optional[Positives],
@@ -27,7 +27,7 @@ Period = Annotated[
 ]
 
 
-class Leaf(Section):
+class Leaf(Fixable):
     """A kernel with parameters of its own; those that are null start at a typical size."""
 
     kernel_class: ClassVar[Type[kernels.Kernel]]
@@ -45,10 +45,9 @@ class Leaf(Section):
     )
     fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, cls.parameters())
+    def fixable(cls) -> Tuple[str, ...]:
+        return cls.parameters()
 
     @classmethod
     def parameters(cls) -> Tuple[str, ...]:
@@ -223,7 +222,7 @@ class White(Leaf):
         return {"variance": 0.1}
 
 
-class Scaled(Section):
+class Scaled(Fixable):
     """variance · kernel."""
 
     variance: Optional[Positive] = Field(
@@ -232,10 +231,9 @@ class Scaled(Section):
     kernel: "KernelExpression" = Field(..., description="The kernel that is multiplied.")
     fixed: List[str] = Field([], description="`[variance]` when the factor is not trained.")
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("variance",))
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("variance",)
 
 
 class KernelExpression(OneOf):

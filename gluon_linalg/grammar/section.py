@@ -1,6 +1,6 @@
 """The base of all sections of a description, and the types of their values."""
 
-from typing import Any, ClassVar, Dict, List, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Tuple
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -87,6 +88,34 @@ class OneOf(Section):
         return reference
 
 
+class Fixable(Section):
+    """A section with parameters, of which the key `fixed` names those that are not trained."""
+
+    @classmethod
+    def fixable(cls) -> Tuple[str, ...]:
+        """The names that can be in `fixed`."""
+        raise NotImplementedError
+
+    @field_validator("fixed", check_fields=False)
+    @classmethod
+    def fixed_names_are_parameters(cls, names: List[str]) -> List[str]:
+        """ValueError for a name that is no parameter."""
+        for name in names:
+            if name not in cls.fixable():
+                advice = suggestion(name, cls.fixable())
+                raise ValueError(f"'{name}' is no parameter to fix; {advice}")
+        return names
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Dict[str, Any]:
+        reference = handler(schema)
+        own = handler.resolve_ref_schema(reference)
+        own["properties"]["fixed"]["items"] = {"enum": list(cls.fixable())}
+        return reference
+
+
 class OneOrMore:
     """Marks a list for which one value stands, too: the list of this value."""
 
@@ -100,14 +129,6 @@ class OneOrMore:
     ) -> Dict[str, Any]:
         several = handler(schema)
         return {"anyOf": [several["items"], several]}
-
-
-def check_fixed(names: List[str], parameters: Sequence[str]) -> List[str]:
-    """The names of `fixed`, if all are among the parameters; ValueError else."""
-    for name in names:
-        if name not in parameters:
-            raise ValueError(f"'{name}' is no parameter to fix; {suggestion(name, parameters)}")
-    return names
 
 
 def _refuse_truth(value):

@@ -3,19 +3,19 @@
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Annotated
 
 from ..blocks import structural
 from ..errors import suggestion
 from .component import Component, Regression
 from .component_part import MOST_STATES, Part, Variance
-from .section import Section, check_fixed
+from .section import Fixable
 
 Problem = Tuple[Tuple, str]
 
 
-class StructuralDescription(Section):
+class StructuralDescription(Fixable):
     """A sum of components, seen through noise."""
 
     components: Annotated[List[Component], Field(min_length=1)] = Field(
@@ -30,10 +30,9 @@ class StructuralDescription(Section):
         "fixed in the component.",
     )
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("noise_variance",))
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("noise_variance",)
 
     @model_validator(mode="after")
     def something_is_random(self):

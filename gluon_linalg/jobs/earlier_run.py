@@ -1,17 +1,20 @@
 """What the folder of results has of an earlier run, and whether a new one continues it."""
 
+from typing import Any
+
 import yaml
 
+from .config import Job
 from .errors import JobError
 from .kinds import kind_of
-from .output import CHECKPOINT, JOB, METRICS
+from .output import CHECKPOINT, JOB, METRICS, OutputFolder
 from .reading import validate
 from .state import is_of_data, read_checkpoint
 
 NEW, STARTED, FINISHED = "new", "started", "finished"
 
 
-def find_status(folder, job, dataset, overwrite):
+def find_status(folder: OutputFolder, job: Job, dataset: Any, overwrite: bool) -> str:
     """NEW, STARTED where there is a checkpoint to continue from, or FINISHED.
 
     JobError where the `OutputFolder` holds something else.

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import Any, Optional, Sequence, Set
 
 from .errors import JobError, reason
 from .files import UNFINISHED, UNFINISHED_EXPORT, remove_unfinished, write_yaml
@@ -29,13 +30,13 @@ GRAPH = (MODEL_IO, f"{MODEL}-symbol.json", f"{MODEL}-0000.params")
 class OutputFolder:
     """Where a job leaves its results."""
 
-    def __init__(self, path):
+    def __init__(self, path: str):
         self.path = path
 
-    def file(self, name):
+    def file(self, name: str) -> str:
         return os.path.join(self.path, name)
 
-    def names(self):
+    def names(self) -> Set[str]:
         """What is in the folder, a set; JobError where there can be no folder."""
         try:
             names = os.listdir(self.path)
@@ -47,7 +48,7 @@ class OutputFolder:
             ) from None
         return {n for n in names if not n.startswith((UNFINISHED, UNFINISHED_EXPORT))}
 
-    def open(self, job, kinds=None):
+    def open(self, job: Any, kinds: Optional[Sequence[Any]] = None) -> None:
         """Creates the folder, or clears it of what this run will write anew.
 
         kinds: the `TaskKind`s whose results may be in it; None where the run continues.

@@ -1,11 +1,15 @@
 """The table of predictions."""
 
 import csv
+from typing import List, Tuple, Union
 
 import numpy as np
 
 from .files import write_csv
 from .metrics import BAND
+
+# Pairs of a name and texts or numbers.
+Columns = List[Tuple[str, Union[list, np.ndarray]]]
 
 
 def prediction_columns(labels, mean, variance):
@@ -15,12 +19,12 @@ def prediction_columns(labels, mean, variance):
     return [*labels.items(), ("mean", mean), ("std", std), *band.items()]
 
 
-def score_columns(scores):
+def score_columns(scores: np.ndarray) -> Columns:
     """The columns of a table of scores (n, k)."""
     return [(f"score_{number}", column) for number, column in enumerate(scores.T, start=1)]
 
 
-def in_all_rows(columns, places, count):
+def in_all_rows(columns: Columns, places: np.ndarray, count: int) -> Columns:
     """The columns with as many rows as a file has, of which those at `places` are given.
 
     The cells of the others, which were left out, are empty.

@@ -2,7 +2,7 @@
 
 import os
 from itertools import cycle, islice
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -32,23 +32,23 @@ class Predictor:
         self.levels = description.get("levels", {})
         self.format = Format(**description.get("format", {}))
 
-    def read(self, source):
+    def read(self, source: Any) -> Any:
         """The rows of a file, by its path, or of `TableRows`; they have a `path`."""
         raise NotImplementedError
 
-    def count(self, rows):
+    def count(self, rows: Any) -> int:
         """How many rows the model computes for what `read` returned."""
         raise NotImplementedError
 
-    def predict(self, rows, model, context):
+    def predict(self, rows: Any, model: Any, context: mx.Context) -> List[Tuple[str, Any]]:
         """The columns of the answer: pairs of a name and a list of texts or array of numbers."""
         raise NotImplementedError
 
-    def samples(self, sample):
+    def samples(self, sample: Any) -> Iterator[Any]:
         """What to try the model with, the smallest first, made of the sample of its data."""
         raise NotImplementedError
 
-    def sample_rows(self, sample, count):
+    def sample_rows(self, sample: Any, count: int) -> Any:
         """Rows for which the model computes `count`, or as few as it can, made of its sample."""
         raise NotImplementedError
 
@@ -83,7 +83,14 @@ class RowsPredictor(Predictor):
         return TableRows(sample.name, [(0, header), *enumerate(map(list, repeated), start=1)])
 
 
-def answers(model, x, dtype, context, source, chunk):
+def answers(
+    model: mx.gluon.Block,
+    x: np.ndarray,
+    dtype: str,
+    context: mx.Context,
+    source: Any,
+    chunk: int,
+) -> List[np.ndarray]:
     """The outputs of a graph for rows x (m, d), each (m, ...) in float64; so many rows at once."""
     parts = []
     for start in range(0, len(x), chunk):
@@ -94,7 +101,7 @@ def answers(model, x, dtype, context, source, chunk):
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
-def load_graph(folder, description, context):
+def load_graph(folder: str, description: Dict[str, Any], context: mx.Context) -> mx.gluon.Block:
     """The exported model of a finished job; JobError where its files are damaged."""
     path = os.path.join(folder, MODEL)
     try:
@@ -103,7 +110,7 @@ def load_graph(folder, description, context):
         raise damaged(path, error) from None
 
 
-def damaged(path, error):
+def damaged(path: str, error: Exception) -> JobError:
     """The JobError for a file, or files, of a model that are not what they were."""
     why = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)
     why = why.replace(f"{path}: ", "")

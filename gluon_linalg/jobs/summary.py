@@ -1,13 +1,15 @@
 """Lines of summaries that several kinds of jobs have: they tell how a job went."""
 
+from typing import Any, Dict, Iterator
 
-def left_out(metrics):
+
+def left_out(metrics: Dict[str, Any]) -> Iterator[str]:
     """Of rows that the job did without, if it may."""
     if metrics.get("rows_left_out"):
         yield f"{metrics['rows_left_out']} rows lacked a value and were left out"
 
 
-def likelihood(metrics):
+def likelihood(metrics: Dict[str, Any]) -> Iterator[str]:
     """Of a model that was trained by its marginal likelihood, and the rows it was judged by."""
     yield from left_out(metrics)
     nlml, holdout = metrics["nlml"], metrics["holdout"]
@@ -25,7 +27,7 @@ def likelihood(metrics):
         )
 
 
-def training(found):
+def training(found: Dict[str, Any]) -> str:
     """Of the steps: how many, how long they took, and why they ended."""
     return (
         f"{found['optimizer']}: {found['iterations']} iterations, "

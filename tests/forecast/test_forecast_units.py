@@ -10,6 +10,7 @@ from gluon_linalg.forecast import (
     BLRForecastEstimator,
     DeepStateSpaceEstimator,
     GaussianProcessEstimator,
+    PPCAForecastEstimator,
     StructuralPredictor,
 )
 from gluon_linalg.forecast.features import feature_units
@@ -23,10 +24,12 @@ UNITS = {
     "far": (1e-4, 1e6, 1e-3, 1e6),
 }
 RBF_OF_FEATURES = {"sum": [{"rbf": {}}, {"rbf": {"columns": ["feat_dynamic_real"]}}]}
+FEATURES = {"use_feat_dynamic_real": True, "use_feat_static_real": True}
 WINDOWS = {
     "gp": (GaussianProcessEstimator, {"context_length": 14, "hyperparameters": "embedded"}),
     "gp, rbf": (GaussianProcessEstimator, {"context_length": 14, "kernel": RBF_OF_FEATURES}),
     "blr": (BLRForecastEstimator, {"context_length": 14}),
+    "ppca": (PPCAForecastEstimator, {"context_length": 14, "num_shapes": 3}),
     "deep state": (DeepStateSpaceEstimator, {"past_length": 14, "num_layers": 1, "num_cells": 5}),
 }
 
@@ -65,11 +68,10 @@ def test_windows_with_features(name, dtype):
             prediction_length=AHEAD,
             batch_size=4,
             num_parallel_samples=5,
-            use_feat_dynamic_real=True,
-            use_feat_static_real=True,
             trainer=Trainer(epochs=1, num_batches_per_epoch=4, hybridize=False, learning_rate=0.02),
             dtype=np.dtype(dtype).type,
             **options,
+            **(FEATURES if estimator_class is not PPCAForecastEstimator else {}),
         ).train(entries)
         samples = np.array(
             [f.samples.astype("float64") for f in predictor.predict(entries, seed=3)]

@@ -205,6 +205,7 @@ def test_errors_of_features_name_the_item(features, message):
             {"components": [{"level": {}}, {"trend": {}}]},
             "components: level and trend cannot be told apart",
         ),
+        ({"components": [{"trend": None}]}, "components.0: expected one component, found none"),
         ({"components": []}, "components: List should have at least 1 item"),
         ({"noise_variance": -1.0}, "noise_variance: -1.0: expected 0 or a number above 1e-300"),
         ({"fixed": ["noise_variance"]}, "the arguments: noise_variance is fixed, but has no value"),

@@ -47,7 +47,7 @@ def in_mode(block, mode, example, folder):
     if mode == "exported":
         path = os.path.join(str(folder), "model")
         gl.export(block, path, *example)
-        block = gl.load(path, ctx=context())
+        block = gl.load(path, context())
     block.hybridize(**MODES[mode])
     return block
 

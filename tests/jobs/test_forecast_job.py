@@ -183,7 +183,7 @@ def test_predict_is_what_gluonts_makes_of_the_folder(run, workspace, finished):
     assert Path("same.csv").read_text() == (finished / "forecast.csv").read_text()
 
 
-@pytest.mark.parametrize("estimator", ["blr", "gaussian_process", "structural"])
+@pytest.mark.parametrize("estimator", ["blr", "gaussian_process", "ppca", "structural"])
 def test_each_estimator(run, write, workspace, estimator):
     status, out, err = run("train", write(of(estimator)))
     assert (status, err) == (0, "")

@@ -77,7 +77,7 @@ def test_every_key_is_described(task, keys, section):
         "| `training.tolerance` | number >= 0 | 1e-10 | lbfgs stops when",
         "| `rbf.lengthscale` | number > 0, list of such or null | null | The distance in x",
         "| `periodic.lengthscale` | number > 0 or list of such | 1.0 | The smoothness",
-        "| `rbf.fixed` | list | [] | The parameters of this kernel that are not trained. |",
+        "| `rbf.fixed` | list of variance, lengthscale | [] | The parameters of this kernel",
         "| `polynomial.degree` | whole number, 1 to 20 | 2 | The power; it is not trained. |",
         "| `model.components` | list of components | required | The components whose sum",
         "| `mlp.hidden` | list of whole numbers, 1 to 10000 | [32, 16] | The sizes of the layers",

@@ -105,7 +105,7 @@ class StructuralModel(ScanningBlock):
 
         Raises UnidentifiedError, which names the states that the data leave open.
         """
-        y, *rest = self._received(y, *rest, **keywords)
+        y, *rest = self._data(y, *rest, **keywords)
         inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
         mean, covariance = self.smoother.results(mx.nd, *inputs)
         self._refuse_open(covariance)
@@ -147,7 +147,7 @@ class StructuralModel(ScanningBlock):
         Arguments as in a call of the model. A list of lists of str; all are empty where the model
         is identified. Levels are those at the mean of the covariates.
         """
-        y, *rest = self._received(y, *rest, **keywords)
+        y, *rest = self._data(y, *rest, **keywords)
         inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
         if not any(self.components.diffuse):
             return [[] for _ in range(len(y))]

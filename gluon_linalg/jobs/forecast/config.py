@@ -78,10 +78,11 @@ Options = Annotated[Dict[str, Any], BeforeValidator(_as_values)]
 class Model(Section):
     """The estimator."""
 
-    estimator: Literal["deep_state", "gaussian_process", "blr", STRUCTURAL] = Field(
+    estimator: Literal["deep_state", "gaussian_process", "blr", "ppca", STRUCTURAL] = Field(
         ...,
         description="What forecasts: DeepStateSpaceEstimator, GaussianProcessEstimator, "
-        "BLRForecastEstimator or StructuralPredictor of `gluon_linalg.forecast`.",
+        "BLRForecastEstimator, PPCAForecastEstimator or StructuralPredictor of "
+        "`gluon_linalg.forecast`.",
     )
     prediction_length: int = Field(..., ge=1, le=10**5, description="The steps of a forecast.")
     context_length: Optional[Annotated[int, Field(ge=1, le=10**6)]] = Field(

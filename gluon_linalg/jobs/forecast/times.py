@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...forecast.frequency import period_of
 from ..axis import between_steps, find_dates
-from ..moments import TIME, WrongTime, find_order, is_time, read_moments, to_datetime
+from ..moments import TIME, WrongTime, find_order, is_time, read_compact, read_moments, to_datetime
 from ..steps import parse_step
 from ..table_format import AUTO, Format
 
@@ -36,10 +36,12 @@ class Times:
         day_first: Optional[bool] = None,
     ):
         self.day_first, self._dates = day_first, None
-        if all(map(is_time, texts)):
-            self._read_dates(texts, freq, table_format)
-        else:
+        is_dated = all(map(is_time, texts))
+        moments = read_moments(texts, day_first) if is_dated else read_compact(texts)
+        if moments is None:
             self._read_names(texts, freq)
+        else:
+            self._read_dates(texts, moments, freq, table_format)
 
     def text(self, period: pd.Period) -> str:
         """How the series calls a period."""
@@ -47,8 +49,7 @@ class Times:
             return time_text(period)
         return self._dates.text((period.ordinal - self.start.ordinal) // self.start.freq.n)
 
-    def _read_dates(self, texts, freq, table_format):
-        moments = read_moments(texts, self.day_first)
+    def _read_dates(self, texts, moments, freq, table_format):
         places = np.argsort(moments.instants(), kind="stable")
         moments = moments.take(places)
         step = parse_step(freq) or parse_step(_offset(freq).freqstr)
@@ -64,7 +65,7 @@ class Times:
             )
         self.steps = self.steps.astype(int)
         first = TIME.fullmatch(texts[places[0]])
-        if first["quarter"] and _offset(freq).name.startswith("Q"):
+        if first and first["quarter"] and _offset(freq).name.startswith("Q"):
             # Of a year that may end with another month than December.
             self.start = period(f"{first['of']}Q{first['quarter']}", freq)
         else:

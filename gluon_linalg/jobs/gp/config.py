@@ -1,6 +1,6 @@
 """The job file of the task `gp`."""
 
-from typing import List, Literal, Optional, Sequence, Union
+from typing import List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, field_validator
 from typing_extensions import Annotated
@@ -8,7 +8,7 @@ from typing_extensions import Annotated
 from ...grammar.json_schema import ShownAs
 from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
-from ...grammar.section import Number, Section, check_fixed
+from ...grammar.section import Fixable, Number
 from ..config import TrainedJob
 from ..regression.config import RegressionData
 
@@ -33,7 +33,7 @@ class Data(RegressionData):
     )
 
 
-class Model(Section):
+class Model(Fixable):
     """The Gaussian process."""
 
     kernel: KernelExpression = Field(..., description="The covariance function.")
@@ -76,10 +76,9 @@ class Model(Section):
             raise ValueError("expected auto or a number in [0, 1)")
         return share
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("noise_variance",))
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("noise_variance",)
 
     @property
     def is_stationary(self):

@@ -13,6 +13,7 @@ from ..regression.dataset import holdout_mask
 from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import finite
+from .config import DiscriminantJob
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Dataset:
         return np.bincount(self.labels[~self.held], minlength=len(self.classes)) / self.count
 
 
-def read_dataset(job):
+def read_dataset(job: DiscriminantJob) -> Dataset:
     """Reads the table; JobError for too few classes, or a column that does not vary."""
     data = job.data
     table = read_table(

@@ -1,10 +1,12 @@
 """The classes of new rows."""
 
+from typing import List
+
 import numpy as np
 
 from ..categories import add_contrasts
 from ..data import Column
-from ..predictions import score_columns
+from ..predictions import Columns, score_columns
 from ..predictor import RowsPredictor, answers
 
 # How many rows are classified at once.
@@ -33,7 +35,9 @@ class Predictor(RowsPredictor):
         return class_columns(self.target, self.classes, *found)
 
 
-def class_columns(target, classes, scores, probabilities):
+def class_columns(
+    target: str, classes: List[str], scores: np.ndarray, probabilities: np.ndarray
+) -> Columns:
     """The columns of a table of classes; scores: (n, k), probabilities: (n, C)."""
     names = [classes[number] for number in probabilities.argmax(axis=1)]
     each = [(f"{target}={name}", column) for name, column in zip(classes, probabilities.T)]

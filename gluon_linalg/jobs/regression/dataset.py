@@ -1,7 +1,7 @@
 """The rows of a regression: for training and for the hold-out, and the units of the model."""
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..errors import JobError
 from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import TargetUnits
+from .config import Holdout
 
 
 @dataclass
@@ -95,7 +96,7 @@ def read_rows(job, choose_units):
     )
 
 
-def holdout_mask(rule, count, seed):
+def holdout_mask(rule: Optional[Holdout], count: int, seed: int) -> np.ndarray:
     """Which of so many rows a `Holdout`, or None, keeps from training."""
     held = np.zeros(count, dtype=bool)
     if rule is not None and rule.last is not None:

@@ -17,6 +17,7 @@ from ..axis import (
 )
 from ..data import Table
 from ..errors import JobError
+from ..moments import read_compact
 from ..steps import WORDS, parse_step
 from ..table_format import AUTO, Format
 
@@ -38,6 +39,7 @@ def find_times(
     """
     if name is None:
         return Rows(), np.arange(len(table.lines))
+    table = _with_compact_dates(table, name, step)
     _refuse_disorder(table, name, table_format)
     times = _equal_steps(table, name, step, table_format)
     indices = _steps(table, name, times)
@@ -49,6 +51,7 @@ def find_grid(
     table: Table, name: str, step: Given, table_format: Format = AUTO
 ) -> Tuple[Axis, np.ndarray]:
     """As `find_times`, for a table whose rows are sorted, but may share their times."""
+    table = _with_compact_dates(table, name, step)
     _, first_rows = np.unique(table.columns[name], return_index=True)
     times = _equal_steps(take(table, first_rows), name, step, table_format)
     indices = _steps(table, name, times)
@@ -65,6 +68,20 @@ def take(table: Table, rows: np.ndarray) -> Table:
         lines=[table.lines[row] for row in rows],
         moments={name: moments.take(rows) for name, moments in table.moments.items()},
     )
+
+
+def _with_compact_dates(table, name, step):
+    """The table, to whose reader dates such as 20200131 are numbers; a number as step agrees.
+
+    195803 is taken for a month where the step is one of dates.
+    """
+    moments = None if name in table.dates else read_compact(table.texts[name])
+    if moments is None or isinstance(step, (int, float)):
+        return table
+    if step is None and "d" not in moments.style.order:
+        return table
+    moments = {**table.moments, name: moments}
+    return replace(table, dates=[*table.dates, name], moments=moments)
 
 
 def _equal_steps(table, name, step, table_format):
