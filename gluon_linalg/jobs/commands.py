@@ -219,7 +219,7 @@ def serve(folder, host, port, max_body, max_rows, timeout, context):
     goes to stderr. SIGTERM and Ctrl-C end the server after the requests it has accepted; the exit
     status is 0, or 2 if it cannot start.
     """
-    from .serving.limits import Limits
+    from .serving.server import Limits
     from .serving.server import serve as serve_model
 
     serve_model(folder, host, port, Limits(max_body, max_rows, timeout), context, click.echo)

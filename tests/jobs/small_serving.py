@@ -20,8 +20,7 @@ import uvicorn
 from gluon_linalg.jobs.kinds import kind_of
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.serving.app import create_app
-from gluon_linalg.jobs.serving.limits import Limits
-from gluon_linalg.jobs.serving.server import listen
+from gluon_linalg.jobs.serving.server import Limits, listen
 from gluon_linalg.jobs.serving.service import Service
 from gluon_linalg.jobs.serving.worker import Worker
 from gluon_linalg.jobs.train import train

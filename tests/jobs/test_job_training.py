@@ -194,9 +194,18 @@ EVERY_KERNEL = {
 }
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
+# Every pair of two of the three is among them.
+@pytest.mark.parametrize(
+    "mean, dtype, optimizer",
+    [
+        ("zero", "float32", "lbfgs"),
+        ("zero", "float64", "adam"),
+        ("constant", "float32", "adam"),
+        ("constant", "float64", "lbfgs"),
+        ("linear", "float32", "adam"),
+        ("linear", "float64", "lbfgs"),
+    ],
+)
 def test_every_kernel_trains_in_both_dtypes(run, write_job, workspace, mean, dtype, optimizer):
     changes = {
         "data.inputs": ["x", "z"],

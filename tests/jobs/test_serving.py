@@ -29,8 +29,7 @@ from small_serving import (
 )
 
 from gluon_linalg.jobs.predict import predict_file
-from gluon_linalg.jobs.serving.limits import Limits
-from gluon_linalg.jobs.serving.server import listen
+from gluon_linalg.jobs.serving.server import Limits, listen
 from gluon_linalg.jobs.serving.worker import MOST_WAITING
 
 
