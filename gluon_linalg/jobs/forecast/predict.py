@@ -1,9 +1,9 @@
 """Forecasts of a trained predictor after the series of a new file."""
 
 import os
-from collections import namedtuple
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any, Dict, List, NamedTuple
 
 from ..data import Column, JsonSeries, TableRows
 from ..errors import JobError, one_line
@@ -11,7 +11,12 @@ from ..series_predictor import SeriesPredictor
 from .estimators import require_gluonts
 from .files import PREDICTOR
 
-Entries = namedtuple("Entries", "path entries")
+
+class Entries(NamedTuple):
+    """The series of a file, by its path, as entries of a GluonTS dataset."""
+
+    path: str
+    entries: List[Dict[str, Any]]
 
 
 class ForecastPredictor(SeriesPredictor):
