@@ -94,6 +94,7 @@ TEST = [
     "packaging>=22,<27",
     "pandas>=1.4,<3",
     "pytest>=7.0,<10",
+    "pytest-cov>=4.0,<8",
     "pytest-xdist>=3.0,<4",
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.0,<1.8",

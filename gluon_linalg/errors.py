@@ -100,6 +100,10 @@ def _from_a_check(message: str) -> Optional[Exception]:
     if out_of_range:
         end, columns = map(int, out_of_range.groups())
         return no_such_column(kernel, end - 1, columns)
+    without_end = re.search(r"begin=(\d+), end=None", message)
+    if without_end:
+        begin = without_end.group(1)
+        return ShapeError(f"{kernel}: active_dims has column {begin}, but 'x' has fewer columns.")
     shapes = re.findall(r"\[([\d,]+)\]", message)[-2:]
     columns, values = (int(shape.split(",")[-1]) for shape in shapes)
     if argument in ("x", "z"):

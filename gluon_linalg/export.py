@@ -1,5 +1,6 @@
 """Export to plain MXNet files, and back."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -189,17 +190,18 @@ def _write(block: mx.gluon.HybridBlock, path: str, examples: Sequence[Optional[A
     The block and what it has compiled stay as they are, also for other threads that call it.
     """
     inputs = [Input(f"data{i}", None, None, None) for i in range(len(examples))]
-    if isinstance(block, LinearAlgebraBlock):
+    own = isinstance(block, LinearAlgebraBlock)
+    if own:
         inputs = [Input(*rule, None, None) for rule in block.arguments[: len(examples)]]
     inputs = [
-        own._replace(dtype=np.dtype(a.dtype).name, shape=a.shape)
-        for own, a in zip(inputs, examples)
+        one._replace(dtype=np.dtype(a.dtype).name, shape=a.shape)
+        for one, a in zip(inputs, examples)
         if a is not None
     ]
     names = ["data"] if len(inputs) == 1 else [f"data{i}" for i in range(len(inputs))]
     symbols = iter(mx.sym.var(name) for name in names)
     parameters = block.collect_params()
-    with compiling():
+    with compiling(), block.tracing(*examples) if own else contextlib.nullcontext():
         for parameter in parameters.values():
             parameter._var = None
         outputs = block(*(None if array is None else next(symbols) for array in examples))

@@ -1,4 +1,4 @@
-"""Every fenced block of README.md and docs/*.md works by itself, as it is printed."""
+"""Every fenced block of README.md, CONTRIBUTING.md and docs/*.md works by itself, as printed."""
 
 import json
 import re
@@ -12,13 +12,18 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import multivariate_normal
 
 import gluon_linalg as gl
 from gluon_linalg.jobs.commands import command
 from gluon_linalg.jobs.reading import validate
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -76,6 +81,15 @@ def cauchy(names):
     )
 
 
+def emitted_kernel(names):
+    net = names["OneForEach"]()
+    net.initialize()
+    matrix = net(mx.nd.random.normal(shape=(2, 4, 3)), mx.nd.array([[1.0, 0.0], [0.0, 1.0]]))
+    variance = mx.nd.split(net.emit(mx.nd.array([[1.0, 0.0], [0.0, 1.0]])), 2, axis=1)[0]
+    np.testing.assert_allclose(matrix.asnumpy()[:, 0, :1], variance.asnumpy(), rtol=1e-6)
+    assert matrix.shape == (2, 4, 4)
+
+
 def deep_kernel(names):
     net = names["DeepKernel"]()
     net.initialize()
@@ -111,6 +125,22 @@ def diffuse(names):
     np.testing.assert_allclose(names["variance"].asnumpy(), variance.asnumpy(), rtol=1e-4)
 
 
+def plain_matrices(names):
+    """As one Gaussian."""
+    size, transition = 100, names["transition"]
+    states = [100.0 * np.eye(2)]
+    for _ in range(1, size):
+        states.append(transition @ states[-1] @ transition.T + names["process"])
+    covariance = np.empty((size, size))
+    for i in range(size):
+        power = states[i]
+        for j in range(i, size):
+            covariance[i, j] = covariance[j, i] = power[0, 0]
+            power = transition @ power
+    gaussian = multivariate_normal(np.zeros(size), covariance + names["noise"] * np.eye(size))
+    assert names["nlml"].asscalar() == pytest.approx(-gaussian.logpdf(names["y"]), rel=1e-8)
+
+
 def structural(names):
     assert names["loss"].shape == (2,)
     assert names["mean"].shape == names["variance"].shape == (2, 12)
@@ -134,6 +164,12 @@ def gaussian_process(names):
     assert names["forecast"].item_id == "shop 3" and np.isfinite(names["forecast"].mean).all()
 
 
+def alike(names):
+    paths = names["first"].samples
+    wave = np.sin(2 * np.pi * (60 + np.arange(6)) / 8.5)
+    assert paths.shape == (100, 6) and np.corrcoef(paths.mean(axis=0), wave)[0, 1] > 0.9
+
+
 def promoted(names):
     # The influence is known, and larger than all else in the last series.
     forecast = list(names["predictor"].predict(names["promoted"]))[-1]
@@ -153,20 +189,31 @@ def process(names):
     assert names["samples"].shape == (3, 5, 10)
 
 
+def harness(names):
+    names["test_cube"](".")
+    names["MatrixCubeBlock"].hybrid_forward = lambda self, F, a: F.identity(a)
+    with pytest.raises(AssertionError, match="from differences"):
+        names["test_cube"](".")
+
+
 # What a block shows, by a part of it.
 CHECKS = {
+    "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
     "trainer=trainer)": forecasts,
     "class Cauchy": cauchy,
+    "class OneForEach": emitted_kernel,
     "class DeepKernel": deep_kernel,
     "gl.export(layer.condition(": export,
     "import builtins": plain,
     "KalmanSmootherLayer(": filtering,
+    "gl.kalman_arrays(": plain_matrices,
     "diffuse=states": diffuse,
     "StructuralModel(": structural,
     "past_length=24,\n": deep_state,
     "create_windows": windows,
     "GaussianProcessEstimator(": gaussian_process,
+    "alike = ": alike,
     "influence = ": promoted,
     "StructuralPredictor(": structural_predictor,
     "_network.LDS = LDS": lds,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import setuptools
+import yaml
+from packaging.requirements import Requirement
 
 from gluon_linalg._version import __version__
 
@@ -89,6 +91,23 @@ def test_version_is_the_same_everywhere(declared, installed):
     assert installed.version == __version__
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{__version__}]" in changelog or f"## [Unreleased] - {__version__}" in changelog
+
+
+def test_the_citation_is_of_this_version(declared):
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["title"] == declared["name"]
+    assert citation["license"] == declared["license"]
+    assert citation["keywords"] == declared["keywords"]
+    assert str(citation["version"]) == declared["version"]
+    assert citation["authors"] == [{"name": declared["author"]}]
+
+
+def test_commits_are_checked_by_the_ruff_of_the_tests(declared):
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (rev,) = [repo["rev"] for repo in hooks["repos"] if "/ruff-pre-commit" in repo["repo"]]
+    requirements = map(Requirement, declared["extras_require"]["test"])
+    (ruff,) = [requirement for requirement in requirements if requirement.name == "ruff"]
+    assert ruff.specifier.contains(rev.lstrip("v"))
 
 
 def test_every_folder_with_modules_is_a_declared_package(declared):

@@ -11,6 +11,7 @@ from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
+from .kalman_arrays import kalman_arrays
 from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
@@ -19,6 +20,7 @@ from .matrix_function import (
     MatrixLogBlock,
     MatrixPowerBlock,
     MatrixSqrtBlock,
+    NearestPSDBlock,
 )
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
@@ -53,6 +55,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
@@ -64,5 +67,6 @@ __all__ = [
     "TriangularSolveBlock",
     "WhiteningBlock",
     "explain",
+    "kalman_arrays",
     "structural",
 ]

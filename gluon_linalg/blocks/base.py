@@ -53,7 +53,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         # of a static graph share its memory, and with it a failure.
         try:
             with self._lock:
-                self._compile_anew_for(tuple(arg is not None for arg in args))
+                self._compile_anew_for(self._pattern_of(args))
                 outputs = super().forward(*args)
                 failed = _has_nan(outputs)
         except LinearAlgebraError:
@@ -151,7 +151,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def _get_graph(self, *args: Any) -> Any:
         """Gluon's, but traced by `forward`, so that the graph begins with the check of dtypes."""
-        with compiling():
+        with compiling(), self.tracing(*args):
             if not self._cached_graph:
                 count = sum(arg is not None for arg in args)
                 names = iter(["data"] if count == 1 else [f"data{i}" for i in range(count)])
@@ -162,6 +162,15 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 symbols = [symbol for symbol in inputs if symbol is not None]
                 self._cached_graph: Any = (symbols, mx.sym.Group(listed(outputs)))
         return self._cached_graph
+
+    @contextlib.contextmanager
+    def tracing(self, *arrays: Optional[mx.nd.NDArray]) -> Iterator[None]:
+        """Inside it a graph is traced for calls with arrays of these shapes."""
+        yield
+
+    def _pattern_of(self, args):
+        """What a compiled graph is made for."""
+        return tuple(arg is not None for arg in args)
 
     def _compile_anew_for(self, pattern: Tuple[bool, ...]) -> None:
         """Gluon compiles for the arguments of the first call, and refuses others."""

@@ -1,5 +1,7 @@
 """Gaussian process regression (paper, section 2.1; Rasmussen & Williams, chapter 2)."""
 
+from typing import Any, Optional, Sequence, Union
+
 import mxnet as mx
 import numpy as np
 
@@ -34,7 +36,15 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
     arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"))
     required = 2
 
-    def __init__(self, kernel, mean=None, noise_variance=1.0, jitter=0.0, precision=None, **kwargs):
+    def __init__(
+        self,
+        kernel: Kernel,
+        mean: Union[None, str, mx.gluon.HybridBlock] = None,
+        noise_variance: Union[None, float, Sequence[float], np.ndarray] = 1.0,
+        jitter: Union[float, str] = 0.0,
+        precision: Optional[str] = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{self.name}: kernel is {kernel!r}, expected a gluon_linalg kernel.")
@@ -65,7 +75,13 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         )
         return F.cast(fn.with_gradient(F, value, linear), dtype=self.dtype)
 
-    def condition(self, x, y, noise=None, include_noise=False):
+    def condition(
+        self,
+        x: mx.nd.NDArray,
+        y: mx.nd.NDArray,
+        noise: Optional[mx.nd.NDArray] = None,
+        include_noise: bool = False,
+    ) -> GPPredictor:
         """The posterior given data, a `GPPredictor`: x -> (mean, variance), each (B, m).
 
         x, y, noise: as in a call of the layer, but NumPy arrays as well, and with or without the

@@ -1,5 +1,7 @@
 """The posterior of a Gaussian process (Rasmussen & Williams, equations 2.25, 2.26 and 5.12)."""
 
+from typing import Any, Optional, Tuple
+
 import mxnet as mx
 import numpy as np
 
@@ -8,6 +10,7 @@ from ..errors import DtypeError, ShapeError
 from .base import LinearAlgebraBlock
 from .casting import check_casts
 from .copying import frozen_copies
+from .kernels import Kernel
 from .mean import mean_values
 
 
@@ -25,7 +28,17 @@ class GPPredictor(LinearAlgebraBlock):
 
     arguments = (("x", "B m d"),)
 
-    def __init__(self, kernel, mean, inputs, targets, factor, weights, noise_variance, **kwargs):
+    def __init__(
+        self,
+        kernel: Kernel,
+        mean: Optional[mx.gluon.HybridBlock],
+        inputs: mx.nd.NDArray,
+        targets: mx.nd.NDArray,
+        factor: mx.nd.NDArray,
+        weights: mx.nd.NDArray,
+        noise_variance: Optional[mx.nd.NDArray],
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self._compute_dtype = np.dtype(inputs.dtype).name
         self._targets = targets
@@ -55,15 +68,15 @@ class GPPredictor(LinearAlgebraBlock):
             variance = F.broadcast_add(variance, F.reshape(noise_variance, shape=(1, 1)))
         return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
 
-    def mean(self, x):
+    def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior mean, (B, m, d) -> (B, m)."""
         return self(x)[0]
 
-    def variance(self, x):
+    def variance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior variance, (B, m, d) -> (B, m)."""
         return self(x)[1]
 
-    def covariance(self, x):
+    def covariance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior covariance of the latent function at x, (B, m, d) -> (B, m, m)."""
         (x,), dtype = self._received(x), self._compute_dtype
         x = x.astype(dtype)
@@ -73,7 +86,7 @@ class GPPredictor(LinearAlgebraBlock):
         posterior = prior - fn.product(mx.nd, whitened, whitened, transpose_a=True)
         return fn.symmetrize(mx.nd, posterior).astype(self.dtype)
 
-    def sample(self, x, size=1):
+    def sample(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
         """Joint samples of the latent function at x, (B, m, d) -> (size, B, m).
 
         mean + L ε with ε from MXNet's random state (``mx.random.seed``).
@@ -87,7 +100,7 @@ class GPPredictor(LinearAlgebraBlock):
         samples = mx.nd.broadcast_add(fn.product(mx.nd, factor, noise), mean.expand_dims(axis=2))
         return samples.transpose((2, 0, 1))
 
-    def leave_one_out(self):
+    def leave_one_out(self) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Mean and variance of each y_i given all others, (B, n) each, from the same factor.
 
         mean_i = y_i - α_i / [A⁻¹]_ii,  variance_i = 1 / [A⁻¹]_ii (of the noisy observation).
@@ -96,7 +109,7 @@ class GPPredictor(LinearAlgebraBlock):
         mean = self._targets - self.weights.data() / precision
         return mean.astype(self.dtype), (1.0 / precision).astype(self.dtype)
 
-    def check_cast(self, dtype):
+    def check_cast(self, dtype: str) -> None:
         """Not possible: the factor belongs to the dtype it was computed in."""
         if dtype != self.dtype:
             raise DtypeError(
@@ -104,7 +117,7 @@ class GPPredictor(LinearAlgebraBlock):
                 f"again: the factor of the data was computed in {self._compute_dtype}."
             )
 
-    def cast(self, dtype):
+    def cast(self, dtype: str) -> None:
         """Only to the dtype that the predictor has, which changes nothing."""
         check_casts(self, dtype)
 

@@ -7,12 +7,18 @@ One model for all of them:
 the prior being that of the state at the first observation, ε and η standard normal.
 """
 
+import contextlib
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
+
+Outputs = Union[Array, Tuple[Array, ...]]
 
 METHODS = ("sequential", "parallel")
 FORMS = ("square_root", "covariance")
@@ -28,7 +34,35 @@ SYSTEM = (
 OPTIONS = (("mask", "B N p"), ("transition_offset", "B? T? d"), ("emission_offset", "B? T? p"))
 
 
-class KalmanLayer(LinearAlgebraBlock):
+class ScanningBlock(LinearAlgebraBlock):
+    """A block with scans, which are built for one T: that of y, its first argument, at each call.
+
+    A graph is compiled anew for another T. Where the block is inside the graph of another one,
+    which gives it symbols without shapes, its layers need their `length`.
+    """
+
+    def _open_scans(self) -> List["KalmanLayer"]:
+        """The layers that take their T from y."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement _open_scans")
+
+    @contextlib.contextmanager
+    def tracing(self, *arrays: Optional[mx.nd.NDArray]) -> Iterator[None]:
+        layers = self._open_scans()
+        with super().tracing(*arrays):
+            for layer in layers:
+                layer._traced_length = arrays[0].shape[1]
+            try:
+                yield
+            finally:
+                for layer in layers:
+                    layer._traced_length = None
+
+    def _pattern_of(self, args):
+        length = args[0].shape[1] if self._open_scans() else None
+        return (*super()._pattern_of(args), length)
+
+
+class KalmanLayer(ScanningBlock):
     """What the layers of a linear-Gaussian state space model share.
 
     y: (B, T, p); transition A: (B, T, d, d); emission H: (B, T, p, d); process_factor G:
@@ -38,8 +72,10 @@ class KalmanLayer(LinearAlgebraBlock):
     1 in place of B or T. The last three may be left out, or be None.
 
     state_size d, observation_size p. method: 'sequential', a loop over any T, or 'parallel', scans
-    of depth O(log T), which need `length` = T. precision: 'float64' computes in float64 inside;
-    results have the dtype of the block, float32 or what it was cast to.
+    of depth O(log T), whose graph is for one T: `length`, or that of the y of a call, for each of
+    which it is compiled anew. Inside the graph of another block a parallel layer needs its length.
+    precision: 'float64' computes in float64 inside; results have the dtype of the block, float32 or
+    what it was cast to.
 
     diffuse: q, the number of directions in which nothing is known of the first state. Then
     diffuse_directions D, (B or 1, d, q), stands after prior_factor, and x_1 = m + S ξ + D δ with a
@@ -54,27 +90,24 @@ class KalmanLayer(LinearAlgebraBlock):
     required = 7
     # How many more steps than y the arrays of the system have.
     _further = 0
+    # T while a graph is traced, where there is no length.
+    _traced_length = None
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._states = self._size("state_size", state_size)
         self._observations = self._size("observation_size", observation_size)
         if method not in METHODS:
             raise ValueError(f"{self.name}: method is {method!r}, expected one of {METHODS}.")
-        if method == "parallel" and length is None:
-            raise ValueError(
-                f"{self.name}: method='parallel' needs length=T, the number of observations: a "
-                "scan is built for one length. method='sequential' takes any."
-            )
         if precision not in (None, "float64"):
             raise ValueError(
                 f"{self.name}: precision is {precision!r}, expected 'float64' or None."
@@ -90,20 +123,26 @@ class KalmanLayer(LinearAlgebraBlock):
             self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
             self.required = self.required + 1
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         if self._precision is not None:
             arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
-        arrays, options = list(arrays), {}
-        if self._diffuse:
-            options["directions"] = arrays.pop(1 + len(SYSTEM))
-        results = self.compute(F, *arrays, **options)
+        results = self.results(F, *arrays)
         if self._precision is None:
             return results
         if not isinstance(results, tuple):
             return F.cast(results, self._dtype)
         return tuple(F.cast(result, self._dtype) for result in results)
 
-    def compute(self, F, *arrays, directions=None):
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
+        """The results inside a graph, also that of another block, in the dtype of the arrays."""
+        arrays, options = list(arrays), {}
+        if self._diffuse:
+            options["directions"] = arrays.pop(1 + len(SYSTEM))
+        return self.compute(F, *arrays, **options)
+
+    def compute(
+        self, F: Namespace, *arrays: Optional[Array], directions: Optional[Array] = None
+    ) -> Outputs:
         """The results, inside a graph; directions: D, where there are diffuse ones."""
         raise NotImplementedError(f"{type(self).__name__} does not implement compute")
 
@@ -112,7 +151,7 @@ class KalmanLayer(LinearAlgebraBlock):
             raise ValueError(f"{self.name}: {name} is {value!r}, expected an integer of 1 or more.")
         return int(value)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         for letter, expected, name in (
             ("d", self._states, "state_size"),
             ("p", self._observations, "observation_size"),
@@ -133,9 +172,24 @@ class KalmanLayer(LinearAlgebraBlock):
                 f"{self.name}: built for length={self._length}, got {sizes['N']} observations."
             )
 
-    def _scan_length(self):
+    def _open_scans(self):
+        return [self] if self._method == "parallel" and self._length is None else []
+
+    def _scan_length(self, F, system):
         """The number of steps for scans, None for loops."""
-        return self._length + self._further if self._method == "parallel" else None
+        if self._method != "parallel":
+            return None
+        if self._length is not None:
+            return self._length + self._further
+        if F is mx.nd:
+            return system.observed.shape[1]
+        if self._traced_length is None:
+            raise ShapeError(
+                f"{self.name}: method='parallel' is built for one number of observations, which "
+                "the graph of the network around it does not tell; give length=T, or use "
+                "method='sequential', which takes any."
+            )
+        return self._traced_length + self._further
 
     def _system(self, F, y, *arrays, directions=None):
         system = fn.state_space_system(F, y, *arrays, name=self.name)
@@ -143,14 +197,20 @@ class KalmanLayer(LinearAlgebraBlock):
 
     def _filter(self, F, system, form="square_root"):
         return fn.kalman_filter(
-            F, system, self._states, self._observations, form, self._scan_length(), self.name
+            F,
+            system,
+            self._states,
+            self._observations,
+            form,
+            self._scan_length(F, system),
+            self.name,
         )
 
     def _backward(self, F, system, filtered):
-        return fn.backward_pass(F, system, filtered, self._states, self._scan_length())
+        return fn.backward_pass(F, system, filtered, self._states, self._scan_length(F, system))
 
     def _tangents(self, F, system, filtered):
-        return fn.MomentTangents(F, system, filtered, self._scan_length())
+        return fn.MomentTangents(F, system, filtered, self._scan_length(F, system))
 
 
 class KalmanFilterLayer(KalmanLayer):
@@ -171,16 +231,16 @@ class KalmanFilterLayer(KalmanLayer):
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        form="square_root",
-        moments=False,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        form: str = "square_root",
+        moments: Union[bool, str] = False,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         if form not in FORMS:
             raise ValueError(f"{self.name}: form is {form!r}, expected one of {FORMS}.")
@@ -198,7 +258,13 @@ class KalmanFilterLayer(KalmanLayer):
             )
         self._form, self._moments = form, moments
 
-    def compute(self, F, y, *arrays, directions=None):
+    def compute(
+        self,
+        F: Namespace,
+        y: Array,
+        *arrays: Optional[Array],
+        directions: Optional[Array] = None,
+    ) -> Outputs:
         system = self._system(F, y, *arrays, directions=directions)
         filtered, value = self._filter(F, system, self._form)
         smoothed = self._backward(F, system, filtered)
@@ -215,7 +281,7 @@ class KalmanFilterLayer(KalmanLayer):
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
         return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
-    def open_states(self, *arrays):
+    def open_states(self, *arrays: mx.nd.NDArray) -> mx.nd.NDArray:
         """1 for the elements of the first state that the data leave open, else 0, (B, d).
 
         Arguments as in a call, all of them NDArrays; for layers with diffuse directions.
@@ -227,6 +293,6 @@ class KalmanFilterLayer(KalmanLayer):
         return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
 
 
-def vectors(F, x):
+def vectors(F: Namespace, x: Array) -> Array:
     """(1, T, B, d, 1) as (B, T, d)."""
     return F.squeeze(fn.batch_first(F, x), axis=3)

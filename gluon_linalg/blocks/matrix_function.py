@@ -1,4 +1,4 @@
-"""Functions of symmetric matrices: square roots, logarithm, exponential, powers."""
+"""Functions of symmetric matrices: roots, logarithm, exponential, powers, nearest PSD matrix."""
 
 import math
 import numbers
@@ -72,10 +72,34 @@ class MatrixPowerBlock(LinearAlgebraBlock):
 
     def __init__(self, power: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_number = isinstance(power, numbers.Real) and not isinstance(power, bool)
-        if not (is_number and math.isfinite(power)):
-            raise ValueError(f"power is {power!r}; expected a finite number.")
-        self._power = float(power)
+        self._power = _finite_number("power", power)
 
     def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return spectral.matrix_power(F, a, self._power, self.name)
+
+
+class NearestPSDBlock(LinearAlgebraBlock):
+    """Uᵀ diag(max(λ, φ)) U, the nearest matrix whose eigenvalues are at least the `floor` φ.
+
+    a: (B, n, n), any symmetric matrix, of which the lower triangle is read -> (B, n, n), positive
+    semidefinite for φ = 0, nearest in the Frobenius norm. A floor above 0 makes of a correlation
+    matrix that was estimated pair by pair one that has a Cholesky factor. The gradient is returned
+    symmetric and is exact at and near repeated eigenvalues; an eigenvalue that is φ to rounding
+    counts as one below (`functional.spectral.nearest_psd`). Raises NonFiniteError.
+    """
+
+    arguments = (("a", "B n n"),)
+
+    def __init__(self, floor=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self._floor = _finite_number("floor", floor)
+
+    def hybrid_forward(self, F, a):
+        return spectral.nearest_psd(F, a, self._floor, self.name)
+
+
+def _finite_number(name, value):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value)):
+        raise ValueError(f"{name} is {value!r}; expected a finite number.")
+    return float(value)

@@ -1,7 +1,10 @@
 """What a state space model says of its states: smoother, forecaster and sampler."""
 
+from typing import Any, Dict, Optional, Tuple
+
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, Namespace
 from .kalman import OPTIONS, SYSTEM, KalmanLayer, vectors
 
 
@@ -16,19 +19,25 @@ class KalmanSmootherLayer(KalmanLayer):
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        method="sequential",
-        length=None,
-        lag_one=False,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        lag_one: bool = False,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         self._lag_one = bool(lag_one)
 
-    def compute(self, F, y, *arrays, directions=None):
+    def compute(
+        self,
+        F: Namespace,
+        y: Array,
+        *arrays: Optional[Array],
+        directions: Optional[Array] = None,
+    ) -> Tuple[Array, ...]:
         system = self._system(F, y, *arrays, directions=directions)
         filtered, _ = self._filter(F, system)
         smoothed = self._backward(F, system, filtered)
@@ -51,7 +60,7 @@ class KalmanSmootherLayer(KalmanLayer):
         lag_one = tangents.settled_covariance(lag_one, *now, *later)
         return (*results, fn.batch_first(F, lag_one))
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         super().check_shapes(sizes)
         if self._lag_one and sizes["N"] < 2:
             raise ShapeError(f"{self.name}: lag_one needs two observations or more, got 1.")
@@ -68,22 +77,33 @@ class KalmanForecastLayer(KalmanLayer):
 
     def __init__(
         self,
-        state_size,
-        observation_size=1,
-        steps=1,
-        method="sequential",
-        length=None,
-        precision=None,
-        diffuse=0,
-        **kwargs,
-    ):
+        state_size: int,
+        observation_size: int = 1,
+        steps: int = 1,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        precision: Optional[str] = None,
+        diffuse: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(state_size, observation_size, method, length, precision, diffuse, **kwargs)
         self._further = self._size("steps", steps)
 
     def compute(
-        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
-        prior_factor, mask=None, transition_offset=None, emission_offset=None, directions=None,
-    ):  # fmt: skip
+        self,
+        F: Namespace,
+        y: Array,
+        transition: Array,
+        emission: Array,
+        process_factor: Array,
+        observation_factor: Array,
+        prior_mean: Array,
+        prior_factor: Array,
+        mask: Optional[Array] = None,
+        transition_offset: Optional[Array] = None,
+        emission_offset: Optional[Array] = None,
+        directions: Optional[Array] = None,
+    ) -> Tuple[Array, ...]:
         future = F.tile(
             fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)), reps=(1, self._further, 1)
         )
@@ -134,16 +154,29 @@ class KalmanSamplerLayer(KalmanLayer):
     required = 10
 
     def compute(
-        self, F, y, transition, emission, process_factor, observation_factor, prior_mean,
-        prior_factor, prior_noise, process_noise, observation_noise, mask=None,
-        transition_offset=None, emission_offset=None, directions=None,
-    ):  # fmt: skip
+        self,
+        F: Namespace,
+        y: Array,
+        transition: Array,
+        emission: Array,
+        process_factor: Array,
+        observation_factor: Array,
+        prior_mean: Array,
+        prior_factor: Array,
+        prior_noise: Array,
+        process_noise: Array,
+        observation_noise: Array,
+        mask: Optional[Array] = None,
+        transition_offset: Optional[Array] = None,
+        emission_offset: Optional[Array] = None,
+        directions: Optional[Array] = None,
+    ) -> Array:
         arrays = (transition, emission, process_factor, observation_factor, prior_mean)
         system = fn.state_space_system(
             F, y, *arrays, prior_factor, mask, transition_offset, emission_offset, name=self.name
         )
         states, observed = fn.simulated_states(
-            F, system, prior_noise, process_noise, observation_noise, self._scan_length()
+            F, system, prior_noise, process_noise, observation_noise, self._scan_length(F, system)
         )
         difference = fn.without_means(F, system, system.observed - observed)
         if directions is not None:

@@ -9,6 +9,7 @@ _MODULES = {
     "GaussianProcessEstimator": "gp_estimator",
     "GraphPredictor": "predictor",
     "LDS": "lds",
+    "PPCAForecastEstimator": "ppca_estimator",
     "SeriesTransform": "features",
     "StructuralPredictor": "structural",
     "TrainingWindows": "windows",

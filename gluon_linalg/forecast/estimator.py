@@ -11,7 +11,7 @@ from gluonts.time_feature import TimeFeature
 
 from . import frequency
 from .entry import feature_count, label_of
-from .features import SeriesTransform
+from .features import SeriesTransform, feature_units
 from .predictor import FORECASTS, GraphPredictor
 from .windows import TrainingWindows
 
@@ -27,10 +27,11 @@ class WindowEstimator(GluonEstimator):
     freq: a pandas frequency; prediction_length h and context_length L in steps. Features:
     use_feat_static_cat (with the cardinality of each; default: whether cardinality is given),
     use_feat_static_real, use_feat_dynamic_real; time_features, default GluonTS's for the frequency.
-    scaling: centre and scale each window. num_parallel_samples: sample paths of a forecast;
-    forecast: 'samples' or 'distribution'. trainer, batch_size: as for all of GluonTS's Gluon
-    estimators. dtype: of the network and the sample paths; None for a network in float32 and paths
-    in float64, which a series far from 0 needs.
+    scaling: centre and scale the target of each window, and static and dynamic real features by
+    their mean and standard deviation in the training data. num_parallel_samples: sample paths of a
+    forecast; forecast: 'samples' or 'distribution'. trainer, batch_size: as for all of GluonTS's
+    Gluon estimators. dtype: of the network and the sample paths; None for a network in float32 and
+    paths in float64, which a series far from 0 needs.
     """
 
     fields = ("static_categories", "static_reals", "features", "target", "observed")
@@ -111,28 +112,40 @@ class WindowEstimator(GluonEstimator):
         )
 
     def create_transformation(self, dataset=None):
-        """The `SeriesTransform` for a dataset, whose first entry says how many features it has."""
-        entry = next(iter(dataset or ()), {})
+        """The `SeriesTransform` for a dataset, whose first entry says how many features it has.
+
+        With `scaling` it has the units of these features in the dataset, too.
+        """
+        dataset = list(dataset or ())
+        entry = dataset[0] if dataset else {}
         label = label_of(entry, 0)
         used = {
             "feat_static_real": self.use_feat_static_real,
             "feat_dynamic_real": self.use_feat_dynamic_real,
         }
-        counts = [feature_count(entry, name, label) if use else 0 for name, use in used.items()]
+        counts = {name: feature_count(entry, name, label) for name, use in used.items() if use}
+        units = {}
+        if self.scaling:
+            units = {name: feature_units(dataset, name, count) for name, count in counts.items()}
         return SeriesTransform(
             freq=self.freq,
             time_features=self.time_features,
             seasonal_periods=self.seasonal_periods,
             cardinality=self.cardinality,
-            static_reals=counts[0],
-            dynamic_reals=counts[1],
+            static_reals=counts.get("feat_static_real", 0),
+            dynamic_reals=counts.get("feat_dynamic_real", 0),
             scaling=self.scaling,
+            static_real_units=units.get("feat_static_real"),
+            dynamic_real_units=units.get("feat_dynamic_real"),
         )
 
-    def create_windows(self, dataset, seed=0):
-        """The `TrainingWindows` of a dataset; their `transform` goes on to `create_predictor`."""
+    def create_windows(self, dataset, seed=0, transform=None):
+        """The `TrainingWindows` of a dataset; their `transform` goes on to `create_predictor`.
+
+        transform: default `create_transformation` for this dataset.
+        """
         dataset = list(dataset)
-        transform = self.create_transformation(dataset)
+        transform = self.create_transformation(dataset) if transform is None else transform
         return TrainingWindows(
             dataset, transform, self.fields, self.window_length, self.batch_size, seed
         )
@@ -170,7 +183,9 @@ class WindowEstimator(GluonEstimator):
         always kept.
         """
         seed = np.random.randint(2**31) if seed is None else seed
-        windows = self.create_windows(training_data, seed)
+        # What was trained before goes on to see features in the units it was trained with.
+        transform = getattr(from_predictor, "transform", None)
+        windows = self.create_windows(training_data, seed, transform)
         validation = None
         if validation_data is not None:
             held = TrainingWindows(

@@ -1,13 +1,14 @@
 """A series of a GluonTS dataset as arrays: made once, before any window is cut from it."""
 
 from collections import namedtuple
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 import numpy as np
 import pandas as pd
 from gluonts.core.component import validated
 from gluonts.time_feature import TimeFeature
 
+from ..fitting.units import mean_and_deviation, size
 from .entry import (
     dynamic_reals_of,
     label_of,
@@ -48,6 +49,8 @@ class SeriesTransform:
     freq: a pandas frequency. seasonal_periods: in steps, any numbers from 2 on. cardinality: of
     each static category, None without; static_reals and dynamic_reals: the number of columns of
     these features. scaling: whether windows are centred and scaled (`windows.location_and_scale`).
+    static_real_units, dynamic_real_units: (location, scale) of each of these columns, in which the
+    networks see them (`feature_units`); default: they see them as they are.
     """
 
     @validated()
@@ -60,6 +63,8 @@ class SeriesTransform:
         static_reals: int = 0,
         dynamic_reals: int = 0,
         scaling: bool = True,
+        static_real_units: Optional[List[List[float]]] = None,
+        dynamic_real_units: Optional[List[List[float]]] = None,
     ) -> None:
         self.freq = freq
         self.time_features = time_features
@@ -68,6 +73,8 @@ class SeriesTransform:
         self.static_reals = static_reals
         self.dynamic_reals = dynamic_reals
         self.scaling = scaling
+        self.static_real_units = static_real_units
+        self.dynamic_real_units = dynamic_real_units
 
     def __call__(self, entry, index, length, future=0):
         """The `Series` of an entry, the `index`-th of its dataset, of `length` steps or more.
@@ -98,13 +105,15 @@ class SeriesTransform:
         )
 
     def example(self, length):
-        """An entry of `length` known steps, with zeros for all features."""
+        """An entry of `length` known steps, with features in the middle of their values."""
+        static = _middle(self.static_real_units, self.static_reals)
+        dynamic = _middle(self.dynamic_real_units, self.dynamic_reals)
         return {
             "start": period_of(self.freq),
             "target": np.ones(1),
             "feat_static_cat": np.zeros(len(self.cardinality or [])),
-            "feat_static_real": np.zeros(self.static_reals),
-            "feat_dynamic_real": np.zeros((self.dynamic_reals, length)),
+            "feat_static_real": static,
+            "feat_dynamic_real": np.repeat(dynamic[:, None], length, axis=1),
         }
 
     def _phases(self, periods):
@@ -122,9 +131,43 @@ class SeriesTransform:
     def _static_reals(self, entry, label):
         if not self.static_reals:
             return np.zeros(1)
-        return static_reals_of(entry, self.static_reals, label)
+        values = static_reals_of(entry, self.static_reals, label)
+        return _in_units(values, self.static_real_units)
 
     def _dynamic_reals(self, entry, steps, label):
         if not self.dynamic_reals:
             return np.zeros((0, steps))
-        return dynamic_reals_of(entry, self.dynamic_reals, steps, label)
+        values = dynamic_reals_of(entry, self.dynamic_reals, steps, label)
+        return _in_units(values, self.dynamic_real_units)
+
+
+def feature_units(dataset: Iterable[dict], name: str, count: int) -> List[List[float]]:
+    """[mean, standard deviation] of each of `count` columns of a feature over a whole dataset.
+
+    Where all values of a column are equal, its scale is their magnitude, or 1. name:
+    'feat_static_real' or 'feat_dynamic_real'. Raises GluonTSDataError, which names the item.
+    """
+    rows = []
+    for index, entry in enumerate(dataset):
+        label = label_of(entry, index)
+        if name == "feat_static_real":
+            rows.append(static_reals_of(entry, count, label)[None, :])
+        else:
+            steps = len(target_of(entry, label))
+            rows.append(dynamic_reals_of(entry, count, steps, label).T)
+    values = np.concatenate(rows)
+    mean, deviation = mean_and_deviation(values)
+    return np.stack([mean, size(deviation, values)], axis=1).tolist()
+
+
+def _middle(units, count):
+    """The locations of `count` columns, 0 without units."""
+    return np.zeros(count) if units is None else np.array(units)[:, 0]
+
+
+def _in_units(values, units):
+    """Features (c,) or (c, T), each column with its location and scale."""
+    if units is None:
+        return values
+    location, scale = np.reshape(np.transpose(units), (2, -1) + (1,) * (values.ndim - 1))
+    return (values - location) / scale

@@ -6,10 +6,11 @@ from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
+from ..grammar.kernel_building import read_kernel
 from . import frequency
 from .gp_network import GPForecast, GPLoss, SeriesCovariance
 from .joint_estimator import JointGaussianEstimator
-from .kernel_description import DYNAMIC, Inputs, build_kernels, default_kernel
+from .series_inputs import DYNAMIC, SeriesInputs, default_kernel
 
 HYPERPARAMETERS = ("shared", "embedded")
 # Time and memory of a window grow with the cube and the square of its length.
@@ -25,7 +26,7 @@ class GaussianProcessEstimator(JointGaussianEstimator):
 
     kernel: a description with the keys of a job file, such as
     ``{"sum": [{"rbf": {"lengthscale": 24}}, {"periodic": {"period": 12}}]}``
-    (`kernel_description`; lengthscales and periods of time in steps, variances in units of the
+    (`grammar.kernel`; lengthscales and periods of time in steps, variances in units of the
     scaled target); default: a trend, the seasons of the frequency, and a rough part. Its inputs:
     time, the time features by name, age, and feat_dynamic_real. hyperparameters: 'shared' by all
     series, or 'embedded': each is shifted, as a logarithm, by an embedding of the static
@@ -90,19 +91,20 @@ class GaussianProcessEstimator(JointGaussianEstimator):
                 f"noise_variance is {noise_variance}, expected a positive number, 1e-10 or more."
             )
         names = [getattr(f, "__name__", type(f).__name__) for f in self.time_features]
-        self.inputs = Inputs(
+        self.inputs = SeriesInputs(
             [*names, "age"], use_feat_dynamic_real, self.window_length, self.seasonal_periods
         )
         self.kernel = default_kernel(self.inputs) if kernel is None else kernel
-        self._kernels = build_kernels(self.kernel, self.inputs)
         self.noise_variance = noise_variance
+        # Refuses a wrong kernel here, not where it is trained.
+        self._covariance()
 
     def create_transformation(self, dataset=None):
         """As in `WindowEstimator`; ValueError if the kernel has more inputs than the data."""
         transform = super().create_transformation(dataset)
         # Time, the time features and age come before the dynamic ones.
         before = 1 + len(self.time_features) + 1
-        last = max(end or 0 for kernel in self._kernels for _, end in kernel.columns)
+        last = self.inputs.least_columns(read_kernel(self.kernel, self.inputs))
         if last > before + transform.dynamic_reals:
             raise ValueError(
                 f"the kernel has the input {DYNAMIC}_{last - before - 1}, but the data have "
@@ -112,7 +114,14 @@ class GaussianProcessEstimator(JointGaussianEstimator):
 
     def create_training_network(self):
         """The loss, `GPLoss`."""
-        covariance = SeriesCovariance(
+        return GPLoss(self._covariance(), prefix="gp_loss_")
+
+    def create_prediction_network(self, trained_network):
+        """The forecast, `GPForecast`, with the parameters of the trained loss."""
+        return GPForecast(trained_network.covariance, self.prediction_length, prefix="gp_forecast_")
+
+    def _covariance(self):
+        return SeriesCovariance(
             self.kernel,
             self.inputs,
             self.noise_variance,
@@ -120,8 +129,3 @@ class GaussianProcessEstimator(JointGaussianEstimator):
             self.use_feat_static_real and self.embedded,
             prefix="gp_",
         )
-        return GPLoss(covariance, prefix="gp_loss_")
-
-    def create_prediction_network(self, trained_network):
-        """The forecast, `GPForecast`, with the parameters of the trained loss."""
-        return GPForecast(trained_network.covariance, self.prediction_length, prefix="gp_forecast_")

@@ -1,14 +1,22 @@
 """The networks of `GaussianProcessEstimator`: covariance, loss and forecast."""
 
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
 from .. import functional as fn
 from ..blocks.base import LinearAlgebraBlock
+from ..blocks.kernels import Emitted
+from ..grammar.kernel_building import Hyperparameter, build_kernel, read_kernel
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
-from .kernel_description import build_kernels, combined
+from .series_inputs import SeriesInputs
 from .series_parameters import SeriesParameters
 
 # The noise variance is at least so many ε tr K. No eigenvalue of K is larger than its trace, and
 # rounding moves none by more than this.
 ROUNDING = 4.0
+# Hyperparameters are above this.
+LEAST = 1e-12
 
 
 class SeriesCovariance(LinearAlgebraBlock):
@@ -20,27 +28,31 @@ class SeriesCovariance(LinearAlgebraBlock):
     middle of the window. Hyperparameters are `SeriesParameters`, whose static arrays `fields`
     names after the features (B, N, k).
 
-    description: a kernel as in `kernel_description`; inputs: its `Inputs`; noise_variance: an
+    description: a kernel as in `grammar.kernel`; inputs: its `SeriesInputs`; noise_variance: an
     initial value; cardinality, static_reals: what embeds the hyperparameters, None and False if
-    all series share them.
+    all series share them. Raises ValueError.
     """
 
     def __init__(
         self,
-        description,
-        inputs,
-        noise_variance=0.1,
-        cardinality=None,
-        static_reals=False,
-        **kwargs,
+        description: Dict[str, Any],
+        inputs: SeriesInputs,
+        noise_variance: float = 0.1,
+        cardinality: Optional[List[int]] = None,
+        static_reals: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._description, self._kernels = description, build_kernels(description, inputs)
+        with self.name_scope():
+            kernel, found = build_kernel(read_kernel(description, inputs), inputs)
+            self.kernel = Emitted(kernel)
+        names = {id(parameter): name for name, parameter in kernel.hyperparameters().items()}
+        self._names = [names[id(hyperparameter.parameter)] for hyperparameter in found]
         initial, fixed = {}, set()
-        for index, kernel in enumerate(self._kernels):
-            prefix = f"{kernel.name}{index}_"
-            initial.update({prefix + name: value for name, value in kernel.initial.items()})
-            fixed.update(prefix + name for name in kernel.fixed)
+        for name, hyperparameter in zip(_numbered(found), found):
+            initial[name] = _initial(hyperparameter)
+            if hyperparameter.is_fixed:
+                fixed.add(name)
         initial["noise_variance"] = (noise_variance,)
         with self.name_scope():
             self.hyperparameters = SeriesParameters(
@@ -52,11 +64,7 @@ class SeriesCovariance(LinearAlgebraBlock):
     def hybrid_forward(self, F, features, *static):
         x = F.concat(centred_time(F, features), features, dim=2)
         *values, noise_variance = self.hyperparameters(features, *static)
-        values, matrices = iter(values), []
-        for kernel in self._kernels:
-            own = {name: next(values) for name in kernel.initial}
-            matrices.append(kernel.covariance(F, x, self.dtype, **own))
-        covariance = combined(self._description, iter(matrices))
+        covariance = self.kernel.evaluate(F, x, None, dict(zip(self._names, values)))
         diagonal = fn.diagonal(F, covariance)
         trace = F.sum(diagonal, axis=1, keepdims=True)
         least = ROUNDING * fn.unit_roundoff(F, trace) * trace
@@ -71,7 +79,7 @@ class GPLoss(LinearAlgebraBlock):
     from the `SeriesCovariance` and o where observed (B, N) is 1; 0 for a window without any.
     """
 
-    def __init__(self, covariance, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, **kwargs: Any):
         super().__init__(**kwargs)
         with self.name_scope():
             self.covariance = covariance
@@ -93,7 +101,7 @@ class GPForecast(LinearAlgebraBlock):
     factor N of their covariance (`functional.gaussian_conditional`).
     """
 
-    def __init__(self, covariance, prediction_length, **kwargs):
+    def __init__(self, covariance: SeriesCovariance, prediction_length: int, **kwargs: Any):
         super().__init__(**kwargs)
         self._steps = prediction_length
         with self.name_scope():
@@ -114,3 +122,19 @@ class GPForecast(LinearAlgebraBlock):
         past = F.slice_axis(residual, axis=1, begin=0, end=-self._steps)
         mean, factor = fn.gaussian_conditional(F, covariance, past, self._steps, self.name)
         return joint_paths(F, mean, factor, noise)
+
+
+def _numbered(found: List[Hyperparameter]) -> List[str]:
+    """Names such as rbf0_lengthscale, with the number of the kernel in the description."""
+    paths = [hyperparameter.path.split(".") for hyperparameter in found]
+    kernels = list(dict.fromkeys(tuple(path[:-1]) for path in paths))
+    return [f"{path[-2]}{kernels.index(tuple(path[:-1]))}_{path[-1]}" for path in paths]
+
+
+def _initial(hyperparameter: Hyperparameter) -> tuple:
+    """The value of the description, or the typical one."""
+    given = hyperparameter.given
+    values = np.ravel(hyperparameter.typical if given is None else given).tolist()
+    if min(values) <= LEAST:
+        raise ValueError(f"{hyperparameter.path}: {min(values)}: expected a number above {LEAST:g}")
+    return tuple(values)

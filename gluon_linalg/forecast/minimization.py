@@ -6,6 +6,8 @@ backtracking (Nocedal & Wright 2006, sections 3.1, 3.5 and 6.1) between bounds, 
 wants to be evaluated next and is told the answer; what one problem meets does not touch another.
 """
 
+from typing import Callable, Hashable, Optional, Sequence, Tuple
+
 import numpy as np
 
 SUFFICIENT = 1e-4
@@ -20,8 +22,15 @@ FAMILIES, TRIAL = 3, 15
 
 
 def minimize_each(
-    evaluate, starts, lower, upper, tolerance, iterations, families=None, revivals=None
-):
+    evaluate: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]],
+    starts: Sequence[np.ndarray],
+    lower: np.ndarray,
+    upper: np.ndarray,
+    tolerance: float,
+    iterations: int,
+    families: Optional[Sequence[Hashable]] = None,
+    revivals: Optional[np.ndarray] = None,
+) -> Tuple[np.ndarray, np.ndarray]:
     """The lowest points found (B, n) and their values (B,).
 
     evaluate: takes points (B, n) to values (B,) and gradients (B, n), any of them NaN or infinite.
@@ -29,15 +38,16 @@ def minimize_each(
     None, or a label for each start; then each problem is searched for TRIAL evaluations from the
     lowest start of each of its FAMILIES lowest families, and on from where that led lowest.
     revivals: None, or (B, n, k), values that are tried where an element has gone far below them.
-    lower, upper: (n,). A search ends when its quadratic model promises to fall by less than
-    `tolerance`, or after so many evaluations.
+    lower, upper: (n,) or (B, n). A search ends when its quadratic model promises to fall by less
+    than `tolerance`, or after so many evaluations.
     """
     answers = [(points, *evaluate(points)) for points in starts]
     lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
+    bounds = list(zip(*(np.broadcast_to(ends, starts[0].shape) for ends in (lower, upper))))
     rounds = []
     for place in range(max(map(len, lowest))):
         chosen = [own[min(place, len(own) - 1)] for own in lowest]
-        searches = [_Search(*answer, lower, upper, tolerance) for answer in chosen]
+        searches = [_Search(*answer, *own, tolerance) for answer, own in zip(chosen, bounds)]
         if len(rounds) or families is not None:
             _search(evaluate, searches, TRIAL)
         rounds.append(searches)

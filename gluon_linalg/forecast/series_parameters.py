@@ -1,5 +1,7 @@
 """Positive quantities that all series share, or that follow each series' static features."""
 
+from typing import Any, Collection, Dict, List, Optional, Sequence
+
 import mxnet as mx
 
 from ..blocks.parameters import positive_parameter
@@ -20,7 +22,13 @@ class SeriesParameters(mx.gluon.HybridBlock):
     """
 
     def __init__(
-        self, initial, fixed=(), lower=None, cardinality=None, static_reals=False, **kwargs
+        self,
+        initial: Dict[str, Sequence[float]],
+        fixed: Collection[str] = (),
+        lower: Optional[Dict[str, float]] = None,
+        cardinality: Optional[List[int]] = None,
+        static_reals: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self._quantities, size = [], 0

@@ -1,19 +1,26 @@
 """Structural time series models as a GluonTS predictor that needs no training."""
 
 from itertools import islice
-from typing import Dict, List, Optional, Type
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Type
 
 import mxnet as mx
 import numpy as np
 from gluonts.core.component import validated
 from gluonts.exceptions import GluonTSDataError
-from gluonts.model.forecast import SampleForecast
+from gluonts.model.forecast import Forecast, SampleForecast
 from gluonts.model.predictor import RepresentablePredictor
 from gluonts.mx.distribution import Gaussian
 from gluonts.mx.model.forecast import DistributionForecast
 
 from .. import functional as fn
-from .structural_components import LEVEL, build_components, default_components
+from .structural_components import (
+    Units,
+    build_components,
+    default_components,
+    described,
+    level_alone,
+    used_rows,
+)
 from .structural_fit import SeriesBatch
 from .structural_series import read_series
 
@@ -29,15 +36,18 @@ class StructuralPredictor(RepresentablePredictor):
     likelihood (`StructuralModel`), found for up to `batch_size` series at once, in float64.
 
     freq: of the series, for the default components; prediction_length: h, in steps. components: a
-    list such as ``[{"trend": {}}, {"seasonal": {"period": 12}}]`` of 'level', 'trend',
-    'damped_trend', 'seasonal', 'cycle' and 'ar' with the options of those of
-    `gluon_linalg.structural`, of which variances matter only if they are 0; None: a trend, and the
-    main season of `freq` if it has one. use_feat_dynamic_real: adds a regression on that field,
-    which then reaches h steps further than the target. forecast: 'samples' for SampleForecast with
-    paths that are joint over time, drawn by MXNet's generator (`mx.random.seed`); 'distribution'
-    for DistributionForecast with the exact Gaussian marginals, in float32 as GluonTS wants them.
-    max_iterations: at most so many evaluations of the likelihood after those of the initial values.
-    dtype: of the paths; what is computed is float64.
+    list such as ``[{"trend": {}}, {"seasonal": {"period": 12}}]``, with the keys of a job file
+    (`grammar.component`) and numbers in units of the series: those given are where the search
+    begins, or stay where they are `fixed`, and a variance of 0 is left out; None: a trend, and the
+    main season of `freq` if it has one. use_feat_dynamic_real: whether the series have covariates,
+    which reach h steps further than the target: a `regression` is on all rows of that field, or on
+    its columns feat_dynamic_real_0, ..., and is added if there is none. forecast: 'samples' for
+    SampleForecast with paths that are joint over time, drawn by MXNet's generator
+    (`mx.random.seed`); 'distribution' for DistributionForecast with the exact Gaussian marginals,
+    in float32 as GluonTS wants them. max_iterations: at most so many evaluations of the likelihood
+    after those of the initial values. dtype: of the paths; what is computed is float64.
+    noise_variance: None for one that is learned, a number to begin at, 0 for no noise; fixed:
+    ``["noise_variance"]`` to keep it.
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month
@@ -53,12 +63,14 @@ class StructuralPredictor(RepresentablePredictor):
         self,
         freq: str,
         prediction_length: int,
-        components: Optional[List[Dict[str, Dict]]] = None,
+        components: Optional[List[Dict[str, Any]]] = None,
         use_feat_dynamic_real: bool = False,
         forecast: str = "samples",
         batch_size: int = 16,
         max_iterations: int = 100,
         dtype: Type = np.float64,
+        noise_variance: Optional[float] = None,
+        fixed: Optional[List[str]] = None,
     ) -> None:
         if prediction_length < 1 or batch_size < 1:
             raise ValueError(
@@ -72,20 +84,31 @@ class StructuralPredictor(RepresentablePredictor):
             )
         self.freq = freq
         self.components = default_components(freq) if components is None else components
+        self.noise_variance, self.fixed = noise_variance, fixed
         self.use_feat_dynamic_real = use_feat_dynamic_real
         self.forecast = forecast
         self.batch_size = batch_size
         self.max_iterations = max_iterations
         self.dtype = np.dtype(dtype).type
-        blocks = build_components(self.components, 0)
-        self._initial_values = sum(sum(block.diffuse) for block in blocks)
+        description = described(self.components, noise_variance, fixed or [], use_feat_dynamic_real)
+        self._descriptions = {True: description, False: level_alone(description)}
+        self._rows = used_rows(description)
         self._batches = {}
 
-    def predict(self, dataset, num_samples=None, **kwargs):
+    def predict(
+        self, dataset: Iterable[Dict[str, Any]], num_samples: Optional[int] = None, **kwargs: Any
+    ) -> Iterator[Forecast]:
         """The forecasts of a dataset, in its order; num_samples: of the paths, default 100."""
         num_samples = 100 if num_samples is None else num_samples
         series = (
-            read_series(entry, index, self.freq, self.prediction_length, self.use_feat_dynamic_real)
+            read_series(
+                entry,
+                index,
+                self.freq,
+                self.prediction_length,
+                self.use_feat_dynamic_real,
+                self._rows,
+            )
             for index, entry in enumerate(dataset)
         )
         while True:
@@ -110,14 +133,19 @@ class StructuralPredictor(RepresentablePredictor):
     def _model_of(self, series):
         """(whether all components, number of features) of the model that a series can bear."""
         features = 0 if series.covariates is None else series.covariates.shape[1]
-        if series.count < 2 * (self._initial_values + features):
+        if series.count < 2 * self._initial_values(features):
             return LEVEL_ALONE
         return True, features
 
+    def _initial_values(self, features):
+        blocks = build_components(self._descriptions[True], features, Units(0.0, 1.0))
+        return sum(sum(block.diffuse) for block in blocks)
+
     def _forecasts(self, model, members, num_samples):
-        batch = self._batch(model, len(members))
+        units = [Units(one.location, one.scale) for one in members]
+        batch = self._batch(model, units)
         arrays = _padded(members, batch.has_covariates)
-        losses = batch.fit(arrays, self.max_iterations)
+        losses = batch.fit(arrays, np.array([own.scale for own in units]), self.max_iterations)
         for one, loss in zip(members, losses):
             if not np.isfinite(loss):
                 raise GluonTSDataError(
@@ -162,13 +190,15 @@ class StructuralPredictor(RepresentablePredictor):
             "parameters": batch.parameter_values(index, series.scale),
         }
 
-    def _batch(self, model, size):
+    def _batch(self, model, units):
         """The compiled models of so many series."""
-        key = (*model, size)
+        is_full, features = model
+        description, key = self._descriptions[is_full], (*model, len(units))
+        if description.has_known_priors:
+            # They are in the units of a series, and with them its graph.
+            return SeriesBatch(description, features, units)
         if key not in self._batches:
-            is_full, features = model
-            components = self.components if is_full else LEVEL
-            self._batches[key] = SeriesBatch(components, features, size)
+            self._batches[key] = SeriesBatch(description, features, units)
         return self._batches[key]
 
 

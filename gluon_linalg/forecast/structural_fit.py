@@ -1,5 +1,7 @@
 """Maximum likelihood for a batch of series, each with a structural model of its own."""
 
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
@@ -14,12 +16,17 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ..functional.state_space import System
+from ..grammar.structural import StructuralDescription
+from ..typing import Array, Namespace
 from .minimization import minimize_each
-from .structural_components import build_components
+from .structural_components import Units, build_components
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
 STORED_BOUND = 16.0
+# What a variance can be at all.
+VARIANCES = 1e-299, 1e299
 TOLERANCE = 1e-6
 
 
@@ -30,13 +37,21 @@ class SeriesBatch(mx.gluon.HybridBlock):
     write the arrays of their systems, and one filter runs over all of them.
     """
 
-    def __init__(self, components, features, size, **kwargs):
+    def __init__(
+        self,
+        description: StructuralDescription,
+        features: int,
+        units: Sequence[Units],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.has_covariates = features > 0
-        self.models = []
+        self.description, self.has_covariates = description, features > 0
+        self.models: List[StructuralModel] = []
+        noise = description.noise_variance
         with self.name_scope():
-            for _ in range(size):
-                model = StructuralModel(build_components(components, features), noise_variance=1.0)
+            for own in units:
+                components = build_components(description, features, own)
+                model = StructuralModel(components, 1.0 if noise is None else noise)
                 self.register_child(model)
                 self.models.append(model)
             components = self.models[0].components
@@ -46,12 +61,14 @@ class SeriesBatch(mx.gluon.HybridBlock):
         self.initialize()
         self.cast("float64")
         self.hybridize(static_alloc=True)
-        self._initial = [parameter.data().asnumpy() for _, parameter in self._named(0)]
+        self._initial = [parameter.value() for _, parameter in self._keyed(0)]
 
-    def hybrid_forward(self, F, y, *rest):
+    def hybrid_forward(self, F: Namespace, y: Array, *rest: Array) -> Array:
         return self.filter(*self.kalman_inputs(F, y, *rest)[0])
 
-    def kalman_inputs(self, F, y, *rest):
+    def kalman_inputs(
+        self, F: Namespace, y: Array, *rest: Array
+    ) -> Tuple[List[Array], List[Optional[Array]]]:
         """The arguments of the Kalman layers, and of each model what its covariates are around."""
         inputs, centres = [], []
         for index, model in enumerate(self.models):
@@ -63,10 +80,17 @@ class SeriesBatch(mx.gluon.HybridBlock):
             return inputs[0], centres
         return [F.concat(*arrays, dim=0) for arrays in zip(*inputs)], centres
 
-    def fit(self, arrays, iterations):
-        """Sets all parameters to those of maximum likelihood; returns the negative logs (B,)."""
-        lower, upper = self._bounds()
-        starts, families = self._starts(arrays)
+    def fit(
+        self, arrays: Sequence[mx.nd.NDArray], scales: np.ndarray, iterations: int
+    ) -> np.ndarray:
+        """Sets all parameters to those of maximum likelihood; returns the negative logs (B,).
+
+        scales: (B,), what the series were divided by: given values are in units of the series.
+        """
+        squares = self._squares(arrays)
+        given = self._given(scales)
+        lower, upper = self._bounds(squares, given)
+        starts, families = self._starts(arrays, squares, given)
         points, values = minimize_each(
             lambda points: self._evaluate(points, arrays),
             [np.clip(points, lower, upper) for points in starts],
@@ -75,7 +99,13 @@ class SeriesBatch(mx.gluon.HybridBlock):
         self._set(points)
         return values
 
-    def after(self, arrays, ends, covariates, steps):
+    def after(
+        self,
+        arrays: Sequence[mx.nd.NDArray],
+        ends: Sequence[int],
+        covariates: Optional[mx.nd.NDArray],
+        steps: int,
+    ) -> Tuple[System, np.ndarray]:
         """The `System` of step ends[b] - 1 of each series, given all of them, and `steps` more.
 
         covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
@@ -101,7 +131,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         )  # fmt: skip
         return system, is_known
 
-    def parameter_values(self, index, scale):
+    def parameter_values(self, index: int, scale: float) -> Dict[str, Union[float, List[float]]]:
         """{name: number or list} of one model, variances in squared units of the series."""
         found = {}
         for name, parameter in self._named(index):
@@ -137,19 +167,57 @@ class SeriesBatch(mx.gluon.HybridBlock):
     def _keyed(self, index):
         """Pairs of (number of a component or None, name) and a parameter, in the same order."""
         model = self.models[index]
-        yield (None, "noise_variance"), model.noise_variance
+        if model.noise_variance is not None:
+            yield (None, "noise_variance"), model.noise_variance
         for place, component in enumerate(model.components.components):
             for name in sorted(component._reg_params):
                 yield (place, name), component._reg_params[name]
 
-    def _starts(self, arrays):
+    def _given(self, scales):
+        """What the description gives, by key: natural values (B, k), and whether they are fixed."""
+        description, found, fixed = self.description, {}, {}
+        if description.noise_variance:
+            fixed[id(self.models[0].noise_variance)] = "noise_variance" in description.fixed
+        for part, block in zip(description.parts, self.models[0].components.components):
+            for name, parameter in part.trained(block).items():
+                if part.is_given(name):
+                    fixed[id(parameter)] = name in part.fixed
+        for (key, parameter), value in zip(self._keyed(0), self._initial):
+            if id(parameter) in fixed:
+                natural = np.tile(value, (len(scales), 1))
+                if key[1].endswith("variance"):
+                    natural = np.clip(value / scales[:, None] ** 2, *VARIANCES)
+                found[key] = natural, fixed[id(parameter)]
+        return found
+
+    def _squares(self, arrays):
+        """For each series the mean squares (k,) of the covariates of each drifting regression."""
+        if not self.models[0].components.drifts:
+            return [[] for _ in self.models]
+        _, covariates, mask = (array.asnumpy() for array in arrays)
+        found = []
+        for own, seen in zip(covariates, mask):
+            seen = own[seen == 1]
+            squares = np.mean((seen - seen.mean(axis=0)) ** 2, axis=0)
+            squares, begin, each = np.where(squares > 0, squares, 1.0), 0, []
+            for component in self.models[0].components.components:
+                end = begin + component.features
+                each += [squares[begin:end]] if component.drifts else []
+                begin = end
+            found.append(each)
+        return found
+
+    def _starts(self, arrays, squares, given):
         """Stored parameters (B, n), a list, and their families, or None where there is one."""
         y, *_, mask = (array.asnumpy() for array in arrays)
         components = self.models[0].components.components
         each = [
-            structural_starts(components, [np.where(seen == 1, own, np.nan)])
-            for own, seen in zip(y, mask)
+            structural_starts(components, [np.where(seen == 1, values, np.nan)], own)
+            for values, seen, own in zip(y, mask, squares)
         ]
+        for place, starts in enumerate(each):
+            for start in starts:
+                start.values.update({key: value[place] for key, (value, _) in given.items()})
         # A series may have fewer peaks than another: its first start stands in.
         count = max(map(len, each))
         each = [own + own[:1] * (count - len(own)) for own in each]
@@ -164,11 +232,11 @@ class SeriesBatch(mx.gluon.HybridBlock):
         found = []
         for own, seen in zip(y, mask):
             values = np.log(revivals(mean_squared_change([np.where(seen == 1, own, np.nan)])))
-            rows = [
-                values if name.endswith("variance") else np.full_like(values, -np.inf)
-                for (_, name), parameter in self._keyed(0)
-                for _ in range(parameter.shape[0])
-            ]
+            rows = []
+            for (_, name), parameter in self._keyed(0):
+                # A drifting coefficient has a variance in other units.
+                may = name.endswith("variance") and name != "coefficient_variance"
+                rows += [values if may else np.full_like(values, -np.inf)] * parameter.shape[0]
             found.append(rows)
         return np.array(found)
 
@@ -179,20 +247,34 @@ class SeriesBatch(mx.gluon.HybridBlock):
             pieces.append(parameter._stored(values[index, name], name))
         return np.concatenate(pieces)
 
-    def _bounds(self):
-        """The least and the largest stored parameters, (n,) each."""
-        ends = []
-        for (name, parameter), stored in zip(self._named(0), self._initial):
-            middle, width = stored, STORED_BOUND
-            if name.endswith("variance"):
-                least, most = np.log([SMALLEST, LARGEST])
-                middle, width = (least + most) / 2, (most - least) / 2
-            elif isinstance(parameter, BoundedParameter):
-                middle = 0.0
-            ones = np.ones_like(stored)
-            ends.append([(middle - width) * ones, (middle + width) * ones])
-        lower, upper = (np.concatenate(side) for side in zip(*ends))
-        return lower, upper
+    def _bounds(self, squares, given):
+        """The least and the largest stored parameters, (B, n) each; equal where they are fixed."""
+        lower, upper = [], []
+        for place, own_squares in enumerate(squares):
+            own_squares, ends = iter(own_squares), []
+            for (key, parameter), initial in zip(self._keyed(0), self._initial):
+                value, is_fixed = given.get(key, (None, False))
+                if is_fixed:
+                    middle, width = parameter._stored(value[place], key[1]), 0.0
+                elif key[1] == "coefficient_variance":
+                    middle, width = _variance_range(next(own_squares))
+                elif key[1].endswith("variance"):
+                    middle, width = _variance_range(1.0)
+                elif isinstance(parameter, BoundedParameter):
+                    middle, width = 0.0, STORED_BOUND
+                else:
+                    middle, width = parameter._stored(initial, key[1]), STORED_BOUND
+                middle = middle * np.ones(parameter.shape)
+                ends.append((middle - width, middle + width))
+            for side, pieces in zip((lower, upper), zip(*ends)):
+                side.append(np.concatenate(pieces))
+        return np.array(lower), np.array(upper)
+
+
+def _variance_range(squares):
+    """Middle and half width of the logarithms of variances that act on covariates like these."""
+    least, most = np.log([SMALLEST, LARGEST])
+    return (least + most) / 2 - np.log(squares), (most - least) / 2
 
 
 def _without_open(covariance, emission):

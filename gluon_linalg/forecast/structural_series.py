@@ -1,7 +1,7 @@
 """The series of a dataset as a structural model wants them: in units of their own changes."""
 
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 from gluonts.exceptions import GluonTSDataError
@@ -34,8 +34,17 @@ class Series:
         return int(self.observed.sum())
 
 
-def read_series(entry, index, freq, prediction_length, with_features):
+def read_series(
+    entry: Dict[str, Any],
+    index: int,
+    freq: str,
+    prediction_length: int,
+    with_features: bool,
+    rows: Optional[List[int]] = None,
+) -> Series:
     """The `Series` of an entry of a GluonTS dataset; index is its place, for errors.
+
+    rows: those of feat_dynamic_real that are the covariates, None for all.
 
     Raises GluonTSDataError, which names the item.
     """
@@ -53,6 +62,13 @@ def read_series(entry, index, freq, prediction_length, with_features):
         count = feature_count(entry, "feat_dynamic_real", label)
         steps = len(values) + prediction_length
         covariates = dynamic_reals_of(entry, count, steps, label).T[first:]
+        if rows is not None:
+            if max(rows) >= count:
+                raise GluonTSDataError(
+                    f"{label}: feat_dynamic_real has {count} rows, but a regression is on "
+                    f"feat_dynamic_real_{max(rows)}."
+                )
+            covariates = covariates[:, rows]
     forecast_start = start + len(values)
     values, observed = values[first:], observed[first:]
     location, scale = _units(values[observed], label)

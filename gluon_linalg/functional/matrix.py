@@ -36,6 +36,16 @@ def congruence(F: Namespace, b: Array, x: Array) -> Array:
     return product(F, product(F, b, x), b, transpose_b=True)
 
 
+def kronecker(F: Namespace, a: Array, b: Array) -> Array:
+    """A ⊗ B, the blocks a_ij B, (B, k, l) and (B, m, n) -> (B, k m, l n); a batch of 1 serves all.
+
+    The covariance of several outputs on shared inputs (Bonilla, Chai & Williams 2007).
+    """
+    left = F.expand_dims(F.expand_dims(a, axis=2), axis=4)
+    right = F.expand_dims(F.expand_dims(b, axis=1), axis=3)
+    return F.reshape(F.broadcast_mul(left, right), shape=(0, -3, -3))
+
+
 def mirror_lower(F: Namespace, a: Array) -> Array:
     """The symmetric matrix whose lower triangle is A's, (B, n, n), with a symmetric gradient."""
     lower = lapack.lower_triangle(F, a)

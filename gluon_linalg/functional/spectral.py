@@ -167,6 +167,32 @@ def matrix_power(F: Namespace, a: Array, power: float, name: str = "MatrixPower"
     )
 
 
+def nearest_psd(F: Namespace, a: Array, floor: float = 0.0, name: str = "NearestPSD") -> Array:
+    """The matrix nearest to A whose eigenvalues are at least `floor`, (B, n, n) -> (B, n, n).
+
+    f(λ) = max(λ, φ), φ the floor: nearest in the Frobenius norm (Higham 1988, Computing a nearest
+    symmetric positive semidefinite matrix). D = 1 where both eigenvalues are above φ, 0 where
+    neither is, and (x - φ) / (x - y) for x > φ >= y. At φ, where f has a kink, D is that from
+    below: eigenvalues within max(8, n/4) ε max|λ| of φ count as φ.
+    """
+    floor = float(floor)
+
+    def snapped(F: Namespace, eigenvalues: Array, _: str) -> Array:
+        _, bound = _smallest_and_bound(F, eigenvalues)
+        apart = F.broadcast_greater(F.abs(eigenvalues - floor), bound)
+        return apart * eigenvalues + (1.0 - apart) * floor
+
+    def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
+        both = smaller > floor
+        either = larger > floor
+        astride = either - both
+        return both + astride * (larger - floor) / (larger - smaller + (1.0 - astride))
+
+    return symmetric_function(
+        F, a, lambda F, x: F.maximum(x, floor), divided_difference, snapped, name
+    )
+
+
 def positive_definite(F: Namespace, eigenvalues: Array, name: str) -> Array:
     """λ (B, n), each above max(8, n/4) ε max|λ|: else NotPositiveDefiniteError."""
     smallest, bound = _smallest_and_bound(F, eigenvalues)

@@ -45,6 +45,15 @@ def encoded_names(names: Sequence[str], levels: Dict[str, List[str]]) -> List[st
     return [name for name in names for _ in levels.get(name, [None])]
 
 
+def level_names(names: Sequence[str], levels: Dict[str, List[str]]) -> List[str]:
+    """Names of the columns of `encoded` of which no two are the same."""
+    return [
+        name if level is None else f"{name}={level}"
+        for name in names
+        for level in levels.get(name, [None])
+    ]
+
+
 def _refuse_unknown(table, name, levels):
     for line, value in zip(table.lines, table.columns[name].tolist()):
         if isinstance(value, str) and value not in levels:

@@ -1,16 +1,28 @@
 """The line on which times are counted: as written, as instants, or as the days of a time zone."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import List, Optional, Tuple
 
 import numpy as np
+from typing_extensions import Protocol
 
 from .errors import JobError
-from .moments import minutes_of, to_datetime
+from .moments import Moments, minutes_of, to_datetime
 
 UTC = timezone.utc
 
 
-def find_zone(name):
+class Clock(Protocol):
+    """What places times on the line."""
+
+    def line(self, moments: Moments) -> np.ndarray:
+        """Places on the line, datetime64 (n,)."""
+
+    def shown(self, place: np.datetime64) -> Tuple[datetime, Optional[int]]:
+        """What clocks show at a place, and the offset from UTC that is written with it."""
+
+
+def find_zone(name: str) -> tzinfo:
     """The zone of a name such as Europe/Berlin; JobError for an unknown one."""
     try:
         from zoneinfo import ZoneInfo
@@ -26,7 +38,7 @@ def find_zone(name):
         ) from None
 
 
-def clocks_for(moments, zone, is_within_days):
+def clocks_for(moments: Moments, zone: Optional[tzinfo], is_within_days: bool) -> List[Clock]:
     """The clocks that can explain the `Moments`, the likeliest first.
 
     zone: of `find_zone`, or None; is_within_days: whether the steps are shorter than a day.
@@ -54,11 +66,9 @@ class Written:
         self._offset = None if moments.offsets is None else int(moments.offsets[-1])
 
     def line(self, moments):
-        """Places on the line, datetime64 (n,)."""
         return moments.walls
 
     def shown(self, place):
-        """What clocks show at a place, and the offset from UTC that is written with it."""
         return to_datetime(place), self._offset
 
 

@@ -8,13 +8,14 @@ import click
 
 from .._version import __version__
 from . import interruption, log
-from .config import TrainedJob
+from .config import DISTRIBUTED
 from .errors import JobError
+from .job_schema import job_schema
+from .kinds import all_kinds, kind_of
 from .launch import launch as launch_job
 from .predict import STDOUT, predict_file
 from .reading import read_job
 from .train import train as train_job
-from .workers import DISTRIBUTED
 
 CONTEXT = click.Choice(["cpu", "gpu", "auto"])
 KVSTORE = click.Choice(["device", DISTRIBUTED])
@@ -58,6 +59,23 @@ def run(arguments=None):
         return 1
 
 
+class OfKinds(click.Command):
+    """A command whose help ends with what `tell` says of each kind of job."""
+
+    def __init__(self, *arguments, tell, **options):
+        super().__init__(*arguments, **options)
+        self.tell = tell
+
+    def format_epilog(self, context, formatter):
+        with formatter.section("Kinds of jobs"):
+            formatter.write_dl([(kind.name, self.tell(kind)) for kind in all_kinds()])
+
+
+def _left(kind):
+    """What a kind leaves in the folder of results."""
+    return f"{kind.title}: {', '.join([*(f'{name}/' for name in kind.folders), *kind.files])}"
+
+
 @click.group()
 @click.version_option(__version__, prog_name="gluon-linalg")
 def command():
@@ -70,7 +88,7 @@ def command():
     """
 
 
-@command.command()
+@command.command(cls=OfKinds, tell=_left)
 @click.argument("job_file", metavar="JOB.yaml")
 @click.option("--output", metavar="FOLDER", help="Write here instead of to the job's `output`.")
 @click.option("--context", type=CONTEXT, help="Compute here instead of on the job's `context`.")
@@ -81,22 +99,21 @@ def command():
 def train(job_file, output, context, devices, kvstore, overwrite):
     """Trains the model of JOB.yaml (YAML or JSON) and exports it.
 
-    The output folder receives the model (model-symbol.json and model-0000.params, readable by any
-    MXNet 1.9 program), model-io.json, metrics.json, training_curve.csv, plot.png, job.resolved.yaml
-    and checkpoint.params; a state space model also leaves forecast.csv and smoothed.csv, principal
-    components scores.csv and components.csv. A forecast job leaves predictor/, which GluonTS reads,
-    instead of the model, and forecast.csv and backtest.csv. A run that was interrupted continues
-    when it is started again.
+    The output folder receives metrics.json, training_curve.csv, job.resolved.yaml, a sample of the
+    data, checkpoint.params, and what is listed below. Any MXNet 1.9 program reads the model,
+    model-symbol.json and model-0000.params; GluonTS reads predictor/. A run that was interrupted
+    continues when it is started again.
 
     The exit status is 0, 2 if something is wrong with the input, 130 after Ctrl-C and 143 after
     SIGTERM, for which the state of the training is saved.
     """
-    result = train_job(_job(job_file, output, context, devices, kvstore), overwrite)
+    job = _job(job_file, output, context, devices, kvstore)
+    result = train_job(job, overwrite)
     if result.folder is None:
         return
     if result.was_finished:
         click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
-    for line in summary(result.metrics):
+    for line in kind_of(job.task).summary(result.metrics):
         click.echo(line)
     for line in result.metrics.get("warnings", ()):
         click.echo(f"warning: {line}")
@@ -143,13 +160,28 @@ def _distributed(arguments):
     values.update(kvstore=None)
     values.pop("overwrite")
     job = _job(**values)
-    if not (isinstance(job, TrainedJob) and job.has_steps()):
+    if not job.has_steps():
         raise JobError(f"{values['job_file']}: {job.task} is computed by one process; use train")
     # Of an option that is given twice the last one counts.
     return [name, *rest, "--kvstore", DISTRIBUTED]
 
 
 @command.command()
+def schema():
+    """Prints the JSON schema of a job file, by which editors complete and check it.
+
+    \b
+    gluon-linalg schema > job.schema.json
+
+    In the first line a job file says where it is:
+
+    \b
+    # yaml-language-server: $schema=job.schema.json
+    """
+    click.echo(json.dumps(job_schema(), indent=2))
+
+
+@command.command(cls=OfKinds, tell=lambda kind: kind.predicts)
 @click.argument("folder", metavar="OUT")
 @click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The rows.")
 @click.option(
@@ -160,13 +192,8 @@ def _distributed(arguments):
 def predict(folder, data_path, output, context):
     """Predicts new observations with the model that `train` has left in OUT.
 
-    For a Gaussian process or a linear regression NEW.csv needs the input columns of the job, and
-    each row is predicted; for principal components their columns, and each row gets its scores.
-    For a state space model it is a series of its own, with the time, target and covariates of the
-    job, and what follows its last observation is forecast. For a forecast job it has series like
-    those of the job, as CSV or JSON lines, and what follows each is forecast, with the quantiles
-    0.1, 0.5 and 0.9. Other predictions have the inputs or times and mean, std, lower_95 and
-    upper_95, in the units of the target.
+    What NEW.csv needs, and what is predicted, depends on the kind of job. Predictions of a target
+    have mean, std, lower_95 and upper_95, in its units.
     """
     path, rows, what = predict_file(folder, data_path, output, context)
     log.event("predicted", rows=rows, data=data_path, output=path)
@@ -192,7 +219,7 @@ def serve(folder, host, port, max_body, max_rows, timeout, context):
     goes to stderr. SIGTERM and Ctrl-C end the server after the requests it has accepted; the exit
     status is 0, or 2 if it cannot start.
     """
-    from .serving.limits import Limits
+    from .serving.server import Limits
     from .serving.server import serve as serve_model
 
     serve_model(folder, host, port, Limits(max_body, max_rows, timeout), context, click.echo)
@@ -215,70 +242,3 @@ def bench(folder, row_counts, seconds, url, context, as_json):
     report = measure(folder, row_counts, seconds, context, url)
     for line in [json.dumps(report, indent=2)] if as_json else lines(report):
         click.echo(line)
-
-
-def summary(metrics):
-    """The lines that tell how a job went."""
-    if metrics.get("rows_left_out"):
-        yield f"{metrics['rows_left_out']} rows lacked a value and were left out"
-    if "components" in metrics:
-        yield from _components(metrics["components"], metrics["rows"])
-        return
-    if "backtest" in metrics:
-        yield from _forecasts(metrics)
-        return
-    nlml, training = metrics["nlml"], metrics["training"]
-    yield (
-        f"NLML {nlml['initial']:.4f} -> {nlml['trained']:.4f} "
-        f"({nlml['trained_per_observation']:.5f} per observation, {metrics['rows']} rows)"
-    )
-    yield _training(training)
-    for path, value in metrics["parameters"]["trained"].items():
-        yield f"  {path} = {_short(value)}"
-    if metrics["holdout"] is not None:
-        holdout = metrics["holdout"]
-        yield (
-            f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
-            f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
-        )
-
-
-def _forecasts(metrics):
-    yield f"{metrics['series']} series, {metrics['rows']} observations to train on"
-    if "loss" in metrics:
-        yield f"loss {metrics['loss']['initial']:.4f} -> {metrics['loss']['trained']:.4f}"
-        yield _training(metrics["training"])
-    backtest = metrics["backtest"]
-    if backtest is not None:
-        naive = backtest["seasonal_naive"]
-        yield (
-            f"backtest of {backtest['windows']} windows: "
-            f"CRPS {_figure(backtest['mean_wQuantileLoss'])} "
-            f"(seasonal naive {_figure(naive['mean_wQuantileLoss'])}), "
-            f"MASE {_figure(backtest['MASE'])} ({_figure(naive['MASE'])}), "
-            f"{_figure(backtest['coverage_80'], '.1%')} inside the 80 % band"
-        )
-
-
-def _training(training):
-    return (
-        f"{training['optimizer']}: {training['iterations']} iterations, "
-        f"{training['seconds']:.1f} s, {training['message']}"
-    )
-
-
-def _figure(value, style=".4g"):
-    return "unknown" if value is None else format(value, style)
-
-
-def _components(components, rows):
-    ratios = components["explained_ratio"]
-    yield f"{len(ratios)} components explain {sum(ratios):.1%} of the variance of {rows} rows"
-    for number, ratio in enumerate(ratios, start=1):
-        yield f"  component {number}: {ratio:.1%}"
-
-
-def _short(value):
-    if isinstance(value, list):
-        return "[" + ", ".join(_short(v) for v in value) + "]"
-    return f"{value:.6g}"

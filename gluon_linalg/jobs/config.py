@@ -1,24 +1,34 @@
 """What job files of all tasks have in common: the training, and the job around it."""
 
-from typing import Dict, Literal, Optional
+from typing import Dict, List, Literal, Optional
 
 import mxnet as mx
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
+from ..grammar.json_schema import ShownAs
 from ..grammar.section import Name, Names, Number, Section
 from .context import check_device_names
 from .errors import suggestion
-from .workers import DISTRIBUTED
 
 LBFGS = "lbfgs"
+# The kvstore of several processes that train together.
+DISTRIBUTED = "dist_sync"
 DEFAULT_LEARNING_RATE = 0.01
+
+
+def optimizer_names() -> List[str]:
+    """lbfgs and the optimizers of MXNet, but for those that are for tests and embeddings alone."""
+    return [LBFGS, *sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})]
+
+
+Optimizer = Annotated[Name, ShownAs({"enum": optimizer_names(), "title": "name"})]
 
 
 class Training(Section):
     """How the parameters are found."""
 
-    optimizer: Name = Field(
+    optimizer: Optimizer = Field(
         LBFGS, description="lbfgs, or the name of a Gluon optimizer: adam, sgd, rmsprop, ..."
     )
     iterations: int = Field(
@@ -86,6 +96,10 @@ class Job(Section):
         """What does not fit together across sections, as (keys, message), or None."""
         return None
 
+    def has_steps(self):
+        """Whether parameters are found step by step, or all is computed at once."""
+        return False
+
 
 class TrainedJob(Job):
     """A job with parameters that are found step by step."""
@@ -107,15 +121,9 @@ class TrainedJob(Job):
     )
 
     def has_steps(self):
-        """Whether there is anything to train, rather than to compute at once."""
         return True
 
     @field_validator("devices")
     @classmethod
     def devices_exist(cls, names):
         return None if names is None else check_device_names(names)
-
-
-def optimizer_names():
-    """lbfgs and the optimizers of MXNet, but for those that are for tests and embeddings alone."""
-    return [LBFGS, *sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})]

@@ -3,6 +3,9 @@
 MXNet 1.9.1's CUDA wheels hold machine code for compute capability 5.0, 6.0, 7.0, 8.0 and 8.6, which
 runs on all from 5.0 to 8.9, and no PTX, from which a driver could make more. On a newer GPU every
 operator fails with "no kernel image", long after the start; here it is said at once.
+
+NVML (nvidia-ml-py) counts all GPUs of a machine, in the order of the bus; CUDA, and with it
+mx.gpu(index), those that CUDA_VISIBLE_DEVICES leaves, the fastest first. So CUDA itself is asked.
 """
 
 import ctypes

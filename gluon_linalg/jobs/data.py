@@ -11,7 +11,16 @@ from .moments import Moments, WrongTime, find_order, is_time, read_moments
 from .table_format import AUTO, Format
 from .values import MISSING, NUMBER, decimal_point, find_decimal, number, or_missing
 
-__all__ = ["NUMBER", "Column", "Format", "Table", "TableRows", "read_rows", "read_table"]
+__all__ = [
+    "NUMBER",
+    "Column",
+    "Format",
+    "JsonSeries",
+    "Table",
+    "TableRows",
+    "read_rows",
+    "read_table",
+]
 
 LEAVE_OUT, REFUSE = "leave_out", "refuse"
 # Words in a column of numbers that are no names of levels.
@@ -36,6 +45,19 @@ class TableRows(NamedTuple):
     name: str
     rows: List[Tuple[int, List[str]]]
     separator: Optional[str] = None
+
+    def __str__(self):
+        return self.name
+
+
+class JsonSeries(NamedTuple):
+    """Series that came in no file, each an object as a line of JSON lines has it.
+
+    name: what messages call the file.
+    """
+
+    name: str
+    objects: List[dict]
 
     def __str__(self):
         return self.name

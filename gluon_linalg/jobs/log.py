@@ -1,6 +1,7 @@
 """What a command says while it runs, for people or as one JSON object a line for machines.
 
 An event is a word that never changes; its fields have all that does, and a `message` is for people.
+Of the formatter python-json-logger would do the last line; which fields a line has is said here.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from typing import Any, Dict, List, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -10,6 +11,23 @@ from .._version import __version__
 
 # The 97.5 % quantile of the standard normal distribution.
 BAND = 1.959963984540054
+
+
+class Band(NamedTuple):
+    """The share of so many observations inside of a band, and the one that the band promises."""
+
+    what: str
+    count: int
+    share: float
+    promised: float
+
+
+def holdout_bands(metrics: Dict[str, Any]) -> List[Band]:
+    """The 95 % band, if there was a hold-out."""
+    holdout = metrics["holdout"]
+    if holdout is None:
+        return []
+    return [Band("hold-out", holdout["rows"], holdout["coverage_95"], 0.95)]
 
 
 def holdout_metrics(y, mean, variance):

@@ -16,6 +16,8 @@ TIME = re.compile(
     r"(?P<offset>Z| ?UTC|[-+]\d{2}(?::?\d{2})?)?)?",
     re.ASCII,
 )
+# Numbers, but in a column of times.
+COMPACT = re.compile(r"([12]\d{3})(0[1-9]|1[0-2])(\d{2})?", re.ASCII)
 FORMS = "1958-03, 1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00"
 
 
@@ -153,6 +155,18 @@ def read_moments(texts: Sequence[str], day_first: Optional[bool] = None) -> Mome
         index = has_offset.index(False)
         raise WrongTime(index, f"{texts[index]} has no offset from UTC, but others have; add it")
     return Moments(walls, offsets if any(has_offset) else None, _style(found, day_first))
+
+
+def read_compact(texts: Sequence[str]) -> Optional[Moments]:
+    """The times of a column of texts such as 19580301, or such as 195803; None for any other."""
+    found = [COMPACT.fullmatch(text) for text in texts]
+    if not all(found) or len({len(text) for text in texts}) > 1:
+        return None
+    try:
+        moments = read_moments(["-".join(filter(None, match.groups())) for match in found])
+    except WrongTime:
+        return None
+    return moments._replace(style=moments.style._replace(mark=""))
 
 
 def _wall(match, day_first):

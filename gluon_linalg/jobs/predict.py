@@ -3,32 +3,19 @@
 import os
 import sys
 
-import mxnet as mx
 import numpy as np
 
-from ..export import load
 from . import output as names
-from .blr.predict import Predictor as LinearRegressionPredictor
 from .context import find_context
-from .errors import JobError, one_line
+from .errors import JobError
 from .files import read_json
-from .forecast.predict import Predictor as ForecastPredictor
-from .forecast.predict import load_predictor
-from .gp.predict import Predictor as GaussianProcessPredictor
-from .pca.predict import Predictor as PrincipalComponentsPredictor
+from .kinds import kind_of
 from .predictions import print_columns, write_columns
-from .statespace.predict import Predictor as StateSpacePredictor
+from .predictor import damaged
+from .sample import read_sample
 
 # What a command line calls the output that another program reads.
 STDOUT = "-"
-# What reads the rows and asks the graph, by the key `task`.
-PREDICTORS = {
-    "gp": GaussianProcessPredictor,
-    "blr": LinearRegressionPredictor,
-    "statespace": StateSpacePredictor,
-    "pca": PrincipalComponentsPredictor,
-    "forecast": ForecastPredictor,
-}
 
 
 def predict_file(folder, data_path, output_path=None, context="auto"):
@@ -63,10 +50,11 @@ class TrainedModel:
         self.folder = folder
         try:
             self.description = read_json(path)
-            self.predictor = PREDICTORS[self.description["task"]](self.description)
+            kind = kind_of(self.description["task"])
+            self.predictor = kind.predictor(self.description)
         except (KeyError, TypeError, JobError) as error:
             raise damaged(path, error) from None
-        self.block = self._load()
+        self.block = kind.load(folder, self.description, self.context)
 
     def read(self, source):
         """The rows of a CSV file, by its path, or of `TableRows`; JobError for what is wrong."""
@@ -80,22 +68,10 @@ class TrainedModel:
             raise JobError(f"{rows.path}: {self.predictor.not_finite}")
         return columns
 
-    def _load(self):
-        """The graph, or the predictor of GluonTS."""
-        if self.description["task"] == "forecast":
-            return load_predictor(self.folder, self.description, self.context)
-        return _load(os.path.join(self.folder, names.MODEL), self.context)
+    def samples(self):
+        """What to try the model with, of the data it was trained on, the smallest first."""
+        return self.predictor.samples(read_sample(self.folder))
 
-
-def _load(path, context):
-    try:
-        return load(path, ctx=context)
-    except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:
-        raise damaged(path, error) from None
-
-
-def damaged(path, error):
-    """The JobError for a file, or files, of a model that are not what they were."""
-    why = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)
-    why = why.replace(f"{path}: ", "")
-    return JobError(f"{path}: the model is damaged ({why}); train again with --overwrite")
+    def sample_rows(self, count):
+        """Rows for which it computes `count`, or as few as it can."""
+        return self.predictor.sample_rows(read_sample(self.folder), count)

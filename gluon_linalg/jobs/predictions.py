@@ -1,11 +1,15 @@
 """The table of predictions."""
 
 import csv
+from typing import List, Tuple, Union
 
 import numpy as np
 
 from .files import write_csv
 from .metrics import BAND
+
+# Pairs of a name and texts or numbers.
+Columns = List[Tuple[str, Union[list, np.ndarray]]]
 
 
 def prediction_columns(labels, mean, variance):
@@ -13,6 +17,25 @@ def prediction_columns(labels, mean, variance):
     std = np.sqrt(variance)
     band = {"lower_95": mean - BAND * std, "upper_95": mean + BAND * std}
     return [*labels.items(), ("mean", mean), ("std", std), *band.items()]
+
+
+def score_columns(scores: np.ndarray) -> Columns:
+    """The columns of a table of scores (n, k)."""
+    return [(f"score_{number}", column) for number, column in enumerate(scores.T, start=1)]
+
+
+def in_all_rows(columns: Columns, places: np.ndarray, count: int) -> Columns:
+    """The columns with as many rows as a file has, of which those at `places` are given.
+
+    The cells of the others, which were left out, are empty.
+    """
+    if len(places) == count:
+        return columns
+    cells = {name: [""] * count for name, _ in columns}
+    for name, values in columns:
+        for place, value in zip(places, _plain(values)):
+            cells[name][place] = value
+    return list(cells.items())
 
 
 def write_columns(path, columns):
@@ -29,4 +52,8 @@ def print_columns(stream, columns):
 
 def rows_of(columns):
     """The rows of a table of columns; numbers as Python has them."""
-    return zip(*(v.tolist() if isinstance(v, np.ndarray) else v for _, v in columns))
+    return zip(*(_plain(values) for _, values in columns))
+
+
+def _plain(values):
+    return values.tolist() if isinstance(values, np.ndarray) else values

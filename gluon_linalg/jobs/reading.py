@@ -2,42 +2,15 @@
 
 import json
 import os
-import reprlib
+from contextlib import suppress
+from typing import Any, Dict
 
 import yaml
 from pydantic import ValidationError
 
-from .blr.config import LinearRegressionJob
+from ..grammar.messages import first_problem, shown_keys, shown_value
 from .errors import JobError, reason, suggestion
-from .forecast.config import ForecastJob
-from .gp.config import GaussianProcessJob
-from .pca.config import PrincipalComponentsJob
-from .statespace.config import StateSpaceJob
-
-# The sections of a job file, by its key `task`.
-JOBS = {
-    "gp": GaussianProcessJob,
-    "blr": LinearRegressionJob,
-    "statespace": StateSpaceJob,
-    "pca": PrincipalComponentsJob,
-    "forecast": ForecastJob,
-}
-
-MESSAGES = {
-    "missing": "missing; add this key",
-    "model_type": "expected keys and values below it",
-    "list_type": "expected a list, written [a, b]",
-    "dict_type": "expected keys and values below it",
-    "string_type": "expected text",
-    "float_parsing": "expected a number",
-    "float_type": "expected a number",
-    "finite_number": "expected a finite number",
-    "int_parsing": "expected a whole number",
-    "int_type": "expected a whole number",
-    "int_from_float": "expected a whole number",
-    "int_parsing_size": "expected a smaller whole number",
-    "recursion_loop": "nested too deeply",
-}
+from .kinds import DEFAULT, NAMES, kind_of
 
 
 def read_job(path, overrides=None):
@@ -47,41 +20,48 @@ def read_job(path, overrides=None):
     """
     document = _parse(path, _read_text(path))
     if not isinstance(document, dict):
-        raise JobError(f"{path}: expected keys and values, such as task: gp")
+        raise JobError(f"{path}: expected keys and values, such as task: {DEFAULT}")
     for key, value in (overrides or {}).items():
         if value is not None:
-            document = _with(document, key.split("."), value)
+            # What stands there instead of a section is told when the job is checked.
+            with suppress(ValueError):
+                document = with_key(document, key, value)
     job = validate(path, document)
     data = job.data.model_copy(update={"path": _beside(path, job.data.path)})
     return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})
 
 
-def _with(document, keys, value):
-    """The document with a value at these keys, if what is above it are keys and values."""
-    first, *others = keys
-    if others:
-        below = document.get(first, {})
+def with_key(document: Dict[str, Any], key: str, value: Any) -> Dict[str, Any]:
+    """A copy with a value at a key, written with dots; ValueError where no section can have it."""
+    *above, last = key.split(".")
+    copy = part = dict(document)
+    for depth, name in enumerate(above, start=1):
+        below = part.get(name, {})
         if not isinstance(below, dict):
-            return document
-        value = _with(below, others, value)
-    return {**document, first: value}
+            raise ValueError(f"{'.'.join(above[:depth])} is no section")
+        part[name] = dict(below)
+        part = part[name]
+    part[last] = value
+    return copy
 
 
 def validate(path, document):
     """The job of a document; JobError for the first thing wrong with it."""
-    task = document.get("task", "gp") if isinstance(document, dict) else "gp"
-    if task not in list(JOBS):
-        raise JobError(f"{path}: task: {_value(task)}: unknown task; {suggestion(task, JOBS)}")
+    task = document.get("task", DEFAULT) if isinstance(document, dict) else DEFAULT
+    if task not in NAMES:
+        raise JobError(
+            f"{path}: task: {shown_value(task)}: unknown task; {suggestion(task, NAMES)}"
+        )
     try:
-        job = JOBS[task].model_validate(document)
+        job = kind_of(task).sections.model_validate(document)
     except ValidationError as error:
-        raise JobError(f"{path}: {_first(error, document)}") from None
+        raise JobError(f"{path}: {first_problem(error, document)}") from None
     except RecursionError:
         raise JobError(f"{path}: nested too deeply") from None
     problem = job.problem()
     if problem is not None:
         keys, message = problem
-        raise JobError(f"{path}: {_shown(keys, document)}: {message}")
+        raise JobError(f"{path}: {shown_keys(keys, document)}: {message}")
     return job
 
 
@@ -149,44 +129,6 @@ def _without_duplicates(pairs):
     if len(document) < len(pairs):
         raise ValueError("a key occurs twice in the same braces; keep one")
     return document
-
-
-def _first(error, document):
-    details = error.errors(include_url=False)
-    # An unknown key is often the misspelling of one that is reported as missing.
-    details.sort(key=lambda detail: detail["type"] != "unknown_key")
-    detail = details[0]
-    keys = detail["loc"]
-    if detail["type"] == "unknown_key":
-        return f"{_shown(keys + (detail['ctx']['key'],), document)}: {detail['msg']}"
-    if detail["type"] == "value_error":
-        message = str(detail["ctx"]["error"])
-    else:
-        message = MESSAGES.get(detail["type"], detail["msg"].replace("Input should", "should"))
-    if detail["type"] == "missing" or isinstance(detail["input"], (dict, list)):
-        return f"{_shown(keys, document)}: {message}"
-    return f"{_shown(keys, document)}: {_value(detail['input'])}: {message}"
-
-
-def _shown(keys, document):
-    """The keys as they are written in the document, joined by dots."""
-    shown = []
-    for position, key in enumerate(keys):
-        if isinstance(document, list):
-            inside = isinstance(key, int) and key < len(document)
-        else:
-            inside = isinstance(document, dict) and key in document
-        # A validator's own steps, such as the branch of a union, are in no document.
-        if inside:
-            document = document[key]
-            shown.append(str(key))
-        elif position == len(keys) - 1 and isinstance(document, dict):
-            shown.append(str(key))
-    return ".".join(shown) or "the file"
-
-
-def _value(value):
-    return "nothing" if value is None else reprlib.repr(value)
 
 
 def _beside(job_path, path):

@@ -6,9 +6,10 @@ import subprocess
 from collections import namedtuple
 
 from ..server import PORT, ROLE
+from .config import DISTRIBUTED
 from .errors import JobError
-from .reading import JOBS
-from .workers import DISTRIBUTED, meeting_point
+from .kinds import DEFAULT, NAMES, kind_of
+from .workers import meeting_point
 
 DEFAULT_PORT = "9091"
 # Seconds for the servers to end by themselves.
@@ -46,8 +47,8 @@ def read(folders):
 
 def distribute(document):
     """Makes the job one of several machines, unless it says otherwise."""
-    task = str(document.get("task", "gp"))
-    if task in JOBS and "training" not in JOBS[task].model_fields:
+    task = document.get("task", DEFAULT)
+    if task in NAMES and not kind_of(task).has_training:
         raise JobError(f"task: {task} is computed by one machine; use an instance count of 1")
     training = document.setdefault("training", {})
     if isinstance(training, dict):

@@ -10,7 +10,8 @@ import os
 import yaml
 
 from .errors import JobError, suggestion
-from .reading import PlainLoader
+from .kinds import DEFAULT, NAMES, kind_of
+from .reading import PlainLoader, with_key
 
 HYPERPARAMETERS = "hyperparameters.json"
 # SageMaker and its SDK add these for themselves.
@@ -26,10 +27,15 @@ def job_document(folders):
     document, job_file = _base(given.get("job"), files)
     for key, value in given.items():
         if key != "job" and not key.startswith(FOREIGN):
-            _put(document, key, _parse(key, value))
+            try:
+                document = with_key(document, key, _parse(key, value))
+            except ValueError as error:
+                raise JobError(f"hyperparameter {key}: {error}") from None
     data = document.setdefault("data", {})
     if isinstance(data, dict):
-        takes_folders = document.get("task") == "forecast"
+        task = document.get("task", DEFAULT)
+        # What is no task is refused when the job is read.
+        takes_folders = task in NAMES and kind_of(task).takes_folders
         data["path"] = _data_path(data.get("path"), files, job_file, folders, takes_folders)
     return document
 
@@ -79,16 +85,6 @@ def _parse(key, value):
     except (yaml.YAMLError, RecursionError) as error:
         problem = getattr(error, "problem", None) or "nested too deeply"
         raise JobError(f"{key}: not YAML: {problem}; put text in quotes") from None
-
-
-def _put(document, key, value):
-    *parents, last = key.split(".")
-    part = document
-    for depth, name in enumerate(parents):
-        part = part.setdefault(name, {})
-        if not isinstance(part, dict):
-            raise JobError(f"hyperparameter {key}: {'.'.join(parents[: depth + 1])} is no section")
-    part[last] = value
 
 
 def _data_path(given, files, job_file, folders, takes_folders):

@@ -6,10 +6,12 @@ import os
 from typing import List, NamedTuple
 
 from . import output as names
-from .data import TableRows
+from .data import JsonSeries, TableRows
 from .errors import JobError, reason
 from .files import replacing, write_csv
 
+# What messages call it.
+NAME = "the sample"
 # Of a model whose rows are independent of each other.
 COUNT = 3
 
@@ -41,13 +43,13 @@ def write_sample(folder, sample):
 
 
 def read_sample(folder):
-    """`TableRows`, or a list of series with features; JobError where there is no sample."""
+    """`TableRows`, or `JsonSeries` with features; JobError where there is no sample."""
     path = os.path.join(folder, names.SAMPLE)
     series = os.path.join(folder, names.SAMPLE_SERIES)
     try:
         if os.path.exists(series):
             with open(series, encoding="utf-8") as file:
-                return [json.loads(line) for line in file]
+                return JsonSeries(NAME, [json.loads(line) for line in file])
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(enumerate(csv.reader(file, strict=True), start=1))
     except (OSError, ValueError, csv.Error) as error:
@@ -55,4 +57,4 @@ def read_sample(folder):
             f"{path}: the sample of the data cannot be read: {reason(error)}; train again with "
             "--overwrite"
         ) from None
-    return TableRows(path, rows)
+    return TableRows(NAME, rows)

@@ -1,7 +1,5 @@
 """The training curve for TensorBoard, where its writer is installed."""
 
-FOLDER = "tensorboard"
-
 
 class Scalars:
     """Writes the loss of each iteration into a folder that TensorBoard reads."""

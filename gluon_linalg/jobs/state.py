@@ -12,8 +12,8 @@ from . import optimizer_state
 from .errors import JobError
 from .files import write_arrays
 from .interruption import Interrupted, requested
+from .output import CHECKPOINT
 
-FILE = "checkpoint.params"
 # The longest time from one checkpoint to the next, if iterations are slow.
 SECONDS_BETWEEN = 60.0
 
@@ -27,7 +27,7 @@ class TrainingState:
     """
 
     def __init__(self, folder, task, every):
-        self.path = None if folder is None else os.path.join(folder, FILE)
+        self.path = None if folder is None else os.path.join(folder, CHECKPOINT)
         self.task, self.every, self.observers = task, every, []
         self.iteration, self.curve = 0, []
         # Of L-BFGS: where it began, and what it was told since.
@@ -156,4 +156,4 @@ def _array(values):
 
 
 def _damaged(path):
-    return JobError(f"{path or FILE}: the checkpoint is damaged; train with --overwrite")
+    return JobError(f"{path or CHECKPOINT}: the checkpoint is damaged; train with --overwrite")

@@ -4,7 +4,7 @@ from typing import ClassVar, List, Literal, NamedTuple, Optional, Tuple
 
 from pydantic import Field, field_validator
 
-from ..grammar.section import Name, Section
+from ..grammar.section import Column, Section
 from .clocks import find_zone
 
 
@@ -63,7 +63,7 @@ class DatedTableData(TableData):
 class RowsData(Section):
     """The keys of a table whose rows are independent observations."""
 
-    categorical: List[Name] = Field(
+    categorical: List[Column] = Field(
         [],
         description="The columns of names, each of which stands for a column of 0 and 1 for each "
         "of its levels; those that are not among the others are added to them.",

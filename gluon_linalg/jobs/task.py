@@ -1,4 +1,6 @@
-"""What the training loop needs of a kind of model, and what all kinds share."""
+"""A job with its data, ready to be computed or trained: what `train` needs of any kind."""
+
+from typing import Any, Dict, Iterable
 
 import mxnet as mx
 import numpy as np
@@ -7,13 +9,43 @@ from ..blocks.parameters import PositiveParameter
 from ..errors import LinearAlgebraError
 from ..export import export
 from .errors import JobError, reason
-from .metrics import nlml_metrics
+from .metrics import Band, nlml_metrics
+from .output import OutputFolder
 
 
 class Task:
+    """A job with its data, on a device.
+
+    `parameters`, by the paths in the job file, are those that are trained: none, where all is
+    computed at once.
+    """
+
+    def __init__(self, job, dataset, context):
+        self.job, self.dataset, self.context = job, dataset, context
+        self.parameters = {}
+
+    @staticmethod
+    def read_dataset(job):
+        """The data: `path`, `count` (of observations), `content()` (bytes), and a `sample`."""
+        raise NotImplementedError
+
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
+        """Writes the exported model and all results; returns what metrics tell of them."""
+        raise NotImplementedError
+
+    def warnings(self) -> Iterable[str]:
+        """Sentences against the trained model, beside those that `find_warnings` has for all."""
+        return ()
+
+    def bands(self, metrics: Dict[str, Any]) -> Iterable[Band]:
+        """The bands that observations kept from training were compared with."""
+        return ()
+
+
+class TrainedTask(Task):
     """A layer whose outputs are losses, with its data.
 
-    A subclass sets `layer` and fills `parameters`, whose names are the paths in the job file.
+    A subclass sets `layer` and fills `parameters`.
     """
 
     # What the user can do when a matrix is singular at the initial values; follows the path.
@@ -24,15 +56,6 @@ class Task:
     weight = 1.0
     # What the loss in units of the job has beside that of the layer, which may see others.
     loss_offset = 0.0
-
-    def __init__(self, job, dataset, context):
-        self.job, self.dataset, self.context = job, dataset, context
-        self.parameters = {}
-
-    @staticmethod
-    def read_dataset(job):
-        """The data; they have `path`, `count` (of observations) and `content()` (bytes)."""
-        raise NotImplementedError
 
     def arguments(self):
         """What the layer is called with."""
@@ -87,14 +110,6 @@ class Task:
     def loss_metrics(self, initial, trained):
         """What the metrics tell of the first and the last loss, under the name of the loss."""
         return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
-
-    def write_results(self, folder, metrics):
-        """Writes the exported model and all results of this task; adds to `metrics`."""
-        raise NotImplementedError
-
-    def warnings(self):
-        """Sentences against the trained model, beside those that `find_warnings` has for all."""
-        return ()
 
     def typical_size(self, path):
         """Of one of the `values`, which is NaN where none is known."""

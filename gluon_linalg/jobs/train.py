@@ -12,39 +12,26 @@ from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatri
 from ..server import ROLE
 from . import interruption, log
 from . import output as names
-from .blr.task import LinearRegression
-from .config import LBFGS, TrainedJob
+from .config import LBFGS
 from .context import find_context, find_devices
+from .earlier_run import FINISHED, NEW, STARTED, find_status
 from .errors import JobError
-from .files import read_bytes, read_json, write_csv, write_json
-from .forecast.task import Forecasting
+from .files import read_bytes, read_json, write_arrays, write_csv, write_json
 from .gluon import make_optimizer, train_gluon
-from .gp.task import GaussianProcess
+from .kinds import all_kinds, kind_of
 from .lbfgs import train_lbfgs
 from .memory import is_shortage
 from .metrics import versions
 from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
-from .pca.task import PrincipalComponents
 from .progress import Progress
 from .sample import write_sample
-from .scalars import FOLDER as TENSORBOARD
 from .scalars import find_scalars
 from .starts import choose_start
-from .state import TrainingState, digest
-from .statespace.task import StateSpace
+from .state import TrainingState, data_fingerprint, digest
 from .warning import find_warnings
 from .workers import OneProcess, connect
-
-# The kinds of models, by the key `task`.
-TASKS = {
-    "gp": GaussianProcess,
-    "blr": LinearRegression,
-    "statespace": StateSpace,
-    "pca": PrincipalComponents,
-    "forecast": Forecasting,
-}
 
 Result = namedtuple("Result", "folder metrics was_finished")
 
@@ -54,7 +41,7 @@ def train(job, overwrite=False, show_bar=None):
 
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
-    is_trained = isinstance(job, TrainedJob) and job.has_steps()
+    kind, is_trained = kind_of(job.task), job.has_steps()
     devices, workers = [find_context(job.context)], OneProcess()
     if is_trained:
         devices = find_devices(job.devices or []) or devices
@@ -64,10 +51,11 @@ def train(job, overwrite=False, show_bar=None):
             f"the environment has {ROLE}={os.environ[ROLE]}, but this job of task: {job.task} is "
             f"computed by one process; unset {ROLE}"
         )
-    dataset = TASKS[job.task].read_dataset(job)
-    folder = OutputFolder(job, dataset, overwrite) if workers.rank == 0 else None
-    status = _agree(workers, job, dataset, folder)
-    if status == "finished":
+    dataset = kind.task.read_dataset(job)
+    folder = OutputFolder(job.output) if workers.rank == 0 else None
+    status = None if folder is None else find_status(folder, job, dataset, overwrite)
+    status = _agree(workers, job, dataset, status)
+    if status == FINISHED:
         metrics = None if folder is None else read_json(folder.file(names.METRICS))
         workers.close()
         return Result(folder, metrics, True)
@@ -78,7 +66,7 @@ def train(job, overwrite=False, show_bar=None):
         devices=[str(device) for device in devices],
         workers=workers.count,
         rank=workers.rank,
-        continues=status == "started",
+        continues=status == STARTED,
         versions=versions(),
     )
     try:
@@ -86,7 +74,7 @@ def train(job, overwrite=False, show_bar=None):
             if is_trained:
                 found = _train(job, dataset, devices, workers, folder, status, show_bar)
             else:
-                found = _compute(job, dataset, devices[0], folder)
+                found = _compute(job, dataset, devices[0], folder, status)
     except interruption.Interrupted as stopped:
         if stopped.iteration is not None:
             # All workers stop at the same iteration, so they can part in order.
@@ -110,20 +98,20 @@ def train(job, overwrite=False, show_bar=None):
     return Result(folder, metrics, False)
 
 
-def _compute(job, dataset, context, folder):
+def _compute(job, dataset, context, folder, status):
     """A model that needs no steps; returns its metrics."""
-    task = TASKS[job.task](job, dataset, context)
-    folder.open()
-    metrics = {}
-    task.write_results(folder, metrics)
-    metrics["warnings"] = find_warnings(task, metrics)
-    return metrics
+    task = kind_of(job.task).task(job, dataset, context)
+    _open(folder, job, status)
+    # So that a later run knows which rows these results are of.
+    write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))
+    metrics = task.write_results(folder)
+    return {**metrics, "warnings": find_warnings(task, metrics)}
 
 
 def _train(job, dataset, devices, workers, folder, status, show_bar):
     """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
-    task = TASKS[job.task](job, dataset, devices[0])
+    task = kind_of(job.task).task(job, dataset, devices[0])
     objective = Objective(task, devices, workers)
     try:
         loss = choose_start(objective, task)
@@ -138,9 +126,9 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
     if folder is not None:
-        folder.open()
+        _open(folder, job, status)
     state = TrainingState(folder and folder.path, task, job.training.checkpoint_every)
-    if status == "started":
+    if status == STARTED:
         checkpoint = workers.broadcast(folder and read_bytes(folder.file(names.CHECKPOINT)))
         state.restore(mx.nd.load_frombuffer(checkpoint))
     state.start(loss)
@@ -164,18 +152,22 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     }
     state.save()
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", *told], state.curve)
-    task.write_results(folder, metrics)
-    metrics["warnings"] = find_warnings(task, metrics)
-    return metrics
+    metrics = {**metrics, **task.write_results(folder)}
+    return {**metrics, "warnings": find_warnings(task, metrics)}
 
 
-def _agree(workers, job, dataset, folder):
-    """The status of the folder of rank 0; JobError where another worker has another job or data."""
+def _open(folder, job, status):
+    """Any kind of job may have left its results in a folder that is used anew."""
+    folder.open(job, all_kinds() if status == NEW else None)
+
+
+def _agree(workers, job, dataset, status):
+    """The status that rank 0 knows; JobError where another worker has another job or data."""
     described = job.model_dump(mode="json", exclude={"output", "devices", "context"})
     described["data"].pop("path", None)
     own = json.dumps(described, sort_keys=True) + str(digest(dataset))
     own = hashlib.sha256(own.encode()).hexdigest()
-    message = workers.broadcast(json.dumps([own, folder and folder.status]).encode())
+    message = workers.broadcast(json.dumps([own, status]).encode())
     theirs, status = json.loads(message)
     if theirs != own:
         raise JobError(
@@ -205,7 +197,7 @@ def _optimize(config, objective, state, folder, show_bar):
         return {"converged": True, "message": "no parameter is trained"}
     optimize = train_lbfgs if config.optimizer == LBFGS else train_gluon
     if folder is not None:
-        scalars = find_scalars(folder.file(TENSORBOARD))
+        scalars = find_scalars(folder.file(names.TENSORBOARD))
         state.observers = [Progress(config.iterations, state.iteration, show_bar)]
         state.observers += [] if scalars is None else [scalars]
     try:

@@ -19,14 +19,11 @@ UNDETERMINED = "the data do not determine it; leave out what it belongs to, or f
 def find_warnings(task, metrics):
     """A list of sentences, for the metrics of a trained task."""
     found = list(task.warnings())
-    for path, parameter in getattr(task, "parameters", {}).items():
+    for path, parameter in task.parameters.items():
         if isinstance(parameter, PositiveParameter) and parameter.grad_req != "null":
             found += _of_parameter(path, parameter, task)
-    holdout, backtest = metrics.get("holdout"), metrics.get("backtest")
-    if holdout is not None:
-        found += _of_band("hold-out", holdout["rows"], holdout["coverage_95"], 0.95)
-    if backtest is not None and backtest["coverage_80"] is not None:
-        found += _of_band("backtest", backtest["observations"], backtest["coverage_80"], 0.8)
+    for band in task.bands(metrics):
+        found += _of_band(*band)
     return found
 
 

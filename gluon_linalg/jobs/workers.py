@@ -15,9 +15,8 @@ import numpy as np
 
 from ..server import ADDRESS, PORT, ROLE, SERVERS, WORKERS, meeting, watch_peers
 from . import interruption
+from .config import DISTRIBUTED
 from .errors import JobError
-
-DISTRIBUTED = "dist_sync"
 
 
 class Workers:

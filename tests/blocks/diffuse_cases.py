@@ -220,6 +220,14 @@ CASES = {
         0.01,
         walk(300),
     ),
+    "slow return to a slope": lambda: case(
+        [
+            ("semilocal_trend", {"level_variance": 0.01, "slope_variance": 1e-4, "damping": 0.999}),
+            dummy(4, 1e-4),
+        ],
+        0.01,
+        walk(300),
+    ),
     "slow cycle": lambda: case([level(0.01), cycle(37.0, 0.9999, 0.001)], 0.01, walk(300)),
     "slow autoregression": lambda: case([level(0.01), ar([1.8981, -0.9], 0.02)], 0.01, walk(300)),
     "almost a walk": lambda: case([level(1e-4), ar([0.99999], 0.04)], 0.01, walk(300)),

@@ -151,6 +151,15 @@ def _trend(options, values, covariates, numbers):
     return [_piece(numbers, transition, [1, 0], variances, prior, diffuse)]
 
 
+def _semilocal_trend(options, values, covariates, numbers):
+    damping, slope = _one(values, "damping"), _one(values, "slope_variance")
+    variances = [(0, _one(values, "level_variance")), (1, slope)]
+    prior = numbers.array(np.zeros((3, 1)))
+    prior[1, 0] = numbers.sqrt(slope / ((1 - damping) * (1 + damping)))
+    transition = [[1, 1, 1], [0, damping, 0], [0, 0, 1]]
+    return [_piece(numbers, transition, [1, 0, 0], variances, prior, (True, False, True))]
+
+
 def _seasonal(options, values, covariates, numbers):
     period, variance = options["period"], _one(values, "seasonal_variance")
     if options.get("form", "dummy") == "dummy":
@@ -203,6 +212,7 @@ PIECES = {
     "level": _level,
     "trend": _trend,
     "damped_trend": _trend,
+    "semilocal_trend": _semilocal_trend,
     "seasonal": _seasonal,
     "cycle": _cycle,
     "autoregression": _autoregression,
@@ -212,6 +222,7 @@ LEARNED = {
     "level": ("level_variance",),
     "trend": ("level_variance", "slope_variance"),
     "damped_trend": ("level_variance", "slope_variance", "damping"),
+    "semilocal_trend": ("level_variance", "slope_variance", "damping"),
     "seasonal": ("seasonal_variance",),
     "cycle": ("period", "damping", "cycle_variance"),
     "autoregression": ("partial_autocorrelation", "innovation_variance"),

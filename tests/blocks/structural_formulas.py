@@ -29,6 +29,13 @@ def trend(level_variance, slope_variance, damping=1.0):
     return Parts(transition, np.array([1.0, 0.0]), process, priors)
 
 
+def semilocal(level_variance, slope_variance, damping):
+    transition = np.array([[1.0, 1.0, 1.0], [0.0, damping, 0.0], [0.0, 0.0, 1.0]])
+    slope = (np.zeros(1), np.array([[slope_variance / (1.0 - damping**2)]]))
+    process = np.diag([level_variance, slope_variance, 0.0])
+    return Parts(transition, np.array([1.0, 0.0, 0.0]), process, [1, slope, 1])
+
+
 def dummy(period, variance):
     size = period - 1
     transition = np.eye(size, k=-1)

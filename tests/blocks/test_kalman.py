@@ -231,6 +231,29 @@ def test_sequential_layers_take_any_length():
         np.testing.assert_allclose(run(layer, system)[0], expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("flags", [None, MODES[-1]])
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_parallel_layers_take_their_length_from_y(kind, flags):
+    layer, options = None, OPTIONS[kind]
+    for T in (4, 3, 4):
+        system = random_system(T, 2, T, 2, 2, steps=options.get("steps", 0))
+        system = with_noise(system) if kind == "sampler" else system
+        if layer is None:
+            layer = LAYERS[kind](2, 2, method="parallel", **options)
+            if flags is not None:
+                layer.hybridize(**flags)
+        for found, right in zip(run(layer, system), expected_outputs(kind, system, **options)):
+            np.testing.assert_allclose(found, right, rtol=1e-9, atol=1e-9)
+
+
+def test_parallel_layers_without_a_length_export(tmp_path):
+    system = random_system(3, 2, 6, 3, 2)
+    layer = gl.KalmanFilterLayer(3, 2, method="parallel")
+    gl.export(layer, str(tmp_path / "model"), *arrays(system))
+    found = gl.load(str(tmp_path / "model"))(*arrays(system)).asnumpy()
+    np.testing.assert_allclose(found, -reference.log_likelihood(system), rtol=1e-10)
+
+
 class Training(mx.gluon.HybridBlock):
     """A local level model with a learned noise, whose arrays are made inside the network."""
 

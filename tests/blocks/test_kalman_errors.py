@@ -173,14 +173,31 @@ def test_dtypes_are_checked(kind):
         layer(*arrays(system)[:3])
 
 
+class Around(mx.gluon.HybridBlock):
+    """A network that gives a layer symbols when it is compiled."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.layer = layer
+
+    def hybrid_forward(self, F, *arrays):
+        return self.layer(*arrays)
+
+
 @EVERY_KIND
-def test_parallel_layers_need_their_length(kind):
-    with pytest.raises(ValueError, match="length"):
-        LAYERS[kind](3, 2, method="parallel")
+def test_where_parallel_layers_need_their_length(kind):
     system = system_for(kind)
     layer = LAYERS[kind](3, 2, method="parallel", length=5)
     with pytest.raises(gl.errors.ShapeError, match="5"):
         run(layer, system)
+    network = Around(LAYERS[kind](3, 2, method="parallel"))
+    given = [array for array in arrays(system) if array is not None]
+    network.layer.hybridize()
+    network(*given)
+    network.hybridize()
+    with pytest.raises(gl.errors.ShapeError, match="give length=T"):
+        network(*given)
 
 
 @EVERY_KIND

@@ -1,4 +1,4 @@
-"""Square roots, logarithm, exponential and powers of symmetric matrices in every mode."""
+"""Functions of symmetric matrices in every mode."""
 
 import mxnet as mx
 import numpy as np
@@ -12,6 +12,7 @@ from gluon_linalg.blocks.matrix_function import (
     MatrixLogBlock,
     MatrixPowerBlock,
     MatrixSqrtBlock,
+    NearestPSDBlock,
 )
 from harness import check_block
 from harness.modes import MODES, evaluate, in_mode
@@ -25,6 +26,12 @@ def positive_definite(batch, n, seed=0):
     random = np.random.RandomState(seed)
     q = np.stack([np.linalg.qr(random.randn(n, n))[0] for _ in range(batch)])
     return q * np.linspace(1.0, 4.0, n) @ q.transpose(0, 2, 1)
+
+
+def lifted(a, floor):
+    """½(B + (B²)^½) + φ I with B = A - φ I: the positive part by a root."""
+    b = a - floor * np.eye(len(a))
+    return 0.5 * (b + scipy.linalg.sqrtm(b @ b)) + floor * np.eye(len(a))
 
 
 BLOCKS = {
@@ -42,6 +49,10 @@ BLOCKS = {
     "negative power": (
         lambda: MatrixPowerBlock(-2),
         lambda a: np.linalg.inv(a @ a),
+    ),
+    "nearest psd": (
+        lambda: NearestPSDBlock(floor=2.0),
+        lambda a: lifted(a, 2.0),
     ),
 }
 
@@ -79,6 +90,7 @@ def test_values_and_gradients_at_ties(mode, dtype, tmp_path):
         "exp": (np.exp(4.0), np.exp(4.0)),
         "power": (4.0**1.7, 1.7 * 4.0**0.7),
         "negative power": (4.0**-2, -2 * 4.0**-3),
+        "nearest psd": (4.0, 1.0),
     }
     rounding = 1e-6 if dtype == "float32" else 1e-15
     for name, (value, slope) in expected.items():
@@ -141,6 +153,40 @@ def test_an_exported_graph_marks_a_singular_matrix(tmp_path):
 def test_a_power_is_a_number(power):
     with pytest.raises(ValueError, match="power is"):
         MatrixPowerBlock(power)
+    with pytest.raises(ValueError, match="floor is"):
+        NearestPSDBlock(power)
+
+
+@EVERY_MODE
+@BOTH
+def test_the_nearest_correlation_has_a_cholesky_factor(mode, dtype, tmp_path):
+    """Higham's 3 x 3 example, eigenvalues 1 ± √2 and 1; with a floor all else stays."""
+    a = mx.nd.array([[[1, 1, 0], [1, 1, 1], [0, 1, 1]]], dtype=dtype)
+    block = ready(NearestPSDBlock(floor=0.01), mode, a, tmp_path)
+    found = block(a).asnumpy()[0].astype("float64")
+    # The eigenvector of 1 - √2 is (1, -√2, 1) / 2.
+    below = np.outer(*2 * [[0.5, -np.sqrt(0.5), 0.5]])
+    expected = a.asnumpy()[0] + (0.01 - 1.0 + np.sqrt(2.0)) * below
+    np.testing.assert_allclose(found, expected, atol=1e-6 if dtype == "float32" else 1e-14)
+    np.linalg.cholesky(found)
+
+
+@BOTH
+def test_an_eigenvalue_at_the_floor_counts_as_below(dtype):
+    """Whatever sign LAPACK gives to those that are 0: A = x xᵀ, of which changes in x remain."""
+    for seed in range(5):
+        x = np.random.RandomState(seed).randn(5)
+        weights = np.random.RandomState(9).randn(5, 5)
+        a = mx.nd.array([np.outer(x, x)], dtype=dtype)
+        a.attach_grad()
+        with mx.autograd.record():
+            loss = (NearestPSDBlock()(a) * mx.nd.array([weights], dtype=dtype)).sum()
+        loss.backward()
+        outside = np.eye(5) - np.outer(x, x) / (x @ x)
+        symmetric = 0.5 * (weights + weights.T)
+        expected = symmetric - outside @ symmetric @ outside
+        rounding = 1e-5 if dtype == "float32" else 1e-13
+        np.testing.assert_allclose(a.grad.asnumpy()[0], expected, atol=rounding)
 
 
 def test_inverse_functions():

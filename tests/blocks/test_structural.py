@@ -30,6 +30,10 @@ MODELS = {
         lambda: s.DampedTrend(0.7, 0.2, damping=0.8),
         lambda x: formulas.trend(0.7, 0.2, damping=0.8),
     ),
+    "semilocal trend": (
+        lambda: s.SemilocalLinearTrend(0.7, 0.2, damping=0.8),
+        lambda x: formulas.semilocal(0.7, 0.2, 0.8),
+    ),
     "level and seasonal": (
         lambda: s.LocalLevel(0.7) + s.Seasonal(4, seasonal_variance=0.3),
         lambda x: formulas.total(formulas.level(0.7), formulas.dummy(4, 0.3)),
@@ -188,6 +192,24 @@ def test_execution_modes_in_parallel(tmp_path):
     )
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
+
+
+def test_parallel_models_take_their_length_from_y(tmp_path):
+    y, _ = series()
+    model = model_of("regressions", method="parallel")
+    model.hybridize(static_alloc=True)
+    for steps in (9, 7, 9):
+        given = nd(*arguments("regressions", y[:, :steps]))
+        expected = model_of("regressions")(*given).asnumpy()
+        np.testing.assert_allclose(model(*given).asnumpy(), expected, rtol=1e-9)
+    forecaster, given = (
+        model.forecaster(2),
+        nd(*arguments("regressions", y[:, :9], None, covariates()[:, :11])),
+    )
+    gl.export(forecaster, str(tmp_path / "model"), *given)
+    expected = model_of("regressions").forecaster(2)(*given)
+    for found, right in zip(gl.load(str(tmp_path / "model"))(*given), expected):
+        np.testing.assert_allclose(found.asnumpy(), right.asnumpy(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", MODELS)

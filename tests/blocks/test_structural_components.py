@@ -24,6 +24,10 @@ COMPONENTS = {
         lambda: s.DampedTrend(0.7, 0.2, damping=0.8),
         lambda: formulas.trend(0.7, 0.2, damping=0.8),
     ),
+    "semilocal trend": (
+        lambda: s.SemilocalLinearTrend(0.7, 0.2, damping=0.8),
+        lambda: formulas.semilocal(0.7, 0.2, 0.8),
+    ),
     "dummy": (
         lambda: s.Seasonal(4, seasonal_variance=0.3),
         lambda: formulas.dummy(4, 0.3),
@@ -168,7 +172,14 @@ def test_matrices_of_statsmodels():
 
 @pytest.mark.parametrize(
     "name",
-    ["damped trend", "trigonometric", "cycle", "autoregression", "drifting, known prior"],
+    [
+        "damped trend",
+        "semilocal trend",
+        "trigonometric",
+        "cycle",
+        "autoregression",
+        "drifting, known prior",
+    ],
 )
 def test_execution_modes(name, tmp_path):
     def factory():
@@ -233,6 +244,7 @@ def test_zero_variance_makes_no_parameter():
     assert component.noise_size == 0
     assert s.DampedTrend(slope_variance=0).diffuse == (True, True)
     assert s.DampedTrend().diffuse == (True, False)
+    assert s.SemilocalLinearTrend(slope_variance=0).diffuse == (True, True, True)
 
 
 def test_sums_are_flat_and_named():
@@ -251,6 +263,7 @@ def test_sums_are_flat_and_named():
         (lambda: s.Cycle(2.0), "above 2"),
         (lambda: s.Cycle(5.0, damping=1.1), "between 0 and 0.9999"),
         (lambda: s.DampedTrend(damping=1.0), "between 0 and 0.9999"),
+        (lambda: s.SemilocalLinearTrend(damping=0.0), "between 0 and 0.9999"),
         (lambda: s.LocalLevel(-1.0), "not a positive number"),
         (lambda: s.LocalLevel(prior="stationary"), "no stationary distribution"),
         (lambda: s.LocalLevel(prior="flat"), "prior is 'flat', expected"),

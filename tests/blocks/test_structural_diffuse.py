@@ -18,6 +18,7 @@ KINDS = {
     "level": s.LocalLevel,
     "trend": s.LocalLinearTrend,
     "damped_trend": s.DampedTrend,
+    "semilocal_trend": s.SemilocalLinearTrend,
     "seasonal": s.Seasonal,
     "cycle": s.Cycle,
     "autoregression": s.AutoRegression,

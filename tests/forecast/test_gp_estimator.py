@@ -10,7 +10,7 @@ from gluonts.mx.trainer import Trainer
 
 from gluon_linalg.forecast import GaussianProcessEstimator
 from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
-from gluon_linalg.forecast.kernel_description import Inputs
+from gluon_linalg.forecast.series_inputs import SeriesInputs
 
 
 def nd(value):
@@ -20,7 +20,7 @@ def nd(value):
 @pytest.fixture
 def rbf():
     """The covariance of an RBF kernel of two columns beside time, and the same of GluonTS."""
-    inputs = Inputs(["one", "two"], False, 20, [])
+    inputs = SeriesInputs(["one", "two"], False, 20, [])
     description = {"rbf": {"columns": ["one", "two"], "lengthscale": 0.7, "variance": 1.3}}
     covariance = SeriesCovariance(description, inputs, 0.2, prefix="gp_")
     covariance.initialize()
@@ -146,7 +146,7 @@ def test_wrong_settings():
         build(hyperparameters="embedded")
     with pytest.raises(ValueError, match="noise_variance is 0.0, expected a positive number"):
         build(noise_variance=0.0)
-    with pytest.raises(ValueError, match="kernel.rbf.columns: no input 'feat_dynamic_real'"):
+    with pytest.raises(ValueError, match="kernel.rbf.columns.0: 'feat_dynamic_real' is not one"):
         build(kernel={"rbf": {"columns": ["feat_dynamic_real"]}})
     estimator = build(
         kernel={"rbf": {"columns": ["feat_dynamic_real_2"]}}, use_feat_dynamic_real=True

@@ -8,7 +8,7 @@ import pytest
 from window_checks import assert_conditional, assert_gradient_is_that_of_differences
 
 from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
-from gluon_linalg.forecast.kernel_description import Inputs, build_kernels, default_kernel
+from gluon_linalg.forecast.series_inputs import SeriesInputs, default_kernel
 from harness import assert_runs_on_gpu, run_modes
 from harness.modes import assert_same
 
@@ -27,12 +27,15 @@ EVERY_KERNEL = {
         {"rational_quadratic": {"lengthscale": 3.0, "alpha": 0.6, "variance": 0.4}},
         {"linear": {"columns": ["time", "age"], "variance": [0.02, 0.3]}},
         {"constant": {"variance": 0.5}},
+        {"scaled": {"variance": 0.3, "kernel": {"polynomial": {"columns": ["age"], "degree": 3}}}},
+        {"white": {"variance": 0.15}},
+        {"cosine": {"columns": ["time", "age"], "period": [4.0, 9.0], "variance": 0.6}},
     ]
 }
 
 
 def inputs(window=8):
-    return Inputs(["age"], True, window, [3.0])
+    return SeriesInputs(["age"], True, window, [3.0])
 
 
 def nd(value, dtype="float64"):
@@ -83,6 +86,10 @@ def expected_covariance(arrays, covariance):
         ("rational_quadratic5", ("variance", "lengthscale", "alpha")),
         ("linear6", ("variance",)),
         ("constant7", ("variance",)),
+        ("polynomial8", ("variance", "lengthscale", "offset")),
+        ("scaled9", ("variance",)),
+        ("white10", ("variance",)),
+        ("cosine11", ("variance", "period")),
     ]
     names = [f"{kernel}_{name}" for kernel, own in order for name in own] + ["noise_variance"]
     result = []
@@ -111,6 +118,9 @@ def expected_covariance(arrays, covariance):
             + of(formulas.rational_quadratic, time, "rational_quadratic5")
             + of(formulas.linear, np.hstack([time, age]), "linear6")
             + value["constant7_variance"]
+            + value["scaled9_variance"] * of(formulas.polynomial, age, "polynomial8", degree=3)
+            + value["white10_variance"] * np.eye(len(features))
+            + of(formulas.cosine, np.hstack([time, age]), "cosine11")
         )
         noise = value["noise_variance"] + 1e-10 + 4.0 * 2.0**-53 * np.trace(k)
         result.append(k + noise * np.eye(len(k)))
@@ -199,37 +209,67 @@ def test_float32_never_fails(lengthscale, variance):
 
 
 def test_defaults_of_a_description():
-    def values(description, **options):
-        kernels = build_kernels(description, Inputs(["age"], True, 40, [12.0], **options))
-        return [kernel.initial for kernel in kernels]
+    def initial(description, window=40, seasons=(12.0,)):
+        given = SeriesInputs(["age"], True, window, seasons)
+        parameters = SeriesCovariance(description, given, prefix="").hyperparameters._reg_params
+        return {name: p.value().tolist() for name, p in parameters.items() if "noise" not in name}
 
-    assert values({"rbf": {}}) == [{"variance": (1.0,), "lengthscale": (10.0,)}]
-    assert values({"rbf": {"columns": ["age"]}}) == [{"variance": (1.0,), "lengthscale": (1.0,)}]
-    assert values({"periodic": {}})[0]["period"] == (12.0,)
-    assert values({"linear": {}}) == [{"variance": (1.0 / 1600.0,)}]
-    kernels = build_kernels(default_kernel(Inputs([], False, 40, [])), Inputs([], False, 40, []))
-    assert [kernel.name for kernel in kernels] == ["rbf", "matern12"]
+    def close(found, expected):
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], [value], rtol=1e-12)
+
+    close(initial({"rbf": {}}), {"rbf0_variance": 1.0, "rbf0_lengthscale": 10.0})
+    of_age = {"rbf": {"columns": ["age"]}}
+    close(initial(of_age), {"rbf0_variance": 1.0, "rbf0_lengthscale": 1.0})
+    assert initial({"periodic": {}})["periodic0_period"] == pytest.approx([12.0])
+    assert initial({"periodic": {}}, seasons=())["periodic0_period"] == pytest.approx([20.0])
+    close(initial({"linear": {}}), {"linear0_variance": 1.0 / 1600.0})
+    of_both = {"linear": {"columns": ["time", "feat_dynamic_real"]}}
+    close(initial(of_both), {"linear0_variance": 1.0})
+    close(initial({"white": {}}), {"white0_variance": 0.1})
+    polynomial = {"lengthscale": 40.0, "offset": 1.0, "variance": 0.25}
+    found = initial({"polynomial": {}})
+    close(found, {f"polynomial0_{name}": value for name, value in polynomial.items()})
+    inputs = SeriesInputs([], False, 40, [])
+    assert [next(iter(part)) for part in default_kernel(inputs)["sum"]] == ["rbf", "matern12"]
 
 
 @pytest.mark.parametrize(
     "description, message",
     [
-        ({"rbff": {}}, "kernel.rbff: unknown kernel; did you mean 'rbf'?"),
+        ({"rbff": {}}, "kernel.rbff: unknown key; did you mean 'rbf'?"),
         ({"rbf": {"lenghtscale": 1}}, "kernel.rbf.lenghtscale: .* did you mean 'lengthscale'?"),
-        ({"rbf": {"lengthscale": 0}}, "kernel.rbf.lengthscale is 0, expected a positive number."),
-        ({"rbf": {"lengthscale": [1, 2]}}, "expected a positive number."),
-        ({"rbf": {"variance": True}}, "kernel.rbf.variance is True"),
-        ({"rbf": {"columns": ["tine"]}}, "columns: no input 'tine'; did you mean 'time'?"),
-        ({"rbf": {"columns": []}}, "columns is .*, expected a list of one input or more."),
-        ({"rbf": {"columns": ["feat_dynamic_real_x"]}}, "no input 'feat_dynamic_real_x'"),
-        ({"rbf": {"fixed": ["period"]}}, "kernel.rbf.fixed: expected one of variance, length"),
-        ({"rbf": 3}, "kernel.rbf is 3, expected a mapping"),
-        ({"sum": []}, r"kernel.sum is \[\], expected a list"),
+        ({"rbf": {"lengthscale": 0}}, "kernel.rbf.lengthscale: 0: expected a positive number"),
+        (
+            {"rbf": {"lengthscale": 1e-13}},
+            "kernel.rbf.lengthscale: 1e-13: expected a number above 1e-12",
+        ),
+        (
+            {"rbf": {"lengthscale": [1, 2]}},
+            "kernel.rbf.lengthscale: 2 values for 1 columns; give 1",
+        ),
+        (
+            {"rbf": {"lengthscale": [1, 2], "columns": ["feat_dynamic_real"]}},
+            "lengthscale: 2 values for as many columns as the data have; give 1",
+        ),
+        ({"rbf": {"variance": True}}, "kernel.rbf.variance: True: expected a number"),
+        ({"rbf": {"variance": [1, 2]}}, "kernel.rbf.variance: expected a number"),
+        (
+            {"rbf": {"columns": ["tine"]}},
+            "kernel.rbf.columns.0: 'tine' is not one of the inputs; did you mean 'time'?",
+        ),
+        ({"rbf": {"columns": []}}, "kernel.rbf.columns: List should have at least 1 item"),
+        ({"rbf": {"columns": ["feat_dynamic_real_x"]}}, "'feat_dynamic_real_x' is not one of"),
+        ({"rbf": {"fixed": ["period"]}}, "kernel.rbf.fixed: 'period' is no parameter to fix"),
+        ({"polynomial": {"fixed": ["degree"]}}, "fixed: 'degree' is no parameter to fix"),
+        ({"rbf": 3}, "kernel.rbf: 3: expected keys and values below it"),
+        ({"sum": []}, "kernel.sum: List should have at least 1 item"),
         ({"sum": [{"rbf": {}}, {"linear": {"slope": 1}}]}, "kernel.sum.1.linear.slope: unknown"),
-        ({"rbf": {}, "linear": {}}, "expected a mapping of one key"),
-        ("rbf", "kernel is 'rbf', expected a mapping of one key"),
+        ({"rbf": {}, "linear": {}}, "kernel: expected one kernel, found rbf, linear; combine"),
+        ("rbf", "kernel: 'rbf': expected keys and values below it"),
     ],
 )
 def test_wrong_descriptions(description, message):
     with pytest.raises(ValueError, match=message):
-        build_kernels(description, inputs())
+        SeriesCovariance(description, inputs())

@@ -10,6 +10,7 @@ from gluonts.exceptions import GluonTSDataError
 from gluonts.model.forecast import SampleForecast
 from gluonts.model.predictor import Predictor
 from gluonts.mx.model.forecast import DistributionForecast
+from scipy.stats import multivariate_normal
 
 from gluon_linalg.forecast.structural import StructuralPredictor
 
@@ -187,11 +188,46 @@ def test_errors_of_features_name_the_item(features, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"components": [{"slope": {}}]}, "component 'slope', expected one of level"),
-        ({"components": [{"level": {"variance": 1}}]}, "component 'level'"),
-        ({"components": [{"seasonal": {"period": 1}}]}, "period is 1"),
-        ({"components": [{"level": {}, "trend": {}}]}, "expected a name with its options"),
-        ({"components": []}, "expected at least one"),
+        ({"components": [{"slope": {}}]}, "components.0.slope: unknown key; expected one of level"),
+        (
+            {"components": [{"level": {"variance": 1}}]},
+            "components.0.level.variance: unknown key; did you mean 'level_variance'",
+        ),
+        (
+            {"components": [{"level": {}}, {"seasonal": {"period": 1}}]},
+            "components.1.seasonal.period: 1: should be greater than or equal to 2",
+        ),
+        (
+            {"components": [{"level": {}, "trend": {}}]},
+            "components.0: expected one component, found level, trend",
+        ),
+        (
+            {"components": [{"level": {}}, {"trend": {}}]},
+            "components: level and trend cannot be told apart",
+        ),
+        ({"components": [{"trend": None}]}, "components.0: expected one component, found none"),
+        ({"components": []}, "components: List should have at least 1 item"),
+        ({"noise_variance": -1.0}, "noise_variance: -1.0: expected 0 or a number above 1e-300"),
+        ({"fixed": ["noise_variance"]}, "the arguments: noise_variance is fixed, but has no value"),
+        (
+            {"components": [{"level": {"level_variance": 0}}], "noise_variance": 0},
+            "nothing is random; raise noise_variance or a variance above 0",
+        ),
+        (
+            {"components": [{"level": {"fixed": ["level_variance"]}}]},
+            "components.0.level: level_variance is fixed, but has no value",
+        ),
+        (
+            {"components": [{"level": {}}, {"regression": {}}]},
+            "components.1.regression: use_feat_dynamic_real is False",
+        ),
+        (
+            {
+                "components": [{"regression": {"columns": ["price"]}}],
+                "use_feat_dynamic_real": True,
+            },
+            "components.0.regression.columns.0: 'price' is not one of the rows of feat_dynamic",
+        ),
         ({"forecast": "quantiles"}, "forecast is 'quantiles'"),
         ({"prediction_length": 0}, "prediction_length is 0"),
         ({"freq": "fortnight"}, "fortnight"),
@@ -252,6 +288,18 @@ def test_a_regression_on_dynamic_features():
     assert np.isfinite(moments(predictor, short)).all()
 
 
+def test_far_forecasts_return_to_the_long_run_slope():
+    trend = {"level_variance": 0.1, "slope_variance": 1.0, "damping": 0.7}
+    components = [{"semilocal_trend": {**trend, "fixed": list(trend)}}]
+    predictor = StructuralPredictor("M", 40, components, forecast="distribution")
+    (forecast,) = predictor.predict([entry(2.0 * np.arange(30) + random_walk(30))])
+    slopes = np.diff(forecast.distribution.mean.asnumpy().astype("float64"))
+    changes = np.diff(slopes)[:5]
+    np.testing.assert_allclose(changes[1:] / changes[:-1], 0.7, rtol=1e-2)
+    # 30 steps tell the mean of such slopes to 0.6.
+    assert abs(slopes[-1] - 2.0) < 1.8 and abs(slopes[0] - slopes[-1]) > 0.1
+
+
 def test_all_components_forecast():
     components = [
         {"damped_trend": {"level_variance": 0}},
@@ -267,6 +315,128 @@ def test_all_components_forecast():
     assert "trend.level_variance" not in names
 
 
+def test_fixed_values_are_in_units_of_the_series():
+    nile = sm.datasets.nile.load_pandas().data["volume"].values
+    level = {"level": {"level_variance": 1500.0, "fixed": ["level_variance"]}}
+    predictor = StructuralPredictor(
+        "M",
+        3,
+        [level],
+        forecast="distribution",
+        noise_variance=12000.0,
+        fixed=["noise_variance"],
+    )
+    # Two series in other units, with the same values fixed.
+    forecasts = list(predictor.predict([entry(nile), entry(7.0 * nile[:50])]))
+    for forecast, target in zip(forecasts, (nile, 7.0 * nile[:50])):
+        model = sm.tsa.UnobservedComponents(target, "llevel", use_exact_diffuse=True)
+        expected = model.smooth([12000.0, 1500.0])
+        assert forecast.info["parameters"] == pytest.approx(
+            {"noise_variance": 12000.0, "level.level_variance": 1500.0}
+        )
+        likelihood = expected.llf + 0.5 * np.log(2 * np.pi)
+        assert forecast.info["log_likelihood"] == pytest.approx(likelihood, rel=1e-9)
+        future = expected.get_forecast(3)
+        np.testing.assert_allclose(forecast.mean, future.predicted_mean, rtol=1e-6)
+        np.testing.assert_allclose(
+            forecast.distribution.stddev.asnumpy(), future.se_mean, rtol=1e-6
+        )
+
+
+def test_a_model_without_noise_as_statsmodels():
+    target = np.cumsum(np.random.RandomState(2).randn(60))
+    predictor = level_predictor(forecast="distribution", noise_variance=0)
+    (forecast,) = predictor.predict([entry(target)])
+    # The changes are independent: their mean square is the variance.
+    variance = np.mean(np.diff(target) ** 2)
+    parameters = forecast.info["parameters"]
+    assert list(parameters) == ["level.level_variance"]
+    assert parameters["level.level_variance"] == pytest.approx(variance, rel=1e-3)
+    model = sm.tsa.UnobservedComponents(target, "rwalk", use_exact_diffuse=True)
+    likelihood = model.loglike([variance]) + 0.5 * np.log(2 * np.pi)
+    assert forecast.info["log_likelihood"] == pytest.approx(likelihood, rel=1e-6)
+    np.testing.assert_allclose(forecast.mean, target[-1], rtol=1e-6)
+
+
+def test_the_search_begins_at_a_given_value():
+    predictor = StructuralPredictor(
+        "M", 1, [{"level": {"level_variance": 40.0}}], max_iterations=0, noise_variance=0
+    )
+    (forecast,) = predictor.predict([entry(100.0 * random_walk(20))], num_samples=1)
+    assert forecast.info["parameters"]["level.level_variance"] == pytest.approx(40.0)
+
+
+def test_known_priors_and_drifting_coefficients_of_a_column():
+    """Against the Gaussian that all of it is, with a second series in the same batch."""
+    steps, mean, spread, slope = 20, 50.0, 4.0, 1.5
+    level, drift, noise = 0.3, 0.02, 0.5
+    components = [
+        {"level": {"level_variance": level, "prior": (mean, spread), "fixed": ["level_variance"]}},
+        {
+            "regression": {
+                "columns": ["feat_dynamic_real_1"],
+                "drifting": True,
+                "coefficient_variance": drift,
+                "prior": [0, slope],
+                "fixed": ["coefficient_variance"],
+            }
+        },
+    ]
+    predictor = StructuralPredictor(
+        "M",
+        1,
+        components,
+        True,
+        "distribution",
+        noise_variance=noise,
+        fixed=["noise_variance"],
+    )
+    random = np.random.RandomState(1)
+    entries = [
+        entry(mean + random_walk(steps, k), feat_dynamic_real=random.randn(3, steps + 1) + 4.0)
+        for k in range(2)
+    ]
+    for one, forecast in zip(entries, predictor.predict(entries)):
+        x, times = one["feat_dynamic_real"][1], np.arange(steps + 1)
+        earlier = np.minimum(times[:, None], times)
+        covariance = spread**2 + level * earlier + np.outer(x, x) * (slope**2 + drift * earlier)
+        covariance += noise * np.eye(steps + 1)
+        inner, last = covariance[:-1, :-1], covariance[-1]
+        expected = multivariate_normal(np.full(steps, mean), inner).logpdf(one["target"])
+        assert forecast.info["log_likelihood"] == pytest.approx(expected, rel=1e-9)
+        gain = np.linalg.solve(inner, last[:-1])
+        assert forecast.mean[0] == pytest.approx(mean + gain @ (one["target"] - mean), rel=1e-6)
+        deviation = np.sqrt(last[-1] - gain @ last[:-1])
+        assert forecast.distribution.stddev.asnumpy()[0] == pytest.approx(deviation, rel=1e-6)
+
+
+def test_a_column_that_an_item_lacks():
+    regression = {"regression": {"columns": ["feat_dynamic_real_2"]}}
+    predictor = StructuralPredictor("M", 1, [{"level": {}}, regression], True)
+    with pytest.raises(GluonTSDataError, match="item 0: feat_dynamic_real has 2 rows"):
+        list(predictor.predict([entry(np.arange(9.0), feat_dynamic_real=np.zeros((2, 10)))]))
+
+
+# As it was stored before noise and fixed values could be given.
+STORED = """{"__kind__": "instance", "args": [], "class":
+"gluon_linalg.forecast.structural.StructuralPredictor", "kwargs": {"batch_size": 16, "components":
+[{"damped_trend": {"level_variance": 0}}, {"cycle": {"label": "wave", "period": 5.0, "prior":
+"diffuse", "damping": null}}, {"ar": {"prior": {"__kind__": "instance", "args": [[0.0, 1.0]],
+"class": "builtins.tuple"}}}], "dtype": {"__kind__": "type", "class": "numpy.float64"}, "forecast":
+"samples", "freq": "M", "max_iterations": 2, "prediction_length": 2, "use_feat_dynamic_real":
+false}}"""
+
+
+def test_what_was_stored_before_is_read(tmp_path):
+    StructuralPredictor("M", 2).serialize(tmp_path)
+    (tmp_path / "predictor.json").write_text(STORED)
+    read = Predictor.deserialize(tmp_path)
+    (forecast,) = read.predict([entry(random_walk(30))], num_samples=1)
+    names = set(forecast.info["parameters"])
+    assert {"noise_variance", "wave.period", "trend.damping"} < names
+    assert "wave.damping" not in names and "trend.level_variance" not in names
+
+
 def test_default_components_follow_the_frequency():
     def components(freq):
         return StructuralPredictor(freq, 1).components
@@ -279,7 +449,7 @@ def test_default_components_follow_the_frequency():
     for freq, steps in {"15min": 96, "30min": 48, "5min": 288, "H": 24, "min": 1440}.items():
         assert components(freq)[1]["seasonal"]["period"] == steps
     assert components("H")[1]["seasonal"]["form"] == "trigonometric"
-    assert StructuralPredictor("W", 1)._initial_values == 2 + 2 * 6
+    assert StructuralPredictor("W", 1)._initial_values(0) == 2 + 2 * 6
 
 
 def test_it_is_stored_and_read(tmp_path):

@@ -30,6 +30,16 @@ CASES = {
     "add_diagonal": (lambda F, a, d: fn.add_diagonal(F, a, d), (A, D), A + D[:, None] * np.eye(3)),
     "identity_like": (lambda F, a: fn.identity_like(F, a), (A,), np.stack([np.eye(3)] * 2)),
     "inner": (lambda F, a, c: fn.inner(F, a, c), (A, A + 1), (A * (A + 1)).sum(axis=(1, 2))),
+    "kronecker": (
+        lambda F, a, b: fn.kronecker(F, a, b),
+        (A, B),
+        np.stack([np.kron(a, b) for a, b in zip(A, B)]),
+    ),
+    "kronecker, one for all": (
+        lambda F, a, b: fn.kronecker(F, a, b),
+        (A[:1], B),
+        np.stack([np.kron(A[0], b) for b in B]),
+    ),
     "log_determinant": (
         lambda F, a: fn.log_determinant(F, fn.product(F, a, a, transpose_b=True)),
         (A,),
@@ -64,3 +74,18 @@ def test_value(name, hybridize, dtype):
 def test_symmetrize_is_bitwise_symmetric():
     found = fn.symmetrize(mx.nd, mx.nd.random.normal(shape=(3, 50, 50))).asnumpy()
     assert np.array_equal(found, found.transpose(0, 2, 1))
+
+
+def test_the_gradient_of_a_kronecker_product():
+    """Of Σ W (A ⊗ B) by A: Σ of each block of W times B; by B: the blocks weighted by A."""
+    weights = np.random.RandomState(3).randn(2, 9, 12)
+    a, b = mx.nd.array(A, dtype="float64"), mx.nd.array(B, dtype="float64")
+    a.attach_grad()
+    b.attach_grad()
+    with mx.autograd.record():
+        value = (fn.kronecker(mx.nd, a, b) * mx.nd.array(weights, dtype="float64")).sum()
+    value.backward()
+    blocks = weights.reshape(2, 3, 3, 3, 4)
+    expected = np.einsum("bimjn,bmn->bij", blocks, B), np.einsum("bimjn,bij->bmn", blocks, A)
+    for found, right in zip((a.grad, b.grad), expected):
+        np.testing.assert_allclose(found.asnumpy(), right, rtol=1e-12)

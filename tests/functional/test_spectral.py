@@ -40,6 +40,19 @@ FUNCTIONS = {
         lambda x: -mp.mpf(1.5) / (x**2 * mp.sqrt(x)),
         SCALES,
     ),
+    # Two eigenvalues below the floor, near to each other, and two above it; and the other way.
+    "floor 1.5e-8": (
+        lambda F, a: spectral.nearest_psd(F, a, 1.5e-8),
+        lambda x: max(x, mp.mpf(1.5e-8)),
+        lambda x: int(x > 1.5e-8),
+        (1e-8,),
+    ),
+    "floor -1.5e8": (
+        lambda F, a: spectral.nearest_psd(F, a, -1.5e8),
+        lambda x: max(x, mp.mpf(-1.5e8)),
+        lambda x: int(x > -1.5e8),
+        (-1e8,),
+    ),
 }
 
 

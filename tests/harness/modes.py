@@ -88,11 +88,17 @@ def cotangents(outputs, dtype, seed=3):
 
 
 def run_modes(factory, inputs, dtype, folder, only=None):
-    """{mode: Result} on the same inputs, with fresh but equal blocks."""
+    """{mode: Result} of one block on the same inputs, each from the same parameters."""
     results = {}
+    live = build(factory, dtype, inputs)
+    start = {p: p.data(context()).copy() for p in live.collect_params().values()}
     for mode in only or MODES:
+        live.hybridize(False)
+        # Running averages move with each call.
+        for parameter, value in start.items():
+            parameter.set_data(value)
         example = arrays(inputs, dtype)
-        block = in_mode(build(factory, dtype, inputs), mode, example, folder)
+        block = in_mode(live, mode, example, folder)
         outputs = block(*example)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         for output in outputs:

@@ -51,6 +51,7 @@ OPTIONS = {
     "deep_state": {"num_layers": 1, "num_cells": 4, "seasonal_periods": [12], "harmonics": [1]},
     "gaussian_process": {"kernel": {"sum": [{"rbf": {}}, {"periodic": {"period": 12}}]}},
     "blr": {"hidden_layers": [4], "num_features": 2},
+    "ppca": {"num_shapes": 2},
     "structural": {"components": [{"level": {}}], "max_iterations": 5, "batch_size": 2},
 }
 FORECAST_JOB = {

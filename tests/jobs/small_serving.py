@@ -17,10 +17,10 @@ import small_job
 import small_statespace_job
 import uvicorn
 
+from gluon_linalg.jobs.kinds import kind_of
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.serving.app import create_app
-from gluon_linalg.jobs.serving.limits import Limits
-from gluon_linalg.jobs.serving.server import listen
+from gluon_linalg.jobs.serving.server import Limits, listen
 from gluon_linalg.jobs.serving.service import Service
 from gluon_linalg.jobs.serving.worker import Worker
 from gluon_linalg.jobs.train import train
@@ -44,6 +44,10 @@ JOBS = {
         "task": "pca",
         "data": {"path": "table.csv", "columns": ["x", "z", "y"]},
         "model": {"components": 2},
+    },
+    "lda": {
+        "task": "lda",
+        "data": {"path": "classes.csv", "columns": ["x", "y"], "target": "kind"},
     },
     "dates": {
         "task": "gp",
@@ -138,6 +142,9 @@ JOBS.update(
 LEVELS = "kind;x;y\na;;1\n" + "".join(
     f"{kind};{i / 4};{(i * 7) % 5 / 2}\n" for i, kind in enumerate("cabacbbacc")
 ).replace(".", ",")
+CLASSES = "x,y,kind\n" + "".join(
+    f"{i % 3 + i / 8},{(i * 7) % 5 / 4},{'cab'[i % 3]}\n" for i in range(12)
+)
 DAYS = np.arange("2020-02-25", "2020-03-10", dtype="datetime64[D]").tolist()
 SEMICOLONS = "day;action;price;y\n" + "".join(
     f"{day:%d/%m/%Y};{'yes' if i % 3 else 'no'};{i % 4 + 0.5};{(7 * i) % 5 / 4 if i < 12 else ''}\n"
@@ -178,6 +185,7 @@ ROWS = {
     "blr": "z,x\n1,0.1\n2,1.50\n3,-3e-1\n",
     "statespace": SERIES,
     "pca": "y,z,x\n1,0.1,5\n2,1.50,0\n",
+    "lda": "y,x\n-0.5,0\n1.25,2\n1,5\n",
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,
@@ -211,7 +219,7 @@ def trained(task):
 def small(task, folder, iterations, output=None):
     """The job of this name, for the tables in `folder`."""
     job = {**{**JOBS, **FEATURE_JOBS}[task], "output": str(folder / (output or task))}
-    if job["task"] != "pca" and task != "features of structural":
+    if kind_of(job["task"]).has_training and task != "features of structural":
         job["training"] = {**job.get("training", {}), "iterations": iterations}
     (folder / "job.json").write_text(json.dumps(job))
     return read_job(folder / "job.json")
@@ -222,6 +230,7 @@ def write_tables(folder):
     tables = {
         "table": small_job.TABLE,
         "series": SERIES,
+        "classes": CLASSES,
         "dated": DATED,
         "panel": PANEL,
         "monthly": monthly.replace("name,date", "shop,day"),
@@ -241,6 +250,7 @@ def without_plots(patch):
         "regression.task.plot_model",
         "statespace.results.plot_model",
         "pca.task.plot_components",
+        "lda.task.plot_classes",
         "forecast.results.plot_forecasts",
     ):
         patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)

@@ -10,7 +10,6 @@ from small_serving import FEATURE_JOBS, JOBS, serving, trained
 
 from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving import bench as bench_module
-from gluon_linalg.jobs.serving.sample import sample_rows
 
 
 def test_table_and_json(run):
@@ -49,12 +48,12 @@ def test_numbers(monkeypatch):
 def test_rows_of_any_number(task):
     model = TrainedModel(trained(task), "cpu")
     for count in (1, 2, 40):
-        rows = model.read(sample_rows(model, count))
+        rows = model.read(model.sample_rows(count))
         least = model.description.get("least_observations", 1)
         assert model.predictor.count(rows) == max(count, least)
         assert len(model.predict(rows)[-1][1]) > 0
     if task == "gp":
-        table = model.read(sample_rows(model, 20))
+        table = model.read(model.sample_rows(20))
         assert table.texts["x"] == [str(0.25 * (i % 3)) for i in range(20)]
 
 

@@ -66,6 +66,7 @@ def posterior(phi, y, prior, noise):
     return 0.5 * nlml, weights_covariance @ phi.T @ y / noise, weights_covariance
 
 
+@pytest.mark.pictures
 def test_olympic_marathon(run, tmp_path):
     """The figures of the same model in NumPy (tests/blocks/test_blr.py)."""
     job = ROOT / "examples/marathon_blr/job.yaml"
@@ -129,6 +130,7 @@ def test_numbers_by_hand(train, run, workspace, scaling, degree):
     assert metrics["holdout"]["rmse"] == pytest.approx(rmse, rel=1e-8)
 
 
+@pytest.mark.pictures
 def test_training_float32_and_the_picture_of_two_inputs(train, workspace):
     changes = {"model.features": {"polynomial": {"degree": 3}}, "training": ...}
     double = train({**changes, "model.fixed": ["noise_variance"]})

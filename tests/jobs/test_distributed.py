@@ -89,10 +89,11 @@ def nlml(folder):
 
 
 @pytest.mark.parametrize("training", [{}, BATCHES], ids=["lbfgs", "adam"])
-def test_two_workers_reach_the_loss_of_one(workspace, training):
+def test_two_workers_reach_the_loss_of_one(run, workspace, monkeypatch, training):
+    monkeypatch.chdir(workspace)
     job = write_job(workspace, **training)
-    ran = command(workspace, "train", job, "--output", "one")
-    assert ran.returncode == 0, ran.stderr
+    status, _, err = run("train", job, "--output", "one")
+    assert status == 0, err
     distributed = ["launch", "--workers", "2", "--", "train", job]
     ran = command(workspace, *distributed)
     assert ran.returncode == 0, ran.stderr

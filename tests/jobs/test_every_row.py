@@ -20,6 +20,7 @@ GOOD = {
     "gp": "x\n0.5\n1.5\n2.5\n",
     "blr": "z,x\n1,0.1\n2,1.5\n3,-3\n",
     "pca": "y,z,x\n1,0.1,5\n2,1.5,0\n0,1,2\n",
+    "lda": "y,x\n1,0.1\n2,1.5\n0,1\n",
     "dates": "day\n2020-07\n2021-02-03\n2021-03-01\n",
     "statespace": "year,price,y\n1,2,3\n2,1,4\n3,0,3.5\n4,1,\n5,1,\n6,1,\n",
     "panel": "shop,day,y\n7,2020-01,1\n7,2020-02,3\n8,2020-02,2\n",
@@ -69,7 +70,7 @@ def test_blank_lines_of_one_column(servers, task, column):
     assert status == 200 and len(json.loads(body)["predictions"]) == 2
 
 
-@pytest.mark.parametrize("task", ["gp", "blr", "pca", "dates"])
+@pytest.mark.parametrize("task", ["gp", "blr", "pca", "lda", "dates"])
 def test_a_row_for_each_row(servers, task):
     """In their order."""
     header, *rows = GOOD[task].splitlines()

@@ -75,6 +75,7 @@ def metrics(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.pictures
 def test_the_folder_of_results(finished):
     assert {path.name for path in finished.iterdir()} == FILES
     found = rows(finished / "forecast.csv")
@@ -182,7 +183,7 @@ def test_predict_is_what_gluonts_makes_of_the_folder(run, workspace, finished):
     assert Path("same.csv").read_text() == (finished / "forecast.csv").read_text()
 
 
-@pytest.mark.parametrize("estimator", ["blr", "gaussian_process", "structural"])
+@pytest.mark.parametrize("estimator", ["blr", "gaussian_process", "ppca", "structural"])
 def test_each_estimator(run, write, workspace, estimator):
     status, out, err = run("train", write(of(estimator)))
     assert (status, err) == (0, "")
@@ -199,6 +200,7 @@ def test_each_estimator(run, write, workspace, estimator):
     ).read_text()
 
 
+@pytest.mark.pictures
 def test_years_before_the_first_timestamp(run, write, workspace, monkeypatch):
     """Also one step, one series without a column of names, and a frequency without a season."""
     rows_of_years = [f"{year},{(year * 7) % 13}" for year in range(1660, 1700)]

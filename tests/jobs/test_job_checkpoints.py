@@ -1,5 +1,6 @@
 """A run that is stopped, killed, or out of disk ends as if nothing had happened."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from small_job import JOB, ROOT, TABLE, changed
 from small_serving import small, without_plots, write_tables
 
 from gluon_linalg.jobs import commands, interruption
+from gluon_linalg.jobs.kinds import NAMES, kind_of
 from gluon_linalg.jobs.state import TrainingState
 from gluon_linalg.jobs.train import train
 
@@ -84,13 +86,13 @@ def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, n
     assert curve(workspace / "out") == curve(workspace / "whole")
 
 
-@pytest.mark.parametrize("task", ["gp", "blr", "statespace", "standardized", "pca", "forecast"])
+@pytest.mark.parametrize("task", [*NAMES, "standardized"])
 def test_names_are_those_of_the_job(tmp_path, monkeypatch, task):
     """Not of what the process made before; nor, where there are steps, of where it was stopped."""
     without_plots(monkeypatch)
     write_tables(tmp_path)
     train(small(task, tmp_path, 3, "whole"), show_bar=False)
-    if task != "pca":
+    if task == "standardized" or kind_of(task).has_training:
         advance = TrainingState.advance
 
         def advance_and_signal(self, loss):
@@ -200,7 +202,8 @@ def test_a_signal_after_the_results_is_too_late(run, write_job, monkeypatch, num
         os.kill(os.getpid(), number)
         return ["summary"]
 
-    monkeypatch.setattr(commands, "summary", signal_and_sum_up)
+    kind = dataclasses.replace(kind_of("gp"), summary=signal_and_sum_up)
+    monkeypatch.setattr(commands, "kind_of", lambda task: kind)
     status, out, err = run("train", write_job({"training.iterations": 2}))
     assert (status, err) == (0, "")
     assert out.startswith("summary\nresults in")

@@ -1,120 +1,98 @@
-"""docs/jobs.md has a row for every key of a job file, with its default and meaning."""
+"""The tables of docs/jobs.md are those of the sections of job files, and all of them are there."""
+
+import runpy
 
 import pytest
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel
 from small_job import ROOT
 
-from gluon_linalg.jobs.blr import config as blr
-from gluon_linalg.jobs.blr.features import FeatureExpression
-from gluon_linalg.jobs.config import Training, optimizer_names
-from gluon_linalg.jobs.forecast import config as forecast
-from gluon_linalg.jobs.gp import config as gp
-from gluon_linalg.jobs.gp.expression import KernelExpression
-from gluon_linalg.jobs.pca import config as pca
-from gluon_linalg.jobs.regression.config import Holdout
-from gluon_linalg.jobs.statespace import config as statespace
-from gluon_linalg.jobs.statespace.components import Component
+from gluon_linalg.grammar.section import OneOf
+from gluon_linalg.jobs.config import optimizer_names
+from gluon_linalg.jobs.kinds import DEFAULT, all_kinds, kind_of
 
 DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
-# Each task has a part of its own, in which the same keys may mean something else.
-HEADINGS = {
-    "blr": "Bayesian linear regression",
-    "forecast": "Forecasting",
-    "pca": "Principal components",
-    "statespace": "Structural time series",
-}
+MAKE_TABLES = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+fill, section_of = MAKE_TABLES["fill"], MAKE_TABLES["_section_of"]
 
 
-def parts():
-    """The document cut at the headings of the tasks; what comes first is of gp."""
-    places = {DOCUMENT.index(f"\n## {title}\n"): task for task, title in HEADINGS.items()}
-    ends = [*sorted(places), len(DOCUMENT)]
-    cut = {places[begin]: DOCUMENT[begin:end] for begin, end in zip(ends, ends[1:])}
-    return {"gp": DOCUMENT[: ends[0]], **cut}
+def sections(section, keys=()):
+    """All sections of a job file that have a table, with their keys."""
+    yield keys, section
+    for name, field in section.model_fields.items() if not issubclass(section, OneOf) else ():
+        own = section_of(field.annotation)
+        if own is not None:
+            yield from sections(own, (*keys, name))
 
 
-PARTS = parts()
-SECTIONS = {
-    "gp": {
-        "": gp.GaussianProcessJob,
-        "data.": gp.Data,
-        "data.holdout.": Holdout,
-        "model.": gp.Model,
-        "training.": Training,
-    },
-    "blr": {
-        "": blr.LinearRegressionJob,
-        "data.": blr.Data,
-        "data.holdout.": Holdout,
-        "model.": blr.Model,
-    },
-    "pca": {
-        "": pca.PrincipalComponentsJob,
-        "data.": pca.Data,
-        "model.": pca.Model,
-    },
-    "statespace": {
-        "": statespace.StateSpaceJob,
-        "data.": statespace.Data,
-        "data.holdout.": statespace.Holdout,
-        "model.": statespace.Model,
-        "forecast.": statespace.Forecast,
-    },
-    "forecast": {
-        "": forecast.ForecastJob,
-        "data.": forecast.Data,
-        "data.backtest.": forecast.Backtest,
-        "model.": forecast.Model,
-        "training.": forecast.ForecastTraining,
-    },
-}
-CHOICES = {"gp": KernelExpression, "blr": FeatureExpression, "statespace": Component}
-# Described once, for all tasks.
-COMMON = ("training", "context", "output", "seed", "devices")
-# The keys of the training that a forecast job takes as they are.
-AS_EVER = [
-    f"training.{name}"
-    for name in Training.model_fields
-    if name not in forecast.ForecastTraining.__annotations__
-]
+def all_sections():
+    for kind in all_kinds():
+        for keys, section in sections(kind.sections):
+            # What is the same for all tasks is described once.
+            first = kind_of(DEFAULT).sections.model_fields.get("training")
+            if kind.name == DEFAULT or keys != ("training",) or section is not first.annotation:
+                yield pytest.param(kind.name, keys, section, id=".".join([kind.name, *keys]))
 
 
-def shown(default):
-    if default is PydanticUndefined:
-        return "required"
-    if default is None:
-        return "null"
-    if isinstance(default, list):
-        return str(default[0] if len(default) == 1 else default)
-    return str(default)
+def test_the_page_is_up_to_date():
+    assert fill(DOCUMENT) == DOCUMENT, "run python docs/make_tables.py, which writes its tables"
 
 
-def rows():
-    for task, sections in SECTIONS.items():
-        choices = CHOICES[task].model_fields if task in CHOICES else {}
-        own = {
-            f"{name}.": field.annotation.__args__[0]
-            for name, field in choices.items()
-            if name not in ("sum", "product")
-        }
-        for prefix, section in {**sections, **own}.items():
-            for name, field in section.model_fields.items():
-                if task == "gp" or prefix + name not in (*COMMON, *AS_EVER):
-                    default = shown(field.get_default(call_default_factory=False))
-                    yield task, prefix + name, default, field
-        for name, field in choices.items():
-            yield task, name, None, field
+def test_what_is_changed_by_hand_is_made_anew():
+    changed = DOCUMENT.replace("whole number, 1 to 20", "number").replace("### rbf\n", "")
+    assert changed != DOCUMENT and fill(changed) == DOCUMENT
 
 
-@pytest.mark.parametrize("task, key, default, field", list(rows()))
-def test_every_key_has_a_row(task, key, default, field):
-    assert field.description
-    lines = [line for line in PARTS[task].splitlines() if line.startswith(f"| `{key}` |")]
-    assert len(lines) == 1, f"docs/jobs.md needs one row for `{key}` of {task}"
-    cells = [cell.strip() for cell in lines[0].strip("|").split(" | ")]
-    assert cells[-1].replace("\\|", "|") == field.description
-    if field.default_factory is None and default is not None:
-        assert cells[2] == default
+@pytest.mark.parametrize("task, keys, section", list(all_sections()))
+def test_every_section_has_its_table(task, keys, section):
+    mark = " ".join(filter(None, ["<!-- table:", task, ".".join(keys), "-->"]))
+    assert DOCUMENT.count(mark) == 1, f"docs/jobs.md needs one {mark}"
+    if issubclass(section, OneOf):
+        assert mark.replace("table:", "chapters:")[:-4] in DOCUMENT
+
+
+@pytest.mark.parametrize("task, keys, section", list(all_sections()))
+def test_every_key_is_described(task, keys, section):
+    for name, field in section.model_fields.items():
+        assert field.description, (name, section)
+        own = section_of(field.annotation)
+        if issubclass(section, OneOf) and own is not section:
+            assert own.__doc__ and own.__doc__ != BaseModel.__doc__
+            assert all(inner.description for inner in own.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `task` | gp | gp | The kind of model: gp, a Gaussian process. |",
+        "| `data` | section | required | The table and its columns. |",
+        "| `training` | section | its defaults | How the parameters are found. |",
+        "| `data.inputs` | list of columns | required | The input columns: numbers, or dates",
+        '| `data.separator` | ",", ";", "\\|", tab or null | null | What stands between the cells',
+        "| `data.holdout.fraction` | number in (0, 1) or null | null | This share of the rows",
+        "| `data.holdout` | section or null | null | The rows kept from training",
+        "| `model.kernel` | kernel | required | The covariance function. |",
+        "| `model.jitter` | number in [0, 1) or auto | 0.0 | What is added",
+        "| `training.optimizer` | name | lbfgs | lbfgs, or the name of a Gluon optimizer",
+        "| `training.options` | names and numbers | {} | Further arguments",
+        "| `training.tolerance` | number >= 0 | 1e-10 | lbfgs stops when",
+        "| `rbf.lengthscale` | number > 0, list of such or null | null | The distance in x",
+        "| `periodic.lengthscale` | number > 0 or list of such | 1.0 | The smoothness",
+        "| `rbf.fixed` | list of variance, lengthscale | [] | The parameters of this kernel",
+        "| `polynomial.degree` | whole number, 1 to 20 | 2 | The power; it is not trained. |",
+        "| `model.components` | list of components | required | The components whose sum",
+        "| `mlp.hidden` | list of whole numbers, 1 to 10000 | [32, 16] | The sizes of the layers",
+        "| `cycle.damping` | number in (0, 1] | 0.9 | What is left of the cycle",
+        "| `cycle.prior` | diffuse, stationary, a pair or null | null | What is known",
+        "| `regression.drifting` | true, false | false | Whether the coefficients change",
+        "| `model.options` | names and values | {} | Further arguments of the estimator",
+        "| `matern12` | Rough: exp(-r). |",
+        "### matern12\n\n`variance · exp(-r)`\n\n| key |",
+        "#### seasonal\n\nA pattern of `period` steps that sums to 0 and changes slowly.\n\n|",
+        "#### linear\n\n`1, x_1, ..., x_d`\n\n#### polynomial",
+    ],
+)
+def test_types_and_defaults_are_in_words(row):
+    assert row in DOCUMENT
 
 
 def test_every_optimizer_is_named():

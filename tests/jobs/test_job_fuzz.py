@@ -1,6 +1,6 @@
 """Whatever the job file or the table holds: a result, or one line and status 2.
 
-GLUON_LINALG_FUZZ_EXAMPLES=1000 makes it a search of some minutes.
+GLUON_LINALG_FUZZ_EXAMPLES=1000 makes it a search of some minutes; each night it is 200.
 """
 
 import json
@@ -17,9 +17,9 @@ from small_job import changed
 
 from gluon_linalg.grammar.section import Section
 from gluon_linalg.jobs import commands
-from gluon_linalg.jobs.reading import JOBS
+from gluon_linalg.jobs.kinds import kind_of
 
-EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 12))
+EXAMPLES = int(os.environ.get("GLUON_LINALG_FUZZ_EXAMPLES", 6))
 BRIEF = {"training.iterations": 2}
 SERIES = small_forecast_job.series()
 FORECAST = changed(small_forecast_job.FORECAST_JOB, BRIEF)
@@ -38,6 +38,10 @@ CASES = {
     ),
     "pca": (
         {"task": "pca", "data": {"path": "table.csv", "columns": ["x", "z", "y"]}},
+        small_job.TABLE,
+    ),
+    "lda": (
+        {"task": "lda", "data": {"path": "table.csv", "columns": ["x", "y"], "target": "z"}},
         small_job.TABLE,
     ),
     "statespace": (changed(small_statespace_job.JOB, BRIEF), small_statespace_job.TABLE),
@@ -59,6 +63,7 @@ DEEP = {
     "gp": ["kernel.rbf", "kernel.rbf.variance", "kernel.rbf.lengthscale", "kernel.rbf.fixed"],
     "blr": ["features.mlp", "features.polynomial.degree", "features.linear"],
     "pca": [],
+    "lda": ["holdout.last"],
     "statespace": ["components.level", "components.level.level_variance"],
     "forecast": ["options.hidden_layers", "options.num_features", "options.forecast"],
 }
@@ -101,7 +106,7 @@ SETTINGS = settings(
 
 def keys_of(name):
     """All keys down to the second level, some deeper ones, and some that do not exist."""
-    kind = JOBS[CASES[name][0]["task"]]
+    kind = kind_of(CASES[name][0]["task"]).sections
     keys = ["unknown", "model.unknown"]
     for key, field in kind.model_fields.items():
         if key != "output":

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from gluon_linalg.fitting.units import mean_and_deviation
+from gluon_linalg.jobs.lda import task as lda_task
 from gluon_linalg.jobs.pca import task as pca_task
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.reading import validate
 from gluon_linalg.jobs.regression import task as regression_task
 from gluon_linalg.jobs.train import train
-from gluon_linalg.jobs.units import mean_and_deviation, target_units
+from gluon_linalg.jobs.units import target_units
 
 
 @pytest.mark.parametrize("constant", [0.1, 14.62, -1e-9 / 3, 1e9 / 7, 0.0])
@@ -221,6 +223,37 @@ def test_principal_components_in_other_units(tmp_path, monkeypatch, standardize,
         noise = known["noise_variance"] / size**2
         assert noise == pytest.approx(expected["noise_variance"], rel=1e-7)
         assert known["nll"] - x.size * np.log(size) == pytest.approx(expected["nll"], rel=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_discriminants_in_other_units(tmp_path, monkeypatch, dtype):
+    """Of each column its own; the classes are as probable, and the scores the same."""
+    monkeypatch.setattr(lda_task, "plot_classes", lambda *_: None)
+    names = np.array(list("abcabb") * 4)
+    x = RANDOM.normal(size=(24, 3)) + (names == "a")[:, None] * [1, 0, 2] + (names == "b")[:, None]
+
+    def analyse(units, begin):
+        rows = (np.array(units) * (x + begin)).tolist()
+        text = "".join(",".join(map(repr, row)) + f",{name}\n" for row, name in zip(rows, names))
+        (tmp_path / "table.csv").write_text("a,b,c,kind\n" + text)
+        document = {
+            "task": "lda",
+            "data": {"columns": ["a", "b", "c"], "target": "kind"},
+            "model": {"dtype": dtype, "ridge": 0.01},
+            "output": str(tmp_path / "out"),
+        }
+        document["data"]["path"] = str(tmp_path / "table.csv")
+        metrics = train(validate("job", document), overwrite=True).metrics
+        path, _, _ = predict_file(str(tmp_path / "out"), str(tmp_path / "table.csv"), None, "cpu")
+        return metrics, np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, 6))
+
+    base, answers = analyse([1.0, 1.0, 1.0], 0.0)
+    for units, begin in (([1e-9, 1.0, 1e9], 0.0), ([1e5, 1e-5, 1.0], 1e6)):
+        found, other = analyse(units, begin)
+        assert found["directions"]["eigenvalues"] == pytest.approx(
+            base["directions"]["eigenvalues"], rel=1e-7
+        )
+        np.testing.assert_allclose(other, answers, atol=1e-7 if dtype == "float64" else 2e-5)
 
 
 @pytest.mark.parametrize("constant", [0.1, 14.62, 2.0])

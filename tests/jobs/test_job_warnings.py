@@ -1,6 +1,7 @@
 """A job says what speaks against its model, and begins where the data fit best."""
 
 import json
+from functools import partial
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -10,7 +11,9 @@ from scipy.stats import binomtest
 
 from gluon_linalg.blocks.parameters import PositiveParameter
 from gluon_linalg.blocks.structural.bounded import BoundedParameter
+from gluon_linalg.jobs.forecast.task import Forecasting
 from gluon_linalg.jobs.interruption import Interrupted
+from gluon_linalg.jobs.metrics import holdout_bands
 from gluon_linalg.jobs.reading import validate
 from gluon_linalg.jobs.regression import task as regression_task
 from gluon_linalg.jobs.state import TrainingState
@@ -43,7 +46,8 @@ def fit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("what, count, promised", [("holdout", 60, 0.95), ("backtest", 192, 0.8)])
 def test_the_share_inside_a_band(what, count, promised):
-    task = SimpleNamespace(warnings=lambda: (), parameters={})
+    bands = {"holdout": holdout_bands, "backtest": partial(Forecasting.bands, None)}[what]
+    task = SimpleNamespace(warnings=lambda: (), parameters={}, bands=bands)
     for inside in range(count + 1):
         metrics = {"rows": count, "observations": count}
         metrics.update(coverage_95=inside / count, coverage_80=inside / count)
@@ -64,6 +68,7 @@ def test_bounds():
     parameters = {"part.variance": low, "part.period": period}
     task = SimpleNamespace(
         warnings=lambda: (),
+        bands=lambda metrics: (),
         parameters=parameters,
         value=lambda path: parameters[path].value(),
         typical_size=lambda path: np.nan,

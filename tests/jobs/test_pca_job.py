@@ -64,6 +64,7 @@ def array_of(path):
     return np.column_stack(list(columns_of(path).values()))
 
 
+@pytest.mark.pictures
 def test_wine(run, tmp_path):
     """The shares that are found for these data everywhere: 36.2 %, 19.2 %, 11.1 %."""
     folder = tmp_path / "out"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import small_forecast_job
+from jsonschema import Draft202012Validator
 from small_serving import (
     CSV,
     FEATURE_JOBS,
@@ -28,8 +29,7 @@ from small_serving import (
 )
 
 from gluon_linalg.jobs.predict import predict_file
-from gluon_linalg.jobs.serving.limits import Limits
-from gluon_linalg.jobs.serving.server import listen
+from gluon_linalg.jobs.serving.server import Limits, listen
 from gluon_linalg.jobs.serving.worker import MOST_WAITING
 
 
@@ -127,6 +127,23 @@ def test_description_names_the_columns(servers, task):
         assert request[JSON]["example"]["instances"][-1]["y"] is None
     if task == "panel":
         assert row["properties"]["shop"] == columns["shop"] == {"type": "string"}
+
+
+@pytest.mark.parametrize("task, column", [("gp", "x"), ("statespace", "y"), ("panel", "shop")])
+def test_what_is_described_is_what_is_taken(servers, task, column):
+    port = servers(task).port
+    document = json.loads(ask(port, path="/openapi.json")[2])
+    request = document["paths"]["/invocations"]["post"]["requestBody"]["content"][JSON]
+    is_described = Draft202012Validator(request["schema"]).is_valid
+    first, *others = request["example"]["instances"]
+    bodies = [{"instances": [{**first, column: v}, *others]} for v in (None, [1], {}, True, "a")]
+    rest = {name: value for name, value in first.items() if name != column}
+    bodies += [{"instances": rows} for rows in ([rest, *others], [1, *others], [], {}, None)]
+    bodies += [{**request["example"], "parameters": {}}, {}, [], request["example"]]
+    bodies += [{"instances": [{**first, "another": {}}, *others]}]
+    for body in bodies:
+        status, _, answer = ask(port, json.dumps(body))
+        assert (status == 200) == is_described(body), (body, answer)
 
 
 @pytest.mark.parametrize("task", FEATURE_JOBS)

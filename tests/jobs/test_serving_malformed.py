@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from small_serving import CSV, JSON, Servers, ask
 
-TASKS = ("gp", "blr", "statespace", "pca", "forecast")
+from gluon_linalg.jobs.kinds import NAMES
+
 # A short table of each task that is answered.
 GOOD = {
     "gp": "x\n0.5\n1.5\n",
     "blr": "x,z\n0.5,1\n1.5,2\n",
     "statespace": "year,price,y\n1,2,3\n2,1,4\n3,0,3.5\n4,1,\n5,1,\n6,1,\n",
     "pca": "x,z,y\n0.5,1,2\n1.5,2,3\n",
+    "lda": "x,y\n0.5,1\n1.5,2\n",
     "forecast": "y,shop,day\n0.5,a,2020-01\n1.5,a,2020-02\n",
 }
 TEXTS = ("a", "2020-01")
@@ -43,7 +45,7 @@ WRONG_DOCUMENTS = [
     "[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"instances": ' * 5000,
     '{"a":' * 50_000 + "1" + "}" * 50_000, '{"instances": ' + "[" * 900 + "]" * 900 + "}",
     "\ufeff", "\ufeff\ufeff{}", "x\n0.5\n", "<xml/>", "instances=1", "// {}", "'{}'",
-    "\\u007b\\u007d",
+    "\\u007b\\u007d", '{"instances": [{"\\ud800": 1}]}', '{"instances": [{}], "\\udfff": 1}',
 ]  # fmt: skip
 WRONG_TABLES = [
     "", " ", "\n", "\n\n\n", ",", ",,,\n,,,", "\ufeff", '"', '"\n', "0.5", "0.5\n1.5\n",
@@ -160,7 +162,7 @@ def servers():
         yield Servers(stack)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", NAMES)
 def test_wrong_rows(servers, task):
     cases = list(wrong_rows(task))
     assert len(cases) >= 80
@@ -168,7 +170,7 @@ def test_wrong_rows(servers, task):
 
 
 @pytest.mark.parametrize(
-    "task", ["gp", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS[1:])]
+    "task", ["gp", *(pytest.param(task, marks=pytest.mark.slow) for task in NAMES[1:])]
 )
 def test_wrong_requests(servers, task):
     cases = list(wrong_requests(task))
@@ -207,7 +209,7 @@ def answered_wrongly(port, case):
     return None if 0 < len(line) < 500 and len(line.splitlines()) == 1 else (status, line)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", NAMES)
 def test_extreme_numbers(servers, task):
     """Answered with finite numbers, or refused."""
     header, *rows = GOOD[task].split()

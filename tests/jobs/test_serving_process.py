@@ -18,10 +18,10 @@ from small_job import ROOT
 from small_serving import CSV, JSON, ROWS, as_json, ask, trained
 
 from gluon_linalg.jobs.data import TableRows
+from gluon_linalg.jobs.kinds import NAMES
 from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving.formats import write_csv, write_json
 
-TASKS = ("gp", "blr", "statespace", "pca", "forecast")
 CLIENTS = 8
 
 
@@ -141,7 +141,7 @@ def test_clients_at_once():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", NAMES)
 def test_clients_for_a_minute(task):
     most = 60 if task == "statespace" else 300
     texts = [table_of(task, size) for size in range(1, most)]
@@ -159,7 +159,7 @@ def test_clients_for_a_minute(task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", NAMES)
 def test_memory_with_many_sizes(task):
     most = 300 if task == "statespace" else 1500
     with process(trained(task)) as (running, port, _):

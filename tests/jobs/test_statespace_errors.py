@@ -107,6 +107,29 @@ LEVEL = {"level": {}}
             "did you mean 'level_variance'?",
         ),
         (
+            components({"level": {"prior": "flat"}}),
+            "model.components.0.level.prior: 'flat': expected diffuse, stationary or [mean, standa",
+        ),
+        (
+            components({"trend": {"prior": [[0, 1, 2], 1]}}),
+            "model.components.0.trend: prior is [[0.0, 1.0, 2.0], [1.0]], expected 'diffuse', 's",
+        ),
+        (
+            components({"level": {"label": "signal"}}),
+            "model.components.0.level.label: 'signal' is another column of smoothed.csv; choose",
+        ),
+        (
+            components({"level": {"label": "ar_std"}}, {"ar": {}}),
+            "model.components.0.level.label: 'ar_std' is another column of smoothed.csv; choose",
+        ),
+        (
+            {
+                "data.covariates": ["price"],
+                **components({"regression": {"prior": [0, [1, 2]]}}),
+            },
+            "model.components.0.regression.prior: 2 values for 1 columns; give 1",
+        ),
+        (
             components(LEVEL, {"trend": {}}),
             "model.components: level and trend cannot be told apart; keep one of them",
         ),
@@ -354,11 +377,13 @@ KEYS = [
     "unknown",
 ]
 PARTS = st.sampled_from(
-    ["level", "trend", "damped_trend", "seasonal", "cycle", "ar", "regression", "rbf"]
+    ["level", "trend", "damped_trend", "semilocal_trend", "seasonal", "cycle", "ar"]
+    + ["regression", "rbf"]
 )
 NAMES = st.sampled_from(
     ["period", "fixed", "damping", "order", "coefficients", "columns", "drifting", "harmonics"]
     + ["level_variance", "slope_variance", "seasonal_variance", "coefficient_variance", "form"]
+    + ["prior", "label"]
 )
 COMPONENTS = st.lists(
     st.dictionaries(PARTS, st.dictionaries(NAMES, VALUES, max_size=2), min_size=1, max_size=2),

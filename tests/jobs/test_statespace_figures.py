@@ -86,6 +86,7 @@ def firms(path):
     return {name: rows[np.array(table["firm"]) == name] for name in sorted(set(table["firm"]))}
 
 
+@pytest.mark.pictures
 def test_investment_of_firms(run, tmp_path):
     """Eleven series with common variances: the sum of what another program says of each."""
     status, out, err = run("train", ROOT / "examples/panel/job.yaml", "--output", tmp_path / "out")

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import multivariate_normal
 from small_job import changed
 from small_statespace_job import JOB, PRICES, TABLE, VALUES, columns_of
 from statsmodels.tsa.statespace.structural import UnobservedComponents
@@ -116,7 +117,6 @@ def test_absent_and_empty_observations_are_the_same(train, workspace):
 
 
 COMPONENTS = [
-    {"damped_trend": {"damping": 0.8}},
     {"seasonal": {"period": 4}},
     {"seasonal": {"period": 5.5, "form": "trigonometric", "harmonics": 1, "seasonal_variance": 0}},
     {"cycle": {"period": 7, "fixed": ["period"]}},
@@ -126,9 +126,13 @@ COMPONENTS = [
 
 
 @pytest.mark.parametrize(
-    "more", [{"model.dtype": "float32"}, {"model.method": "parallel", "training.optimizer": "adam"}]
+    "trend, more",
+    [
+        ("damped_trend", {"model.dtype": "float32"}),
+        ("semilocal_trend", {"model.method": "parallel", "training.optimizer": "adam"}),
+    ],
 )
-def test_all_components_train(train, run, workspace, more):
+def test_all_components_train(train, run, workspace, trend, more):
     table = TABLE + "".join(f"{2014 + i},{PRICES[24 + i]},\n" for i in range(2))
     (workspace / "table.csv").write_text(table)
     metrics = train(
@@ -136,7 +140,7 @@ def test_all_components_train(train, run, workspace, more):
             "data.covariates": ["price"],
             "data.target_scaling": "standardize",
             "data.holdout": {"last": 3},
-            "model.components": COMPONENTS,
+            "model.components": [{trend: {"damping": 0.8}}, *COMPONENTS],
             "forecast.steps": 5,
             "training.iterations": 2,
             **more,
@@ -152,7 +156,7 @@ def test_all_components_train(train, run, workspace, more):
     assert "components.2.seasonal.seasonal_variance" not in trained
     assert set(metrics["coefficients"]) == {"price"}
     smoothed = columns_of(workspace / "out" / "smoothed.csv")
-    labels = ["damped_trend", "seasonal", "seasonal_2", "cycle", "ar", "regression"]
+    labels = [trend, "seasonal", "seasonal_2", "cycle", "ar", "regression"]
     assert list(smoothed)[4:] == [name for label in labels for name in (label, f"{label}_std")]
     total = sum(smoothed[label] for label in labels)
     np.testing.assert_allclose(total, smoothed["signal"], rtol=1e-5)
@@ -201,6 +205,24 @@ def test_regression_coefficients_are_those_of_least_squares(train, workspace):
     np.testing.assert_allclose(forecast["std"] ** 2, variance, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_known_prior_and_a_label(train, workspace):
+    """Against the Gaussian that all of it is, in units of the centred target."""
+    level = {"level_variance": 0.5, "prior": [1, 2], "label": "base", "fixed": ["level_variance"]}
+    components = [{"level": level}]
+    noise = {"model.noise_variance": 0.25, "model.fixed": ["noise_variance"]}
+    metrics = train({"model.components": components, **noise})
+    y, times = np.array([round(value, 4) for value in VALUES]), np.arange(len(VALUES))
+    states = 4.0 + 0.5 * np.minimum(times[:, None], times)
+    gaussian = multivariate_normal(np.ones(len(y)), states + 0.25 * np.eye(len(y)))
+    assert metrics["nlml"]["trained"] == pytest.approx(-gaussian.logpdf(y - y.mean()), rel=1e-9)
+    smoothed = columns_of(workspace / "out" / "smoothed.csv")
+    assert list(smoothed)[4:] == ["base", "base_std"]
+    rest = np.linalg.solve(gaussian.cov, y - y.mean() - 1.0)
+    np.testing.assert_allclose(smoothed["base"], y.mean() + 1.0 + states @ rest, rtol=1e-9)
+
+
+@pytest.mark.pictures
 @pytest.mark.parametrize("series", [None, "region"])
 def test_no_forecast_needs_no_covariates_of_the_future(train, run, refused, workspace, series):
     """The fit is that of a job that knows them; the exported model forecasts a step."""
@@ -373,6 +395,7 @@ def test_other_data_and_another_task_are_not_mixed(train, refused, workspace):
     assert "holds the results of another job (task differs)" in refused("train", "job.yaml")
 
 
+@pytest.mark.pictures
 def test_the_picture_has_a_panel_for_each_component(train, workspace):
     from matplotlib import image
 

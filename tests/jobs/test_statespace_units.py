@@ -74,6 +74,21 @@ def test_the_same_data_in_other_units_give_the_same_model(trained, name):
             assert abs(other["training"]["iterations"] - plain["training"]["iterations"]) <= 3
 
 
+def test_the_same_in_float32(trained, run, tmp_path):
+    """What is computed is float64, for training, for results, and for the exported model."""
+    name = "regression"
+    plain, forecast = trained(COMPONENTS[name], (1.0, 0.0, 1.0, 0.0))
+    for scale, begin, unit, origin in UNITS.values():
+        other, moved = trained(COMPONENTS[name], (scale, begin, unit, origin), dtype="float32")
+        shifted = other["nlml"]["trained"] - (24 - 2) * np.log(scale) - np.log(unit)
+        assert shifted == pytest.approx(plain["nlml"]["trained"], abs=1e-4)
+        np.testing.assert_allclose(moved["mean"] / scale - begin, forecast["mean"], rtol=1e-3)
+        np.testing.assert_allclose(moved["std"] / scale, forecast["std"], rtol=1e-3)
+        assert run("predict", "out", "--data", "table.csv")[0] == 0
+        predicted = columns_of(tmp_path / "out" / "predictions.csv")
+        np.testing.assert_allclose(predicted["mean"], moved["mean"], rtol=1e-5)
+
+
 def test_an_autoregression_that_has_two_maxima(trained, tmp_path, run):
     """US unemployment, a level and an AR(2): from φ = 0 alone the search ends 30 lower."""
     values = sm.datasets.macrodata.load_pandas().data["unemp"].to_numpy("float64")

@@ -12,6 +12,7 @@ from small_job import JOB, TABLE, changed
 from gluon_linalg.jobs.data import read_table
 from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.forecast.dataset import read_entries
+from gluon_linalg.jobs.kinds import kind_of
 from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.sample import read_sample
@@ -29,6 +30,8 @@ PCA = {
     "data.target": ...,
     "data.columns": ["x", "z", "y"],
 }
+LDA = {"task": "lda", "model": ..., "training": ..., "data.inputs": ...}
+LDA = {**LDA, "data.columns": ["x", "y"], "data.target": "z"}
 NUMBERS = [[0.5, 1, -2.25], [1e-3, -3, 1234.5], [17, 0.125, 7]]
 
 
@@ -152,7 +155,7 @@ def spreadsheet(text):
     return b"\xef\xbb\xbf" + with_commas(text).replace("\n", "\r\n").encode()
 
 
-@pytest.mark.parametrize("task", ["gp", "blr", "pca"])
+@pytest.mark.parametrize("task", ["gp", "blr", "pca", "lda"])
 def test_a_job_and_its_predictions(workspace, write_job, task):
     """The same model and the same predictions, which have decimal points."""
     (workspace / "german.csv").write_bytes(spreadsheet(TABLE))
@@ -160,8 +163,9 @@ def test_a_job_and_its_predictions(workspace, write_job, task):
         "gp": {},
         "blr": {"task": "blr", "model": {"features": {"linear": {}}}},
         "pca": PCA,
+        "lda": LDA,
     }[task]
-    if task != "pca":
+    if kind_of(task).has_training:
         changes["training.iterations"] = 0
     found = []
     for path in ("table.csv", "german.csv"):
@@ -285,7 +289,7 @@ def test_effects_of_names_on_a_series(workspace):
         predict_file("out", workspace / "table.csv", workspace / "p.csv", "cpu")
 
 
-@pytest.mark.parametrize("task", ["gp", "blr", "pca"])
+@pytest.mark.parametrize("task", ["gp", "blr", "pca", "lda"])
 def test_incomplete_rows_are_left_out_and_counted(run, refused, workspace, write_job, task):
     rows = TABLE.splitlines()
     gaps = [*rows[:3], "NA,1,2", *rows[3:9], "2,3,", *rows[9:], "1,,2", ",,"]
@@ -295,8 +299,9 @@ def test_incomplete_rows_are_left_out_and_counted(run, refused, workspace, write
             "task": "blr", "data.inputs": ["x", "z"], "model": {"features": {"linear": {}}},
         },
         "pca": PCA,
+        "lda": LDA,
     }[task]  # fmt: skip
-    if task != "pca":
+    if kind_of(task).has_training:
         changes["training.iterations"] = 0
     (workspace / "gaps.csv").write_text("\n".join(gaps) + "\n")
     found = []
@@ -308,15 +313,17 @@ def test_incomplete_rows_are_left_out_and_counted(run, refused, workspace, write
     # Empty cells alone at the end are no row.
     assert [metrics["rows_left_out"] for metrics in found] == [0, 3]
     assert out.startswith("3 rows lacked a value and were left out\n")
-    names = ("rows", "nlml", "parameters", "components", "probabilistic")
+    names = ("rows", "nlml", "parameters", "components", "probabilistic", "directions")
     assert [found[0].get(name) for name in names] == [found[1].get(name) for name in names]
-    if task == "pca":
+    if not kind_of(task).has_training:
+        table = "scores.csv" if task == "pca" else "classes.csv"
         plain, other = (
-            (workspace / name / "scores.csv").read_text().splitlines() for name in ("table", "gaps")
+            (workspace / name / table).read_text().splitlines() for name in ("table", "gaps")
         )
         # A row for each row.
-        assert [other[i] for i in (3, 10, 19)] == [",,"] * 3
-        assert [line for line in other if line != ",,"] == plain
+        empty = "," * plain[0].count(",")
+        assert [other[i] for i in (3, 10, 19)] == [empty] * 3
+        assert [line for line in other if line != empty] == plain
     line = refused("train", write_job({**changes, "data.path": "gaps.csv"}))
     assert (
         "row 4, column 'x': 'NA' is a missing value; fill it in or remove the row, or set " in line

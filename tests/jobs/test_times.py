@@ -9,13 +9,13 @@ import small_statespace_job
 import yaml
 from small_job import JOB, changed
 
+from gluon_linalg.jobs.axis import start_at
 from gluon_linalg.jobs.data import read_table
 from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.forecast.dataset import read_entries
 from gluon_linalg.jobs.moments import find_order, read_moments
 from gluon_linalg.jobs.statespace.panel import read_panel
 from gluon_linalg.jobs.statespace.series import read_series
-from gluon_linalg.jobs.steps import start_at
 from gluon_linalg.jobs.table_format import Format
 
 BERLIN = {"timezone": "Europe/Berlin"}
@@ -41,6 +41,22 @@ SERIES = {
     "days from six": (["2019-05-01 06:00", "2019-05-02 06:00"], "D", {}, ["2019-05-03 06:00"]),
     "ends of quarters": (["2019-06-30", "2019-09-30"], "quarter", {}, ["2019-12-31", "2020-03-31"]),
     "ends from February": (["2019-02-28", "2019-05-31"], "Q", {}, ["2019-08-31", "2019-11-30"]),
+    "ends of leap months": (
+        ["2020-01-31", "2020-02-29", "2020-03-31"], "month", {}, ["2020-04-30", "2020-05-31"],
+    ),
+    "ends of quarters of two years": (["2019-12-31", "2020-03-31"], "Q", {}, ["2020-06-30"]),
+    "ends of years": (["2018-12-31", "2019-12-31"], "year", {}, ["2020-12-31", "2021-12-31"]),
+    "ends of other years": (["2019-06-30", "2020-06-30"], "year", {}, ["2021-06-30"]),
+    "ends of weeks": (["2020-01-05", "2020-01-12"], "week", {}, ["2020-01-19", "2020-01-26"]),
+    "Sundays by name": (["1/26/2020", "2/2/2020"], "W-SUN", {}, ["2/9/2020", "2/16/2020"]),
+    # Timestamps of pandas would end in 1677 and 2262.
+    "long ago": (["1600-01-31", "1600-02-29"], "month", {}, ["1600-03-31", "1600-04-30"]),
+    "the first year": (["0001-11-30", "0001-12-31"], "M", {}, ["0002-01-31", "0002-02-28"]),
+    "far ahead": (["31.12.2399", "31.03.2400"], "quarter", {}, ["30.06.2400", "30.09.2400"]),
+    "hours far ahead": (["2400-02-28 22:00", "2400-02-28 23:00"], "h", {}, ["2400-02-29 00:00"]),
+    "without marks": (["20200131", "20200229"], "month", {}, ["20200331", "20200430"]),
+    "days without marks": (["20200130", "20200131"], "day", {}, ["20200201", "20200202"]),
+    "months without marks": (["202011", "202012"], "month", {}, ["202101", "202102"]),
     "ends of half years": (["2019-06-30", "2019-12-31"], "6M", {}, ["2020-06-30", "2020-12-31"]),
     "ends of months": (["2019-11-30", "2019-12-31"], "M", {}, ["2020-01-31", "2020-02-29"]),
     "the 30th": (["2019-12-30", "2020-01-30"], "M", {}, ["2020-02-29", "2020-03-30"]),
@@ -149,6 +165,13 @@ def test_forecasts_go_on_as_they_are_written(tmp_path, name):
         (["2019-03-29", "2019-04-30", "2019-05-31"], "month", "2019-06-28"),
         (["2019-10-27T02:00+02:00", "2019-10-27T02:00+01:00"], "h", "2019-10-27T03:00+01:00"),
         (["2001Q3", "2001Q4"], "quarter", "2002Q1"),
+        (["2020-01-31", "2020-02-29", "2020-03-31"], "month", "2020-04-30"),
+        (["2019-12-31", "2020-03-31", "2020-06-30"], "quarter", "2020-09-30"),
+        (["2018-12-31", "2019-12-31"], "year", "2020-12-31"),
+        (["2020-01-05", "2020-01-12", "2020-01-19"], "week", "2020-01-26"),
+        (["20191231", "20200131", "20200229"], "month", "20200331"),
+        (["202010", "202011", "202012"], 1, "202013"),
+        (["1599-12-31", "1600-01-31", "1600-02-29"], "month", "1600-03-31"),
     ],
 )
 def test_the_step_is_found(tmp_path, times, step, later):

@@ -3,8 +3,10 @@
 Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 """
 
+from typing import Any
+
 from ... import functional as fn
-from .base import Kernel
+from .base import ActiveDims, Kernel, Values
 
 
 class Linear(Kernel):
@@ -12,16 +14,16 @@ class Linear(Kernel):
 
     by_column = ("variance",)
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: Values = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
-        left = self.by_columns(F, F.broadcast_mul, x, "variance", variance)
+        left = self.column_by_column(F, F.broadcast_mul, x, "variance", variance)
         return fn.product(F, left, x if z is None else z, transpose_b=True)
 
     def variances(self, F, x, dtype, variance):
-        squares = self.by_columns(F, F.broadcast_mul, F.square(x), "variance", variance)
+        squares = self.column_by_column(F, F.broadcast_mul, F.square(x), "variance", variance)
         return F.sum(squares, axis=2)
 
 
@@ -34,7 +36,13 @@ class Polynomial(Kernel):
     by_column = ("lengthscale",)
 
     def __init__(
-        self, degree=2, variance=1.0, lengthscale=1.0, offset=1.0, active_dims=None, **kwargs
+        self,
+        degree: int = 2,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        offset: float = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
     ):
         super().__init__(active_dims=active_dims, **kwargs)
         if int(degree) != degree or degree < 1:
@@ -47,42 +55,40 @@ class Polynomial(Kernel):
     def covariance(self, F, x, z, dtype, variance, lengthscale, offset):
         x = self._scaled(F, x, lengthscale)
         z = x if z is None else self._scaled(F, z, lengthscale)
-        base = F.broadcast_add(
-            fn.product(F, x, z, transpose_b=True), F.reshape(offset, shape=(1, 1, 1))
-        )
-        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1, 1)))
+        base = F.broadcast_add(fn.product(F, x, z, transpose_b=True), F.expand_dims(offset, axis=2))
+        return F.broadcast_mul(base**self._degree, F.expand_dims(variance, axis=2))
 
     def variances(self, F, x, dtype, variance, lengthscale, offset):
         x = self._scaled(F, x, lengthscale)
-        base = F.broadcast_add(F.sum(F.square(x), axis=2), F.reshape(offset, shape=(1, 1)))
-        return F.broadcast_mul(base**self._degree, F.reshape(variance, shape=(1, 1)))
+        base = F.broadcast_add(F.sum(F.square(x), axis=2), offset)
+        return F.broadcast_mul(base**self._degree, variance)
 
     def _scaled(self, F, x, lengthscale):
-        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
+        return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
 
 class Constant(Kernel):
     """variance, for every pair of points."""
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
-        return F.broadcast_mul(_ones(F, x, z), F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(_ones(F, x, z), F.expand_dims(variance, axis=2))
 
 
 class White(Kernel):
     """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
 
-    def __init__(self, variance=1.0, active_dims=None, **kwargs):
+    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
     def covariance(self, F, x, z, dtype, variance):
         if z is None:
             return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
-        return F.broadcast_mul(_ones(F, x, z), F.reshape(0.0 * variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(_ones(F, x, z), F.expand_dims(0.0 * variance, axis=2))
 
 
 def _ones(F, x, z):

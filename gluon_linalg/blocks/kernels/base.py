@@ -1,27 +1,36 @@
-"""The kernel base class: input handling, exact symmetry, sums and products."""
+"""The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
-from functools import reduce
-from operator import add, mul
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
-from ...errors import ShapeError, no_such_column, wrong_columns
+from ...errors import ShapeError, wrong_columns
+from ...typing import Array, Namespace
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
+from .columns import ActiveColumns
+
+# A hyperparameter of one value, or of one for each active column.
+Values = Union[float, Sequence[float], np.ndarray]
+# Numbers of columns, and slices of them.
+ActiveDims = Union[None, int, slice, Sequence[Union[int, slice]]]
 
 
 class Kernel(LinearAlgebraBlock):
     """A covariance function: k(x) and k(x, z) are matrices, k.diag(x) the diagonal of k(x).
 
     x: (B, n, d), z: (B, m, d) -> (B, n, n) or (B, n, m). k(x) is bitwise symmetric with its
-    diagonal exactly k.diag(x). `active_dims` selects the columns of x that the kernel sees.
+    diagonal exactly k.diag(x). `active_dims` selects the columns of x that the kernel sees: a list
+    of their numbers, in which a slice such as ``slice(3, None)`` stands for several.
     `+`, `*` and multiplication by a positive number make new kernels; the number becomes a
     learnable variance.
 
-    A subclass implements `covariance`, and `variances` unless its diagonal is a learnable
-    constant named `variance`.
+    A subclass implements `covariance`, and `variances` unless its diagonal is the hyperparameter
+    `variance`. Both are pure functions of the active columns and of the hyperparameters, which are
+    arrays (B or 1, k), k = 1 or, of those that `by_column` names, one for each active column. They
+    are parameters of the block, or what a network makes of its input (`Emitted`).
     """
 
     arguments = (("x", "B n d"), ("z", "B m d"))
@@ -29,42 +38,77 @@ class Kernel(LinearAlgebraBlock):
     # The hyperparameters that may have a value for each active column; all others are one number.
     by_column = ()
 
-    def __init__(self, active_dims=None, **kwargs):
+    def __init__(self, active_dims: ActiveDims = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self._active_dims = None if active_dims is None else _columns(self.name, active_dims)
+        self._columns = ActiveColumns(self.name, active_dims)
+
+    def covariance(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
+    ) -> Array:
+        """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
+
+    def variances(
+        self, F: Namespace, x: Array, dtype: str, variance: Array, **hyperparameters: Array
+    ) -> Array:
+        """The diagonal of k(x), (B, n); here the constant `variance` of a stationary kernel."""
+        return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), variance)
+
+    # Further hooks, for speed alone.
+
+    def constant_covariance(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
+    ) -> Array:
+        """`covariance` where nothing is differentiated."""
+        return self.covariance(F, x, z, dtype, **hyperparameters)
+
+    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
+        """Σ_ij W_ij k(x_i, x_j), (B,), for constant symmetric weights (B, n, n).
+
+        Only its gradient is used, where a likelihood has told how it depends on each entry of the
+        matrix; a kernel that can form this gradient without another (n, n) array overrides it.
+        """
+        return fn.inner(F, weights, self.evaluate(F, x, None, dtype))
+
+    # What blocks call that hold a kernel.
 
     def hybrid_forward(self, F, x, z=None, **stored):
-        dtype = self.dtype
-        if z is not None:
-            return self.evaluate(F, x, z, dtype)
-        k = fn.symmetrize(F, self.evaluate(F, x, None, dtype))
-        correction = self.evaluate_diagonal(F, x, dtype) - fn.diagonal(F, k)
-        return fn.add_diagonal(F, k, correction)
+        return self.matrix(F, x, z, self.dtype)
 
-    def diag(self, x):
+    def diag(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The diagonal of k(x), (B, n, d) -> (B, n), without the matrix."""
         (x,) = self._received(x)
         return self.evaluate_diagonal(mx.nd, x, self.dtype)
 
-    def check_columns(self, count):
-        """Raises ShapeError where the kernel cannot be computed from `count` columns of x."""
-        if self._active_dims is not None:
-            beyond = [column for column in self._active_dims if column >= count]
-            if beyond:
-                raise no_such_column(self.name, beyond[0], count)
-        seen = self._seen(count)
-        for name in self.by_column:
-            values = getattr(self, name).shape[0]
-            if values not in (1, seen):
-                raise wrong_columns(self.name, name, values, seen)
+    def matrix(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+    ) -> Array:
+        """`evaluate`, of which k(x) is exactly symmetric and has the exact diagonal."""
+        matrix = self.evaluate(F, x, z, dtype, hyperparameters)
+        if z is not None:
+            return matrix
+        matrix = fn.symmetrize(F, matrix)
+        diagonal = self.evaluate_diagonal(F, x, dtype, hyperparameters)
+        return fn.add_diagonal(F, matrix, diagonal - fn.diagonal(F, matrix))
 
-    def check_shapes(self, sizes):
-        self.check_columns(sizes["d"])
-
-    def evaluate(self, F, x, z, dtype, constant=False):
+    def evaluate(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+        constant: bool = False,
+    ) -> Array:
         """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding.
 
-        For use inside graphs: blocks that hold a kernel call this. With `constant` the matrix is
+        For use inside graphs. hyperparameters: arrays (B or 1, k) by the names that
+        `hyperparameters()` has for them; None for the kernel's own. With `constant` the matrix is
         computed from constants, which leaves the backward pass nothing to do.
         """
         if constant:
@@ -73,80 +117,95 @@ class Kernel(LinearAlgebraBlock):
             z = fn.require_columns(F, z, x, self.name, "z")
         x, z = self.select(F, x), None if z is None else self.select(F, z)
         covariance = self.constant_covariance if constant else self.covariance
-        return covariance(F, x, z, dtype, **self.naturals(F, x, dtype, constant))
+        return covariance(F, x, z, dtype, **self.own(F, x, dtype, hyperparameters, constant))
 
-    def evaluate_diagonal(self, F, x, dtype):
+    def evaluate_diagonal(
+        self,
+        F: Namespace,
+        x: Array,
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+    ) -> Array:
         """The diagonal of k(x), (B, n), inside a graph."""
         x = self.select(F, x)
-        return self.variances(F, x, dtype, **self.naturals(F, x, dtype))
+        return self.variances(F, x, dtype, **self.own(F, x, dtype, hyperparameters))
 
-    def weighted_sum(self, F, weights, x, dtype):
-        """Σ_ij W_ij k(x_i, x_j), (B,), for constant symmetric weights (B, n, n).
+    def hyperparameters(self) -> Dict[str, PositiveParameter]:
+        """All parameters by their names in this kernel: 'variance', of a sum '0.variance'."""
+        found = self._collect_params_with_prefix()
+        return {name: p for name, p in found.items() if isinstance(p, PositiveParameter)}
 
-        Only its gradient is used, where a likelihood has told how it depends on each entry of the
-        matrix; a kernel that can form this gradient without another (n, n) array overrides it.
-        """
-        return fn.inner(F, weights, self.evaluate(F, x, None, dtype))
+    def check_columns(self, count: int) -> None:
+        """Raises ShapeError where the kernel cannot be computed from `count` columns of x."""
+        self._columns.check(count)
+        seen = self._columns.count(count)
+        for name in self.by_column:
+            values = getattr(self, name).shape[0]
+            if values not in (1, seen):
+                raise wrong_columns(self.name, name, values, seen)
 
-    def select(self, F, x):
+    def check_shapes(self, sizes):
+        self.check_columns(sizes["d"])
+
+    # What subclasses call.
+
+    def select(self, F: Namespace, x: Array) -> Array:
         """The active columns of x."""
-        if self._active_dims is None:
-            return x
-        name = f"columns__{self.name}__active_dims"
-        columns = [
-            F.slice_axis(x, axis=2, begin=c, end=c + 1, name=name) for c in self._active_dims
-        ]
-        return columns[0] if len(columns) == 1 else F.concat(*columns, dim=2)
+        return self._columns.select(F, x)
 
-    def by_columns(self, F, operation, x, name, values):
-        """`operation` of x (B, n, d) and a hyperparameter `name`, one value or one per column."""
-        if getattr(self, name).shape != (1,):
-            values = F.reshape(values, shape=(1, 1, -1))
-            x = fn.require_columns(F, x, values, self.name, name)
-        return operation(x, F.reshape(values, shape=(1, 1, -1)))
-
-    def covariance(self, F, x, z, dtype, **parameters):
-        """k(x, z), or k(x) when z is None, from the active columns and natural parameters."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
-
-    def constant_covariance(self, F, x, z, dtype, **parameters):
-        """`covariance` where nothing is differentiated; a kernel with a faster way overrides it."""
-        return self.covariance(F, x, z, dtype, **parameters)
-
-    def variances(self, F, x, dtype, variance, **parameters):
-        """The diagonal (B, n); here the constant `variance` of a stationary kernel."""
-        return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), F.reshape(variance, shape=(1, 1)))
-
-    def naturals(self, F, like, dtype, constant=False):
-        """This kernel's own parameters in natural units and the given dtype, by attribute name."""
+    def own(
+        self,
+        F: Namespace,
+        like: Array,
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+        constant: bool = False,
+    ) -> Dict[str, Array]:
+        """The hyperparameters of this kernel alone, (B or 1, k) by attribute name, in `dtype`."""
         found = {}
         for name, parameter in self._reg_params.items():
             if isinstance(parameter, PositiveParameter):
-                stored = F.cast(parameter_array(F, parameter, like), dtype=dtype)
-                stored = fn.stop(F, stored) if constant else stored
-                found[name] = parameter.natural(F, stored)
+                if hyperparameters is None:
+                    stored = F.cast(parameter_array(F, parameter, like), dtype=dtype)
+                    stored = fn.stop(F, stored) if constant else stored
+                    found[name] = F.reshape(parameter.natural(F, stored), shape=(1, -1))
+                else:
+                    value = F.cast(hyperparameters[name], dtype=dtype)
+                    found[name] = fn.stop(F, value) if constant else value
         return found
+
+    def column_by_column(
+        self, F: Namespace, operation: Callable, x: Array, name: str, values: Array
+    ) -> Array:
+        """`operation` of x (B, n, d) and the hyperparameter `name`, one value or one per column."""
+        values = F.expand_dims(values, axis=1)
+        if getattr(self, name).shape != (1,):
+            x = fn.require_columns(F, x, values, self.name, name)
+        return operation(x, values)
 
     def _positive(self, name, value):
         """The learnable hyperparameter `name`, of as many values as `by_column` allows."""
-        shape, several = np.shape(value), name in self.by_column
-        if len(shape) > 1 or not (several or np.size(value) == 1) or np.size(value) == 0:
+        shape, size, several = np.shape(value), np.size(value), name in self.by_column
+        if len(shape) > 1 or not (several or size == 1) or size == 0:
             raise ShapeError(
                 f"{self.name}: '{name}' has shape {shape}, expected one number"
                 f"{' or one for each active column' if several else ''}."
             )
-        if np.size(value) > 1 and self._seen(np.size(value)) != np.size(value):
-            raise wrong_columns(self.name, name, np.size(value), self._seen(None))
+        seen = self._columns.count(None)
+        if size > 1 and seen not in (size, None):
+            raise wrong_columns(self.name, name, size, seen)
         return positive_parameter(self, name, value)
 
-    def _seen(self, count):
-        """How many of `count` columns are active."""
-        return count if self._active_dims is None else len(self._active_dims)
+    # Combinations are kernels, too: their module imports this one.
 
-    def __add__(self, other):
+    def __add__(self, other: "Kernel") -> "Kernel":
+        from .combination import Sum
+
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> "Kernel":
+        from .combination import Product, Scaled
+
         if isinstance(other, Kernel):
             return Product(self, other)
         if isinstance(other, (int, float)):
@@ -154,96 +213,3 @@ class Kernel(LinearAlgebraBlock):
         return NotImplemented
 
     __rmul__ = __mul__
-
-
-class Combination(Kernel):
-    """Several kernels, element by element combined with `operation`."""
-
-    operation = None
-
-    def __init__(self, *kernels, **kwargs):
-        super().__init__(**kwargs)
-        self.kernels = _flatten(type(self), kernels)
-        for kernel in self.kernels:
-            self.register_child(kernel)
-
-    def check_columns(self, count):
-        super().check_columns(count)
-        for kernel in self.kernels:
-            kernel.check_columns(self._seen(count))
-
-    def evaluate(self, F, x, z, dtype, constant=False):
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
-        parts = [kernel.evaluate(F, x, z, dtype, constant) for kernel in self.kernels]
-        return reduce(type(self).operation, parts)
-
-    def evaluate_diagonal(self, F, x, dtype):
-        x = self.select(F, x)
-        parts = [kernel.evaluate_diagonal(F, x, dtype) for kernel in self.kernels]
-        return reduce(type(self).operation, parts)
-
-
-class Sum(Combination):
-    """k(x, z) = Σ_i k_i(x, z)."""
-
-    operation = add
-
-    def weighted_sum(self, F, weights, x, dtype):
-        x = self.select(F, x)
-        return reduce(add, [k.weighted_sum(F, weights, x, dtype) for k in self.kernels])
-
-
-class Product(Combination):
-    """k(x, z) = Π_i k_i(x, z)."""
-
-    operation = mul
-
-
-class Scaled(Kernel):
-    """variance · k(x, z), the variance a learnable positive number."""
-
-    def __init__(self, kernel, variance=1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel = kernel
-        self.variance = self._positive("variance", variance)
-
-    def check_columns(self, count):
-        super().check_columns(count)
-        self.kernel.check_columns(self._seen(count))
-
-    def evaluate(self, F, x, z, dtype, constant=False):
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
-        variance = self.naturals(F, x, dtype, constant)["variance"]
-        matrix = self.kernel.evaluate(F, x, z, dtype, constant)
-        return F.broadcast_mul(matrix, F.reshape(variance, shape=(1, 1, 1)))
-
-    def evaluate_diagonal(self, F, x, dtype):
-        x = self.select(F, x)
-        variance = self.naturals(F, x, dtype)["variance"]
-        diagonal = self.kernel.evaluate_diagonal(F, x, dtype)
-        return F.broadcast_mul(diagonal, F.reshape(variance, shape=(1, 1)))
-
-
-def _columns(name, active_dims):
-    """Numbers of columns as a tuple of int."""
-    columns = np.atleast_1d(np.asarray(active_dims))
-    if columns.ndim != 1 or columns.size == 0 or columns.dtype.kind not in "iu":
-        raise ShapeError(
-            f"{name}: active_dims is {active_dims!r}, expected a list of numbers of columns of "
-            "'x', counted from 0."
-        )
-    if (columns < 0).any():
-        raise ShapeError(
-            f"{name}: active_dims has column {columns.min()}; columns of 'x' are counted from 0, "
-            "the last of d is d - 1."
-        )
-    return tuple(columns.tolist())
-
-
-def _flatten(cls, kernels):
-    flat = []
-    for kernel in kernels:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")
-        flat.extend(kernel.kernels if type(kernel) is cls else [kernel])
-    return flat

@@ -4,9 +4,11 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
 """
 
 import math
+from typing import Any
 
 from ... import functional as fn
-from .base import Kernel
+from ...typing import Array, Namespace
+from .base import ActiveDims, Kernel, Values
 
 
 class Stationary(Kernel):
@@ -15,32 +17,38 @@ class Stationary(Kernel):
     variance: a positive number; lengthscale: one positive number, or one per active column (ARD).
     """
 
-    # The parameters that `features` takes; all others but the variance go to `profile`.
-    feature_parameters = by_column = ("lengthscale",)
+    # Those that `features` takes; all others but the variance go to `profile`.
+    by_column = ("lengthscale",)
 
-    def __init__(self, variance=1.0, lengthscale=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
         self.lengthscale = self._positive("lengthscale", lengthscale)
 
-    def profile(self, F, squared, **parameters):
+    def profile(self, F: Namespace, squared: Array, **parameters: Array) -> Array:
         """The kernel at unit variance, as a function of r² >= 0 (B, n, m)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement profile")
 
-    def features(self, F, x, lengthscale):
+    def features(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
-        return self.by_columns(F, F.broadcast_div, x, "lengthscale", lengthscale)
+        return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
         left, right = self._feature_pair(F, x, z, parameters)
         exponent = fn.negative_half_squared_distance(F, left, right, dtype)
-        others = {k: v for k, v in parameters.items() if k not in self.feature_parameters}
+        others = {k: v for k, v in parameters.items() if k not in self.by_column}
         unit = self.profile(F, -2.0 * exponent, **others)
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _feature_pair(self, F, x, z, parameters):
         """The features of x and z in float64."""
-        chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.feature_parameters}
+        chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.by_column}
         x, z = fn.centred(F, x, z)
         left = self.features(F, x, **chosen)
         left, right = fn.in_range(F, left, None if z is None else self.features(F, z, **chosen))
@@ -52,11 +60,11 @@ class RBF(Stationary):
 
     def covariance(self, F, x, z, dtype, variance, **parameters):
         unit = F.exp(self._exponent(F, x, z, dtype, parameters))
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def constant_covariance(self, F, x, z, dtype, variance, **parameters):
         unit = fn.exp_below_zero(F, self._exponent(F, x, z, dtype, parameters), dtype)
-        return F.broadcast_mul(unit, F.reshape(variance, shape=(1, 1, 1)))
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _exponent(self, F, x, z, dtype, parameters):
         left, right = self._feature_pair(F, x, z, parameters)
@@ -69,7 +77,7 @@ class RBF(Stationary):
         """
         kernel = self.evaluate(F, x, None, dtype, constant=True)
         x = self.select(F, x)
-        parameters = self.naturals(F, x, dtype)
+        parameters = self.own(F, x, dtype)
         variance = parameters.pop("variance")
         features, _ = self._feature_pair(F, x, None, parameters)
         constant = fn.stop(F, features)
@@ -80,7 +88,7 @@ class RBF(Stationary):
         totals = F.slice_axis(sums, axis=2, begin=-1, end=None)
         slope = 2.0 * (moments - F.broadcast_mul(constant, totals))
         total = F.sum(totals, axis=(1, 2))
-        log_variance = F.cast(F.log(variance), dtype="float64")
+        log_variance = F.reshape(F.cast(F.log(variance), dtype="float64"), shape=(-1,))
         by_distance = F.sum(features * slope, axis=(1, 2))
         return F.cast(by_distance + F.broadcast_mul(total, log_variance), dtype=dtype)
 
@@ -93,16 +101,23 @@ class Periodic(RBF):
     units of x. MacKay 1998; with one column, scikit-learn's ExpSineSquared.
     """
 
-    feature_parameters = by_column = ("lengthscale", "period")
+    by_column = ("lengthscale", "period")
 
-    def __init__(self, variance=1.0, lengthscale=1.0, period=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        period: Values = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.period = self._positive("period", period)
 
     def features(self, F, x, lengthscale, period):
-        angle = self.by_columns(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
+        angle = self.column_by_column(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
         points = [
-            self.by_columns(F, F.broadcast_div, point, "lengthscale", lengthscale)
+            self.column_by_column(F, F.broadcast_div, point, "lengthscale", lengthscale)
             for point in (F.cos(angle), F.sin(angle))
         ]
         return F.concat(*points, dim=2)
@@ -140,15 +155,58 @@ class RationalQuadratic(Stationary):
     Beyond r = 1e17 in float32 and 1e19 in float64 it decreases no further.
     """
 
-    def __init__(self, variance=1.0, lengthscale=1.0, alpha=1.0, active_dims=None, **kwargs):
+    def __init__(
+        self,
+        variance: float = 1.0,
+        lengthscale: Values = 1.0,
+        alpha: float = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.alpha = self._positive("alpha", alpha)
 
     def profile(self, F, squared, alpha):
-        alpha = F.reshape(alpha, shape=(1, 1, 1))
+        alpha = F.expand_dims(alpha, axis=2)
         # Not a quotient: its derivative by alpha overflows for distant points.
         ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
         return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))
+
+
+class Cosine(Kernel):
+    """variance · cos(2π Σ_d (x_d - z_d) / period_d): waves along one direction, of any phase.
+
+    Positive semidefinite in any dimension, as cos(|x - z|) is not: cos(a - b) = cos a cos b +
+    sin a sin b. period: one number or one per active column, in the units of x. Wilson 2014,
+    Covariance kernels for fast automatic pattern discovery and extrapolation, equation 4.7.
+    """
+
+    by_column = ("period",)
+
+    def __init__(
+        self,
+        variance: float = 1.0,
+        period: Values = 1.0,
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ):
+        super().__init__(active_dims=active_dims, **kwargs)
+        self.variance = self._positive("variance", variance)
+        self.period = self._positive("period", period)
+
+    def covariance(self, F, x, z, dtype, variance, period):
+        x, z = fn.centred(F, x, z)
+        left = self._waves(F, x, period)
+        right = left if z is None else self._waves(F, z, period)
+        unit = F.cast(fn.product(F, left, right, transpose_b=True), dtype=dtype)
+        return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
+
+    def _waves(self, F, x, period):
+        """The points (cos, sin) of the circle, (B, n, d) -> (B, n, 2)."""
+        period = F.cast(period, dtype="float64")
+        turns = self.column_by_column(F, F.broadcast_div, x, "period", period)
+        angle = 2.0 * math.pi * F.sum(turns, axis=2, keepdims=True)
+        return F.concat(F.cos(angle), F.sin(angle), dim=2)
 
 
 def _root(F, squared):

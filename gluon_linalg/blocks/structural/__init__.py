@@ -3,10 +3,11 @@
 from .autoregression import AutoRegression
 from .base import Component, Sum, System
 from .cycle import Cycle
-from .model import StructuralForecaster, StructuralModel
+from .forecaster import StructuralForecaster
+from .model import StructuralModel
 from .regression import Regression
 from .seasonal import Seasonal
-from .trend import DampedTrend, LocalLevel, LocalLinearTrend
+from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
     "AutoRegression",
@@ -17,6 +18,7 @@ __all__ = [
     "LocalLinearTrend",
     "Regression",
     "Seasonal",
+    "SemilocalLinearTrend",
     "StructuralForecaster",
     "StructuralModel",
     "Sum",

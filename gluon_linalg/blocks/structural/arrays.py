@@ -5,16 +5,18 @@ constants here are multiples of a 1 that is cut out of an input.
 """
 
 from itertools import groupby
+from typing import Optional, Sequence, Union
 
 from ... import functional as fn
+from ...typing import Array, Namespace
 
 
-def scalar_one(F, like):
+def scalar_one(F: Namespace, like: Array) -> Array:
     """The number 1, (1, 1), with the dtype and on the device of `like` (B, T): a constant."""
     return fn.ones_like(F, F.slice(like, begin=(0, 0), end=(1, 1)))
 
 
-def matrix(F, one, rows):
+def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
     """A matrix (1, m, n) from rows of numbers and arrays (1, 1)."""
     pieces = []
     entries = [entry for row in rows for entry in row]
@@ -26,19 +28,27 @@ def matrix(F, one, rows):
     return F.reshape(beside(F, pieces, axis=1), shape=(1, len(rows), len(rows[0])))
 
 
-def element(F, row, index):
+def element(F: Namespace, row: Array, index: int) -> Array:
     """The number at `index` of an array (1, n), as (1, 1)."""
     return F.slice_axis(row, axis=1, begin=index, end=index + 1)
 
 
-def beside(F, arrays, axis, spread=None):
+def beside(
+    F: Namespace, arrays: Sequence[Array], axis: int, spread: Optional[Array] = None
+) -> Array:
     """Arrays joined along `axis`; `spread`, zeros of the full batch, broadcasts each first."""
     if spread is not None:
         arrays = [F.broadcast_add(array, spread) for array in arrays]
     return arrays[0] if len(arrays) == 1 else F.concat(*arrays, dim=axis)
 
 
-def block_diagonal(F, one, blocks, heights, widths):
+def block_diagonal(
+    F: Namespace,
+    one: Array,
+    blocks: Sequence[Array],
+    heights: Sequence[int],
+    widths: Sequence[int],
+) -> Array:
     """Blocks (1, m_i, n_i) on the diagonal, zeros elsewhere, (1, Σ m_i, Σ n_i).
 
     A block of width 0 contributes rows of zeros whatever it is; at least one column comes out.

@@ -1,10 +1,13 @@
 """Stationary autoregressions."""
 
+from typing import Any, Optional, Sequence
+
 import numpy as np
 
 from ... import functional as fn
+from ...typing import Array, Namespace
 from .arrays import beside, element, matrix
-from .base import Component
+from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
 
 
@@ -29,7 +32,14 @@ class AutoRegression(Component):
 
     kind = "autoregression"
 
-    def __init__(self, order=1, coefficients=None, innovation_variance=1.0, prior=None, **kwargs):
+    def __init__(
+        self,
+        order: int = 1,
+        coefficients: Optional[Sequence[float]] = None,
+        innovation_variance: Optional[float] = 1.0,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         if not (isinstance(order, int) and order >= 1):
             raise ValueError(f"AutoRegression: order is {order!r}, expected an integer from 1 on.")
         super().__init__(order, **kwargs)
@@ -44,14 +54,16 @@ class AutoRegression(Component):
         stationary = () if self.innovation_variance is None else range(order)
         self._set_prior(prior, stationary=stationary)
 
-    def coefficients(self):
+    def coefficients(self) -> np.ndarray:
         """φ_1, ..., φ_p as a float64 NumPy array."""
         coefficients = np.zeros(0)
         for r in self.partial_autocorrelation.value():
             coefficients = np.append(coefficients - r * coefficients[::-1], r)
         return coefficients
 
-    def transition(self, F, one, partial_autocorrelation, **values):
+    def transition(
+        self, F: Namespace, one: Array, partial_autocorrelation: Array, **values: Array
+    ) -> Array:
         size = self.state_size
         first = F.expand_dims(self._predictors(F, partial_autocorrelation)[-1], axis=1)
         if size == 1:
@@ -59,19 +71,19 @@ class AutoRegression(Component):
         shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
         return F.concat(first, matrix(F, one, shifted), dim=1)
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         return F.expand_dims(matrix(F, one, [row]), axis=0)
 
     def stationary_factor(
         self,
-        F,
-        one,
-        partial_autocorrelation,
-        partial_autocorrelation_complement,
-        innovation_variance,
-        **values,
-    ):
+        F: Namespace,
+        one: Array,
+        partial_autocorrelation: Array,
+        partial_autocorrelation_complement: Array,
+        innovation_variance: Array,
+        **values: Array,
+    ) -> Array:
         size = self.state_size
         variance = innovation_variance
         deviations = []

@@ -1,20 +1,29 @@
 """The component base class, with its variances and priors, and sums of components."""
 
-from collections import namedtuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError
+from ...typing import Array, Namespace
 from ..base import LinearAlgebraBlock
 from ..parameters import parameter_array, positive_parameter
 from .arrays import beside, block_diagonal, element, matrix, scalar_one
 from .bounded import VARIANCE_FLOOR, BoundedParameter
 
-System = namedtuple(
-    "System",
-    ["transition", "emission", "process_factor", "prior_mean", "prior_factor"],
-)
+# 'diffuse', 'stationary', or means and standard deviations, one number each or one for each state.
+Prior = Union[None, str, Tuple[Any, Any]]
+
+
+class System(NamedTuple):
+    """The arrays of a component, see `Component`."""
+
+    transition: Array
+    emission: Array
+    process_factor: Array
+    prior_mean: Array
+    prior_factor: Array
 
 
 class Component(LinearAlgebraBlock):
@@ -47,7 +56,7 @@ class Component(LinearAlgebraBlock):
     # The state that takes the mean of y as its prior mean, if there is one.
     level_state = None
 
-    def __init__(self, state_size, label=None, **kwargs):
+    def __init__(self, state_size: int, label: Optional[str] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.state_size = state_size
         self.label = label or self.kind
@@ -58,15 +67,17 @@ class Component(LinearAlgebraBlock):
         self._dtype = "float32"
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """r, the number of disturbances, also 0."""
         return len(self._disturbances)
 
-    def hybrid_forward(self, F, y, covariates=None, **stored):
+    def hybrid_forward(
+        self, F: Namespace, y: Array, covariates: Optional[Array] = None, **stored: Array
+    ) -> Tuple[Array, ...]:
         y, covariates = (None if x is None else F.cast(x, "float64") for x in (y, covariates))
         return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))
 
-    def system(self, F, like, covariates=None):
+    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
         """The `System` inside a graph, on the device of `like` (B, T), float64 as all of it."""
         one, values = scalar_one(F, like), self.values(F, like)
         if self.prior == "stationary":
@@ -81,19 +92,19 @@ class Component(LinearAlgebraBlock):
             prior_factor,
         )
 
-    def transition(self, F, one, **values):
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A, (1, d, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement transition")
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         """H, (B or 1, T or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
 
-    def stationary_factor(self, F, one, **values):
+    def stationary_factor(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
         raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
 
-    def values(self, F, like):
+    def values(self, F: Namespace, like: Array) -> Dict[str, Array]:
         """Own parameters inside a graph by attribute name, (1, n) in natural units.
 
         A bounded one comes with 1 - value², named ``..._complement``.
@@ -107,19 +118,19 @@ class Component(LinearAlgebraBlock):
                 found[f"{name}_complement"] = parameter.complement(F, stored)
         return found
 
-    def variances(self, F, like):
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         """The variances of the component inside a graph, a list of (1, n)."""
         values = self.values(F, like)
         return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         if self.features != sizes.get("k", 0):
             raise ShapeError(
                 f"{self.name}: got {sizes.get('k', 0)} covariates, expected {self.features}, one "
                 "for each feature of the regressions."
             )
 
-    def __add__(self, other):
+    def __add__(self, other: "Component") -> "Sum":
         return Sum(self, other) if isinstance(other, Component) else NotImplemented
 
     def _disturb(self, states, name, variance):
@@ -182,7 +193,7 @@ class Sum(Component):
 
     kind = "sum"
 
-    def __init__(self, *components, **kwargs):
+    def __init__(self, *components: Component, **kwargs: Any) -> None:
         components = _flatten(components)
         super().__init__(sum(c.state_size for c in components), **kwargs)
         self.components = components
@@ -197,15 +208,15 @@ class Sum(Component):
         self.level_state = levels[0] if levels else None
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         return sum(c.noise_size for c in self.components)
 
-    def offsets(self):
+    def offsets(self) -> List[Tuple[Component, int]]:
         """Pairs of a component and the number of its first state."""
         starts = np.cumsum([0] + [c.state_size for c in self.components]).tolist()
         return list(zip(self.components, starts))
 
-    def labels(self):
+    def labels(self) -> List[str]:
         """One name for each component: its label, numbered where several have the same."""
         names = []
         for component in self.components:
@@ -216,7 +227,7 @@ class Sum(Component):
             names.append(name)
         return names
 
-    def system(self, F, like, covariates=None):
+    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
         one, parts, column = scalar_one(F, like), [], 0
         for component in self.components:
             own = None
@@ -241,7 +252,7 @@ class Sum(Component):
             block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
         )
 
-    def variances(self, F, like):
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         return [variance for c in self.components for variance in c.variances(F, like)]
 
 

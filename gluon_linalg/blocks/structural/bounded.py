@@ -1,7 +1,11 @@
 """Parameters of an interval: natural values outside, unconstrained numbers inside."""
 
+from typing import Any
+
+import mxnet as mx
 import numpy as np
 
+from ...typing import Array, Namespace
 from ..parameters import PositiveParameter
 
 # How near a damping factor or a partial autocorrelation comes to 1, in float32 too: whatever is
@@ -15,20 +19,20 @@ VARIANCE_FLOOR = 1e-300
 class BoundedParameter(PositiveParameter):
     """A parameter in an open interval: value = lower + (upper - lower) / (1 + exp(-stored))."""
 
-    def __init__(self, name, value, lower, upper, **kwargs):
+    def __init__(self, name: str, value: Any, lower: float, upper: float, **kwargs: Any) -> None:
         self.upper = float(upper)
         super().__init__(name, value, lower, **kwargs)
 
-    def value(self):
+    def value(self) -> np.ndarray:
         """The natural value as a float64 NumPy array."""
         stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
         return self.lower + (self.upper - self.lower) * 0.5 * (1.0 + np.tanh(0.5 * stored))
 
-    def natural(self, F, stored):
+    def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
         return F.sigmoid(stored) * (self.upper - self.lower) + self.lower
 
-    def complement(self, F, stored):
+    def complement(self, F: Namespace, stored: Array) -> Array:
         """1 - value², without cancellation where the value is near 1 or -1."""
         width = self.upper - self.lower
         below_one = F.sigmoid(-stored) * width + (1.0 - self.upper)
@@ -44,7 +48,9 @@ class BoundedParameter(PositiveParameter):
         return np.log((value - self.lower) / (self.upper - value))
 
 
-def bounded_parameter(block, name, value, lower, upper):
+def bounded_parameter(
+    block: mx.gluon.Block, name: str, value: Any, lower: float, upper: float
+) -> BoundedParameter:
     """The parameter `name` of `block`, created once or found in the parameters it shares."""
     full_name = block.params.prefix + name
     found = block.params._get_impl(full_name)

@@ -5,14 +5,20 @@ Beside a diffuse level a covariate may be anything plus a constant, since x_t β
 numbers: a year, or a unix time, is almost the same column as that of the level.
 """
 
+from typing import Optional, Tuple
+
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
+from ...typing import Array, Namespace
 from .arrays import matrix, scalar_one
+from .base import Sum, System
 
 
-def centred_system(F, component, system, observed):
+def centred_system(
+    F: Namespace, component: Sum, system: System, observed: Array
+) -> Tuple[Array, Array, Optional[Array]]:
     """(H, G, c): emission and process factor in the coordinates of μ', and c (B, 1, 1, d).
 
     component: a `Sum` and its `System`; observed: (B, T) of 0/1. c is a constant, the mean of each
@@ -44,7 +50,9 @@ def centred_system(F, component, system, observed):
     return emission, process, centre
 
 
-def uncentred(mean, covariance, centre, component):
+def uncentred(
+    mean: mx.nd.NDArray, covariance: mx.nd.NDArray, centre: mx.nd.NDArray, component: Sum
+) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
     """Means (B, T, d) and covariances (B, T, d, d) in the coordinates of μ: NDArrays."""
     size, level = component.state_size, component.level_state
     turn = mx.nd.array(np.eye(size), dtype="float64", ctx=mean.context)

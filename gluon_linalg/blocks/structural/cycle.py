@@ -1,10 +1,12 @@
 """The stochastic cycle."""
 
 import math
+from typing import Any, Optional
 
+from ...typing import Array, Namespace
 from ..parameters import positive_parameter
 from .arrays import matrix
-from .base import Component
+from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
 
 
@@ -26,7 +28,14 @@ class Cycle(Component):
 
     kind = "cycle"
 
-    def __init__(self, period, damping=0.9, cycle_variance=1.0, prior=None, **kwargs):
+    def __init__(
+        self,
+        period: float,
+        damping: Optional[float] = 0.9,
+        cycle_variance: Optional[float] = 1.0,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(2, **kwargs)
         self.period = positive_parameter(self, "period", period, lower=2.0)
         self.cycle_variance = self._disturb([0, 1], "cycle_variance", cycle_variance)
@@ -36,16 +45,30 @@ class Cycle(Component):
         stationary = self.damping is not None and self.cycle_variance is not None
         self._set_prior(prior, stationary=(0, 1) if stationary else ())
 
-    def transition(self, F, one, period, damping=None, **values):
+    def transition(
+        self,
+        F: Namespace,
+        one: Array,
+        period: Array,
+        damping: Optional[Array] = None,
+        **values: Array,
+    ) -> Array:
         frequency = 2.0 * math.pi / period
         cosine, sine = F.cos(frequency), F.sin(frequency)
         if damping is not None:
             cosine, sine = damping * cosine, damping * sine
         return matrix(F, one, [[cosine, sine], [-sine, cosine]])
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
-    def stationary_factor(self, F, one, cycle_variance, damping_complement, **values):
+    def stationary_factor(
+        self,
+        F: Namespace,
+        one: Array,
+        cycle_variance: Array,
+        damping_complement: Array,
+        **values: Array,
+    ) -> Array:
         deviation = F.sqrt(cycle_variance / damping_complement)
         return matrix(F, one, [[deviation, 0.0], [0.0, deviation]])

@@ -1,19 +1,34 @@
 """What is not known of the first state, in units in which the filter is well conditioned."""
 
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence
 
 from ... import functional as fn
+from ...typing import Array, Namespace
 from .arrays import matrix, scalar_one
+from .base import Sum
+
+REMEDY = (
+    "Give more observations, leave the component out, or give it a known prior (prior=(mean, "
+    "standard deviations)); a constant covariate beside a level cannot be told from it."
+)
 
 
 class Diffuse(NamedTuple):
     """The diffuse part of the prior."""
 
-    prior_mean: Any  # (B or 1, d)
-    directions: Any  # D, a column for each diffuse state, (B or 1, d, q)
+    prior_mean: Array  # (B or 1, d)
+    directions: Array  # D, a column for each diffuse state, (B or 1, d, q)
 
 
-def diffuse_part(F, component, prior_mean, emission, y, observed, variances) -> Optional[Diffuse]:
+def diffuse_part(
+    F: Namespace,
+    component: Sum,
+    prior_mean: Array,
+    emission: Array,
+    y: Array,
+    observed: Array,
+    variances: Sequence[Array],
+) -> Optional[Diffuse]:
     """The `Diffuse` of a component; None where no state is diffuse.
 
     A diffuse state k gets the column s u_k e_k: s² is the sum of the variances of the model, or the

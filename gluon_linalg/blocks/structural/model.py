@@ -1,28 +1,22 @@
-"""Structural time series models: sums of components seen through noise, and their forecasts."""
+"""Structural time series models: sums of components seen through noise."""
 
-from typing import Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError, UnidentifiedError, listing
-from ..base import LinearAlgebraBlock
-from ..copying import frozen_copies
-from ..kalman import KalmanFilterLayer
+from ...typing import Array, Namespace
+from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import parameter_array, positive_parameter
-from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
+from ..smoother import KalmanSmootherLayer
 from .arrays import scalar_one
 from .base import Component, Sum
 from .bounded import VARIANCE_FLOOR
 from .centring import centred_system, uncentred
-from .diffuse import diffuse_part
-
-REMEDY = (
-    "Give more observations, leave the component out, or give it a known prior (prior=(mean, "
-    "standard deviations)); a constant covariate beside a level cannot be told from it."
-)
-
+from .diffuse import REMEDY, diffuse_part
+from .forecaster import StructuralForecaster
 
 Moments = Tuple[mx.nd.NDArray, mx.nd.NDArray]
 
@@ -40,7 +34,7 @@ class StructuralPosterior(NamedTuple):
     components: Dict[str, Moments]
 
 
-class StructuralModel(LinearAlgebraBlock):
+class StructuralModel(ScanningBlock):
     """Negative diffuse log likelihood of a sum of components plus noise, (y, ...) -> (B,).
 
     y_t = Σ_i H_t^i x_t^i + ε_t,  ε_t ~ N(0, noise_variance).
@@ -67,7 +61,14 @@ class StructuralModel(LinearAlgebraBlock):
     Raises ShapeError, DtypeError, UnidentifiedError, and what `KalmanFilterLayer` does.
     """
 
-    def __init__(self, components, noise_variance=1.0, method="sequential", length=None, **kwargs):
+    def __init__(
+        self,
+        components: Union[Component, Sequence[Component]],
+        noise_variance: Optional[float] = 1.0,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._dtype = "float32"
         with self.name_scope():
@@ -91,18 +92,22 @@ class StructuralModel(LinearAlgebraBlock):
         self.arguments = (("y", "B T"), *covariates, ("mask", "B T"))
         self.required = 1 + len(covariates)
 
-    def hybrid_forward(self, F, y, *rest, **stored):
+    def hybrid_forward(
+        self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
+    ) -> Array:
         inputs, _ = self.kalman_inputs(F, y, *rest)
-        return F.cast(self.filter.hybrid_forward(F, *inputs), self._dtype)
+        return F.cast(self.filter.results(F, *inputs), self._dtype)
 
-    def posterior(self, y, *rest, **keywords):
+    def posterior(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> StructuralPosterior:
         """The `StructuralPosterior` given all observations; arguments as in a call of the model.
 
         Raises UnidentifiedError, which names the states that the data leave open.
         """
         y, *rest = self._data(y, *rest, **keywords)
         inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
-        mean, covariance = self.smoother.hybrid_forward(mx.nd, *inputs)
+        mean, covariance = self.smoother.results(mx.nd, *inputs)
         self._refuse_open(covariance)
         emission = inputs[2].squeeze(axis=2)
         # Around the means of the covariates, where nothing is a difference of large numbers.
@@ -118,21 +123,25 @@ class StructuralModel(LinearAlgebraBlock):
         mean, covariance, *signal = (a.astype(self._dtype) for a in (mean, covariance, *signal))
         return StructuralPosterior(mean, covariance, tuple(signal), parts)
 
-    def smooth(self, y, *rest, **keywords):
+    def smooth(self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray) -> Moments:
         """Mean (B, T, d) and covariance (B, T, d, d) of all states given all observations.
 
         States in the order of the components; see `posterior`.
         """
         return self.posterior(y, *rest, **keywords)[:2]
 
-    def decompose(self, y, *rest, **keywords):
+    def decompose(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> Dict[str, Moments]:
         """What each component contributes to y: {label: (mean (B, T), variance (B, T))}.
 
         Given all observations; see `posterior`.
         """
         return self.posterior(y, *rest, **keywords).components
 
-    def open_states(self, y, *rest, **keywords):
+    def open_states(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> List[List[str]]:
         """For each series the names of the initial states that its data leave open.
 
         Arguments as in a call of the model. A list of lists of str; all are empty where the model
@@ -145,7 +154,7 @@ class StructuralModel(LinearAlgebraBlock):
         is_open = self.filter.open_states(*inputs).asnumpy()
         return [self._names_of(np.flatnonzero(own)) for own in is_open]
 
-    def forecaster(self, steps):
+    def forecaster(self, steps: int) -> StructuralForecaster:
         """A block for `steps` observations after the last: (y, ...) -> mean, variance, (B, h).
 
         It exports, and holds copies of the parameters: training the model further does not
@@ -154,7 +163,9 @@ class StructuralModel(LinearAlgebraBlock):
         with self.name_scope():
             return StructuralForecaster(self, steps)
 
-    def kalman_inputs(self, F, y, *rest):
+    def kalman_inputs(
+        self, F: Namespace, y: Array, *rest: Optional[Array]
+    ) -> Tuple[List[Array], Optional[Array]]:
         """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
         y, *rest = (None if x is None else F.cast(x, "float64") for x in (y, *rest))
         covariates, mask = self._split(rest)
@@ -187,7 +198,7 @@ class StructuralModel(LinearAlgebraBlock):
             arrays.append(F.expand_dims(mask, axis=2))
         return arrays, centre
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Dict[str, int]) -> None:
         features = self.components.features
         if sizes.get("k", 0) != features:
             raise ShapeError(
@@ -199,6 +210,9 @@ class StructuralModel(LinearAlgebraBlock):
                 f"{self.name}: 'covariates' has batch {sizes['C']}, expected 1 or that of 'y', "
                 f"{sizes['B']}."
             )
+
+    def _open_scans(self):
+        return [*self.filter._open_scans(), *self.smoother._open_scans()]
 
     def _refuse_open(self, covariance):
         for element, is_open in enumerate(_is_open(covariance)):
@@ -223,65 +237,6 @@ class StructuralModel(LinearAlgebraBlock):
         rest = list(rest)
         covariates = rest.pop(0) if self.components.features else None
         return covariates, rest[0] if rest else None
-
-
-class StructuralForecaster(LinearAlgebraBlock):
-    """(y, ...) -> mean and variance of the next h observations, (B, h) each.
-
-    E[y_{T+i} | y] = H E[x_{T+i} | y],  Var[y_{T+i} | y] = H Var[x_{T+i} | y] Hᵀ + noise_variance.
-
-    Made by `StructuralModel.forecaster`. y: (B, T); covariates: (B or 1, T + h, k) if there is a
-    `Regression`; mask: optional, (B, T).
-    """
-
-    def __init__(self, model, steps, **kwargs):
-        super().__init__(**kwargs)
-        self.steps = steps
-        with self.name_scope():
-            (self.model,) = frozen_copies(self.prefix, model)
-            size = model.components.state_size
-            self.layer = KalmanForecastLayer(size, steps=steps, **model.options)
-        self.required = model.required
-        self.arguments = tuple(
-            (name, axes.replace("T", "S") if name == "covariates" else axes)
-            for name, axes in model.arguments
-        )
-
-    def hybrid_forward(self, F, y, *rest):
-        inputs, _ = self.model.kalman_inputs(F, y, *rest)
-        _, _, mean, covariance = self.layer.hybrid_forward(F, *inputs)
-        mean, variance = F.squeeze(mean, axis=2), F.squeeze(covariance, axis=(2, 3))
-        return tuple(F.cast(array, self.model._dtype) for array in (mean, variance))
-
-    def __call__(self, *args, **keywords):
-        args = self._bound(args, keywords)
-        outputs = super().__call__(*args)
-        if isinstance(args[0], mx.nd.NDArray):
-            self._refuse_open(outputs[1], *args)
-        return outputs
-
-    def check_shapes(self, sizes):
-        self.model.check_shapes(sizes)
-        if sizes.get("S", sizes["T"] + self.steps) != sizes["T"] + self.steps:
-            raise ShapeError(
-                f"{self.name}: 'covariates' has {sizes['S']} entries in time, expected "
-                f"{sizes['T']} + {self.steps}: those of 'y' and those of the forecast."
-            )
-
-    def _refuse_open(self, variance, *given):
-        """Names the states behind an infinite variance."""
-        is_open = np.isinf(variance.asnumpy())
-        if not is_open.any():
-            return
-        element, step = np.argwhere(is_open)[0]
-        y, *rest = given
-        if self.model.components.features:
-            rest[0] = rest[0][:, : y.shape[1]]
-        names = self.model.open_states(y, *rest)[element]
-        raise UnidentifiedError(
-            f"{self.name}: step {step + 1} of the forecast of batch element {element} hangs on "
-            f"what its observations leave open: {listing(names)}. {REMEDY}"
-        )
 
 
 def _is_open(covariance):

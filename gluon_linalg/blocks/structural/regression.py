@@ -1,9 +1,12 @@
 """Regression on covariates."""
 
+from typing import Any, List, Optional, Sequence, Union
+
 import numpy as np
 
+from ...typing import Array, Namespace
 from .arrays import matrix
-from .base import Component
+from .base import Component, Prior
 
 
 class Regression(Component):
@@ -22,7 +25,14 @@ class Regression(Component):
 
     kind = "regression"
 
-    def __init__(self, features, drifting=False, coefficient_variance=1.0, prior=None, **kwargs):
+    def __init__(
+        self,
+        features: int,
+        drifting: bool = False,
+        coefficient_variance: Union[float, Sequence[float]] = 1.0,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         if not (isinstance(features, int) and features >= 1):
             raise ValueError(f"Regression: features is {features!r}, expected an integer from 1.")
         super().__init__(features, **kwargs)
@@ -38,13 +48,13 @@ class Regression(Component):
         self.is_coefficient = (True,) * features
         self.state_names = [f"coefficient {k + 1}" for k in range(features)]
 
-    def transition(self, F, one, **values):
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         size = self.state_size
         return matrix(F, one, np.eye(size).tolist())
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(covariates, axis=2)
 
-    def variances(self, F, like):
+    def variances(self, F: Namespace, like: Array) -> List[Array]:
         # In other units than those of y.
         return []

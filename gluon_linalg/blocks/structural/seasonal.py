@@ -1,9 +1,11 @@
 """Seasonal patterns in dummy and in trigonometric form."""
 
 import math
+from typing import Any, Optional
 
+from ...typing import Array, Namespace
 from .arrays import matrix
-from .base import Component
+from .base import Component, Prior
 
 
 class Seasonal(Component):
@@ -27,8 +29,14 @@ class Seasonal(Component):
     kind = "seasonal"
 
     def __init__(
-        self, period, form="dummy", harmonics=None, seasonal_variance=1.0, prior=None, **kwargs
-    ):
+        self,
+        period: float,
+        form: str = "dummy",
+        harmonics: Optional[int] = None,
+        seasonal_variance: Optional[float] = 1.0,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         _check_period(period, form)
         frequencies = _frequencies(period, form, harmonics)
         # The harmonic s/2 alternates in sign and has no partner.
@@ -45,7 +53,7 @@ class Seasonal(Component):
         self.seasonal_variance = self._disturb(disturbed, "seasonal_variance", seasonal_variance)
         self._set_prior(prior)
 
-    def transition(self, F, one, **values):
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         size = self.state_size
         if self._form == "dummy":
             shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
@@ -60,7 +68,7 @@ class Seasonal(Component):
             state += 1 + pair
         return matrix(F, one, rows)
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         if self._form == "trigonometric":
             row = [entry for pair in self._pairs for entry in ([1.0, 0.0] if pair else [1.0])]

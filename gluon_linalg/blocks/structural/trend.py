@@ -1,7 +1,10 @@
-"""Trends: local level, local linear trend, damped trend."""
+"""Trends: local level, local linear trend, damped trend, semilocal linear trend."""
 
+from typing import Any, Optional
+
+from ...typing import Array, Namespace
 from .arrays import matrix
-from .base import Component
+from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
 
 
@@ -16,17 +19,19 @@ class LocalLevel(Component):
 
     kind = "level"
 
-    def __init__(self, level_variance=1.0, prior=None, **kwargs):
+    def __init__(
+        self, level_variance: Optional[float] = 1.0, prior: Prior = None, **kwargs: Any
+    ) -> None:
         super().__init__(1, **kwargs)
         self.state_names = ["level"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
         self._set_prior(prior)
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F, one, **values):
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0]])
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0]]), axis=0)
 
 
@@ -45,7 +50,13 @@ class LocalLinearTrend(Component):
 
     kind = "trend"
 
-    def __init__(self, level_variance=1.0, slope_variance=1.0, prior=None, **kwargs):
+    def __init__(
+        self,
+        level_variance: Optional[float] = 1.0,
+        slope_variance: Optional[float] = 1.0,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(2, **kwargs)
         self.state_names = ["level", "slope"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
@@ -53,10 +64,10 @@ class LocalLinearTrend(Component):
         self._set_prior(prior)
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F, one, **values):
+    def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, 1.0]])
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
 
@@ -76,7 +87,14 @@ class DampedTrend(Component):
 
     kind = "trend"
 
-    def __init__(self, level_variance=1.0, slope_variance=1.0, damping=0.9, prior=None, **kwargs):
+    def __init__(
+        self,
+        level_variance: Optional[float] = 1.0,
+        slope_variance: Optional[float] = 1.0,
+        damping: float = 0.9,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(2, **kwargs)
         self.state_names = ["level", "slope"]
         self.level_variance = self._disturb([0], "level_variance", level_variance)
@@ -85,12 +103,70 @@ class DampedTrend(Component):
         self._set_prior(prior, stationary=() if self.slope_variance is None else (1,))
         self.level_state = 0 if self.diffuse[0] else None
 
-    def transition(self, F, one, damping, **values):
+    def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, damping]])
 
-    def emission(self, F, one, covariates):
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
 
-    def stationary_factor(self, F, one, slope_variance, damping_complement, **values):
+    def stationary_factor(
+        self,
+        F: Namespace,
+        one: Array,
+        slope_variance: Array,
+        damping_complement: Array,
+        **values: Array,
+    ) -> Array:
         deviation = F.sqrt(slope_variance / damping_complement)
         return matrix(F, one, [[0.0, 0.0], [0.0, deviation]])
+
+
+class SemilocalLinearTrend(Component):
+    """A level whose slope returns to a long-run slope, which is unknown.
+
+    μ_{t+1} = μ_t + D + ν_t + η_t,  η_t ~ N(0, level_variance),
+    ν_{t+1} = φ ν_t + ζ_t,  ζ_t ~ N(0, slope_variance),  0 < φ < 1.
+
+    State (μ_t, ν_t, D), contribution μ_t; the slope is D + ν_t. So a forecast goes on with D, and
+    far ahead is less uncertain than that of `LocalLinearTrend`. Variances in squared units of y.
+    damping: φ, learnable. The stationary prior, the default, is ν_1 ~ N(0, slope_variance /
+    (1 - φ²)) with a diffuse level and D; without slope_variance ν_1 is diffuse too. The
+    `semilocal linear trend` of bsts (Scott & Varian 2014, with Brodersen et al. 2015).
+
+    Raises ValueError for a damping outside (0, 1), a negative variance, or a prior that is none.
+    """
+
+    kind = "trend"
+
+    def __init__(
+        self,
+        level_variance: Optional[float] = 1.0,
+        slope_variance: Optional[float] = 1.0,
+        damping: float = 0.9,
+        prior: Prior = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(3, **kwargs)
+        self.state_names = ["level", "slope", "long-run slope"]
+        self.level_variance = self._disturb([0], "level_variance", level_variance)
+        self.slope_variance = self._disturb([1], "slope_variance", slope_variance)
+        self.damping = bounded_parameter(self, "damping", damping, 0.0, 1.0 - MARGIN)
+        self._set_prior(prior, stationary=() if self.slope_variance is None else (1,))
+        self.level_state = 0 if self.diffuse[0] else None
+
+    def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
+        return matrix(F, one, [[1.0, 1.0, 1.0], [0.0, damping, 0.0], [0.0, 0.0, 1.0]])
+
+    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0, 0.0]]), axis=0)
+
+    def stationary_factor(
+        self,
+        F: Namespace,
+        one: Array,
+        slope_variance: Array,
+        damping_complement: Array,
+        **values: Array,
+    ) -> Array:
+        deviation = F.sqrt(slope_variance / damping_complement)
+        return matrix(F, one, [[0.0, 0.0, 0.0], [0.0, deviation, 0.0], [0.0, 0.0, 0.0]])

@@ -1,10 +1,10 @@
 """The job file of the task `blr`."""
 
-from typing import List, Literal, Optional
+from typing import List, Literal, Optional, Tuple
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ...grammar.section import Positive, Positives, Section, check_fixed
+from ...grammar.section import Fixable, Positive, Positives
 from ..config import TrainedJob
 from ..regression.config import RegressionData
 from .features import FeatureExpression
@@ -23,7 +23,7 @@ class Data(RegressionData):
     )
 
 
-class Model(Section):
+class Model(Fixable):
     """The regression."""
 
     features: FeatureExpression = Field(
@@ -47,10 +47,9 @@ class Model(Section):
         "float64", description="The number type of the parameters and of the exported model."
     )
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("prior_variance", "noise_variance"))
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("prior_variance", "noise_variance")
 
 
 class LinearRegressionJob(TrainedJob):

@@ -5,9 +5,10 @@ from typing import List
 
 import numpy as np
 
+from ...fitting.units import mean_and_deviation, size
 from ..errors import JobError
 from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, mean_and_deviation, size, target_units
+from ..units import TargetUnits, finite, target_units
 from .config import MOST_FEATURES
 
 # An MXNet array has at most 2³¹ - 1 elements.

@@ -3,9 +3,10 @@
 import mxnet as mx
 import numpy as np
 
+from ...fitting.units import mean_and_deviation
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
-from ..units import finite, mean_and_deviation
+from ..units import finite
 from .dataset import read_dataset
 from .feature_blocks import FeatureRegression
 

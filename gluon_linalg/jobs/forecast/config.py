@@ -6,8 +6,8 @@ from typing import Any, Dict, Literal, Optional
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Annotated
 
-from ...grammar.section import Name, Number, Section
-from ..config import LBFGS, TrainedJob, Training
+from ...grammar.section import Column, Name, Number, Section
+from ..config import LBFGS, Optimizer, TrainedJob, Training
 from ..data import NUMBER
 from ..table_format import SeriesData
 
@@ -37,11 +37,11 @@ class Data(SeriesData):
     freq: Name = Field(
         ..., description="The frequency as pandas calls it: h, D, B, W, M, BM, Q, Y, 15min, ..."
     )
-    item: Optional[Name] = Field(
+    item: Optional[Column] = Field(
         None, description="CSV only: the column with the name of the series; null for one series."
     )
-    time: Name = Field("timestamp", description="CSV only: the column of times.")
-    target: Name = Field(
+    time: Column = Field("timestamp", description="CSV only: the column of times.")
+    target: Column = Field(
         "target",
         description="CSV only: the column to be forecast; an empty cell is a missing observation.",
     )
@@ -78,10 +78,11 @@ Options = Annotated[Dict[str, Any], BeforeValidator(_as_values)]
 class Model(Section):
     """The estimator."""
 
-    estimator: Literal["deep_state", "gaussian_process", "blr", STRUCTURAL] = Field(
+    estimator: Literal["deep_state", "gaussian_process", "blr", "ppca", STRUCTURAL] = Field(
         ...,
         description="What forecasts: DeepStateSpaceEstimator, GaussianProcessEstimator, "
-        "BLRForecastEstimator or StructuralPredictor of `gluon_linalg.forecast`.",
+        "BLRForecastEstimator, PPCAForecastEstimator or StructuralPredictor of "
+        "`gluon_linalg.forecast`.",
     )
     prediction_length: int = Field(..., ge=1, le=10**5, description="The steps of a forecast.")
     context_length: Optional[Annotated[int, Field(ge=1, le=10**6)]] = Field(
@@ -101,7 +102,7 @@ class Model(Section):
 class ForecastTraining(Training):
     """How the network of an estimator is trained."""
 
-    optimizer: Name = Field(
+    optimizer: Optimizer = Field(
         "adam", description="The name of a Gluon optimizer: adam, sgd, rmsprop, ..."
     )
     iterations: int = Field(1000, ge=0, le=10**9, description="The number of steps.")

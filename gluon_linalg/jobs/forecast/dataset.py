@@ -5,14 +5,15 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
+import mxnet as mx
 import numpy as np
 
+from ..data import JsonSeries
 from ..errors import JobError, reason
 from ..sample import Sample
 from ..table_format import AUTO, Format
-from .estimators import build_estimator, features_of, mx
+from .estimators import build_estimator, features_of
 from .json_lines import FEATURES, read_json_lines, read_objects
-from .predict import JsonSeries
 from .table import read_table
 
 JSON = (".json", ".jsonl")

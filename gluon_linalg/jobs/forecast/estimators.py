@@ -15,6 +15,7 @@ CLASSES = {
     "deep_state": "DeepStateSpaceEstimator",
     "gaussian_process": "GaussianProcessEstimator",
     "blr": "BLRForecastEstimator",
+    "ppca": "PPCAForecastEstimator",
     STRUCTURAL: "StructuralPredictor",
 }
 # Arguments that are keys of the job file, and the one that is no plain value.

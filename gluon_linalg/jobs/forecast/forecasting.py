@@ -1,9 +1,10 @@
 """Forecasts of a predictor as tables."""
 
+import mxnet as mx
 import numpy as np
 import pandas as pd
 
-from .estimators import explained, mx
+from .estimators import explained
 
 # The quantiles of a table of forecasts.
 SHOWN = (0.1, 0.5, 0.9)

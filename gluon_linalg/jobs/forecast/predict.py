@@ -2,41 +2,29 @@
 
 import os
 from collections import namedtuple
+from itertools import cycle, islice
 from pathlib import Path
-from typing import List, NamedTuple
 
-from ..data import Column, Format, TableRows
+from ..data import Column, JsonSeries, TableRows
 from ..errors import JobError, one_line
+from ..series_predictor import SeriesPredictor
 from .estimators import require_gluonts
-
-FOLDER = "predictor"
+from .files import PREDICTOR
 
 Entries = namedtuple("Entries", "path entries")
 
 
-class JsonSeries(NamedTuple):
-    """Series that came in no file, each an object as a line of JSON lines has it.
-
-    name: what messages call the file.
-    """
-
-    name: str
-    objects: List[dict]
-
-    def __str__(self):
-        return self.name
-
-
-class Predictor:
+class Predictor(SeriesPredictor):
     """Forecasts what follows the series of a file; made of `results.describe`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
+    takes_series = True
 
     def __init__(self, description):
+        super().__init__(description)
         self.item, self.time = description["item"], description["time"]
         self.target, self.freq = description["target"], description["freq"]
         self.steps, self.seed = description["prediction_length"], description["seed"]
-        self.format = Format(**description.get("format", {}))
         self.features = description["features"]
         self.what = "forecast steps"
         self.columns = [] if self.item is None else [Column(self.item, "text")]
@@ -57,8 +45,7 @@ class Predictor:
         columns = self.item, self.time, self.target
         return Entries(path, read_entries(path, *columns, self.freq, self.format, True))
 
-    @staticmethod
-    def count(rows):
+    def count(self, rows):
         """How many steps are read, absent ones included."""
         return sum(len(entry["target"]) for entry in rows.entries)
 
@@ -71,13 +58,49 @@ class Predictor:
         times = {entry["item_id"]: entry.times for entry in rows.entries}
         return forecast_columns(names, found, times)
 
+    def counted_times(self, texts):
+        times = self._times(texts)
+        return lambda index: times.text(times.start + index)
+
+    def sample_rows(self, sample, count):
+        if not isinstance(sample, JsonSeries):
+            return super().sample_rows(sample, count)
+        series = sample.objects[0]
+        repeated = {**series, "target": list(islice(cycle(series["target"]), count))}
+        if "feat_dynamic_real" in series:
+            repeated["feat_dynamic_real"] = [
+                list(islice(cycle(row), count + self.steps)) for row in series["feat_dynamic_real"]
+            ]
+        return sample._replace(objects=[repeated])
+
+    def _length(self, sample):
+        if isinstance(sample, JsonSeries):
+            return len(sample.objects[0]["target"])
+        return super()._length(sample)
+
+    def _last(self, sample, count, length):
+        if not isinstance(sample, JsonSeries):
+            return super()._last(sample, count, length)
+        series, begin = dict(sample.objects[0]), length - count
+        times = self._times([series["start"]])
+        series["start"] = times.text(times.start + begin)
+        series["target"] = series["target"][begin:]
+        if "feat_dynamic_real" in series:
+            series["feat_dynamic_real"] = [row[begin:] for row in series["feat_dynamic_real"]]
+        return sample._replace(objects=[series])
+
+    def _times(self, texts):
+        from .times import Times, order_of
+
+        return Times(texts, self.freq, self.format, order_of(texts, self.format))
+
 
 def load_predictor(folder, description, context):
     """The predictor of a finished job, read by GluonTS."""
     require_gluonts()
     from gluonts.model.predictor import Predictor as Deserialized
 
-    path = os.path.join(folder, FOLDER)
+    path = os.path.join(folder, PREDICTOR)
     # A predictor without a network has no device.
     options = {} if description["estimator"] == "structural" else {"ctx": context}
     try:

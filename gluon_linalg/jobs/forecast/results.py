@@ -9,33 +9,30 @@ import numpy as np
 
 from .. import output as names
 from ..errors import JobError, reason
-from ..files import UNFINISHED, write_arrays, write_json
+from ..files import UNFINISHED, write_json
 from ..predictions import write_columns
-from ..state import data_fingerprint
 from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed, season_of
+from .files import BACKTEST, BACKTEST_FORECASTS, PREDICTOR
 from .forecasting import forecast_columns, forecasts
 from .plot import plot_forecasts
 from .times import period_frequency
 
 
-def write_results(folder, task, metrics):
-    """The predictor, its forecasts and the plot; the backtest goes into `metrics`."""
+def write_results(folder, task):
+    """Writes the predictor, its forecasts and the plot; returns metrics: the backtest."""
     job, dataset = task.job, task.dataset
-    if not job.has_steps():
-        # So that a later run knows which series these results are of.
-        write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))
     predictor = task.predictor()
     items = [entry["item_id"] for entry in dataset.entries]
     found = forecasts(predictor, dataset.entries, job.seed, dataset.path)
     columns = forecast_columns(items, found, dataset.times())
     _refuse_not_finite(dataset.path, columns)
     windows = backtest(predictor, dataset, job.seed)
-    metrics["series"] = len(items)
-    metrics["backtest"] = _judge(folder, job, dataset, windows) if windows else None
+    judged = _judge(folder, job, dataset, windows) if windows else None
     write_columns(folder.file(names.FORECAST), columns)
-    _write_predictor(folder.file(names.PREDICTOR), predictor)
+    _write_predictor(folder.file(PREDICTOR), predictor)
     write_json(folder.file(names.MODEL_IO), describe(job, dataset))
     plot_forecasts(folder.file(names.PLOT), dataset, found, windows)
+    return {"series": len(items), "backtest": judged}
 
 
 def describe(job, dataset):
@@ -67,8 +64,8 @@ def _judge(folder, job, dataset, windows):
     }
     header = list(next(iter(rows.values())))
     columns = [(name, [_cell(own[name]) for own in rows.values()]) for name in header]
-    write_columns(folder.file(names.BACKTEST), [("item", list(rows)), *columns])
-    _write_windows(folder.file(names.BACKTEST_FORECASTS), dataset, windows, values)
+    write_columns(folder.file(BACKTEST), [("item", list(rows)), *columns])
+    _write_windows(folder.file(BACKTEST_FORECASTS), dataset, windows, values)
     return {
         "windows": dataset.windows,
         "observations": int(np.isfinite(values).sum()),

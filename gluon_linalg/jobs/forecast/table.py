@@ -7,7 +7,7 @@ from ..errors import JobError
 from ..moments import WrongTime
 from ..table_format import AUTO
 from ..values import MISSING, NUMBER, TRUTHS, decimal_point, find_decimal
-from .times import MOST_STEPS, Times, WrongTimes, order_of
+from .times import MOST_STEPS, Times, order_of
 
 # Larger numbers have squares that a float32 does not.
 LARGEST = 1e18
@@ -58,7 +58,7 @@ def read_table(path, item, time, target, freq, table_format=AUTO, every_row=Fals
         own = [texts[time][row] for row in rows]
         try:
             times = Times(own, freq, table_format, order)
-        except (WrongTimes, WrongTime) as error:
+        except WrongTime as error:
             line = lines[rows[error.index]]
             raise JobError(f"{path}: row {line}, column '{time}': {error}") from None
         _refuse_twice(path, item, time, name, own, times.steps, [lines[row] for row in rows])

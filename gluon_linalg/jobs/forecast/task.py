@@ -4,14 +4,15 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import JobError, reason
-from ..task import Task, to_model_array
+from ..metrics import Band
+from ..task import TrainedTask, to_model_array
 from .estimators import build_estimator, explained, require_gluonts
 
 # How many series the loss before and after training is of.
 MOST_EVALUATED = 256
 
 
-class Forecasting(Task):
+class Forecasting(TrainedTask):
     """An estimator with its series; each iteration sees windows of its own.
 
     The loss is the mean over the windows of a batch; that before and after training is of the last
@@ -80,10 +81,16 @@ class Forecasting(Task):
         predictor.seed = self.job.seed
         return predictor
 
-    def write_results(self, folder, metrics):
+    def write_results(self, folder):
         from .results import write_results
 
-        write_results(folder, self, metrics)
+        return write_results(folder, self)
+
+    def bands(self, metrics):
+        found = metrics["backtest"]
+        if found is None or found["coverage_80"] is None:
+            return []
+        return [Band("backtest", found["observations"], found["coverage_80"], 0.8)]
 
     def _prepare(self):
         """The windows, and the network with all of its parameters."""

@@ -1,54 +1,56 @@
-"""The times of a series as periods of a frequency, and how the series calls later ones."""
+"""The times of a series on their axis, and as the periods in which GluonTS counts them."""
 
 import re
 from functools import lru_cache
+from typing import Optional, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ...forecast.frequency import period_of
-from ..moments import TIME, find_order, is_time, read_moments, to_datetime
-from ..steps import find_dates, parse_step, zone_advice
-from ..table_format import AUTO
+from ..axis import between_steps, find_dates
+from ..moments import TIME, WrongTime, find_order, is_time, read_compact, read_moments, to_datetime
+from ..steps import parse_step
+from ..table_format import AUTO, Format
 
 # How many steps a series may have, so that two distant times do not fill the memory.
 MOST_STEPS = 10_000_000
 NO_TIME = "'{}' is not a time such as 2020-01-31, 31/01/2020, 2020Q1 or 2020-01-31 12:00"
-# Frequencies of the beginning or end of a period, or of its first or last business day.
+# Frequencies of the beginning or end of a period, or of its first or last business day. Of their
+# periods `get_period_alias` of pandas loses the multiples and the month with which a year begins.
 OF_PERIODS = re.compile(r"([0-9]*)B?([MQYA])([ES]?)(?:-([A-Z]{3}))?")
 CALENDAR = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-
-
-class WrongTimes(ValueError):
-    """What is wrong with one of several texts, number `index`."""
-
-    def __init__(self, index, message):
-        super().__init__(message)
-        self.index = index
 
 
 class Times:
     """The steps of one series. steps (n,): of its times, from 0; start: the period of the first.
 
-    texts: in any order; day_first: as `find_order` tells. `WrongTimes` for a text that is no time,
+    texts: in any order; day_first: as `find_order` tells. `WrongTime` for a text that is no time,
     or lies between two steps.
     """
 
-    def __init__(self, texts, freq, table_format=AUTO, day_first=None):
+    def __init__(
+        self,
+        texts: Sequence[str],
+        freq: str,
+        table_format: Format = AUTO,
+        day_first: Optional[bool] = None,
+    ):
         self.day_first, self._dates = day_first, None
-        if all(map(is_time, texts)):
-            self._read_dates(texts, freq, table_format)
-        else:
+        is_dated = all(map(is_time, texts))
+        moments = read_moments(texts, day_first) if is_dated else read_compact(texts)
+        if moments is None:
             self._read_names(texts, freq)
+        else:
+            self._read_dates(texts, moments, freq, table_format)
 
-    def text(self, period):
+    def text(self, period: pd.Period) -> str:
         """How the series calls a period."""
         if self._dates is None:
             return time_text(period)
         return self._dates.text((period.ordinal - self.start.ordinal) // self.start.freq.n)
 
-    def _read_dates(self, texts, freq, table_format):
-        moments = read_moments(texts, self.day_first)
+    def _read_dates(self, texts, moments, freq, table_format):
         places = np.argsort(moments.instants(), kind="stable")
         moments = moments.take(places)
         step = parse_step(freq) or parse_step(_offset(freq).freqstr)
@@ -58,10 +60,13 @@ class Times:
         self.steps[places] = indices
         if np.isnan(indices).any():
             index = int(np.flatnonzero(np.isnan(self.steps))[0])
-            raise WrongTimes(index, _between(texts[index], freq, texts[places[0]], moments))
+            raise WrongTime(
+                index,
+                between_steps(_quoted(texts[index]), freq, texts[places[0]], "data.freq", moments),
+            )
         self.steps = self.steps.astype(int)
         first = TIME.fullmatch(texts[places[0]])
-        if first["quarter"] and _offset(freq).name.startswith("Q"):
+        if first and first["quarter"] and _offset(freq).name.startswith("Q"):
             # Of a year that may end with another month than December.
             self.start = period(f"{first['of']}Q{first['quarter']}", freq)
         else:
@@ -74,23 +79,23 @@ class Times:
             try:
                 found.append(period(text, freq))
             except ValueError as error:
-                raise WrongTimes(index, str(error)) from None
+                raise WrongTime(index, str(error)) from None
         self.start = min(found)
         distances = np.array([one.ordinal - self.start.ordinal for one in found])
         wrong = np.flatnonzero(distances % self.start.freq.n)
         if len(wrong):
             index = int(wrong[0])
             first = texts[int(np.argmin(distances))]
-            raise WrongTimes(index, _between(texts[index], freq, first))
+            raise WrongTime(index, between_steps(_quoted(texts[index]), freq, first, "data.freq"))
         self.steps = distances // self.start.freq.n
 
 
-def order_of(texts, table_format):
+def order_of(texts: Sequence[str], table_format: Format) -> Optional[bool]:
     """Whether the day comes first in the times of a file; ValueError where they do not tell."""
     return find_order(texts, table_format.day_first)
 
 
-def period(text, freq):
+def period(text: str, freq: str) -> pd.Period:
     """The period of a frequency that a text names; ValueError if it is no time."""
     # What pandas calls a missing value is none here.
     if not any(letter.isdigit() for letter in text):
@@ -101,7 +106,7 @@ def period(text, freq):
         raise ValueError(NO_TIME.format(text[:40])) from None
 
 
-def period_frequency(freq):
+def period_frequency(freq: str) -> str:
     """The frequency of the periods in which dates of this frequency lie, such as M for BME."""
     found = OF_PERIODS.fullmatch(freq)
     if found is None:
@@ -113,15 +118,13 @@ def period_frequency(freq):
     return f"{count}{letter}" + (f"-{anchor}" if anchor else "")
 
 
-def time_text(found):
+def time_text(found: pd.Period) -> str:
     """How tables call a period: what `period` reads; of a week its first day."""
     return str(found).split("/")[0]
 
 
-def _between(text, freq, first, moments=None):
-    message = f"'{text[:40]}' is not a whole number of steps of {freq} after {first}; "
-    message += "correct it, or data.freq"
-    return message if moments is None else message + zone_advice(moments)
+def _quoted(text):
+    return f"'{text[:40]}'"
 
 
 @lru_cache(maxsize=None)

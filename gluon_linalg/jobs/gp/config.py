@@ -1,14 +1,23 @@
 """The job file of the task `gp`."""
 
-from typing import List, Literal, Optional, Union
+from typing import List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, field_validator
+from typing_extensions import Annotated
 
-from ...grammar.section import Number, Section, check_fixed
+from ...grammar.json_schema import ShownAs
+from ...grammar.kernel import KernelExpression
+from ...grammar.kernel_building import kernel_problem, leaves
+from ...grammar.section import Fixable, Number
 from ..config import TrainedJob
 from ..regression.config import RegressionData
-from .expression import KernelExpression, leaves
 
+Jitter = Annotated[
+    Union[float, str],
+    ShownAs(
+        {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": "auto"}]}
+    ),
+]
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.
 MOST_ROWS = 46340
 
@@ -24,7 +33,7 @@ class Data(RegressionData):
     )
 
 
-class Model(Section):
+class Model(Fixable):
     """The Gaussian process."""
 
     kernel: KernelExpression = Field(..., description="The covariance function.")
@@ -42,7 +51,7 @@ class Model(Section):
         description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
         "in the kernel.",
     )
-    jitter: Union[float, str] = Field(
+    jitter: Jitter = Field(
         0.0,
         description="What is added to the diagonal of the covariance, relative to its mean: a "
         "number in [0, 1), or auto for the smallest that works.",
@@ -67,10 +76,9 @@ class Model(Section):
             raise ValueError("expected auto or a number in [0, 1)")
         return share
 
-    @field_validator("fixed")
     @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("noise_variance",))
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("noise_variance",)
 
     @property
     def is_stationary(self):
@@ -88,9 +96,18 @@ class GaussianProcessJob(TrainedJob):
     model: Model = Field(..., description="The model and its initial parameters.")
 
     def problem(self):
-        for path, section in leaves(self.model.kernel):
-            problem = section.problem(self.data.input_columns)
-            if problem is not None:
-                keys, message = problem
-                return ("model",) + path + keys, message
-        return None
+        problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
+        if problem is None:
+            return None
+        keys, message = problem
+        return ("model",) + keys, message
+
+
+class TableInputs(tuple):
+    """The names of the input columns of a table."""
+
+    noun = "data.inputs"
+
+    def most_values(self, names: Optional[Sequence[str]]) -> int:
+        """How many values a list has with one for each; None for all columns."""
+        return len(self if names is None else names)

@@ -5,9 +5,10 @@ from typing import List
 
 import numpy as np
 
+from ...fitting.units import mean_and_deviation
 from ..errors import JobError
 from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, mean_and_deviation, target_units
+from ..units import TargetUnits, finite, target_units
 from .config import MOST_ROWS
 
 

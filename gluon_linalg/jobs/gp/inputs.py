@@ -1,12 +1,12 @@
 """The input columns of a Gaussian process, as far as initial values follow from them."""
 
 from dataclasses import dataclass
-from typing import List
+from typing import List, Optional, Sequence
 
 import numpy as np
 from scipy.signal import lombscargle
 
-from ..units import mean_and_deviation, size
+from ...fitting.units import mean_and_deviation, size
 
 # Waves that a column is searched for: at least this many periods in its range, and the step from
 # one to the next as a share of a period.
@@ -21,19 +21,28 @@ TREND = 3
 class Inputs:
     """x: (n, d) as the model sees it; y: (n,) the target; names: of the columns.
 
-    A column of names stands once for each of its levels.
+    A column of names stands once for each of its levels. active_dims: where these columns stand
+    among all inputs, None for all of them; widths: how many each name stands for.
     """
 
     names: List[str]
     x: np.ndarray
     y: np.ndarray
+    active_dims: Optional[List[int]] = None
+    widths: Optional[List[int]] = None
 
-    def of(self, names):
+    def __post_init__(self):
+        if self.widths is None:
+            self.widths = [self.names.count(name) for name in dict.fromkeys(self.names)]
+
+    def of(self, names: Optional[Sequence[str]]) -> "Inputs":
         """Those of the columns `names`, in their order; None for all."""
         if names is None:
             return self
         chosen = self.places(names)
-        return Inputs([self.names[place] for place in chosen], self.x[:, chosen], self.y)
+        widths = [self.names.count(name) for name in names]
+        names = [self.names[place] for place in chosen]
+        return Inputs(names, self.x[:, chosen], self.y, chosen, widths)
 
     def places(self, names):
         """Where the columns `names` stand, in their order."""

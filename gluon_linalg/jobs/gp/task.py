@@ -3,12 +3,13 @@
 import numpy as np
 
 from ...blocks import GPLikelihoodLayer
+from ...grammar.kernel_building import leaves
 from ..errors import JobError
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
 from ..task import number_or_list
 from .dataset import read_dataset
-from .expression import KernelBuilder, leaves
+from .initial_values import initial_kernel
 from .inputs import Inputs
 from .mean import build_mean
 
@@ -97,8 +98,7 @@ class GaussianProcess(RegressionTask):
         model, dataset = self.job.model, self.dataset
         x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
         inputs = Inputs(dataset.inputs, x, y)
-        builder = KernelBuilder(inputs, self.target_size**2)
-        kernel = builder.build(model.kernel)
+        kernel, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
         layer = GPLikelihoodLayer(
             kernel,
             build_mean(model.mean, inputs, model.dtype),
@@ -106,7 +106,7 @@ class GaussianProcess(RegressionTask):
             model.jitter,
             model.precision,
         )
-        self.learned.update(builder.learned)
+        self.learned.update(learned)
         if layer.noise_variance is not None:
             self.learned["noise_variance"] = learn(
                 layer.noise_variance,

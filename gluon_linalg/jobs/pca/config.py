@@ -4,7 +4,7 @@ from typing import Literal, Optional
 
 from pydantic import Field, model_validator
 
-from ...grammar.section import Name, Names, Section
+from ...grammar.section import Columns, Name, Section
 from ..config import Job
 from ..table_format import RowsData, TableData
 
@@ -15,7 +15,7 @@ class Data(RowsData, TableData):
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
-    columns: Names = Field(..., description="The columns to analyse, numbers.")
+    columns: Columns = Field(..., description="The columns to analyse, numbers.")
 
     @property
     def all_columns(self):

@@ -5,12 +5,13 @@ from typing import Dict, List
 
 import numpy as np
 
-from ..categories import encoded, find_levels
+from ...fitting.units import mean_and_deviation
+from ..categories import encoded, find_levels, level_names
 from ..data import Table, read_table
 from ..errors import JobError
 from ..sample import Sample, first_rows
 from ..table_format import Format
-from ..units import finite, mean_and_deviation
+from ..units import finite
 
 # So many standard deviations from 0, float32 has less than five digits for what a column varies.
 FAR = 100.0
@@ -108,15 +109,6 @@ def read_dataset(job):
         len(x) + table.left_out,
         first_rows(table, job.data.all_columns),
     )
-
-
-def level_names(names, levels):
-    """How the columns of the analysis are called, of which a column of names has several."""
-    return [
-        name if level is None else f"{name}={level}"
-        for name in names
-        for level in levels.get(name, [None])
-    ]
 
 
 def _read(data):

@@ -6,27 +6,27 @@ import numpy as np
 from ...blocks import PCABlock, PPCALikelihoodLayer
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
+from ...fitting.units import mean_and_deviation
 from .. import output as names
-from ..files import write_arrays, write_json
-from ..predictions import write_columns
-from ..state import data_fingerprint
-from ..task import export_model, to_model_array
-from ..units import mean_and_deviation
+from ..files import write_json
+from ..predictions import in_all_rows, score_columns, write_columns
+from ..task import Task, export_model, to_model_array
 from .dataset import read_dataset
 from .plot import plot_components
-from .predict import score_columns
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
 
+SCORES, COMPONENTS = "scores.csv", "components.csv"
 
-class PrincipalComponents:
+
+class PrincipalComponents(Task):
     """Components of the columns of a table, computed at once."""
 
     read_dataset = staticmethod(read_dataset)
 
     def __init__(self, job, dataset, context):
-        self.job, self.dataset, self.context = job, dataset, context
+        super().__init__(job, dataset, context)
         x = dataset.x - dataset.input_offset
         self.x = to_model_array(x[None], job.model.dtype, context, dataset.path)
         scaled = dataset.scaled()
@@ -36,22 +36,24 @@ class PrincipalComponents:
         self.loadings = fitted.matrix.data().asnumpy()
         self.projection = self._projection(scaled)
 
-    def write_results(self, folder, metrics):
-        """The projection, its tables and the plot; the components go into `metrics`."""
-        # So that a later run knows which rows these results are of.
-        write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(self.dataset))
+    def write_results(self, folder):
+        """Writes the projection, its tables and the plot; returns metrics: the components."""
+        dataset = self.dataset
         export_model(self.projection, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
         scores = self.projection(self.x).asnumpy()[0].astype("float64")
-        write_columns(folder.file(names.SCORES), self._score_columns(scores))
-        write_columns(folder.file(names.COMPONENTS), self._components())
-        metrics["components"] = {
-            "explained_variance": self.variances.tolist(),
-            "explained_ratio": self.ratios.tolist(),
-        }
-        metrics["rows_left_out"] = self.dataset.left_out
-        metrics["probabilistic"] = self._likelihood()
+        columns = in_all_rows(score_columns(scores), dataset.places, dataset.rows)
+        write_columns(folder.file(SCORES), columns)
+        write_columns(folder.file(COMPONENTS), self._components())
         plot_components(folder.file(names.PLOT), self.ratios, scores)
+        return {
+            "components": {
+                "explained_variance": self.variances.tolist(),
+                "explained_ratio": self.ratios.tolist(),
+            },
+            "rows_left_out": dataset.left_out,
+            "probabilistic": self._likelihood(),
+        }
 
     def warnings(self):
         """Of columns that do not vary."""
@@ -73,17 +75,6 @@ class PrincipalComponents:
         )
         projection.collect_params().reset_ctx(self.context)
         return projection
-
-    def _score_columns(self, scores):
-        """A row for each row of the file, with empty cells where it lacked a value."""
-        columns = score_columns(scores)
-        if not self.dataset.left_out:
-            return columns
-        cells = {name: [""] * self.dataset.rows for name, _ in columns}
-        for name, values in columns:
-            for place, value in zip(self.dataset.places.tolist(), values.tolist()):
-                cells[name][place] = value
-        return list(cells.items())
 
     def _components(self):
         numbers = list(range(1, len(self.variances) + 1))

@@ -2,14 +2,23 @@
 
 from typing import Literal, Optional
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from ...grammar.section import Name, Names, Number, Section
+from ...grammar.section import Column, Columns, Name, Number, Section
 from ..table_format import DatedTableData, RowsData
 
 
 class Holdout(Section):
     """Rows that are kept from training, to judge the model by; exactly one of the keys."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "number"}}}
+                for name in ("last", "fraction")
+            ]
+        }
+    )
 
     last: Optional[int] = Field(None, ge=1, description="This many rows at the end of the file.")
     fraction: Optional[Number] = Field(
@@ -29,13 +38,13 @@ class RegressionData(RowsData, DatedTableData):
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
-    inputs: Names = Field(
+    inputs: Columns = Field(
         ...,
         description="The input columns: numbers, or dates such as 1958-03, 1958-03-01 or "
         "31/12/1958, which become years: year + month/12, plus the share of the month that has "
         "passed.",
     )
-    target: Name = Field(..., description="The column to be modelled.")
+    target: Column = Field(..., description="The column to be modelled.")
     target_scaling: Literal["raw", "center", "standardize"] = Field(
         "center",
         description="What is done to the target before training: nothing; its mean subtracted; "

@@ -1,7 +1,7 @@
 """The rows of a regression: for training and for the hold-out, and the units of the model."""
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..errors import JobError
 from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import TargetUnits
+from .config import Holdout
 
 
 @dataclass
@@ -72,7 +73,7 @@ def read_rows(job, choose_units):
     )
     levels = find_levels(table, config.categorical)
     x, y = encoded(table, columns, levels), table.columns[config.target]
-    held = _holdout_mask(config, len(y), job.seed)
+    held = holdout_mask(config.holdout, len(y), job.seed)
     kept = ~held
     if kept.sum() < 2:
         raise JobError(f"{config.path}: {kept.sum()} rows to train on; at least 2 are needed")
@@ -95,9 +96,9 @@ def read_rows(job, choose_units):
     )
 
 
-def _holdout_mask(config, count, seed):
+def holdout_mask(rule: Optional[Holdout], count: int, seed: int) -> np.ndarray:
+    """Which of so many rows a `Holdout`, or None, keeps from training."""
     held = np.zeros(count, dtype=bool)
-    rule = config.holdout
     if rule is not None and rule.last is not None:
         held[-rule.last :] = True
     elif rule is not None:

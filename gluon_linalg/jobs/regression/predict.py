@@ -1,53 +1,38 @@
 """Predictions of a regression, live or exported."""
 
-import numpy as np
-
 from ..categories import encoded
-from ..data import Column, Format, read_table
+from ..data import Column
 from ..predictions import prediction_columns
-from ..task import to_model_array
+from ..predictor import RowsPredictor, answers
 
 # How many rows are predicted at once: each needs a row of as many numbers as there are data.
 CHUNK = 2048
+# Of the help of the command.
+PREDICTS = (
+    "The input columns of the job; each row is predicted, with mean, std, lower_95 and upper_95."
+)
 
 
-class RegressionPredictor:
+class RegressionPredictor(RowsPredictor):
     """Predicts the rows of a file with an exported graph; made of `describe_regression`."""
 
     not_finite = "the inputs are too far away to predict there"
     units_class = None
 
     def __init__(self, description):
-        self.inputs, self.target = description["inputs"], description["target"]
+        super().__init__(description)
+        self.names, self.target = description["inputs"], description["target"]
         fields = self.units_class.__dataclass_fields__
         self.units = self.units_class(**{name: description[name] for name in fields})
         self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
         self.dates = description["date_inputs"]
         self.what = f"predictions of {self.target}"
-        self.levels = description.get("levels", {})
-        self.format = Format(**description.get("format", {}))
-        self.columns = [Column(name, self._kind(name)) for name in self.inputs]
-
-    def read(self, path):
-        """The `Table` of all rows; JobError for one that lacks an input."""
-        return read_table(
-            path,
-            self.inputs,
-            self.dates,
-            table_format=self.format,
-            categorical=tuple(self.levels),
-            every_row=True,
-        )
-
-    @staticmethod
-    def count(table):
-        """How many rows the graph computes."""
-        return len(table.lines)
+        self.columns = [Column(name, self._kind(name)) for name in self.names]
 
     def predict(self, table, model, context):
         """The input columns, and mean, std and 95 % band of new observations."""
-        x = encoded(table, self.inputs, self.levels)
-        labels = {name: table.texts[name] for name in self.inputs}
+        x = encoded(table, self.names, self.levels)
+        labels = {name: table.texts[name] for name in self.names}
         moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
         return prediction_columns(labels, *moments)
 
@@ -59,11 +44,6 @@ class RegressionPredictor:
 
 def predict(predictor, units, noise_variance, x, dtype, context):
     """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
-    means, variances = [], []
-    for start in range(0, len(x), CHUNK):
-        chunk = units.inputs_to_model(x[start : start + CHUNK])
-        mean, variance = predictor(to_model_array(chunk[None], dtype, context, "the inputs"))
-        means.append(mean.asnumpy()[0].astype("float64"))
-        variances.append(variance.asnumpy()[0].astype("float64"))
-    mean, variance = np.concatenate(means), np.concatenate(variances) + noise_variance
-    return units.mean_from_model(mean), units.variance_from_model(variance)
+    x = units.inputs_to_model(x)
+    mean, variance = answers(predictor, x, dtype, context, "the inputs", CHUNK)
+    return units.mean_from_model(mean), units.variance_from_model(variance + noise_variance)

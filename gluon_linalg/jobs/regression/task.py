@@ -3,11 +3,11 @@
 import mxnet as mx
 import numpy as np
 
+from ...fitting.units import mean_and_deviation, root_mean_square
 from .. import output as names
 from ..files import write_json
-from ..metrics import holdout_metrics
-from ..task import Task, export_model, number_or_list, to_model_array
-from ..units import mean_and_deviation, root_mean_square
+from ..metrics import holdout_bands, holdout_metrics
+from ..task import TrainedTask, export_model, number_or_list, to_model_array
 from .plot import plot_model
 from .predict import predict
 
@@ -18,7 +18,7 @@ LEAST_GAIN = 1.0
 EXAMPLE_ROWS = 100
 
 
-class RegressionTask(Task):
+class RegressionTask(TrainedTask):
     """A layer called with x (1, n, d) and y (1, n), whose predictor is exported.
 
     The layer sees the target of the job over `target_size`, its root mean square: what it computes,
@@ -88,8 +88,11 @@ class RegressionTask(Task):
         """Each training row predicted from all others: mean and variance (n,) of the layer's y."""
         raise NotImplementedError
 
-    def write_results(self, folder, metrics):
-        """The model and the plot; the hold-out goes into `metrics`."""
+    def bands(self, metrics):
+        return holdout_bands(metrics)
+
+    def write_results(self, folder):
+        """Writes the model and the plot; returns metrics: the hold-out."""
         dataset, units = self.dataset, self.dataset.units
         inner = self.predictor()
         predictor = Rescaled(inner, self.target_size)
@@ -100,14 +103,14 @@ class RegressionTask(Task):
             noise_variance, dtype = self.noise_variance(), self.job.model.dtype
             return predict(predictor, units, noise_variance, x, dtype, self.context)
 
-        metrics["rows_left_out"] = dataset.left_out
-        metrics["holdout"] = None
+        holdout = None
         if len(dataset.holdout_y):
-            metrics["holdout"] = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
+            holdout = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
         mean, variance = self.leave_one_out(inner)
         mean, variance = mean * self.target_size, variance * self.target_size**2
         left_out = units.mean_from_model(mean), units.variance_from_model(variance)
         plot_model(folder.file(names.PLOT), dataset, self.title, predict_new, left_out)
+        return {"rows_left_out": dataset.left_out, "holdout": holdout}
 
     def _description(self):
         """What `predict` needs beside the graph: columns, units and noise."""

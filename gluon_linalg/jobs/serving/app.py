@@ -66,7 +66,7 @@ def create_app(service, worker, limits):
     async def apologize(request, error):
         return JSONResponse({"error": "an error of the server; its log says more"}, 500)
 
-    add_request(app.openapi(), service)
+    add_request(app, service)
     return app
 
 

@@ -11,7 +11,6 @@ from ..errors import JobError, reason
 from ..metrics import versions
 from ..predict import TrainedModel
 from .formats import JSON, instances_of
-from .sample import sample_rows
 
 # Calls before the measured ones, and the fewest of these.
 WARM_UP = 2
@@ -37,7 +36,7 @@ def bench(folder, row_counts, seconds, context="auto", url=None):
         "results": [],
     }
     for wanted in parse_counts(row_counts):
-        rows = sample_rows(model, wanted)
+        rows = model.sample_rows(wanted)
         table = model.read(rows)
         count = model.predictor.count(table)
         if url is None:

@@ -4,13 +4,12 @@ import csv
 import io
 import json
 
-from ..data import TableRows
+from ..data import JsonSeries, TableRows
 from ..delimited import NotDelimited, decode, split_cells
-from ..errors import suggestion
-from ..forecast.predict import JsonSeries
 from ..predictions import print_columns, rows_of
 from ..table_format import AUTO
 from ..values import NUMBER, TRUTHS
+from .bodies import Digits, read_instances, read_rows
 from .refused import Refused
 
 JSON, CSV = "application/json", "text/csv"
@@ -26,19 +25,12 @@ def read_json(body, columns, most_rows, table_format=AUTO):
     here. Numbers keep the digits they came with, so that the rows are read as those of a file are.
     `JsonSeries` where the first instance is a whole series: {"target": [...], ...}.
     """
-    document = _parse(body)
-    if not isinstance(document, dict) or "instances" not in document:
-        raise Refused(422, 'expected {"instances": [{...}, ...]}, a row in each pair of braces')
-    if len(document) > 1:
-        raise Refused(422, "unknown keys beside instances; remove them")
-    instances = document["instances"]
-    if not isinstance(instances, list) or not instances:
-        raise Refused(422, "instances: expected a list of rows, at least one")
+    instances = read_instances(_parse(body))
     check_rows(len(instances), most_rows)
     if isinstance(instances[0], dict) and isinstance(instances[0].get("target"), list):
         return JsonSeries(NAME, _plain(instances))
-    cells = [_cells(number, row, columns) for number, row in enumerate(instances, start=1)]
-    return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(cells, start=1)])
+    rows = read_rows(instances, columns)
+    return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(rows, start=1)])
 
 
 def read_csv(body, columns, most_rows, table_format=AUTO):
@@ -138,17 +130,13 @@ READERS = {JSON: read_json, CSV: read_csv}
 WRITERS = {JSON: write_json, CSV: write_csv}
 
 
-class _Number(str):
-    """The digits of a JSON number."""
-
-
 def _plain(value):
     """With floats for the digits of numbers."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    return float(value) if isinstance(value, _Number) else value
+    return float(value) if isinstance(value, Digits) else value
 
 
 def _decode(body):
@@ -165,8 +153,8 @@ def _parse(body):
     try:
         return json.loads(
             text,
-            parse_float=_Number,
-            parse_int=_Number,
+            parse_float=Digits,
+            parse_int=Digits,
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_duplicates,
         )
@@ -187,42 +175,3 @@ def _without_duplicates(pairs):
     if len(document) < len(pairs):
         raise Refused(422, "a key occurs twice in the same braces; keep one")
     return document
-
-
-def _cells(number, row, columns):
-    """A row of the request in the order of the columns; what else it has is not looked at."""
-    if not isinstance(row, dict):
-        raise Refused(422, f"row {number}: expected {{column: value, ...}}")
-    cells = []
-    for column in columns:
-        if column.name not in row:
-            raise Refused(
-                422,
-                f"row {number}: there is no column '{column.name}'; {suggestion(column.name, row)}",
-            )
-        cells.append(_cell(number, row[column.name], column))
-    return cells
-
-
-def _cell(number, value, column):
-    if value is None:
-        return ""
-    if isinstance(value, _Number):
-        return value
-    if isinstance(value, str) and column.kind != "number" and _is_text(value):
-        return value
-    expected = {
-        "number": "a number (1 for true, 0 for false)",
-        "date": "a date in quotes, or a number",
-        "text": "text",
-    }
-    raise Refused(422, f"row {number}, column '{column.name}': expected {expected[column.kind]}")
-
-
-def _is_text(value):
-    """False for half of a surrogate pair, which JSON can write but no answer could repeat."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,4 +1,8 @@
-"""Which format a request has, and which one it wants."""
+"""Which format a request has, and which one it wants.
+
+Starlette does not read Accept; python-mimeparse takes TEXT/CSV for another type than text/csv, and
+a weight that is no number for 1.
+"""
 
 from .formats import CSV, JSON
 from .refused import Refused

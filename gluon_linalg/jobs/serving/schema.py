@@ -1,23 +1,17 @@
-"""The OpenAPI description of a model's own columns."""
+"""The OpenAPI description of a model's own columns, made of the classes of `bodies`."""
 
 import json
+from typing import Any, Dict, Type, Union
 
-from ..forecast.predict import JsonSeries
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from ...grammar.json_schema import UntitledSchema
+from ..data import JsonSeries
+from .bodies import Error, Instances, Predictions, answer_model, row_model, series_model
 from .formats import CSV, JSON, WRITERS, instances_of, kinds_of, table_of
+from .service import Service
 
-KINDS = {
-    "number": {"type": "number"},
-    "date": {
-        "anyOf": [{"type": "string"}, {"type": "number"}],
-        "description": "A date such as 1958-03 or 1958-03-01, or a number.",
-    },
-    "text": {"type": "string"},
-}
-ERROR = {
-    "type": "object",
-    "properties": {"error": {"type": "string"}},
-    "required": ["error"],
-}
 REFUSALS = {
     400: "The body is not JSON, CSV or UTF-8.",
     406: "Accept names neither format.",
@@ -29,39 +23,37 @@ REFUSALS = {
 }
 
 
-def refusals(*statuses):
+def refusals(*statuses: int) -> Dict[int, Dict[str, Any]]:
     """The `responses` of a FastAPI route for these statuses."""
-    content = {JSON: {"schema": ERROR}}
-    return {status: {"description": REFUSALS[status], "content": content} for status in statuses}
+    return {status: {"description": REFUSALS[status], "model": Error} for status in statuses}
 
 
-def answers(service):
+def answers(service: Service) -> Dict[int, Dict[str, Any]]:
     """The `responses` of the route that a `Service` answers."""
     answer = {"description": f"{service.model.predictor.what}.", "content": _answer(service)}
     return {200: answer, **refusals(*REFUSALS)}
 
 
-def add_request(document, service):
-    """Puts the request into the finished document: FastAPI would drop the nulls of its example."""
-    operation = document["paths"]["/invocations"]["post"]
+def add_request(app: FastAPI, service: Service) -> None:
+    """Puts the request into the document: FastAPI would read the body itself, as JSON alone."""
+    operation = app.openapi()["paths"]["/invocations"]["post"]
     operation["requestBody"] = {"required": True, "content": _request(service)}
 
 
 def _request(service):
-    columns = service.columns
+    columns, predictor = service.columns, service.model.predictor
     example = {"instances": instances_of(service.example, columns)}
-    row = _object({column.name: _column(column) for column in columns})
+    row, series = row_model(tuple(columns)), series_model(predictor.features)
     if isinstance(service.example, JsonSeries):
         # Its features are in no table.
-        return {JSON: {"schema": _listed("instances", _series(service)), "example": example}}
-    if service.takes_series:
-        row = {"anyOf": [row, _series(service)]}
+        return {JSON: {"schema": _schema(Instances[series]), "example": example}}
+    instance = Union[row, series] if predictor.takes_series else row
     _, header = service.example.rows[0]
     return {
-        JSON: {"schema": _listed("instances", row), "example": example},
+        JSON: {"schema": _schema(Instances[instance]), "example": example},
         CSV: {
-            "schema": {"type": "string", "description": f"A header with {', '.join(header)}."},
-            "example": table_of(service.example, columns, service.model.predictor.format),
+            "schema": _table(header),
+            "example": table_of(service.example, columns, predictor.format),
         },
     }
 
@@ -70,51 +62,29 @@ def _answer(service):
     table = service.example_answer
     examples = {kind: write(table, service.columns).decode() for kind, write in WRITERS.items()}
     names = [name for name, _ in table]
-    kinds = [KINDS[kind] for kind in kinds_of(table, service.columns)]
+    row = answer_model(names, kinds_of(table, service.columns))
     return {
-        JSON: {
-            "schema": _listed("predictions", _object(dict(zip(names, kinds)))),
-            "example": json.loads(examples[JSON]),
-        },
-        CSV: {
-            "schema": {"type": "string", "description": f"A header with {', '.join(names)}."},
-            "example": examples[CSV],
-        },
+        JSON: {"schema": _schema(Predictions[row]), "example": json.loads(examples[JSON])},
+        CSV: {"schema": _table(names), "example": examples[CSV]},
     }
 
 
-def _column(column):
-    kind = KINDS[column.kind]
-    if not column.may_be_empty:
-        return kind
-    return {"anyOf": [kind, {"type": "null"}], "description": "null for a missing value."}
+def _table(names):
+    return {"type": "string", "description": f"A header with {', '.join(names)}."}
 
 
-def _series(service):
-    """A whole series, as GluonTS's JSON lines have it."""
-    number, missing = {"type": "number"}, {"anyOf": [{"type": "number"}, {"type": "null"}]}
-    features = {
-        name: _array(number if name != "feat_dynamic_real" else _array(number))
-        for name in service.model.predictor.features
-    }
-    series = _object({"start": {"type": "string"}, "target": _array(missing), **features})
-    series["properties"]["item_id"] = {"type": "string"}
-    return {**series, "description": "A whole series from the time start on."}
+def _schema(model: Type[BaseModel]) -> Dict[str, Any]:
+    """The schema of a body in one piece, as it is read."""
+    schema = model.model_json_schema(schema_generator=UntitledSchema)
+    return _inlined(schema, schema.pop("$defs", {}))
 
 
-def _array(items):
-    return {"type": "array", "items": items, "minItems": 1}
-
-
-def _object(properties):
-    """An object with all of the properties."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _listed(key, row):
-    """{key: [{...}, ...]}"""
-    return {
-        "type": "object",
-        "properties": {key: _array(row)},
-        "required": [key],
-    }
+def _inlined(part, definitions):
+    if isinstance(part, list):
+        return [_inlined(inner, definitions) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    # A column may have this name, too.
+    if isinstance(part.get("$ref"), str):
+        return _inlined(definitions[part["$ref"].split("/")[-1]], definitions)
+    return {key: _inlined(inner, definitions) for key, inner in part.items()}

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -18,6 +19,15 @@ from .worker import Worker
 # oneDNN keeps what it has prepared for each new size of a float32 array; this many of each
 # operator, or memory would grow with each number of rows that is asked for.
 CACHE = ("MXNET_MKLDNN_CACHE_NUM", "64")
+
+
+@dataclass
+class Limits:
+    """What one request may take: bytes and rows of a body, seconds for it and for its answer."""
+
+    most_bytes: int
+    most_rows: int
+    seconds: float
 
 
 def serve(folder, host, port, limits, context="auto", announce=print):

@@ -7,12 +7,12 @@ import mxnet as mx
 
 from ...errors import LinearAlgebraError
 from .. import output as names
+from ..data import JsonSeries
 from ..errors import JobError, one_line
-from ..forecast.predict import JsonSeries
-from ..predict import TrainedModel, damaged
+from ..predict import TrainedModel
+from ..predictor import damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
-from .sample import samples
 
 
 class Service:
@@ -26,7 +26,7 @@ class Service:
         self.model, self.most_rows = TrainedModel(folder, context), most_rows
         self.columns = self.model.predictor.columns
         # Whether an instance may be a whole series, as in JSON lines.
-        self.takes_series = hasattr(self.model.predictor, "features")
+        self.takes_series = self.model.predictor.takes_series
         try:
             self.example, self.example_answer = self._first_answered()
         except (JobError, LinearAlgebraError, mx.base.MXNetError) as error:
@@ -44,7 +44,7 @@ class Service:
 
     def _first_answered(self):
         """The shortest of the samples that the model answers, and its answer."""
-        *shorter, whole = samples(self.model)
+        *shorter, whole = self.model.samples()
         for self.example in shorter:
             with contextlib.suppress(JobError, LinearAlgebraError, mx.base.MXNetError):
                 return self.example, self.check()

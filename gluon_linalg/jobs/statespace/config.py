@@ -5,15 +5,17 @@ from typing import List, Literal, Optional, Union
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
 
-from ...grammar.section import Name, Number, Section, check_fixed
+from ...grammar.json_schema import ShownAs
+from ...grammar.section import Column, Name, Number, Section
+from ...grammar.structural import StructuralDescription
 from ..config import TrainedJob
-from ..steps import parse_step
+from ..steps import FREQUENCY, parse_step
 from ..table_format import SeriesData
-from .component_sections import Variance
-from .components import Component, components_problem
 from .times import MOST_STEPS, UNITS
 
 DEFAULT_STEPS = 12
+# The number type of what a job computes, whatever that of the exported model is.
+COMPUTED = "float64"
 
 
 class Holdout(Section):
@@ -24,35 +26,50 @@ class Holdout(Section):
     )
 
 
+# The time between two observations; what is wrong with it, the section says.
+Step = Annotated[
+    Union[Number, Name],
+    ShownAs(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"enum": list(UNITS)},
+                {"type": "string", "pattern": f"^{FREQUENCY.pattern}$", "title": "frequency"},
+            ]
+        }
+    ),
+]
+
+
 class Data(SeriesData):
     """The table and the part its columns play."""
 
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
-    time: Optional[Name] = Field(
+    time: Optional[Column] = Field(
         None,
         description="The column of times, increasing: numbers, or dates such as 1958-03, "
         "1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00; null to count the rows.",
     )
-    step: Optional[Union[Number, Name]] = Field(
+    step: Optional[Step] = Field(
         None,
         description="The time from one observation to the next: a number, or for dates day, week, "
         "month, quarter, year or a frequency of pandas such as 15min, h, B or BME. Absent times "
         "become missing observations. null when no row is absent.",
     )
-    series: Optional[Name] = Field(
+    series: Optional[Column] = Field(
         None,
         description="The column with the name of the series that a row belongs to; null where all "
         "rows are of one series.",
     )
-    target: Name = Field(
+    target: Column = Field(
         ..., description="The column to be modelled; an empty cell is a missing observation."
     )
-    covariates: List[Name] = Field(
+    covariates: List[Column] = Field(
         [], description="The columns whose effect a `regression` estimates."
     )
-    categorical: List[Name] = Field(
+    categorical: List[Column] = Field(
         [],
         description="The covariates that are columns of names: each name but the first has an "
         "effect, the difference to the first; those that are not among the covariates are added "
@@ -103,20 +120,9 @@ class Data(SeriesData):
         return self
 
 
-class Model(Section):
+class Model(StructuralDescription):
     """A sum of components, seen through noise."""
 
-    components: Annotated[List[Component], Field(min_length=1)] = Field(
-        ..., description="The components whose sum is the signal."
-    )
-    noise_variance: Optional[Variance] = Field(
-        None, description="The initial noise variance of an observation; 0 for none."
-    )
-    fixed: List[str] = Field(
-        [],
-        description="`[noise_variance]` when it is not trained. Parameters of components are "
-        "fixed in the component.",
-    )
     method: Literal["sequential", "parallel"] = Field(
         "sequential",
         description="How the likelihood is computed in training: by a loop over the steps, or by "
@@ -124,22 +130,10 @@ class Model(Section):
         "the loop.",
     )
     dtype: Literal["float32", "float64"] = Field(
-        "float64", description="The number type of the parameters and of the exported model."
+        "float64",
+        description="The number type of the parameters and results of the exported model; what is "
+        "computed is float64.",
     )
-
-    @field_validator("fixed")
-    @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, ("noise_variance",))
-
-    @model_validator(mode="after")
-    def something_is_random(self):
-        if "noise_variance" in self.fixed and self.noise_variance is None:
-            raise ValueError("noise_variance is fixed, but has no value; give it one")
-        parts = [component.chosen()[1] for component in self.components]
-        if self.noise_variance == 0 and all(part.is_deterministic() for part in parts):
-            raise ValueError("nothing is random; raise noise_variance or a variance above 0")
-        return self
 
 
 class Forecast(Section):
@@ -177,11 +171,27 @@ class StateSpaceJob(TrainedJob):
 
     def problem(self):
         data = self.data
-        problem = components_problem(self.model.components, data.all_covariates, data.categorical)
+        problem = self.model.problem(data.all_covariates, data.categorical)
         if problem is not None:
             keys, message = problem
-            return ("model", "components", *keys), message
+            return ("model", *keys), message
+        problem = self._label_problem()
+        if problem is not None:
+            return problem
         if self.steps < self.held_out:
             message = f"{self.steps} steps, but the hold-out has {self.held_out}; raise it"
             return ("forecast", "steps"), message
+        return None
+
+    def _label_problem(self):
+        """A label that is the name of another column of smoothed.csv, as (keys, message)."""
+        taken = {self.data.series, self.data.time or "row", "observed", "signal", "signal_std"}
+        components = [component.chosen() for component in self.model.components]
+        taken.update(f"{part.label}_std" for _, part in components if part.label)
+        taken.update(n for key, part in components if not part.label for n in (key, f"{key}_std"))
+        for index, (key, part) in enumerate(components):
+            if part.label is not None and part.label in taken:
+                message = f"'{part.label}' is another column of smoothed.csv; choose another label"
+                return ("model", "components", index, key, "label"), message
+            taken.add(part.label or key)
         return None

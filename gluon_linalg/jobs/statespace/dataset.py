@@ -9,7 +9,6 @@ from ..errors import JobError
 from ..sample import Sample
 from ..table_format import Format
 from ..units import TargetUnits, target_units
-from .components import used_columns
 from .panel import panel_units, read_panel
 from .series import Series, read_series
 
@@ -116,7 +115,7 @@ class Member:
 def read_dataset(job):
     """Reads the series, sets their ends apart and chooses the units from the rest."""
     config = job.data
-    regressors = used_columns(job.model.components, config.all_covariates)
+    regressors = job.model.used_columns(config.all_covariates)
     columns = sum(regressors, [])
     rest = (config.time, config.step, config.target, columns, config.format(), config.categorical)
     if config.series is None:

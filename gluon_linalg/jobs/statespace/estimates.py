@@ -39,8 +39,8 @@ def estimate(task, model):
 def _estimates(task, model, member, posterior):
     units, count = member.units, len(member.y)
     mean, covariance, signal, components = posterior
-    levels = zip(model.components.labels(), model.components.components)
-    has_level = {label: component.level_state is not None for label, component in levels}
+    levels = zip(model.components.labels(), task.job.model.parts)
+    has_level = {label: part.is_level for label, part in levels}
     parts = {}
     for label, moments in components.items():
         # The level has the mean that was subtracted from the target.

@@ -6,11 +6,12 @@ from typing import Dict, List
 
 import numpy as np
 
+from ...fitting.units import mean_and_deviation
 from ..categories import add_contrasts, find_levels
 from ..data import read_table
 from ..errors import JobError
 from ..table_format import AUTO, Format
-from ..units import mean_and_deviation, target_units
+from ..units import target_units
 from .series import Series, make_series
 from .times import find_grid, take
 

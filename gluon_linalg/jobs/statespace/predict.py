@@ -1,31 +1,39 @@
 """Forecasts of an exported model after the rows of a new file."""
 
+from datetime import date
+
 import numpy as np
 
-from ..data import Column, Format
+from ..axis import start_at
+from ..data import Column
 from ..errors import JobError
 from ..predictions import prediction_columns
+from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
 from ..units import TargetUnits
 from .panel import batches, joined, panel_units, read_panel
 from .series import read_series
 
+# The first step of a series of any length, where steps are dates.
+START = date(2000, 1, 1)
 
-class Predictor:
+
+class Predictor(SeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
 
     def __init__(self, description):
+        super().__init__(description)
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
         self.steps, self.dtype = description["steps"], description["dtype"]
-        self.levels = description.get("levels", {})
-        self.format = Format(**description.get("format", {}))
+        self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
+        self.known_ahead = self.steps if self.covariates else 0
         self.least_observations = description["least_observations"]
         # The column with the names of series, and what is known of those of the training.
-        self.series = description.get("series")
+        self.series = self.item = description.get("series")
         if self.series is None:
             self.units = {None: _units(description)}
         else:
@@ -72,6 +80,11 @@ class Predictor:
                 tables[name] = prediction_columns(labels, *moments)
         return joined(self.series, tables)
 
+    def counted_times(self, texts):
+        if self.has_dates:
+            return start_at(self.step, START).text
+        return lambda index: f"{index * self.step:.12g}"
+
     def _refuse_open(self, series, moments):
         """Refuses a forecast of infinite variance, which hangs on what was not observed."""
         is_open = np.isinf(moments[1])
@@ -104,7 +117,8 @@ class Predictor:
         arguments = [np.where(is_observed, units.target_to_model(series.y), 0.0), is_observed]
         if self.covariates:
             count = len(series.y) + self.steps
-            arguments.insert(1, series.known_covariates(count, self.steps))
+            covariates = series.known_covariates(count, self.steps)
+            arguments.insert(1, covariates - self.covariate_offsets)
         return arguments
 
 

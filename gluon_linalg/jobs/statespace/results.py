@@ -2,30 +2,36 @@
 
 import numpy as np
 
+from ...grammar.component import Regression
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
+from .config import COMPUTED
 from .estimates import estimate
 from .panel import joined
 from .plot import plot_model
 
+SMOOTHED = "smoothed.csv"
 
-def write_results(folder, task, metrics):
-    """The model, its tables and the plot; hold-out and coefficients go into `metrics`."""
+
+def write_results(folder, task):
+    """Writes the model, its tables and the plot; returns metrics: hold-out and coefficients."""
     dataset = task.dataset
     model = task.trained_model()
     forecaster = model.forecaster(exported_steps(dataset))
+    dtype = task.job.model.dtype
+    forecaster.cast(dtype)
     example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
-    export_model(forecaster, folder.file(names.MODEL), *example)
+    export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
     write_json(folder.file(names.MODEL_IO), describe_model(task))
     estimates = estimate(task, model)
-    for name, columns in ((names.FORECAST, _forecast), (names.SMOOTHED, _smoothed)):
+    for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
         tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
         write_columns(folder.file(name), joined(dataset.series, tables))
-    _add_metrics(metrics, dataset, estimates)
     plot_model(folder.file(names.PLOT), dataset, estimates)
+    return _metrics(dataset, estimates)
 
 
 def exported_steps(dataset):
@@ -38,10 +44,14 @@ def describe_model(task):
     dataset = task.dataset
     first, steps = dataset.members[0].series, exported_steps(dataset)
     times, columns = first.times, first.columns
+    offsets = _covariate_offsets(task)
     batch = "1" if dataset.series is None else "B"
     graph_inputs = [f"({batch}, T): the target minus target_offset, over target_scale; any T"]
     if columns:
-        graph_inputs.append(f"({batch}, T + {steps}, {len(columns)}): the covariates")
+        graph_inputs.append(
+            f"({batch}, T + {steps}, {len(columns)}): the covariates"
+            + (" less covariate_offsets" if offsets.any() else "")
+        )
     graph_inputs.append(f"({batch}, T): 1 where the target is observed, 0 where it is not")
     return {
         "task": task.job.task,
@@ -57,6 +67,7 @@ def describe_model(task):
         "least_observations": task.least_observations,
         **_described_units(task),
         "dtype": task.job.model.dtype,
+        **({"covariate_offsets": offsets.tolist()} if offsets.any() else {}),
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
         "graph_outputs": [
             f"({batch}, {steps}): the mean of the next observations; times target_scale, "
@@ -64,6 +75,22 @@ def describe_model(task):
             f"({batch}, {steps}): their variance, noise included; times target_scale²",
         ],
     }
+
+
+def _covariate_offsets(task):
+    """What is taken from each covariate before it is rounded to float32.
+
+    With an initial level that is unknown, another zero of a covariate changes no forecast; where
+    its coefficient drifts, it would.
+    """
+    parts = [component.chosen()[1] for component in task.job.model.components]
+    regressions = [part for part in parts if isinstance(part, Regression)]
+    columns = zip(task.dataset.regressors, regressions)
+    keeps = [part.drifting for names, part in columns for _ in names]
+    if task.job.model.dtype == COMPUTED or not any(part.is_level for part in parts):
+        keeps = [True] * len(keeps)
+    covariates = [member.training_covariates() for member in task.dataset.members]
+    return np.where(keeps, 0.0, np.concatenate(covariates).mean(axis=0) if keeps else 0.0)
 
 
 def _described_units(task):
@@ -93,7 +120,8 @@ def _smoothed(member, estimates):
     return columns
 
 
-def _add_metrics(metrics, dataset, estimates):
+def _metrics(dataset, estimates):
+    metrics = {}
     is_panel = dataset.series is not None
     if is_panel:
         metrics["series"] = len(dataset.members)
@@ -111,6 +139,7 @@ def _add_metrics(metrics, dataset, estimates):
         metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
         if is_panel:
             metrics["holdout"]["worst"] = _worst(dataset, judged)
+    return metrics
 
 
 def _worst(dataset, judged):

@@ -1,15 +1,16 @@
 """A series of a CSV file: on regular steps, up to its last observation."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Union
+from typing import Dict, List
 
 import numpy as np
 
+from ..axis import Axis
 from ..categories import add_contrasts, find_levels
 from ..data import Table, read_table
 from ..errors import JobError
 from ..table_format import AUTO, Format
-from .times import Dates, Numbers, Rows, find_times
+from .times import find_times
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Series:
     """
 
     path: str
-    times: Union[Rows, Numbers, Dates]
+    times: Axis
     texts: Dict[int, str]
     y: np.ndarray
     covariates: np.ndarray

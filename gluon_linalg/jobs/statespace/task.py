@@ -12,10 +12,10 @@ from ...fitting.structural_starts import (
 )
 from .. import memory
 from ..errors import JobError
-from ..task import Task, number_or_list, to_model_array
+from ..metrics import holdout_bands
+from ..task import TrainedTask, number_or_list, to_model_array
 from ..units import finite
-from .component_sections import Regression
-from .components import build_components
+from .config import COMPUTED
 from .dataset import read_dataset
 from .results import write_results
 
@@ -27,12 +27,12 @@ SHARE = 0.1
 NUMBERS = {"sequential": 47, "parallel": 70}
 
 
-class StateSpace(Task):
+class StateSpace(TrainedTask):
     """A `StructuralModel` with its data: one series, or many that share all parameters."""
 
     singular = (
         "an observation has no variance at the initial values; raise model.noise_variance or the "
-        "variances in model.components, or compute in float64 (model.dtype)"
+        "variances in model.components"
     )
     read_dataset = staticmethod(read_dataset)
 
@@ -53,7 +53,7 @@ class StateSpace(Task):
         self._starts = structural_starts(
             self.layer.components.components,
             self._training_targets(),
-            [own for own, part in zip(*self._regressions()) if part.drifting],
+            [own for own, part in zip(self._squares(), job.model.regressions) if part.drifting],
         )
 
     def arguments(self):
@@ -112,8 +112,11 @@ class StateSpace(Task):
         covariates = [member.covariates[: len(member.y) + steps] for member in members]
         return [y, self.array(_padded(covariates, length)), mask]
 
-    def write_results(self, folder, metrics):
-        write_results(folder, self, metrics)
+    def write_results(self, folder):
+        return write_results(folder, self)
+
+    def bands(self, metrics):
+        return holdout_bands(metrics)
 
     def trained_model(self):
         """A copy of the layer that works for series of any length, also forecasts."""
@@ -134,9 +137,7 @@ class StateSpace(Task):
         model, dataset = self.job.model, self.dataset
         variance = SHARE * self._change()
         finite(dataset.path, variance)
-        components = build_components(
-            model.components, variance, self._regressions()[0], parameters
-        )
+        components = model.build(variance, self._squares(), parameters)
         regressions = [c for c in components if c.features]
         for component, columns in zip(regressions, dataset.regressors):
             component.state_names = list(columns)
@@ -151,7 +152,8 @@ class StateSpace(Task):
             if "noise_variance" in model.fixed:
                 layer.noise_variance.grad_req = "null"
         layer.initialize(ctx=self.context)
-        layer.cast(model.dtype)
+        # What it computes is float64, so that a covariate far from 0 keeps its digits.
+        layer.cast(COMPUTED)
         return layer
 
     def _training_targets(self):
@@ -160,11 +162,9 @@ class StateSpace(Task):
     def _change(self):
         return mean_squared_change(self._training_targets())
 
-    def _regressions(self):
-        """The mean squares of the columns of each regression, and its part of the job."""
-        parts = [component.chosen()[1] for component in self.job.model.components]
-        squares = _mean_squares(self.dataset, self.dataset.regressors)
-        return squares, [part for part in parts if isinstance(part, Regression)]
+    def _squares(self):
+        """The mean squares of the columns of each regression."""
+        return _mean_squares(self.dataset, self.dataset.regressors)
 
     def out_of_memory(self):
         """What to tell where there is not enough memory."""
@@ -186,7 +186,7 @@ class StateSpace(Task):
         """The bytes of a likelihood of all series with its gradient."""
         model, dataset = self.job.model, self.dataset
         numbers = NUMBERS[model.method] * len(dataset.members) * dataset.length
-        return numbers * self._states() ** 2 * np.dtype("float64").itemsize
+        return numbers * self._states() ** 2 * np.dtype(COMPUTED).itemsize
 
     def _states(self):
         return sum(part.state_size for part in self.layer.components.components)
@@ -214,7 +214,9 @@ class StateSpace(Task):
         )
 
     def array(self, values):
-        return to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        # What the exported model could not take is refused before anything is trained.
+        to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
+        return to_model_array(values, COMPUTED, self.context, self.dataset.path)
 
 
 def _is_open(model, path):
@@ -222,10 +224,7 @@ def _is_open(model, path):
     if path == "noise_variance":
         return model.noise_variance is None
     _, index, _, name = path.split(".")
-    part = model.components[int(index)].chosen()[1]
-    if name in part.fixed:
-        return False
-    return name == "period" or name not in part.model_fields_set or getattr(part, name) is None
+    return not model.parts[int(index)].is_given(name)
 
 
 def _padded(arrays, length):

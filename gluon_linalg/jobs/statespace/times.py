@@ -1,66 +1,45 @@
-"""The times of a table on equal steps: numbers, dates, or the rows themselves."""
+"""The axis of the times of a table, and the step of each of its rows."""
 
 from dataclasses import replace
+from typing import Optional, Tuple, Union
 
 import numpy as np
 
+from ..axis import (
+    TOLERANCE,
+    Axis,
+    Numbers,
+    Rows,
+    between_steps,
+    find_dates,
+    lines,
+    zone_advice,
+)
+from ..data import Table
 from ..errors import JobError
-from ..steps import WORDS, Dates, find_dates, lines, parse_step, zone_advice
-from ..table_format import AUTO
+from ..moments import read_compact
+from ..steps import WORDS, parse_step
+from ..table_format import AUTO, Format
 
 # The steps between dates that have a word.
 UNITS = WORDS
 
-# How far a number may be from its step, as a share of the step: times are often rounded.
-TOLERANCE = 0.1
-
 # The longest series, absent rows and forecast included.
 MOST_STEPS = 100_000
-
-__all__ = ["MOST_STEPS", "UNITS", "Dates", "Numbers", "Rows", "find_grid", "find_times", "take"]
-
-
-class Rows:
-    """No column of times: steps are counted from 1."""
-
-    name, step, has_dates = "row", None, False
-
-    def text(self, index):
-        return str(index + 1)
-
-    def place(self, index):
-        """Where a plot has the step."""
-        return index + 1
+# The step as the job file has it.
+Given = Union[float, str, None]
 
 
-class Numbers:
-    """start, start + step, start + 2 step, ..."""
-
-    has_dates = False
-
-    def __init__(self, name, start, step):
-        self.name, self.start, self.step = name, start, step
-
-    def indices(self, numbers):
-        """The steps of the numbers; NaN for one that is none."""
-        exact = (numbers - self.start) / self.step
-        whole = np.round(exact)
-        return np.where(np.abs(exact - whole) <= TOLERANCE, whole, np.nan)
-
-    def text(self, index):
-        return f"{self.place(index):.12g}"
-
-    def place(self, index):
-        return self.start + index * self.step
-
-
-def find_times(table, name, step, table_format=AUTO):
+def find_times(
+    table: Table, name: Optional[str], step: Given, table_format: Format = AUTO
+) -> Tuple[Axis, np.ndarray]:
     """The times of the column `name`, and the step of each row, (n,) whole numbers from 0.
 
     step: as in the job file. JobError for rows that are not in order, or not on the steps.
     """
     if name is None:
         return Rows(), np.arange(len(table.lines))
+    table = _with_compact_dates(table, name, step)
     _refuse_disorder(table, name, table_format)
     times = _equal_steps(table, name, step, table_format)
     indices = _steps(table, name, times)
@@ -68,8 +47,11 @@ def find_times(table, name, step, table_format=AUTO):
     return times, indices.astype(int)
 
 
-def find_grid(table, name, step, table_format=AUTO):
+def find_grid(
+    table: Table, name: str, step: Given, table_format: Format = AUTO
+) -> Tuple[Axis, np.ndarray]:
     """As `find_times`, for a table whose rows are sorted, but may share their times."""
+    table = _with_compact_dates(table, name, step)
     _, first_rows = np.unique(table.columns[name], return_index=True)
     times = _equal_steps(take(table, first_rows), name, step, table_format)
     indices = _steps(table, name, times)
@@ -77,7 +59,7 @@ def find_grid(table, name, step, table_format=AUTO):
     return times, indices.astype(int)
 
 
-def take(table, rows):
+def take(table: Table, rows: np.ndarray) -> Table:
     """The table with these rows alone, in this order."""
     return replace(
         table,
@@ -86,6 +68,20 @@ def take(table, rows):
         lines=[table.lines[row] for row in rows],
         moments={name: moments.take(rows) for name, moments in table.moments.items()},
     )
+
+
+def _with_compact_dates(table, name, step):
+    """The table, to whose reader dates such as 20200131 are numbers; a number as step agrees.
+
+    195803 is taken for a month where the step is one of dates.
+    """
+    moments = None if name in table.dates else read_compact(table.texts[name])
+    if moments is None or isinstance(step, (int, float)):
+        return table
+    if step is None and "d" not in moments.style.order:
+        return table
+    moments = {**table.moments, name: moments}
+    return replace(table, dates=[*table.dates, name], moments=moments)
 
 
 def _equal_steps(table, name, step, table_format):
@@ -110,11 +106,9 @@ def _steps(table, name, times):
 
 def _refuse_between(table, name, times, is_wrong):
     if is_wrong.any():
-        raise JobError(
-            f"{_where(table, name, np.argmax(is_wrong))} is not a whole number of steps of "
-            f"{_length(times)} after {table.texts[name][0]}; correct it, or data.step"
-            + (zone_advice(table.moments[name]) if times.has_dates else "")
-        )
+        wrong, first = _where(table, name, np.argmax(is_wrong)), table.texts[name][0]
+        moments = table.moments[name] if times.has_dates else None
+        raise JobError(between_steps(wrong, _length(times), first, "data.step", moments))
 
 
 def _length(times):

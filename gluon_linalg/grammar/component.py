@@ -1,89 +1,20 @@
-"""The components of a job file."""
+"""The components of a structural time series model, as data: in job files and in forecasting."""
 
-from typing import ClassVar, List, Literal, Optional, Tuple
+from typing import ClassVar, Dict, Literal, Optional, Sequence, Tuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
-from typing_extensions import Annotated
+import mxnet as mx
+from pydantic import Field, field_validator, model_validator
 
-from ...blocks import structural
-from ...grammar.section import Names, Number, Section, check_fixed
-
-# More would take minutes for a likelihood.
-MOST_STATES = 500
-# The smallest variance of a component is above this (see blocks/structural/bounded.py).
-SMALLEST_VARIANCE = 1e-300
-
-
-def _refuse_tiny(value):
-    if not (value == 0 or value > SMALLEST_VARIANCE):
-        raise ValueError(f"expected 0 or a number above {SMALLEST_VARIANCE:g}")
-    return value
-
-
-def _as_list(value):
-    return value if isinstance(value, (list, tuple)) or value is None else [value]
-
-
-# 0 leaves the disturbance out.
-Variance = Annotated[Number, AfterValidator(_refuse_tiny)]
-Variances = Annotated[List[Variance], BeforeValidator(_as_list), Field(min_length=1)]
-Numbers = Annotated[List[Number], BeforeValidator(_as_list), Field(min_length=1)]
-
-
-class Part(Section):
-    """A component with its initial values."""
-
-    component_class: ClassVar = None
-    # The learnable ones among the fields.
-    parameters: ClassVar[Tuple[str, ...]] = ()
-    # Whether its level takes the mean of the target.
-    is_level: ClassVar[bool] = False
-
-    fixed: List[str] = Field(
-        [], description="The parameters of this component that are not trained."
-    )
-
-    @field_validator("fixed")
-    @classmethod
-    def fixed_names_are_parameters(cls, names):
-        return check_fixed(names, cls.parameters)
-
-    @model_validator(mode="after")
-    def values_fit_together(self):
-        for name in self.fixed:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} is fixed, but has no value; give it one")
-        if self.state_size() > MOST_STATES:
-            raise ValueError(f"{self.state_size()} states; at most {MOST_STATES} are possible")
-        try:
-            self.build("trial", 1.0)
-        except ValueError as error:
-            # The block's own words, without its name.
-            raise ValueError(str(error).split(": ", 1)[-1].rstrip(".")) from None
-        return self
-
-    def state_size(self):
-        """The number of states."""
-        return 2
-
-    def build(self, label, variance, squares=None):
-        """The component; `variance` stands for those that are null."""
-        values = self.model_dump(exclude={"fixed"})
-        for name in values:
-            if name.endswith("_variance") and values[name] is None:
-                values[name] = variance
-        return self.component_class(label=label, **values)
-
-    def is_deterministic(self):
-        """Whether nothing disturbs the component."""
-        return all(
-            getattr(self, name) == 0 for name in self.parameters if name.endswith("_variance")
-        )
-
-    def trained(self, component):
-        """The Gluon parameters of a component by the names of the job file."""
-        found = {name: getattr(component, name) for name in self.parameters}
-        return {name: parameter for name, parameter in found.items() if parameter is not None}
+from ..blocks import structural
+from .component_part import (
+    MOST_STATES,
+    SMALLEST_VARIANCE,
+    Numbers,
+    Part,
+    Variance,
+    Variances,
+)
+from .section import Columns, Number, OneOf
 
 
 class Level(Part):
@@ -96,9 +27,6 @@ class Level(Part):
     level_variance: Optional[Variance] = Field(
         None, description="The variance of η, by which the level changes; 0 for a constant."
     )
-
-    def state_size(self):
-        return 1
 
 
 class Trend(Part):
@@ -127,6 +55,20 @@ class DampedTrend(Trend):
     )
 
 
+class SemilocalTrend(Trend):
+    """μ_{t+1} = μ_t + D + ν_t + η_t, ν_{t+1} = damping · ν_t + ζ_t, D constant."""
+
+    component_class: ClassVar = structural.SemilocalLinearTrend
+    parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance", "damping")
+
+    damping: Number = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="What is left after a step of how the slope differs from D, in (0, 1).",
+    )
+
+
 class Seasonal(Part):
     """A pattern of `period` steps that sums to 0 and changes slowly."""
 
@@ -150,12 +92,6 @@ class Seasonal(Part):
         None, description="The variance by which the pattern changes; 0 for a fixed one."
     )
 
-    def state_size(self):
-        if self.form == "dummy":
-            return int(self.period) - 1
-        harmonics = self.harmonics or int(self.period // 2)
-        return 2 * harmonics - (2 * harmonics == self.period)
-
 
 class Cycle(Part):
     """c_{t+1} = damping · (c_t cos λ + c*_t sin λ) + κ_t, λ = 2π / period, c* its partner."""
@@ -174,6 +110,11 @@ class Cycle(Part):
         None, description="The variance of κ, which keeps the cycle alive; 0 for none."
     )
 
+    @field_validator("damping", mode="before")
+    @classmethod
+    def none_is_no_damping(cls, value):
+        return 1 if value is None else value
+
 
 class Autoregression(Part):
     """z_{t+1} = Σ φ_j z_{t+1-j} + ε_t, always stationary."""
@@ -187,15 +128,11 @@ class Autoregression(Part):
     )
     innovation_variance: Optional[Variance] = Field(None, description="The variance of ε.")
 
-    def state_size(self):
-        return self.order
-
-    def trained(self, component):
-        found = {
-            "coefficients": component.partial_autocorrelation,
-            "innovation_variance": component.innovation_variance,
-        }
-        return {name: parameter for name, parameter in found.items() if parameter is not None}
+    def trained(self, block: structural.AutoRegression) -> Dict[str, mx.gluon.Parameter]:
+        found = {"coefficients": block.partial_autocorrelation}
+        if block.innovation_variance is not None:
+            found["innovation_variance"] = block.innovation_variance
+        return found
 
 
 class Regression(Part):
@@ -204,8 +141,10 @@ class Regression(Part):
     component_class: ClassVar = structural.Regression
     parameters: ClassVar[Tuple[str, ...]] = ("coefficient_variance",)
 
-    columns: Optional[Names] = Field(
-        None, description="The covariates with an effect; null for all of `data.covariates`."
+    columns: Optional[Columns] = Field(
+        None,
+        description="The covariates with an effect, of `data.covariates`, in forecasting "
+        "feat_dynamic_real_0, feat_dynamic_real_1, ...; null for all of them.",
     )
     drifting: bool = Field(False, description="Whether the coefficients change with time.")
     coefficient_variance: Optional[Variances] = Field(
@@ -224,20 +163,58 @@ class Regression(Part):
             )
         return self
 
-    def state_size(self):
-        return len(self.columns or [""])
-
-    def is_deterministic(self):
-        return not self.drifting
-
-    def build(self, label, variance, squares=None):
-        """squares: the mean square of each column."""
+    def build(
+        self,
+        label: Optional[str] = None,
+        variance: float = 1.0,
+        squares: Optional[Sequence[float]] = None,
+    ) -> structural.Regression:
         given = self.coefficient_variance or [None]
-        count = len(squares or self.columns or given)
+        count = len(squares or self.columns or self._values_per_column())
         given = given * count if len(given) == 1 else given
         squares = squares or [1.0] * count
         values = [
             max(variance / square, 2.0 * SMALLEST_VARIANCE) if value is None else value
             for value, square in zip(given, squares)
         ]
-        return self.component_class(count, self.drifting, values, label=label)
+        return structural.Regression(
+            count, self.drifting, values, self.prior, label=self.label or label
+        )
+
+    def count_problem(self, columns: int) -> Optional[Tuple[Tuple[str, ...], str]]:
+        """What does not fit so many columns, as (keys, message), or None."""
+        expected = "1" if columns == 1 else f"1 or {columns}"
+        values = {"coefficient_variance": [self.coefficient_variance or []]}
+        if isinstance(self.prior, list):
+            values["prior"] = self.prior
+        for name, lists in values.items():
+            for given in map(len, lists):
+                if given not in (0, 1, columns):
+                    return (name,), f"{given} values for {columns} columns; give {expected}"
+        return None
+
+    def _values_per_column(self):
+        """The longest list with a value for each column: where columns are not named."""
+        known = self.prior if isinstance(self.prior, list) else []
+        return max([self.coefficient_variance or [None], *known], key=len)
+
+
+class Component(OneOf):
+    """A component: exactly one of these keys."""
+
+    noun: ClassVar[str] = "component"
+    advice: ClassVar[str] = "write each as an item of the list: - level: {}"
+
+    level: Optional[Level] = Field(None, description="A random walk.")
+    trend: Optional[Trend] = Field(None, description="A level with a slope.")
+    damped_trend: Optional[DampedTrend] = Field(
+        None, description="A level with a slope that dies out."
+    )
+    semilocal_trend: Optional[SemilocalTrend] = Field(
+        None,
+        description="A level with a slope that returns to a long-run slope, for far forecasts.",
+    )
+    seasonal: Optional[Seasonal] = Field(None, description="A pattern of known period.")
+    cycle: Optional[Cycle] = Field(None, description="A damped wave of unknown period.")
+    ar: Optional[Autoregression] = Field(None, description="A stationary autoregression.")
+    regression: Optional[Regression] = Field(None, description="The effect of covariates.")

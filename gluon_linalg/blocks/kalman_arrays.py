@@ -1,0 +1,159 @@
+"""The arguments of Kalman layers from matrices as people write them."""
+
+from typing import Any, Dict, Optional
+
+import mxnet as mx
+import numpy as np
+
+from ..errors import DtypeError, NonFiniteError, NotPositiveDefiniteError, ShapeError
+from .arguments import axis_sizes
+from .casting import FLOATS
+
+NAME = "kalman_arrays"
+# The axes of each argument in the end, and how many of them it has when it is neither for several
+# series nor changes with time.
+AXES = {
+    "y": ("B N p", 2),
+    "transition": ("B? T? d d", 2),
+    "emission": ("B? T? p d", 2),
+    "process_covariance": ("B? T? d d", 2),
+    "observation_covariance": ("B? T? p p", 2),
+    "prior_mean": ("B? d", 1),
+    "prior_covariance": ("B? d d", 2),
+    "diffuse_directions": ("B? d q", 2),
+    "mask": ("B N p", 2),
+    "transition_offset": ("B? T? d", 1),
+    "emission_offset": ("B? T? p", 1),
+}
+# Of these a vector is the only column, or the only row.
+COLUMNS, ROWS = ("y", "mask", "diffuse_directions"), ("emission",)
+# Rounding of a correlation matrix, in units of its size and of the precision it was given in.
+ROUNDING = 8.0
+
+
+def kalman_arrays(
+    y: Any,
+    transition: Any,
+    emission: Any,
+    process_covariance: Any,
+    observation_covariance: Any,
+    prior_mean: Any = None,
+    prior_covariance: Any = None,
+    *,
+    diffuse_directions: Any = None,
+    mask: Any = None,
+    transition_offset: Any = None,
+    emission_offset: Any = None,
+    dtype: str = "float64",
+    ctx: Optional[mx.Context] = None,
+) -> Dict[str, mx.nd.NDArray]:
+    """The arguments of a Kalman layer by name: ``layer(**kalman_arrays(y, A, H, Q, R, m, P))``.
+
+    x_1 ~ N(m, P),   y_t = H x_t + d + ε_t,  ε ~ N(0, R),   x_{t+1} = A x_t + b + η_t,  η ~ N(0, Q).
+
+    All are whatever NumPy reads, or NDArrays. y: (T,) for one number at a time, (T, p), or
+    (B, T, p); NaN is missing, unless there is a mask. transition A: (d, d); emission H: (p, d), or
+    (d,) for p = 1; process_covariance Q: (d, d); observation_covariance R: (p, p); prior_mean m:
+    (d,), 0 unless given; prior_covariance P: (d, d). diffuse_directions: (d, q), for layers with
+    diffuse=q, in which nothing is known of x_1; then P is 0 unless given. mask: as y;
+    transition_offset b: (d,); emission_offset d: (p,). A number is an array of one element. What
+    changes with time has an axis T in front, (T, d, d), what differs between series two, (B, T, d,
+    d), or one if it is of the prior, (B, d, d).
+
+    A covariance may be singular. Its factor, computed in float64, is diag(s) U √λ with the standard
+    deviations s and the eigenvalues and eigenvectors of the correlations, U diag(λ) Uᵀ, where those
+    that are rounding are 0: so it has the rank of the covariance, and each element is kept to the
+    rounding of its own row and column, whatever their units.
+
+    dtype: of the arrays, 'float32' or 'float64'; ctx: their device, unless given that of y where
+    this is an NDArray, else the current one.
+
+    Raises ShapeError, NonFiniteError, and NotPositiveDefiniteError for what is no covariance, all
+    of which name the argument; DtypeError for another dtype.
+    """
+    if np.dtype(dtype).name not in FLOATS:
+        raise DtypeError(f"{NAME}: dtype is {dtype!r}, expected 'float32' or 'float64'.")
+    if prior_covariance is None and diffuse_directions is None:
+        raise TypeError(
+            f"{NAME}: what is known of the first state is missing: give prior_covariance, or "
+            "diffuse_directions for a layer with diffuse=q."
+        )
+    given = {
+        "y": y,
+        "transition": transition,
+        "emission": emission,
+        "process_covariance": process_covariance,
+        "observation_covariance": observation_covariance,
+        "prior_mean": prior_mean,
+        "prior_covariance": prior_covariance,
+        "diffuse_directions": diffuse_directions,
+        "mask": mask,
+        "transition_offset": transition_offset,
+        "emission_offset": emission_offset,
+    }
+    arrays = {name: _read(name, value) for name, value in given.items() if value is not None}
+    sizes = axis_sizes(NAME, [(name, AXES[name][0], array.shape) for name, array in arrays.items()])
+    arrays.setdefault("prior_mean", np.zeros((1, sizes["d"])))
+    arrays.setdefault("prior_covariance", np.zeros((1, sizes["d"], sizes["d"])))
+    if mask is None and np.isnan(arrays["y"]).any():
+        arrays["mask"] = ~np.isnan(arrays["y"])
+    if ctx is None:
+        ctx = y.context if isinstance(y, mx.nd.NDArray) else mx.current_context()
+    found = {}
+    for name, array in arrays.items():
+        if name.endswith("_covariance"):
+            precision = np.finfo(_float_of(given[name])).eps
+            name, array = name.replace("_covariance", "_factor"), _factor(name, array, precision)
+        found[name] = mx.nd.array(array, dtype=dtype, ctx=ctx)
+    return found
+
+
+def _read(name, value):
+    """An argument as a float64 array with all its axes."""
+    axes, least = AXES[name]
+    letters = axes.replace("?", "").replace("N", "T").split()
+    try:
+        array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.asarray(value)
+        array = array.astype("float64")
+    except (TypeError, ValueError, OverflowError):
+        raise ShapeError(f"{NAME}: '{name}' is not an array of numbers.") from None
+    if name not in ("y", "mask") and not np.isfinite(array).all():
+        raise NonFiniteError(f"{NAME}: '{name}' has NaN or infinity.")
+    if array.ndim == 0:
+        array = array.reshape((1,) * least)
+    elif array.ndim == 1 and name in COLUMNS:
+        array = array[:, None]
+    elif array.ndim == 1 and name in ROWS:
+        array = array[None]
+    if not least <= array.ndim <= len(letters):
+        shapes = [f"({', '.join(letters[k:])})" for k in range(len(letters) - least, -1, -1)]
+        raise ShapeError(
+            f"{NAME}: '{name}' has shape {np.shape(value)}, expected {' or '.join(shapes)}."
+        )
+    return array.reshape((1,) * (len(letters) - array.ndim) + array.shape)
+
+
+def _factor(name, covariance, precision):
+    """F with F Fᵀ = covariance, (..., n, n), in float64."""
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    deviations = np.sqrt(np.maximum(variances, 0.0))
+    units = np.where(deviations > 0, deviations, 1.0)
+    correlation = covariance / units[..., :, None] / units[..., None, :]
+    tolerance = ROUNDING * precision * covariance.shape[-1]
+    if (np.abs(correlation - np.swapaxes(correlation, -1, -2)) > tolerance).any():
+        raise NotPositiveDefiniteError(f"{NAME}: '{name}' is no covariance: it is not symmetric.")
+    values, vectors = np.linalg.eigh(correlation)
+    if (variances < 0).any() or (values < -tolerance * values.max(axis=-1, keepdims=True)).any():
+        raise NotPositiveDefiniteError(
+            f"{NAME}: '{name}' is no covariance: it is not positive semidefinite, its correlations "
+            f"have the eigenvalue {values.min():.6g}."
+        )
+    is_rounding = values <= tolerance * values.max(axis=-1, keepdims=True)
+    roots = np.sqrt(np.where(is_rounding, 0.0, values))
+    return deviations[..., :, None] * vectors * roots[..., None, :]
+
+
+def _float_of(value):
+    """The precision that an array of numbers was given in."""
+    dtype = np.dtype(getattr(value, "dtype", "float64"))
+    return dtype if dtype.kind == "f" else np.dtype("float64")

@@ -1,0 +1,99 @@
+"""Kernels made of kernels."""
+
+from functools import reduce
+from operator import add, mul
+
+from .base import Kernel
+
+
+class Combination(Kernel):
+    """Several kernels, element by element combined with `operation`."""
+
+    operation = None
+
+    def __init__(self, *kernels: Kernel, **kwargs):
+        super().__init__(**kwargs)
+        self.kernels = _flatten(type(self), kernels)
+        for kernel in self.kernels:
+            self.register_child(kernel)
+
+    def check_columns(self, count):
+        super().check_columns(count)
+        for kernel in self.kernels:
+            kernel.check_columns(self._columns.count(count))
+
+    def evaluate(self, F, x, z, dtype, hyperparameters=None, constant=False):
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        return self._combined(
+            kernel.evaluate(F, x, z, dtype, inner(hyperparameters, index), constant)
+            for index, kernel in enumerate(self.kernels)
+        )
+
+    def evaluate_diagonal(self, F, x, dtype, hyperparameters=None):
+        x = self.select(F, x)
+        return self._combined(
+            kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, index))
+            for index, kernel in enumerate(self.kernels)
+        )
+
+    def _combined(self, parts):
+        return reduce(type(self).operation, parts)
+
+
+class Sum(Combination):
+    """k(x, z) = Σ_i k_i(x, z)."""
+
+    operation = add
+
+    def weighted_sum(self, F, weights, x, dtype):
+        x = self.select(F, x)
+        return self._combined(k.weighted_sum(F, weights, x, dtype) for k in self.kernels)
+
+
+class Product(Combination):
+    """k(x, z) = Π_i k_i(x, z)."""
+
+    operation = mul
+
+
+class Scaled(Kernel):
+    """variance · k(x, z), the variance a learnable positive number."""
+
+    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = kernel
+        self.variance = self._positive("variance", variance)
+
+    def check_columns(self, count):
+        super().check_columns(count)
+        self.kernel.check_columns(self._columns.count(count))
+
+    def evaluate(self, F, x, z, dtype, hyperparameters=None, constant=False):
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
+        matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
+        return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
+
+    def evaluate_diagonal(self, F, x, dtype, hyperparameters=None):
+        x = self.select(F, x)
+        variance = self.own(F, x, dtype, hyperparameters)["variance"]
+        diagonal = self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
+        return F.broadcast_mul(diagonal, variance)
+
+
+def inner(hyperparameters, child):
+    """Those of the kernel `child` among the hyperparameters of a combination; None stays None."""
+    if hyperparameters is None:
+        return None
+    prefix = f"{child}."
+    names = [name for name in hyperparameters if name.startswith(prefix)]
+    return {name[len(prefix) :]: hyperparameters[name] for name in names}
+
+
+def _flatten(cls, kernels):
+    flat = []
+    for kernel in kernels:
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")
+        flat.extend(kernel.kernels if type(kernel) is cls else [kernel])
+    return flat

@@ -1,0 +1,42 @@
+"""What a description of a kernel has to know of the inputs: names and typical sizes."""
+
+from typing import Any, Iterator, Optional, Sequence
+
+import numpy as np
+from typing_extensions import Protocol
+
+
+class InputNames(Protocol):
+    """The names that can be written under `columns`; iterated, those that a message suggests."""
+
+    # What they are called in messages.
+    noun: str
+
+    def __contains__(self, name: Any) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def most_values(self, names: Optional[Sequence[str]]) -> Optional[int]:
+        """How many values a list has with one for each; None where only the data tell."""
+
+
+class SeenColumns(Protocol):
+    """The columns that one kernel sees. Sizes: one for each, or one for all, (k,)."""
+
+    # As kernels take them.
+    active_dims: Any
+    # How many columns each of the names stands for, where it can be several.
+    widths: Sequence[int]
+    # Of the inputs: the distance over which they differ, and the mean square about x = 0.
+    spread: np.ndarray
+    mean_squares: np.ndarray
+
+    def periods(self) -> np.ndarray:
+        """After what the target repeats itself."""
+
+
+class KernelInputs(Protocol):
+    """The inputs of a kernel."""
+
+    def of(self, names: Optional[Sequence[str]]) -> SeenColumns:
+        """Those of the inputs `names`, in their order; None for those of one that names none."""

@@ -1,0 +1,138 @@
+"""A structural time series model as data: components and noise, in jobs and in forecasting."""
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import mxnet as mx
+from pydantic import Field, model_validator
+from typing_extensions import Annotated
+
+from ..blocks import structural
+from ..errors import suggestion
+from .component import Component, Regression
+from .component_part import MOST_STATES, Part, Variance
+from .section import Fixable
+
+Problem = Tuple[Tuple, str]
+
+
+class StructuralDescription(Fixable):
+    """A sum of components, seen through noise."""
+
+    components: Annotated[List[Component], Field(min_length=1)] = Field(
+        ..., description="The components whose sum is the signal."
+    )
+    noise_variance: Optional[Variance] = Field(
+        None, description="The initial noise variance of an observation; 0 for none."
+    )
+    fixed: List[str] = Field(
+        [],
+        description="`[noise_variance]` when it is not trained. Parameters of components are "
+        "fixed in the component.",
+    )
+
+    @classmethod
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("noise_variance",)
+
+    @model_validator(mode="after")
+    def something_is_random(self):
+        if "noise_variance" in self.fixed and self.noise_variance is None:
+            raise ValueError("noise_variance is fixed, but has no value; give it one")
+        if self.noise_variance == 0 and all(part.is_deterministic for part in self.parts):
+            raise ValueError("nothing is random; raise noise_variance or a variance above 0")
+        return self
+
+    @property
+    def parts(self) -> List[Part]:
+        """The sections of the components."""
+        return [component.chosen()[1] for component in self.components]
+
+    @property
+    def regressions(self) -> List[Regression]:
+        """Those of the regressions."""
+        return [part for part in self.parts if isinstance(part, Regression)]
+
+    @property
+    def has_known_priors(self) -> bool:
+        """Whether there are numbers for the initial states of some component."""
+        return any(isinstance(part.prior, list) for part in self.parts)
+
+    def problem(
+        self,
+        covariates: Sequence[str],
+        categorical: Sequence[str] = (),
+        where: str = "data.covariates",
+    ) -> Optional[Problem]:
+        """What does not fit together, as (keys, message), or None.
+
+        covariates: the names of what a regression may be on; categorical: those that are columns of
+        names; where: what messages call the covariates.
+        """
+        parts = [component.chosen() for component in self.components]
+        levels = [name for name, part in parts if part.is_level]
+        if len(levels) > 1:
+            message = f"{' and '.join(levels)} cannot be told apart; keep one of them"
+            return ("components",), message
+        states = sum(_width(part, covariates) for _, part in parts)
+        if states > MOST_STATES:
+            return ("components",), f"{states} states; at most {MOST_STATES} are possible"
+        unused = list(covariates)
+        for index, (name, part) in enumerate(parts):
+            if isinstance(part, Regression):
+                problem = _regression_problem(part, covariates, unused, categorical, where)
+                if problem is not None:
+                    keys, message = problem
+                    return ("components", index, name, *keys), message
+        if unused:
+            message = f"no component uses the covariate '{unused[0]}'; add - regression: {{}}"
+            return ("components",), message
+        return None
+
+    def used_columns(self, covariates: Sequence[str]) -> List[List[str]]:
+        """The columns of each regression, in the order of the components."""
+        return [list(part.columns or covariates) for part in self.regressions]
+
+    def build(
+        self,
+        variance: float,
+        squares: Sequence[Sequence[float]],
+        parameters: Dict[str, mx.gluon.Parameter],
+    ) -> List[structural.Component]:
+        """The blocks; their parameters are added to the dict `parameters` by path.
+
+        variance: the initial value of those that are null; squares: the mean squares of the columns
+        of each regression.
+        """
+        blocks, squares = [], iter(squares)
+        for index, component in enumerate(self.components):
+            name, part = component.chosen()
+            own = next(squares) if isinstance(part, Regression) else None
+            block = part.build(name, variance, own)
+            for key, parameter in part.trained(block).items():
+                if key in part.fixed:
+                    parameter.grad_req = "null"
+                parameters[f"components.{index}.{name}.{key}"] = parameter
+            blocks.append(block)
+        return blocks
+
+
+def _width(part, covariates):
+    is_open = isinstance(part, Regression) and part.columns is None
+    return len(covariates) if is_open else part.state_size
+
+
+def _regression_problem(part, covariates, unused, categorical, where):
+    """Takes the columns of `part` from `unused`."""
+    if not covariates:
+        return (), f"{where} is empty; name the columns there"
+    for index, name in enumerate(part.columns or covariates):
+        keys = ("columns", index) if part.columns else ()
+        if name not in covariates:
+            return keys, f"'{name}' is not one of {where}; {suggestion(name, covariates)}"
+        if name not in unused:
+            return keys, f"'{name}' has an effect already; name each column once"
+        unused.remove(name)
+    columns = part.columns or covariates
+    if len(part.coefficient_variance or [1]) > 1 and set(columns) & set(categorical):
+        return ("coefficient_variance",), "one for all levels of a column of names; give 1"
+    return part.count_problem(len(columns))

@@ -1,0 +1,47 @@
+"""What a forecast job is to the commands."""
+
+from .. import output as names
+from ..summary import training
+from ..task_kind import TaskKind
+from .config import ForecastJob
+from .files import BACKTEST, BACKTEST_FORECASTS, PREDICTOR
+from .predict import Predictor, load_predictor
+from .task import Forecasting
+
+
+def summary(metrics):
+    """The lines that tell how a job went."""
+    yield f"{metrics['series']} series, {metrics['rows']} observations to train on"
+    if "loss" in metrics:
+        yield f"loss {metrics['loss']['initial']:.4f} -> {metrics['loss']['trained']:.4f}"
+        yield training(metrics["training"])
+    backtest = metrics["backtest"]
+    if backtest is not None:
+        naive = backtest["seasonal_naive"]
+        yield (
+            f"backtest of {backtest['windows']} windows: "
+            f"CRPS {_figure(backtest['mean_wQuantileLoss'])} "
+            f"(seasonal naive {_figure(naive['mean_wQuantileLoss'])}), "
+            f"MASE {_figure(backtest['MASE'])} ({_figure(naive['MASE'])}), "
+            f"{_figure(backtest['coverage_80'], '.1%')} inside the 80 % band"
+        )
+
+
+def _figure(value, style=".4g"):
+    return "unknown" if value is None else format(value, style)
+
+
+KIND = TaskKind(
+    name="forecast",
+    title="an estimator of many series",
+    sections=ForecastJob,
+    task=Forecasting,
+    summary=summary,
+    predictor=Predictor,
+    predicts="Series like those of the job, as CSV or JSON lines; what follows each is forecast, "
+    "with the quantiles 0.1, 0.5 and 0.9.",
+    load=load_predictor,
+    files=(names.MODEL_IO, names.FORECAST, BACKTEST, BACKTEST_FORECASTS, names.PLOT),
+    folders=(PREDICTOR,),
+    takes_folders=True,
+)

@@ -1,0 +1,78 @@
+"""The kernel of a job with the initial values of its parameters."""
+
+from collections import Counter
+from typing import Dict, Iterator, List, Tuple
+
+from ...blocks.kernels import Kernel
+from ...grammar.kernel import KernelExpression, Scaled
+from ...grammar.kernel_building import Hyperparameter, build_kernel
+from ..regression.learned import Learned, learn
+from .inputs import Inputs
+
+# The initial lengthscale of a kernel over that of the one before of the same columns.
+FINER = 0.25
+
+
+def initial_kernel(
+    expression: KernelExpression, inputs: Inputs, square: float
+) -> Tuple[Kernel, Dict[str, Learned]]:
+    """The kernel and its parameters, by path in the job file.
+
+    square: the mean square of the target, in units of which the kernel computes.
+    """
+    kernel, found = build_kernel(expression, inputs)
+    _spread_out(found, inputs)
+    sized = set(_sized_variances(expression))
+    learned = {
+        h.path: learn(
+            h.parameter, h.given, h.typical, square if h.path in sized else 1.0, h.is_fixed
+        )
+        for h in found
+    }
+    return kernel, learned
+
+
+def _spread_out(found: List[Hyperparameter], inputs: Inputs) -> None:
+    """Kernels of the same columns begin at lengths of their own, or they would never part."""
+    before = Counter()
+    for hyperparameter in found:
+        if hyperparameter.path.endswith(".lengthscale") and hyperparameter.given is None:
+            columns = tuple(hyperparameter.columns or inputs.names)
+            hyperparameter.typical = hyperparameter.typical * FINER ** before[columns]
+            before[columns] += 1
+
+
+def _sized_variances(expression: KernelExpression, path: str = "kernel") -> Iterator[str]:
+    """The paths of the variances that are those of the target; others are mere numbers."""
+    name, section = expression.chosen()
+    path = f"{path}.{name}"
+    if not isinstance(section, list):
+        yield f"{path}.variance"
+        return
+    sized = section if name == "sum" else [_sized(section)]
+    for index, part in enumerate(section):
+        if any(part is one for one in sized):
+            yield from _sized_variances(part, f"{path}.{index}")
+
+
+def _sized(parts):
+    """The factor of a product whose variance is that of the target; others have mere numbers.
+
+    One with a variance that is given and trained, or else that is trained, or the first.
+    """
+    for is_known in (lambda section: section.variance is not None, lambda section: True):
+        for part in parts:
+            for section in _with_variance(part):
+                if "variance" not in section.fixed and is_known(section):
+                    return part
+    return parts[0]
+
+
+def _with_variance(expression):
+    """The sections of an expression that have a variance."""
+    _, section = expression.chosen()
+    parts = section if isinstance(section, list) else []
+    if isinstance(section, Scaled):
+        parts = [section.kernel]
+    found = [] if isinstance(section, list) else [section]
+    return found + [inner for part in parts for inner in _with_variance(part)]

@@ -1,0 +1,1 @@
+"""The task ``lda``: linear discriminant analysis."""

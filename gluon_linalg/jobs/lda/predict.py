@@ -1,0 +1,44 @@
+"""The classes of new rows."""
+
+from typing import List
+
+import numpy as np
+
+from ..categories import add_contrasts
+from ..data import Column
+from ..predictions import Columns, score_columns
+from ..predictor import RowsPredictor, answers
+
+# How many rows are classified at once.
+CHUNK = 16384
+
+
+class Predictor(RowsPredictor):
+    """The classes of the rows of a file with an exported classifier."""
+
+    not_finite = "the numbers are too large for the scores"
+
+    def __init__(self, description):
+        super().__init__(description)
+        self.names, self.dtype = description["columns"], description["dtype"]
+        self.target, self.classes = description["target"], description["classes"]
+        self.input_offset = np.asarray(description["input_offset"])
+        self.columns = [
+            Column(name, "text" if name in self.levels else "number") for name in self.names
+        ]
+        self.what = f"predictions of {self.target}"
+
+    def predict(self, table, model, context):
+        """The most probable class, the probabilities of all, and the scores."""
+        x = table.array(add_contrasts(table, self.names, self.levels)) - self.input_offset
+        found = answers(model, x, self.dtype, context, table.path, CHUNK)
+        return class_columns(self.target, self.classes, *found)
+
+
+def class_columns(
+    target: str, classes: List[str], scores: np.ndarray, probabilities: np.ndarray
+) -> Columns:
+    """The columns of a table of classes; scores: (n, k), probabilities: (n, C)."""
+    names = [classes[number] for number in probabilities.argmax(axis=1)]
+    each = [(f"{target}={name}", column) for name, column in zip(classes, probabilities.T)]
+    return [(target, names), *each, *score_columns(scores)]

@@ -1,0 +1,117 @@
+"""What reads the rows of new data and asks the model of a finished job."""
+
+import os
+from itertools import cycle, islice
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from ..export import load
+from .data import Column, Format, TableRows, read_table
+from .errors import JobError, one_line
+from .output import MODEL
+from .task import to_model_array
+
+
+class Predictor:
+    """Made of the content of model-io.json; a subclass sets the attributes.
+
+    what: what the rows of an answer are; columns: what a row of new data must have; not_finite:
+    what to tell where an answer is not finite; takes_series: whether a whole series, as JSON lines
+    have it, may stand in place of rows; features: those of such a series.
+    """
+
+    what: str
+    columns: List[Column]
+    not_finite: str
+    takes_series = False
+    features: Sequence[str] = ()
+
+    def __init__(self, description: Dict[str, Any]):
+        self.levels = description.get("levels", {})
+        self.format = Format(**description.get("format", {}))
+
+    def read(self, source: Any) -> Any:
+        """The rows of a file, by its path, or of `TableRows`; they have a `path`."""
+        raise NotImplementedError
+
+    def count(self, rows: Any) -> int:
+        """How many rows the model computes for what `read` returned."""
+        raise NotImplementedError
+
+    def predict(self, rows: Any, model: Any, context: mx.Context) -> List[Tuple[str, Any]]:
+        """The columns of the answer: pairs of a name and a list of texts or array of numbers."""
+        raise NotImplementedError
+
+    def samples(self, sample: Any) -> Iterator[Any]:
+        """What to try the model with, the smallest first, made of the sample of its data."""
+        raise NotImplementedError
+
+    def sample_rows(self, sample: Any, count: int) -> Any:
+        """Rows for which the model computes `count`, or as few as it can, made of its sample."""
+        raise NotImplementedError
+
+
+class RowsPredictor(Predictor):
+    """Of rows that are independent of each other. names: their columns; dates: those of dates."""
+
+    names: List[str]
+    dates: Sequence[str] = ()
+
+    def read(self, source):
+        """The `Table` of all rows; JobError for one that lacks a value."""
+        return read_table(
+            source,
+            self.names,
+            self.dates,
+            table_format=self.format,
+            categorical=tuple(self.levels),
+            every_row=True,
+        )
+
+    def count(self, rows):
+        return len(rows.lines)
+
+    def samples(self, sample):
+        yield sample
+
+    def sample_rows(self, sample, count):
+        (_, header), *rows = sample.rows
+        values = [[cell for cell in cells if cell] for cells in zip(*(cells for _, cells in rows))]
+        repeated = zip(*(islice(cycle(own), count) for own in values))
+        return TableRows(sample.name, [(0, header), *enumerate(map(list, repeated), start=1)])
+
+
+def answers(
+    model: mx.gluon.Block,
+    x: np.ndarray,
+    dtype: str,
+    context: mx.Context,
+    source: Any,
+    chunk: int,
+) -> List[np.ndarray]:
+    """The outputs of a graph for rows x (m, d), each (m, ...) in float64; so many rows at once."""
+    parts = []
+    for start in range(0, len(x), chunk):
+        rows = to_model_array(x[None, start : start + chunk], dtype, context, source)
+        found = model(rows)
+        found = found if isinstance(found, (list, tuple)) else [found]
+        parts.append([array.asnumpy()[0].astype("float64") for array in found])
+    return [np.concatenate(arrays) for arrays in zip(*parts)]
+
+
+def load_graph(folder: str, description: Dict[str, Any], context: mx.Context) -> mx.gluon.Block:
+    """The exported model of a finished job; JobError where its files are damaged."""
+    path = os.path.join(folder, MODEL)
+    try:
+        return load(path, ctx=context)
+    except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: str, error: Exception) -> JobError:
+    """The JobError for a file, or files, of a model that are not what they were."""
+    why = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)
+    why = why.replace(f"{path}: ", "")
+    return JobError(f"{path}: the model is damaged ({why}); train again with --overwrite")

@@ -1,0 +1,21 @@
+"""What a state space job is to the commands."""
+
+from .. import output as names
+from ..summary import likelihood
+from ..task_kind import TaskKind
+from .config import StateSpaceJob
+from .predict import Predictor
+from .results import SMOOTHED
+from .task import StateSpace
+
+KIND = TaskKind(
+    name="statespace",
+    title="a structural time series model",
+    sections=StateSpaceJob,
+    task=StateSpace,
+    summary=likelihood,
+    predictor=Predictor,
+    predicts="A series of its own, with the time, target and covariates of the job; what follows "
+    "its last observation is forecast.",
+    files=(*names.GRAPH, names.FORECAST, SMOOTHED, names.PLOT),
+)
