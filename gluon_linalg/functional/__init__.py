@@ -3,6 +3,7 @@
 A function that has the name of its module, such as `functional.lq`, is the function.
 """
 
+from .augmented_lq import augmented_lq
 from .canonical import canonical_correlations, canonical_view
 from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
@@ -92,6 +93,7 @@ __all__ = [
     "MomentTangents",
     "add_diagonal",
     "add_jitter",
+    "augmented_lq",
     "backward_pass",
     "batch_first",
     "canonical_correlations",
@@ -128,12 +130,12 @@ __all__ = [
     "identity_like",
     "in_range",
     "inner",
-    "kronecker",
     "inverse",
     "inverse_spd",
     "invertible",
     "jitter_shift",
     "kalman_filter",
+    "kronecker",
     "last_steps",
     "least_squares",
     "left_open",
