@@ -91,6 +91,7 @@ TEST = [
     "hypothesis>=6.50,<7",
     "jsonschema>=4.0,<5",
     "mpmath>=1.2,<2",
+    "mypy>=1.14,<3",
     "packaging>=22,<27",
     "pandas>=1.4,<3",
     "pytest>=7.0,<10",

@@ -192,7 +192,7 @@ def _write(block: mx.gluon.HybridBlock, path: str, examples: Sequence[Optional[A
     inputs = [Input(f"data{i}", None, None, None) for i in range(len(examples))]
     own = isinstance(block, LinearAlgebraBlock)
     if own:
-        inputs = [Input(*rule, None, None) for rule in block.arguments[: len(examples)]]
+        inputs = [Input(name, axes, None, None) for name, axes in block.arguments[: len(examples)]]
     inputs = [
         one._replace(dtype=np.dtype(a.dtype).name, shape=a.shape)
         for one, a in zip(inputs, examples)

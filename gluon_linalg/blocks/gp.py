@@ -1,12 +1,13 @@
 """Gaussian process regression (paper, section 2.1; Rasmussen & Williams, chapter 2)."""
 
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
+from ..typing import Array, Device, Namespace
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
 from .gp_predictor import GPPredictor
@@ -44,7 +45,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         jitter: Union[float, str] = 0.0,
         precision: Optional[str] = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{self.name}: kernel is {kernel!r}, expected a gluon_linalg kernel.")
@@ -62,7 +63,9 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
                     self, "noise_variance", noise_variance, lower=1e-10
                 )
 
-    def hybrid_forward(self, F, x, y, noise=None, **stored):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array] = None, **stored: Any
+    ) -> Array:
         dtype = self._precision or self.dtype
         x, y, noise = (a if a is None else F.cast(a, dtype=dtype) for a in (x, y, noise))
         residual = y - mean_values(F, self.mean, x, dtype, self.dtype)
@@ -100,7 +103,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         with self.name_scope():
             return GPPredictor(self.kernel, self.mean, x, y, factor, weights, noise_variance)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.kernel.check_columns(sizes["d"])
         one_each = self.noise_variance is not None and self.noise_variance.shape != (1,)
         if one_each and self.noise_variance.shape != (sizes["n"],):
@@ -109,7 +112,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
                 f"each of {self.noise_variance.shape[0]}."
             )
 
-    def _one_noise_variance(self, dtype, context):
+    def _one_noise_variance(self, dtype: str, context: Device) -> Array:
         if self.noise_variance is None or self.noise_variance.shape != (1,):
             raise ValueError(
                 f"{self.name}: include_noise needs a noise_variance that holds for every "
@@ -118,7 +121,9 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         stored = self.noise_variance.data(context).astype(dtype)
         return self.noise_variance.natural(mx.nd, stored)
 
-    def _noisy_covariance(self, F, x, y, noise, dtype):
+    def _noisy_covariance(
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array], dtype: str
+    ) -> Tuple[Array, Array]:
         """A, a constant (B, n, n), and what it has on the diagonal beside k(x), (B, n)."""
         variances = fn.zeros_like(F, y) if noise is None else noise
         if self.noise_variance is not None:

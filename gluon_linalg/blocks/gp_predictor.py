@@ -1,12 +1,13 @@
 """The posterior of a Gaussian process (Rasmussen & Williams, equations 2.25, 2.26 and 5.12)."""
 
-from typing import Any, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import DtypeError, ShapeError
+from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .casting import check_casts
 from .copying import frozen_copies
@@ -38,7 +39,7 @@ class GPPredictor(LinearAlgebraBlock):
         weights: mx.nd.NDArray,
         noise_variance: Optional[mx.nd.NDArray],
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self._compute_dtype = np.dtype(inputs.dtype).name
         self._targets = targets
@@ -52,10 +53,18 @@ class GPPredictor(LinearAlgebraBlock):
         self.params.initialize(ctx=inputs.context)
 
     @property
-    def dtype(self):
+    def dtype(self) -> Optional[str]:
         return self.kernel.dtype
 
-    def hybrid_forward(self, F, x, inputs, factor, weights, noise_variance=None):
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        x: Array,
+        inputs: Array,
+        factor: Array,
+        weights: Array,
+        noise_variance: Optional[Array] = None,
+    ) -> Tuple[Array, Array]:
         dtype, outer = self._compute_dtype, self.kernel.dtype
         x = F.cast(fn.require_columns(F, x, inputs, self.name, "x"), dtype=dtype)
         cross = self.kernel.evaluate(F, inputs, x, dtype)
@@ -121,12 +130,12 @@ class GPPredictor(LinearAlgebraBlock):
         """Only to the dtype that the predictor has, which changes nothing."""
         check_casts(self, dtype)
 
-    def _rounding(self, x):
+    def _rounding(self, x: Array) -> Array:
         """How far k(x, x) - |L⁻¹ k(X, x)|² may be from the truth, (B, m)."""
         prior = self.kernel.evaluate_diagonal(mx.nd, x, self.dtype)
         return prior * fn.unit_roundoff(mx.nd, prior) * (16.0 + self.inputs.shape[1])
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         batch, _, columns = self.inputs.shape
         if sizes["B"] != batch or sizes["d"] != columns:
             raise ShapeError(
@@ -134,11 +143,11 @@ class GPPredictor(LinearAlgebraBlock):
                 f"was conditioned on has batch {batch} and {columns} columns."
             )
 
-    def _check_parameters(self, array):
+    def _check_parameters(self, array: Array) -> None:
         self.kernel._check_parameters(array)
 
 
-def _row_times(F, row, matrix):
+def _row_times(F: Namespace, row: Array, matrix: Array) -> Array:
     """rowᵀ M of each batch element, (B, n), (B, n, m) -> (B, m)."""
     product = fn.product(F, F.expand_dims(row, axis=1), matrix)
     return F.reshape(product, shape=(0, -1))

@@ -90,15 +90,15 @@ class NearestPSDBlock(LinearAlgebraBlock):
 
     arguments = (("a", "B n n"),)
 
-    def __init__(self, floor=0.0, **kwargs):
+    def __init__(self, floor: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._floor = _finite_number("floor", floor)
 
-    def hybrid_forward(self, F, a):
+    def hybrid_forward(self, F: Namespace, a: Array) -> Array:
         return spectral.nearest_psd(F, a, self._floor, self.name)
 
 
-def _finite_number(name, value):
+def _finite_number(name: str, value: Any) -> float:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and math.isfinite(value)):
         raise ValueError(f"{name} is {value!r}; expected a finite number.")

@@ -1,5 +1,10 @@
-"""Pure functions ``f(F, arrays...)`` over NDArray or Symbol; they own every MXNet pitfall."""
+"""Pure functions ``f(F, arrays...)`` over NDArray or Symbol; they own every MXNet pitfall.
 
+A function that has the name of its module, such as `functional.lq`, is the function.
+"""
+
+from .augmented_lq import augmented_lq
+from .canonical import canonical_correlations, canonical_view
 from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
     add_jitter,
@@ -16,7 +21,9 @@ from .cholesky import (
     shift_diagonal,
     triangular_solve,
 )
+from .covariance import covariance
 from .diffuse import left_open, with_directions, with_infinite
+from .discriminant import discriminant_loss, discriminants
 from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
@@ -40,6 +47,7 @@ from .kalman_moments import (
 from .kalman_score import backward_pass, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
+from .least_squares import least_squares, minimum_norm
 from .lq import lq, qr
 from .matrix import (
     add_diagonal,
@@ -53,13 +61,24 @@ from .matrix import (
     symmetrize,
     transpose,
 )
+from .probabilistic_pca import ppca_nll
+from .regression import observed_data, regression_nll, regression_posterior
 from .simulation import (
     drawn_observations,
     observation_marginals,
     simulated_states,
     without_means,
 )
+from .spectral import (
+    matrix_exp,
+    matrix_inverse_sqrt,
+    matrix_log,
+    matrix_power,
+    matrix_sqrt,
+    symmetric_function,
+)
 from .state_space import batch_first, state_space_system
+from .svd import svd
 from .tangent import (
     guarded,
     ones_like,
@@ -74,16 +93,22 @@ __all__ = [
     "MomentTangents",
     "add_diagonal",
     "add_jitter",
+    "augmented_lq",
     "backward_pass",
     "batch_first",
+    "canonical_correlations",
+    "canonical_view",
     "centred",
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
+    "covariance",
     "covariance_factor",
     "determinant",
     "diagonal",
     "diagonal_matrix",
+    "discriminant_loss",
+    "discriminants",
     "drawn_observations",
     "eigh",
     "emitted",
@@ -105,25 +130,36 @@ __all__ = [
     "identity_like",
     "in_range",
     "inner",
-    "kronecker",
     "inverse",
     "inverse_spd",
     "invertible",
     "jitter_shift",
     "kalman_filter",
+    "kronecker",
     "last_steps",
+    "least_squares",
     "left_open",
     "log_determinant",
     "lq",
+    "matrix_exp",
+    "matrix_inverse_sqrt",
+    "matrix_log",
+    "matrix_power",
+    "matrix_sqrt",
+    "minimum_norm",
     "mirror_lower",
     "negative_half_squared_distance",
     "observation_marginals",
     "observation_moments",
+    "observed_data",
     "ones_like",
     "positive",
     "potrf",
+    "ppca_nll",
     "product",
     "qr",
+    "regression_nll",
+    "regression_posterior",
     "require",
     "require_columns",
     "require_dtype",
@@ -135,6 +171,8 @@ __all__ = [
     "state_space_system",
     "step_log_likelihood",
     "stop",
+    "svd",
+    "symmetric_function",
     "symmetrize",
     "transpose",
     "triangular_solve",

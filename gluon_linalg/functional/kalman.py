@@ -19,6 +19,7 @@ from .cholesky import triangular_solve, unit_roundoff
 from .diffuse import Settlement, log_lengths, settle
 from .gaussian import HALF_LOG_2PI
 from .kalman_gains import (
+    SINGULAR,
     SINGULAR_INNOVATION,
     Gains,
     Roots,
@@ -38,10 +39,6 @@ from .state_space import (
     stopped,
 )
 from .tangent import stop, zeros_like
-
-# An innovation whose standard deviation is so many ε of that before anything was observed at its
-# time or the one before is 0 up to rounding.
-SINGULAR = 4.0
 
 
 class Filtered(NamedTuple):

@@ -13,6 +13,9 @@ from .recursion import before_steps, for_each
 from .state_space import Joint, lower_factor
 from .tangent import zeros_like
 
+# An innovation whose standard deviation is so many ε of that before anything was observed at its
+# time or the one before is 0 up to rounding.
+SINGULAR = 4.0
 SINGULAR_INNOVATION = (
     "singular innovation covariance: an observation without noise is determined by the others; "
     "give its row of the observation factor some noise, or mask it"

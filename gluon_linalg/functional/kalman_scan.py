@@ -22,6 +22,7 @@ from ..typing import Array, Namespace
 from . import lapack
 from .checks import require_each
 from .cholesky import triangular_solve, unit_roundoff
+from .kalman_gains import SINGULAR
 from .matrix import diagonal, identity_like, product, transpose, with_axis
 from .recursion import every_second, interleaved
 from .state_space import Joint, LinearGaussianSystem, lower_factor, over_batch, square_factor
@@ -270,9 +271,8 @@ def _regular(F: Namespace, emission: Array, noise: Array, process: Array, name: 
     lower = lower_factor(F, F.concat(product(F, emission, process), noise, dim=4))
     pivots = F.square(with_axis(F, diagonal(F, lower), 4))
     own = F.sum(F.square(lower), axis=4, keepdims=True)
-    rounding = (
-        unit_roundoff(F, F.slice(own, begin=(None, 0, 0, 0, 0), end=(None, 1, 1, 1, 1))) * 4.0
-    )
+    first = F.slice(own, begin=(None, 0, 0, 0, 0), end=(None, 1, 1, 1, 1))
+    rounding = SINGULAR * unit_roundoff(F, first)
     return require_each(
         F,
         noise,

@@ -177,7 +177,7 @@ def nearest_psd(F: Namespace, a: Array, floor: float = 0.0, name: str = "Nearest
     """
     floor = float(floor)
 
-    def snapped(F: Namespace, eigenvalues: Array, _: str) -> Array:
+    def snapped(F: Namespace, eigenvalues: Array, name: str) -> Array:
         _, bound = _smallest_and_bound(F, eigenvalues)
         apart = F.broadcast_greater(F.abs(eigenvalues - floor), bound)
         return apart * eigenvalues + (1.0 - apart) * floor

@@ -105,7 +105,7 @@ def load_graph(folder: str, description: Dict[str, Any], context: mx.Context) ->
     """The exported model of a finished job; JobError where its files are damaged."""
     path = os.path.join(folder, MODEL)
     try:
-        return load(path, ctx=context)
+        return load(path, context)
     except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:
         raise damaged(path, error) from None
 

@@ -6,6 +6,7 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 from typing import Any
 
 from ... import functional as fn
+from ...typing import Array, Namespace
 from .base import ActiveDims, Kernel, Values
 
 
@@ -14,15 +15,17 @@ class Linear(Kernel):
 
     by_column = ("variance",)
 
-    def __init__(self, variance: Values = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
+    def __init__(
+        self, variance: Values = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F, x, z, dtype, variance):
+    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
         left = self.column_by_column(F, F.broadcast_mul, x, "variance", variance)
         return fn.product(F, left, x if z is None else z, transpose_b=True)
 
-    def variances(self, F, x, dtype, variance):
+    def variances(self, F: Namespace, x: Array, dtype: str, variance: Array) -> Array:
         squares = self.column_by_column(F, F.broadcast_mul, F.square(x), "variance", variance)
         return F.sum(squares, axis=2)
 
@@ -43,7 +46,7 @@ class Polynomial(Kernel):
         offset: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         if int(degree) != degree or degree < 1:
             raise ValueError(f"Polynomial: degree is {degree!r}, expected a positive integer.")
@@ -52,46 +55,61 @@ class Polynomial(Kernel):
         self.lengthscale = self._positive("lengthscale", lengthscale)
         self.offset = self._positive("offset", offset)
 
-    def covariance(self, F, x, z, dtype, variance, lengthscale, offset):
+    def covariance(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Array,
+        dtype: str,
+        variance: Array,
+        lengthscale: Array,
+        offset: Array,
+    ) -> Array:
         x = self._scaled(F, x, lengthscale)
         z = x if z is None else self._scaled(F, z, lengthscale)
         base = F.broadcast_add(fn.product(F, x, z, transpose_b=True), F.expand_dims(offset, axis=2))
         return F.broadcast_mul(base**self._degree, F.expand_dims(variance, axis=2))
 
-    def variances(self, F, x, dtype, variance, lengthscale, offset):
+    def variances(
+        self, F: Namespace, x: Array, dtype: str, variance: Array, lengthscale: Array, offset: Array
+    ) -> Array:
         x = self._scaled(F, x, lengthscale)
         base = F.broadcast_add(F.sum(F.square(x), axis=2), offset)
         return F.broadcast_mul(base**self._degree, variance)
 
-    def _scaled(self, F, x, lengthscale):
+    def _scaled(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
 
 class Constant(Kernel):
     """variance, for every pair of points."""
 
-    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
+    def __init__(
+        self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F, x, z, dtype, variance):
+    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(variance, axis=2))
 
 
 class White(Kernel):
     """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
 
-    def __init__(self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any):
+    def __init__(
+        self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F, x, z, dtype, variance):
+    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
         if z is None:
             return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(0.0 * variance, axis=2))
 
 
-def _ones(F, x, z):
+def _ones(F: Namespace, x: Array, z: Array) -> Array:
     left = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
     right = left if z is None else fn.ones_like(F, F.slice_axis(z, axis=2, begin=0, end=1))
     return fn.product(F, left, right, transpose_b=True)

@@ -1,6 +1,6 @@
 """The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -38,7 +38,7 @@ class Kernel(LinearAlgebraBlock):
     # The hyperparameters that may have a value for each active column; all others are one number.
     by_column = ()
 
-    def __init__(self, active_dims: ActiveDims = None, **kwargs: Any):
+    def __init__(self, active_dims: ActiveDims = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._columns = ActiveColumns(self.name, active_dims)
 
@@ -72,7 +72,9 @@ class Kernel(LinearAlgebraBlock):
 
     # What blocks call that hold a kernel.
 
-    def hybrid_forward(self, F, x, z=None, **stored):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, z: Optional[Array] = None, **stored: Any
+    ) -> Array:
         return self.matrix(F, x, z, self.dtype)
 
     def diag(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
@@ -144,7 +146,7 @@ class Kernel(LinearAlgebraBlock):
             if values not in (1, seen):
                 raise wrong_columns(self.name, name, values, seen)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.check_columns(sizes["d"])
 
     # What subclasses call.
@@ -183,7 +185,7 @@ class Kernel(LinearAlgebraBlock):
             x = fn.require_columns(F, x, values, self.name, name)
         return operation(x, values)
 
-    def _positive(self, name, value):
+    def _positive(self, name: str, value: Any) -> PositiveParameter:
         """The learnable hyperparameter `name`, of as many values as `by_column` allows."""
         shape, size, several = np.shape(value), np.size(value), name in self.by_column
         if len(shape) > 1 or not (several or size == 1) or size == 0:

@@ -1,7 +1,7 @@
 """The columns of x that a kernel sees."""
 
 from numbers import Integral
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class ActiveColumns:
     slices of them, counted from 0; `slice(3, None)` is all from the fourth on.
     """
 
-    def __init__(self, name: str, active_dims: Any):
+    def __init__(self, name: str, active_dims: Any) -> None:
         self._name = name
         self._runs = None if active_dims is None else _runs(name, active_dims)
 
@@ -43,7 +43,7 @@ class ActiveColumns:
         return parts[0] if len(parts) == 1 else F.concat(*parts, dim=2)
 
 
-def _runs(name, active_dims) -> List[Tuple[int, Optional[int]]]:
+def _runs(name: str, active_dims: Optional[Sequence[int]]) -> List[Tuple[int, Optional[int]]]:
     """Where runs of columns begin and end; None for the end of x."""
     runs = [_run(item) for item in np.atleast_1d(np.asarray(active_dims, dtype=object))]
     if not runs or None in runs:
@@ -60,7 +60,7 @@ def _runs(name, active_dims) -> List[Tuple[int, Optional[int]]]:
     return runs
 
 
-def _run(item):
+def _run(item: Any) -> Any:
     if isinstance(item, Integral) and not isinstance(item, bool):
         return int(item), int(item) + 1
     if isinstance(item, slice) and item.step in (None, 1):

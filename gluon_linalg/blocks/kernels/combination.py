@@ -2,7 +2,9 @@
 
 from functools import reduce
 from operator import add, mul
+from typing import Any, Optional, Sequence
 
+from ...typing import Array, Namespace
 from .base import Kernel
 
 
@@ -11,32 +13,42 @@ class Combination(Kernel):
 
     operation = None
 
-    def __init__(self, *kernels: Kernel, **kwargs):
+    def __init__(self, *kernels: Kernel, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernels = _flatten(type(self), kernels)
         for kernel in self.kernels:
             self.register_child(kernel)
 
-    def check_columns(self, count):
+    def check_columns(self, count: int) -> None:
         super().check_columns(count)
         for kernel in self.kernels:
             kernel.check_columns(self._columns.count(count))
 
-    def evaluate(self, F, x, z, dtype, hyperparameters=None, constant=False):
+    def evaluate(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any = None,
+        constant: bool = False,
+    ) -> Array:
         x, z = self.select(F, x), None if z is None else self.select(F, z)
         return self._combined(
             kernel.evaluate(F, x, z, dtype, inner(hyperparameters, index), constant)
             for index, kernel in enumerate(self.kernels)
         )
 
-    def evaluate_diagonal(self, F, x, dtype, hyperparameters=None):
+    def evaluate_diagonal(
+        self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
+    ) -> Array:
         x = self.select(F, x)
         return self._combined(
             kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, index))
             for index, kernel in enumerate(self.kernels)
         )
 
-    def _combined(self, parts):
+    def _combined(self, parts: Sequence[Array]) -> Array:
         return reduce(type(self).operation, parts)
 
 
@@ -45,7 +57,7 @@ class Sum(Combination):
 
     operation = add
 
-    def weighted_sum(self, F, weights, x, dtype):
+    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         x = self.select(F, x)
         return self._combined(k.weighted_sum(F, weights, x, dtype) for k in self.kernels)
 
@@ -59,29 +71,39 @@ class Product(Combination):
 class Scaled(Kernel):
     """variance · k(x, z), the variance a learnable positive number."""
 
-    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs):
+    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel = kernel
         self.variance = self._positive("variance", variance)
 
-    def check_columns(self, count):
+    def check_columns(self, count: int) -> None:
         super().check_columns(count)
         self.kernel.check_columns(self._columns.count(count))
 
-    def evaluate(self, F, x, z, dtype, hyperparameters=None, constant=False):
+    def evaluate(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any = None,
+        constant: bool = False,
+    ) -> Array:
         x, z = self.select(F, x), None if z is None else self.select(F, z)
         variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
         matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
         return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
 
-    def evaluate_diagonal(self, F, x, dtype, hyperparameters=None):
+    def evaluate_diagonal(
+        self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
+    ) -> Array:
         x = self.select(F, x)
         variance = self.own(F, x, dtype, hyperparameters)["variance"]
         diagonal = self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
         return F.broadcast_mul(diagonal, variance)
 
 
-def inner(hyperparameters, child):
+def inner(hyperparameters: Any, child: Any) -> Any:
     """Those of the kernel `child` among the hyperparameters of a combination; None stays None."""
     if hyperparameters is None:
         return None
@@ -90,7 +112,7 @@ def inner(hyperparameters, child):
     return {name[len(prefix) :]: hyperparameters[name] for name in names}
 
 
-def _flatten(cls, kernels):
+def _flatten(cls: Any, kernels: Sequence["Kernel"]) -> Any:
     flat = []
     for kernel in kernels:
         if not isinstance(kernel, Kernel):

@@ -1,6 +1,6 @@
 """Kernels whose hyperparameters a network emits."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import mxnet as mx
 import numpy as np
@@ -27,7 +27,7 @@ class Emitted(LinearAlgebraBlock):
     Raises ShapeError.
     """
 
-    def __init__(self, kernel: Kernel, dtype: str = "float32", **kwargs: Any):
+    def __init__(self, kernel: Kernel, dtype: str = "float32", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{self.name}: kernel is {kernel!r}, expected a gluon_linalg kernel.")
@@ -40,7 +40,7 @@ class Emitted(LinearAlgebraBlock):
         self.arguments = (("x", "B n d"), *given, ("z", "B m d"))
         self.required = 1 + len(given)
 
-    def hybrid_forward(self, F, x, *arrays):
+    def hybrid_forward(self, F: Namespace, x: Array, *arrays: Array) -> Array:
         count = len(self.initial)
         named = {
             name: self._of_values(F, array, len(values))
@@ -55,14 +55,14 @@ class Emitted(LinearAlgebraBlock):
         """k(x, z), or k(x) when z is None, inside a graph; symmetric up to rounding."""
         return self.kernel.evaluate(F, x, z, self._dtype, hyperparameters)
 
-    def _of_values(self, F, array, count):
+    def _of_values(self, F: Namespace, array: Array, count: int) -> Array:
         """The array (B or 1, k), in a graph that refuses another k: broadcasting takes many."""
         if F is mx.nd:
             return array
         like = F.zeros(shape=(count,), dtype=self._dtype)
         return F.reshape_like(array, like, lhs_begin=1, lhs_end=2, rhs_begin=0, rhs_end=1)
 
-    def check_shapes(self, sizes):
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.kernel.check_columns(sizes["d"])
         for index, (name, values) in enumerate(self.initial.items()):
             given = sizes[f"k{index}"]

@@ -4,7 +4,7 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
 """
 
 import math
-from typing import Any
+from typing import Any, Mapping, Tuple
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -26,7 +26,7 @@ class Stationary(Kernel):
         lengthscale: Values = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
         self.lengthscale = self._positive("lengthscale", lengthscale)
@@ -39,14 +39,18 @@ class Stationary(Kernel):
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
-    def covariance(self, F, x, z, dtype, variance, **parameters):
+    def covariance(
+        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+    ) -> Array:
         left, right = self._feature_pair(F, x, z, parameters)
         exponent = fn.negative_half_squared_distance(F, left, right, dtype)
         others = {k: v for k, v in parameters.items() if k not in self.by_column}
         unit = self.profile(F, -2.0 * exponent, **others)
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
-    def _feature_pair(self, F, x, z, parameters):
+    def _feature_pair(
+        self, F: Namespace, x: Array, z: Array, parameters: Mapping[str, Array]
+    ) -> Tuple[Array, Array]:
         """The features of x and z in float64."""
         chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.by_column}
         x, z = fn.centred(F, x, z)
@@ -58,19 +62,25 @@ class Stationary(Kernel):
 class RBF(Stationary):
     """variance · exp(-½ r²)."""
 
-    def covariance(self, F, x, z, dtype, variance, **parameters):
+    def covariance(
+        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+    ) -> Array:
         unit = F.exp(self._exponent(F, x, z, dtype, parameters))
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
-    def constant_covariance(self, F, x, z, dtype, variance, **parameters):
+    def constant_covariance(
+        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+    ) -> Array:
         unit = fn.exp_below_zero(F, self._exponent(F, x, z, dtype, parameters), dtype)
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
-    def _exponent(self, F, x, z, dtype, parameters):
+    def _exponent(
+        self, F: Namespace, x: Array, z: Array, dtype: str, parameters: Mapping[str, Array]
+    ) -> Array:
         left, right = self._feature_pair(F, x, z, parameters)
         return fn.negative_half_squared_distance(F, left, right, dtype)
 
-    def weighted_sum(self, F, weights, x, dtype):
+    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
 
         No (n, n) array is differentiated: a third less work than the general form.
@@ -110,11 +120,11 @@ class Periodic(RBF):
         period: Values = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.period = self._positive("period", period)
 
-    def features(self, F, x, lengthscale, period):
+    def features(self, F: Namespace, x: Array, lengthscale: Array, period: Array) -> Array:
         angle = self.column_by_column(F, F.broadcast_div, 2.0 * math.pi * x, "period", period)
         points = [
             self.column_by_column(F, F.broadcast_div, point, "lengthscale", lengthscale)
@@ -129,14 +139,14 @@ class Matern12(Stationary):
     Not differentiable in x where two points coincide: the pair contributes 0 to the gradient.
     """
 
-    def profile(self, F, squared):
+    def profile(self, F: Namespace, squared: Array) -> Array:
         return F.exp(-_root(F, squared))
 
 
 class Matern32(Stationary):
     """variance · (1 + √3 r) exp(-√3 r)."""
 
-    def profile(self, F, squared):
+    def profile(self, F: Namespace, squared: Array) -> Array:
         r = math.sqrt(3.0) * _root(F, squared)
         return (1.0 + r) * F.exp(-r)
 
@@ -144,7 +154,7 @@ class Matern32(Stationary):
 class Matern52(Stationary):
     """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
 
-    def profile(self, F, squared):
+    def profile(self, F: Namespace, squared: Array) -> Array:
         r = math.sqrt(5.0) * _root(F, squared)
         return (1.0 + r + F.square(r) / 3.0) * F.exp(-r)
 
@@ -162,11 +172,11 @@ class RationalQuadratic(Stationary):
         alpha: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(variance, lengthscale, active_dims, **kwargs)
         self.alpha = self._positive("alpha", alpha)
 
-    def profile(self, F, squared, alpha):
+    def profile(self, F: Namespace, squared: Array, alpha: Array) -> Array:
         alpha = F.expand_dims(alpha, axis=2)
         # Not a quotient: its derivative by alpha overflows for distant points.
         ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
@@ -189,19 +199,21 @@ class Cosine(Kernel):
         period: Values = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
         self.period = self._positive("period", period)
 
-    def covariance(self, F, x, z, dtype, variance, period):
+    def covariance(
+        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, period: Array
+    ) -> Array:
         x, z = fn.centred(F, x, z)
         left = self._waves(F, x, period)
         right = left if z is None else self._waves(F, z, period)
         unit = F.cast(fn.product(F, left, right, transpose_b=True), dtype=dtype)
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
-    def _waves(self, F, x, period):
+    def _waves(self, F: Namespace, x: Array, period: Array) -> Array:
         """The points (cos, sin) of the circle, (B, n, d) -> (B, n, 2)."""
         period = F.cast(period, dtype="float64")
         turns = self.column_by_column(F, F.broadcast_div, x, "period", period)
@@ -209,7 +221,7 @@ class Cosine(Kernel):
         return F.concat(F.cos(angle), F.sin(angle), dim=2)
 
 
-def _root(F, squared):
+def _root(F: Namespace, squared: Array) -> Array:
     """√r² with gradient 0 at r = 0, where its own is infinite."""
     # Not `> 0`, which NaN is not either: it would count as no distance.
     apart = fn.stop(F, squared) != 0.0
