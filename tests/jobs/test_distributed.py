@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_job import ROOT
+from small_job import PYTHONPATH, ROOT
 
 from gluon_linalg import server
 from gluon_linalg.jobs.launch import free_port
 from gluon_linalg.jobs.workers import meeting_point
 
 HERE = ROOT / "tests" / "jobs"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
 SERIES, STEPS = 6, 30
 
 

@@ -12,7 +12,7 @@ import mxnet as mx
 import pytest
 import yaml
 from small_disk import limit_files
-from small_job import JOB, ROOT, TABLE, changed
+from small_job import JOB, PYTHONPATH, TABLE, changed
 from small_serving import small, without_plots, write_tables
 
 from gluon_linalg.jobs import commands, interruption
@@ -32,7 +32,7 @@ MODEL_FILES = ("model-0000.params", "model-symbol.json", "model-io.json")
 
 def start(workspace, job="job.yaml", output="out", **options):
     command = [sys.executable, "-c", COMMAND, "train", job, "--output", output]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=workspace, env=environment, text=True, stderr=subprocess.PIPE,
         stdout=subprocess.PIPE, **options,
@@ -186,7 +186,7 @@ def test_a_real_disk(tmp_path, options, what):
     command = f"mount -t tmpfs -o {options} tmpfs out && exec {sys.executable} -c '{COMMAND}' "
     process = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command + "train job.yaml --output out"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True,
     )  # fmt: skip
     assert process.returncode == 2, process.stderr
     assert process.stderr.count("\n") == 1, process.stderr
