@@ -9,10 +9,11 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, Type, get_args
+from typing import Any, Dict, Iterator, Type
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from typing_extensions import get_args
 
 from gluon_linalg.grammar.section import OneOf
 from gluon_linalg.jobs.job_schema import section_schema

@@ -115,7 +115,7 @@ def _read(name, value):
     try:
         array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.asarray(value)
         array = array.astype("float64")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ShapeError(f"{NAME}: '{name}' is not an array of numbers.") from None
     if name not in ("y", "mask") and not np.isfinite(array).all():
         raise NonFiniteError(f"{NAME}: '{name}' has NaN or infinity.")

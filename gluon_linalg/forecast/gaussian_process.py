@@ -1,9 +1,9 @@
 """GluonTS's Gaussian process object on the operators of this package."""
 
+from gluonts.mx import kernels as gluonts_kernels
 from gluonts.mx.model.gp_forecaster import gaussian_process as gluonts_gp
 
 from .. import functional as fn
-from ..blocks.kernels import Kernel
 
 
 class GaussianProcess(gluonts_gp.GaussianProcess):
@@ -13,8 +13,9 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
 
     Works on arrays and, inside a HybridBlock, on symbols, in float32 and float64, whatever
     `float_type` says. kernel: of GluonTS, or a kernel block of this package (in a network: one of
-    its children). The other arguments are those of GluonTS; `sample_noise` adds σ² to what is
-    predicted and drawn.
+    its children), or a function of x and z such as ``functools.partial(emitted, variance=v,
+    lengthscale=l)`` of an `Emitted` kernel and arrays (B, 1), for series that each have their own.
+    The other arguments are those of GluonTS; `sample_noise` adds σ² to what is predicted and drawn.
 
     Jitter: nothing is added to K + σ² I, and a matrix that is not positive definite in its dtype is
     an error, in a compiled network NaN. With jitter_method='eig' what this package calls
@@ -71,9 +72,9 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
         return F.broadcast_add(fn.product(F, factor, F.random.normal_like(shape_of)), mean)
 
     def _kernel_matrix(self, x, z=None):
-        if isinstance(self.kernel, Kernel):
-            return self.kernel(x) if z is None else self.kernel(x, z)
-        return self.kernel.kernel_matrix(x, x if z is None else z)
+        if isinstance(self.kernel, gluonts_kernels.Kernel):
+            return self.kernel.kernel_matrix(x, x if z is None else z)
+        return self.kernel(x) if z is None else self.kernel(x, z=z)
 
     def _with_noise(self, covariance):
         F = self.F

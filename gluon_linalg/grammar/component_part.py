@@ -34,7 +34,7 @@ def _read_prior(value):
         return value
     try:
         pair = [np.asarray(part, dtype="float64").reshape(-1).tolist() for part in value]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pair = []
     if len(pair) != 2 or not all(np.isfinite(part).all() for part in pair):
         raise ValueError(

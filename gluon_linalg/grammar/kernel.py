@@ -152,6 +152,17 @@ class Periodic(RBF):
         return {"variance": 1.0, "lengthscale": 1.0, "period": _period(self, columns)}
 
 
+class Cosine(Leaf):
+    """variance · cos(2π Σ (x - z) / period)."""
+
+    kernel_class: ClassVar = kernels.Cosine
+
+    period: Period = None
+
+    def typical(self, columns):
+        return {"variance": 1.0, "period": _period(self, columns)}
+
+
 class Linear(Leaf):
     """Σ variance x z over the columns."""
 
@@ -252,6 +263,7 @@ class KernelExpression(OneOf):
         None, description="A mixture of RBF kernels of many lengthscales."
     )
     periodic: Optional[Periodic] = Field(None, description="Repeats itself after each period.")
+    cosine: Optional[Cosine] = Field(None, description="Waves of one frequency.")
     linear: Optional[Linear] = Field(None, description="Straight lines through x = 0.")
     polynomial: Optional[Polynomial] = Field(None, description="Polynomials of a degree.")
     constant: Optional[Constant] = Field(None, description="A common, unknown level.")

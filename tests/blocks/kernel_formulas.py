@@ -35,6 +35,10 @@ def periodic(a, b, variance=1.0, lengthscale=1.0, period=1.0):
     return variance * np.exp(-2.0 * (sines / np.asarray(lengthscale) ** 2).sum())
 
 
+def cosine(a, b, variance=1.0, period=1.0):
+    return variance * np.cos(2.0 * np.pi * ((a - b) / period).sum())
+
+
 def linear(a, b, variance=1.0):
     return (variance * a * b).sum()
 

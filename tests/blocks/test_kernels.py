@@ -28,6 +28,12 @@ KERNELS = {
         {"variance": 1.7, "lengthscale": 0.8, "period": 2.3},
         {**ARD, "period": [2.3, 3.1]},
     ),
+    "Cosine": (
+        formulas.cosine,
+        k.Cosine,
+        {"variance": 1.7, "period": 2.3},
+        {"variance": 1.7, "period": [2.3, 3.1]},
+    ),
     "Linear": (formulas.linear, k.Linear, {"variance": 1.7}, {"variance": [1.7, 0.4]}),
     "Polynomial": (
         formulas.polynomial,
@@ -127,6 +133,16 @@ def test_active_dims(name, tmp_path):
         check_block(lambda: constructor(active_dims=[2, 0], **two), cases, tmp_path)
 
 
+def test_waves_are_positive_semidefinite_in_any_dimension():
+    """Of rank 2, at any distance; cos of the Euclidean one has an eigenvalue of -5 at these."""
+    x = points(1, 40, 3, seed=4)
+    matrix = _ready(k.Cosine(period=[0.7, 1.1, 5.0]))(mx.nd.array(x + 1e6, dtype="float64"))
+    values = np.linalg.eigvalsh(matrix.asnumpy()[0])
+    assert values[0] > -1e-13 * values[-1] and abs(values[-2:].sum() - 40.0) < 1e-11
+    distances = np.sqrt(((x[0][:, None] - x[0]) ** 2).sum(axis=2))
+    assert np.linalg.eigvalsh(np.cos(2.0 * np.pi * distances)).min() < -5.0
+
+
 def test_new_stationary_kernel_is_a_few_lines(tmp_path):
     class Cauchy(k.Stationary):
         """variance / (1 + r²)."""
@@ -171,6 +187,15 @@ def test_differences_at_large_offsets(dtype, lengthscale):
         assert abs(matrix[0, 1] / expected - 1.0) < tolerance
 
 
+@pytest.mark.parametrize("name", ["Periodic", "Cosine"])
+def test_waves_far_from_the_origin(name):
+    """Eighths of 1 are exact at 1e9: so are their phases."""
+    formula, constructor, _, _ = KERNELS[name]
+    x = np.arange(12.0)[None, :, None] / 8.0
+    matrix = _ready(constructor(period=0.7))(mx.nd.array(1e9 + x, dtype="float64")).asnumpy()
+    np.testing.assert_allclose(matrix, formulas.matrix(formula, x, x, period=0.7), atol=1e-13)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("constructor", [k.RBF, k.Matern12, k.Matern32, k.Matern52])
 def test_exact_duplicates(constructor, dtype):
@@ -212,7 +237,7 @@ def test_gradient_at_coincident_points(constructor):
 
 
 def test_single_point_has_finite_gradients():
-    for constructor in (k.Matern12, k.Matern32, k.Matern52, k.RBF, k.Periodic):
+    for constructor in (k.Matern12, k.Matern32, k.Matern52, k.RBF, k.Periodic, k.Cosine):
         kernel = _ready(constructor())
         x = mx.nd.array([[[3.0]]], dtype="float64")
         x.attach_grad()
@@ -301,7 +326,7 @@ def test_slow_decay_at_large_distances(dtype):
 
 
 @pytest.mark.parametrize("dtype, size", [("float32", 1e19), ("float64", 1e160)])
-@pytest.mark.parametrize("constructor", [k.RBF, k.Matern12, k.Matern52, k.Periodic])
+@pytest.mark.parametrize("constructor", [k.RBF, k.Matern12, k.Matern52, k.Periodic, k.Cosine])
 def test_a_likelihood_of_points_without_correlation(constructor, dtype, size):
     """Far points are independent: φ = Σ ½ y² / (v + n) + ½ log 2π(v + n)."""
     layer = gl.GPLikelihoodLayer(constructor(variance=2.0), noise_variance=0.5)
@@ -316,7 +341,7 @@ def test_a_likelihood_of_points_without_correlation(constructor, dtype, size):
     loss.backward()
     gradients = [x.grad] + [p.grad() for p in layer.collect_params().values()]
     assert all(np.isfinite(gradient.asnumpy()).all() for gradient in gradients)
-    if constructor is not k.Periodic:
+    if constructor not in (k.Periodic, k.Cosine):
         expected = 0.5 * 5.25 / 2.5 + 1.5 * np.log(2 * np.pi * 2.5)
         np.testing.assert_allclose(loss.asscalar(), expected, rtol=1e-6)
 

@@ -1,5 +1,7 @@
 """GaussianProcess against GluonTS's, on its kernels and on those of this package."""
 
+from functools import partial
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -111,6 +113,30 @@ def test_kernels_of_this_package_are_as_good(data):
         one.exact_inference(x, y, x_test)[1:], other.exact_inference(x, y, x_test)[1:]
     ):
         np.testing.assert_allclose(found.asnumpy(), wanted.asnumpy(), rtol=1e-8)
+
+
+def test_kernels_of_this_package_with_hyperparameters_of_each_series(data):
+    """As those of GluonTS have them: the same values and gradients."""
+    x, y, x_test = data
+    sigma, *rest = parameters(2)
+    emitted = kernels.Emitted(kernels.RBF(), "float64")
+    found = []
+    for own in (True, False):
+        for one in rest:
+            one.attach_grad()
+        with mx.autograd.record():
+            kernel = RBFKernel(*rest)
+            if own:
+                variance, lengthscale = (one.squeeze(axis=2) for one in rest)
+                kernel = partial(emitted, variance=variance, lengthscale=lengthscale)
+            cls = GaussianProcess if own else gluonts_gp.GaussianProcess
+            gp = cls(sigma, kernel, TESTED, TRAINED, num_samples=3)
+            value = gp.log_prob(x, y)
+        value.backward()
+        moments = gp.exact_inference(x, y, x_test)[1:]
+        found.append([one.asnumpy() for one in (value, *(r.grad for r in rest), *moments)])
+    for one, wanted in zip(*found):
+        np.testing.assert_allclose(one, wanted, rtol=1e-8)
 
 
 class Wrapped(mx.gluon.HybridBlock):

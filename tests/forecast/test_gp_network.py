@@ -29,6 +29,7 @@ EVERY_KERNEL = {
         {"constant": {"variance": 0.5}},
         {"scaled": {"variance": 0.3, "kernel": {"polynomial": {"columns": ["age"], "degree": 3}}}},
         {"white": {"variance": 0.15}},
+        {"cosine": {"columns": ["time", "age"], "period": [4.0, 9.0], "variance": 0.6}},
     ]
 }
 
@@ -88,6 +89,7 @@ def expected_covariance(arrays, covariance):
         ("polynomial8", ("variance", "lengthscale", "offset")),
         ("scaled9", ("variance",)),
         ("white10", ("variance",)),
+        ("cosine11", ("variance", "period")),
     ]
     names = [f"{kernel}_{name}" for kernel, own in order for name in own] + ["noise_variance"]
     result = []
@@ -118,6 +120,7 @@ def expected_covariance(arrays, covariance):
             + value["constant7_variance"]
             + value["scaled9_variance"] * of(formulas.polynomial, age, "polynomial8", degree=3)
             + value["white10_variance"] * np.eye(len(features))
+            + of(formulas.cosine, np.hstack([time, age]), "cosine11")
         )
         noise = value["noise_variance"] + 1e-10 + 4.0 * 2.0**-53 * np.trace(k)
         result.append(k + noise * np.eye(len(k)))
@@ -228,6 +231,10 @@ def test_defaults_of_a_description():
     polynomial = {"lengthscale": 40.0, "offset": 1.0, "variance": 0.25}
     found = initial({"polynomial": {}})
     close(found, {f"polynomial0_{name}": value for name, value in polynomial.items()})
+    # Two of the same columns would never part.
+    found = initial({"sum": [{"rbf": {}}, {"matern32": {}}, of_age]})
+    lengths = [found[f"{name}_lengthscale"] for name in ("rbf0", "matern321", "rbf2")]
+    assert lengths == [pytest.approx(value) for value in ([10.0], [2.5], [1.0])]
     inputs = SeriesInputs([], False, 40, [])
     assert [next(iter(part)) for part in default_kernel(inputs)["sum"]] == ["rbf", "matern12"]
 

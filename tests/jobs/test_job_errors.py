@@ -5,6 +5,8 @@ import json
 import mxnet as mx
 import pytest
 
+from gluon_linalg.jobs.reading import with_key
+
 
 @pytest.mark.parametrize(
     "changes, line",
@@ -217,3 +219,24 @@ def test_wrong_command_lines(refused):
 def test_predict_needs_a_finished_job(workspace, refused):
     line = refused("predict", "nowhere", "--data", "table.csv")
     assert line == "nowhere: there is no finished job here; name the output folder of one"
+
+
+def test_keys_with_dots():
+    """A copy with the value, of which the given document knows nothing."""
+    document = {"data": {"path": "a"}, "model": None}
+    assert with_key(document, "data.time", "t") == {
+        "data": {"path": "a", "time": "t"},
+        "model": None,
+    }
+    assert with_key(document, "a.b.c", [1])["a"] == {"b": {"c": [1]}}
+    assert with_key(document, "model", 2) == {"data": {"path": "a"}, "model": 2}
+    for key, what in (("model.kernel.rbf", "model"), ("data.path.x.y", "data.path")):
+        with pytest.raises(ValueError, match=f"^{what} is no section$"):
+            with_key(document, key, 1)
+    assert document == {"data": {"path": "a"}, "model": None}
+
+
+def test_an_option_for_what_is_no_section(refused, write_job):
+    """What stands there is told, not the option."""
+    message = refused("train", write_job({"training": 5}), "--kvstore", "dist_sync")
+    assert message == "job.yaml: training: '5': expected keys and values below it"

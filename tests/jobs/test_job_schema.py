@@ -22,8 +22,14 @@ BLR = {
     "output": "out",
 }
 PCA = {"task": "pca", "data": {"path": "t.csv", "columns": ["x", "z"]}, "output": "out"}
+LDA = {
+    "task": "lda",
+    "data": {"path": "t.csv", "columns": ["x", "z"], "target": "kind"},
+    "output": "out",
+}
 SERIES, FORECAST = small_statespace_job.JOB, small_forecast_job.FORECAST_JOB
 LEVEL = {"level": {"level_variance": 1}}
+JOBS = (JOB, BLR, PCA, LDA, SERIES, FORECAST)
 KERNEL, COMPONENTS = "model.kernel", "model.components"
 
 
@@ -57,7 +63,8 @@ def test_examples_are_jobs(check, path):
     assert check(job.model_dump(mode="json"))
 
 
-def test_every_task_has_an_example():
+def test_every_task_is_tried():
+    assert {job["task"] for job in JOBS} == set(NAMES)
     jobs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in EXAMPLES]
     assert {job.get("task", "gp") for job in jobs} == set(NAMES)
 
@@ -65,6 +72,7 @@ def test_every_task_has_an_example():
 @pytest.mark.parametrize(
     "job, changes",
     [
+        *((job, {}) for job in JOBS),
         (JOB, {"task": ...}),
         (JOB, {f"{KERNEL}.rbf.lengthscale": [1, 2.5], "data.inputs": ["x", "z"]}),
         (JOB, {KERNEL: {"sum": [{"rbf": {}}, {"product": [{"linear": {}}, {"white": {}}]}]}}),
@@ -94,13 +102,13 @@ def test_jobs_are_taken(check, job, changes):
 
 
 MISTAKES = [
-    *((job, {"taks": "gp"}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"data.pathh": "a"}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"model.dtypee": "float32"}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"data.path": ...}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"output": ...}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"model": []}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
-    *((job, {"context": "gpus"}) for job in (JOB, BLR, PCA, SERIES, FORECAST)),
+    *((job, {"taks": "gp"}) for job in JOBS),
+    *((job, {"data.pathh": "a"}) for job in JOBS),
+    *((job, {"model.dtypee": "float32"}) for job in JOBS),
+    *((job, {"data.path": ...}) for job in JOBS),
+    *((job, {"output": ...}) for job in JOBS),
+    *((job, {"model": []}) for job in JOBS),
+    *((job, {"context": "gpus"}) for job in JOBS),
     (JOB, {"task": "pg"}),
     # A task with the keys of another.
     (JOB, {"task": "blr"}),
@@ -153,6 +161,8 @@ MISTAKES = [
     (JOB, {"data.separator": "/"}),
     (JOB, {"seed": -1}),
     (BLR, {"model.prior_variance": 0}),
+    (LDA, {"model": {"ridge": -1}}),
+    (LDA, {"data.holdout": {}}),
     (SERIES, {COMPONENTS: [{"level": {"level_variance": -1}}]}),
     (SERIES, {COMPONENTS: [{"cycle": {"period": 2}}]}),
     (SERIES, {COMPONENTS: [{"seasonal": {}}]}),

@@ -185,6 +185,7 @@ EVERY_KERNEL = {
         {"matern32": {"lengthscale": [1, 2]}},
         {"matern52": {}},
         {"rational_quadratic": {}},
+        {"cosine": {"period": [5, 7]}},
         {"linear": {"variance": [0.1, 0.2]}},
         {"polynomial": {"degree": 2, "variance": 0.01}},
         {"constant": {}},

@@ -6,6 +6,7 @@ from .combination import Product, Scaled, Sum
 from .emitted import Emitted
 from .stationary import (
     RBF,
+    Cosine,
     Matern12,
     Matern32,
     Matern52,
@@ -17,6 +18,7 @@ from .stationary import (
 __all__ = [
     "RBF",
     "Constant",
+    "Cosine",
     "Emitted",
     "Kernel",
     "Linear",

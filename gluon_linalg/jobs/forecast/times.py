@@ -16,7 +16,8 @@ from ..table_format import AUTO, Format
 # How many steps a series may have, so that two distant times do not fill the memory.
 MOST_STEPS = 10_000_000
 NO_TIME = "'{}' is not a time such as 2020-01-31, 31/01/2020, 2020Q1 or 2020-01-31 12:00"
-# Frequencies of the beginning or end of a period, or of its first or last business day.
+# Frequencies of the beginning or end of a period, or of its first or last business day. Of their
+# periods `get_period_alias` of pandas loses the multiples and the month with which a year begins.
 OF_PERIODS = re.compile(r"([0-9]*)B?([MQYA])([ES]?)(?:-([A-Z]{3}))?")
 CALENDAR = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 

@@ -5,7 +5,7 @@ from typing import List, Literal, Optional
 from pydantic import Field, model_validator
 from typing_extensions import Annotated
 
-from ...grammar.section import Name, Names, Number, Section
+from ...grammar.section import Column, Columns, Name, Number, Section
 from ..config import Job
 from ..regression.config import Holdout
 from ..table_format import RowsData, TableData
@@ -17,13 +17,13 @@ class Data(RowsData, TableData):
     path: Name = Field(
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
-    columns: Names = Field(..., description="The columns that tell the classes apart, numbers.")
-    categorical: List[Name] = Field(
+    columns: Columns = Field(..., description="The columns that tell the classes apart, numbers.")
+    categorical: List[Column] = Field(
         [],
         description="The columns of names, each of which stands for a column of 0 and 1 for each "
         "of its levels but the first; those that are not among the others are added to them.",
     )
-    target: Name = Field(..., description="The column with the names of the classes.")
+    target: Column = Field(..., description="The column with the names of the classes.")
     holdout: Optional[Holdout] = Field(
         None, description="The rows kept from training; none for no such rows."
     )

@@ -43,8 +43,6 @@ PROBLEMS = {
     "list_type": "instances: expected a list of rows, at least one",
     "too_short": "instances: expected a list of rows, at least one",
 }
-
-
 # The features of a series that are lists of lists.
 OF_EACH_STEP = ("feat_dynamic_real",)
 
@@ -83,9 +81,8 @@ def read_instances(document: Any) -> List[Any]:
 
 def read_rows(instances: List[Any], columns: Sequence[Column]) -> List[List[str]]:
     """The cells of each row, in the order of the columns; what else it has is not looked at."""
-    model = Instances[row_model(tuple(columns))]
     try:
-        rows = model.model_validate({"instances": instances}).instances
+        rows = _rows_model(tuple(columns)).model_validate({"instances": instances}).instances
     except ValidationError as error:
         raise Refused(422, _problem(error.errors()[0], instances)) from None
     return [list(row.__dict__.values()) for row in rows]
@@ -100,6 +97,12 @@ def _problem(detail, instances):
         advice = suggestion(name, instances[row])
         return f"row {row + 1}: there is no column '{name}'; {advice}"
     return f"row {row + 1}, column '{name}': {detail['msg']}"
+
+
+@lru_cache(maxsize=8)
+def _rows_model(columns):
+    # Kept, for pydantic keeps no class of a generic model.
+    return Instances[row_model(columns)]
 
 
 @lru_cache(maxsize=8)
