@@ -13,7 +13,7 @@ import pytest
 import yaml
 from small_disk import limit_files
 from small_job import JOB, PYTHONPATH, TABLE, changed
-from small_serving import small, without_plots, write_tables
+from small_serving import small, write_tables
 
 from gluon_linalg.jobs import commands, interruption
 from gluon_linalg.jobs.kinds import NAMES, kind_of
@@ -89,7 +89,6 @@ def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, n
 @pytest.mark.parametrize("task", [*NAMES, "standardized"])
 def test_names_are_those_of_the_job(tmp_path, monkeypatch, task):
     """Not of what the process made before; nor, where there are steps, of where it was stopped."""
-    without_plots(monkeypatch)
     write_tables(tmp_path)
     train(small(task, tmp_path, 3, "whole"), show_bar=False)
     if task == "standardized" or kind_of(task).has_training:
