@@ -14,7 +14,7 @@ from .files import PREDICTOR
 Entries = namedtuple("Entries", "path entries")
 
 
-class Predictor(SeriesPredictor):
+class ForecastPredictor(SeriesPredictor):
     """Forecasts what follows the series of a file; made of `results.describe`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
