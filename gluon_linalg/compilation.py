@@ -1,11 +1,11 @@
 """What this package changes in the way that Gluon compiles: threads, copies, errors, static_shape.
 
 * MXNet's graph is compiled without `static_shape` where that breaks it. With it MXNet 1.9.1 runs
-  the body of a `foreach` from inside the engine without waiting for it (what reads the result may run
-  first: wrong values), leaves uninitialized whether it keeps what the backward pass needs (refused
-  gradients, or memory that grows with every call), and does not tell the engine of writes into
-  running averages (what reads or saves them may be early). The flag is part of whatever network a
-  layer is in, so no layer can refuse it.
+  the body of a `foreach` from inside the engine without waiting for it (what reads the result may
+  run first: wrong values), leaves uninitialized whether it keeps what the backward pass needs
+  (refused gradients, or memory that grows with every call), and does not tell the engine of writes
+  into running averages (what reads or saves them may be early). The flag is part of whatever
+  network a layer is in, so no layer can refuse it.
 * Gluon is not made for a first call from several threads at once: they trace into one another's
   scopes of names, one runs what the other has half built, and in C++ one plans memory for shapes
   that the other has not inferred yet. Here the second waits for the first.

@@ -106,7 +106,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         covariates: Optional[mx.nd.NDArray],
         steps: int,
     ) -> Tuple[LinearGaussianSystem, np.ndarray]:
-        """The `LinearGaussianSystem` of step ends[b] - 1 of each series, given all of them, and `steps` more.
+        """The system of step ends[b] - 1 of each series, given all of them, and `steps` more.
 
         covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
         (B,) have a forecast: one that hangs on what its observations leave open has none.
