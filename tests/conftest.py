@@ -5,6 +5,11 @@ import os
 # Tests run side by side; more threads than processors only get in each other's way.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# What programs find that tests start, see there.
+STARTED = os.path.join(os.path.dirname(__file__), "started")
+inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+others = [folder for folder in inherited if folder not in ("", STARTED)]
+os.environ["PYTHONPATH"] = os.pathsep.join([STARTED, *others])
 
 import numpy as np
 import pytest

@@ -1,7 +1,6 @@
 """A series of a GluonTS dataset as arrays: made once, before any window is cut from it."""
 
-from collections import namedtuple
-from typing import Iterable, List, Optional
+from typing import Any, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
@@ -19,27 +18,32 @@ from .entry import (
 )
 from .frequency import period_of
 
-# Arrays over the T steps of a series and, if it is too short, `padding` unobserved steps before
-# them; features and phases may go on beyond its end.
-Series = namedtuple(
-    "Series",
-    [
-        "label",  # how messages name the item
-        "item_id",  # None if there is none
-        "info",  # whatever the entry tells of itself, None if nothing
-        "forecast_start",  # the period after the last step
-        "static_categories",  # (c,)
-        "static_reals",  # (s,)
-        "features",  # (padding + T [+ h], k), known in the future
-        "phases",  # (padding + T [+ h], q), position in each season, in [0, 1)
-        "target",  # (padding + T,), float64, 0 where missing
-        "observed",  # (padding + T,), bool
-    ],
-)
+
+class WindowSeries(NamedTuple):
+    """Arrays over the T steps of a series and, if it is too short, unobserved steps before them.
+
+    Features and phases may go on beyond its end: `padding` + T [+ h] steps. label: how messages
+    name the item; item_id: None if there is none; info: whatever the entry tells of itself, None
+    if nothing; forecast_start: the period after the last step; static_categories: (c,);
+    static_reals: (s,); features: (padding + T [+ h], k), known in the future; phases: (padding + T
+    [+ h], q), the position in each season, in [0, 1); target: (padding + T,), float64, 0 where
+    missing; observed: (padding + T,), bool.
+    """
+
+    label: str
+    item_id: Any
+    info: Any
+    forecast_start: pd.Period
+    static_categories: np.ndarray
+    static_reals: np.ndarray
+    features: np.ndarray
+    phases: np.ndarray
+    target: np.ndarray
+    observed: np.ndarray
 
 
 class SeriesTransform:
-    """Data entries of GluonTS, dicts with `start` and `target`, as `Series` of arrays.
+    """Data entries of GluonTS, dicts with `start` and `target`, as `WindowSeries` of arrays.
 
     features are, in this order, the time features of the frequency, the age log10(2 + t) and
     `feat_dynamic_real`; phases are (n mod period) / period of the step number n since 1970, which
@@ -77,7 +81,7 @@ class SeriesTransform:
         self.dynamic_real_units = dynamic_real_units
 
     def __call__(self, entry, index, length, future=0):
-        """The `Series` of an entry, the `index`-th of its dataset, of `length` steps or more.
+        """The `WindowSeries` of an entry, the `index`-th of its dataset, of `length` steps or more.
 
         Its known features reach `future` steps beyond the target. GluonTSDataError names the item.
         """
@@ -91,7 +95,7 @@ class SeriesTransform:
         dynamic = self._dynamic_reals(entry, steps, label)
         known += list(np.pad(dynamic, ((0, 0), (padding, 0))))
         target = np.pad(target, (padding, 0), constant_values=np.nan)
-        return Series(
+        return WindowSeries(
             label,
             entry.get("item_id"),
             entry.get("info"),

@@ -7,9 +7,14 @@ import numpy as np
 from .. import functional as fn
 from ..blocks.base import LinearAlgebraBlock
 from ..blocks.kernels import Emitted
-from ..grammar.kernel_building import Hyperparameter, build_kernel, read_kernel
+from ..grammar.kernel_building import (
+    Hyperparameter,
+    build_kernel,
+    read_kernel,
+    spread_out,
+)
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
-from .series_inputs import SeriesInputs
+from .series_inputs import TIME, SeriesInputs
 from .series_parameters import SeriesParameters
 
 # The noise variance is at least so many ε tr K. No eigenvalue of K is larger than its trace, and
@@ -46,6 +51,7 @@ class SeriesCovariance(LinearAlgebraBlock):
         with self.name_scope():
             kernel, found = build_kernel(read_kernel(description, inputs), inputs)
             self.kernel = Emitted(kernel)
+        spread_out(found, [TIME])
         names = {id(parameter): name for name, parameter in kernel.hyperparameters().items()}
         self._names = [names[id(hyperparameter.parameter)] for hyperparameter in found]
         initial, fixed = {}, set()

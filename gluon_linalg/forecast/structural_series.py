@@ -10,7 +10,7 @@ from .entry import dynamic_reals_of, feature_count, label_of, start_of, target_o
 
 
 @dataclass
-class Series:
+class StructuralSeries:
     """One series from its first observation on.
 
     target (T,): (y - location) / scale, 0 where `observed` (T,), of booleans, is False; covariates:
@@ -41,8 +41,8 @@ def read_series(
     prediction_length: int,
     with_features: bool,
     rows: Optional[List[int]] = None,
-) -> Series:
-    """The `Series` of an entry of a GluonTS dataset; index is its place, for errors.
+) -> StructuralSeries:
+    """The `StructuralSeries` of an entry of a GluonTS dataset; index is its place, for errors.
 
     rows: those of feat_dynamic_real that are the covariates, None for all.
 
@@ -73,7 +73,7 @@ def read_series(
     values, observed = values[first:], observed[first:]
     location, scale = _units(values[observed], label)
     target = np.where(observed, (values - location) / scale, 0.0)
-    return Series(
+    return StructuralSeries(
         target,
         observed,
         covariates,

@@ -61,7 +61,7 @@ class TrainingWindows:
 
 
 def window(series, begin, end, future, scaling):
-    """The fields of steps begin to end of a `Series` as a dict, its location and its scale.
+    """The fields of steps begin to end of a `WindowSeries` as a dict, its location and its scale.
 
     Features and phases reach `future` steps further.
     """

@@ -31,7 +31,7 @@ from ..typing import Array, Namespace
 from .cholesky import unit_roundoff
 from .gaussian import HALF_LOG_2PI
 from .matrix import diagonal_matrix, product, transpose
-from .state_space import System, leading_axes, lower_factor, over_batch, over_time
+from .state_space import LinearGaussianSystem, leading_axes, lower_factor, over_batch, over_time
 from .svd import singular_vectors
 from .tangent import ones_like, stop, zeros_like
 
@@ -50,7 +50,9 @@ class Settlement(NamedTuple):
     known: Array  # how many directions the data determine, (B,)
 
 
-def with_directions(F: Namespace, system: System, directions: Array) -> System:
+def with_directions(
+    F: Namespace, system: LinearGaussianSystem, directions: Array
+) -> LinearGaussianSystem:
     """The system with a column for each of the diffuse directions D (B or 1, d, q)."""
     directions = leading_axes(F, directions)
     mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))

@@ -33,7 +33,7 @@ from .matrix import diagonal, identity_like, product, symmetrize, with_axis
 from .recursion import affine_recursion, before_steps, loop
 from .state_space import (
     Joint,
-    System,
+    LinearGaussianSystem,
     joint_system,
     over_batch,
     stopped,
@@ -67,14 +67,14 @@ class Filtered(NamedTuple):
 
 def kalman_filter(
     F: Namespace,
-    system: System,
+    system: LinearGaussianSystem,
     states: int,
     observations: int,
     form: str = "square_root",
     length: Optional[int] = None,
     name: str = "Kalman",
 ) -> Tuple[Filtered, Array]:
-    """The filter of a `state_space.System`: `Filtered` and -log p(y), (B,), all constants.
+    """`Filtered` and -log p(y), (B,), of a `state_space.LinearGaussianSystem`; all constants.
 
     states d and observations p are the sizes; form: 'square_root' or 'covariance'; length: T for
     the filter that is parallel in time, None for the loop. Raises SingularMatrixError and
@@ -130,14 +130,14 @@ def kalman_filter(
     return filtered, _negative_log_likelihood(F, factor, filtered, fixed)
 
 
-def _mean_loop(F: Namespace, joint: Joint, fixed: System, gain: Array) -> Array:
+def _mean_loop(F: Namespace, joint: Joint, fixed: LinearGaussianSystem, gain: Array) -> Array:
     """a by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
     return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
 
 
 def _mean_arrays(
-    F: Namespace, joint: Joint, fixed: System, gain: Array
+    F: Namespace, joint: Joint, fixed: LinearGaussianSystem, gain: Array
 ) -> Tuple[Array, Array, Array]:
     """[K  -I], M and [y - d; -b]: a⁺ is the first times what the last exceeds M a."""
     residual = _residual(F, fixed)
@@ -153,7 +153,9 @@ def _mean_step(F: Namespace, gain: Array, matrix: Array, target: Array, mean: Ar
     return product(F, gain, target - product(F, matrix, mean))
 
 
-def _predicted_means(F: Namespace, fixed: System, transition: Array, filtered: Array) -> Array:
+def _predicted_means(
+    F: Namespace, fixed: LinearGaussianSystem, transition: Array, filtered: Array
+) -> Array:
     """a (1, T, B, d, 1) from the filtered means."""
     following = times(F, transition, filtered)
     if fixed.transition_offset is not None:
@@ -162,7 +164,13 @@ def _predicted_means(F: Namespace, fixed: System, transition: Array, filtered: A
 
 
 def _refined_means(
-    F: Namespace, fixed: System, joint: Joint, mean: Array, gain: Array, closed: Array, length: int
+    F: Namespace,
+    fixed: LinearGaussianSystem,
+    joint: Joint,
+    mean: Array,
+    gain: Array,
+    closed: Array,
+    length: int,
 ) -> Array:
     """One step of iterative refinement: the error of a solves the recursion with its defects.
 
@@ -177,7 +185,7 @@ def _refined_means(
     return mean + affine_recursion(F, over_batch(F, closed, mean), defect, zero, length)
 
 
-def _residual(F: Namespace, fixed: System) -> Array:
+def _residual(F: Namespace, fixed: LinearGaussianSystem) -> Array:
     """y - d."""
     if fixed.emission_offset is None:
         return fixed.observed
@@ -223,7 +231,7 @@ def _finite(F: Namespace, x: Array, name: str) -> Array:
 
 
 def _negative_log_likelihood(
-    F: Namespace, factor: Array, filtered: Filtered, fixed: System
+    F: Namespace, factor: Array, filtered: Filtered, fixed: LinearGaussianSystem
 ) -> Array:
     innovation, settlement = filtered.innovation, filtered.settlement
     pivots = with_axis(F, diagonal(F, factor), 4)

@@ -25,7 +25,7 @@ from .cholesky import triangular_solve, unit_roundoff
 from .kalman_gains import SINGULAR
 from .matrix import diagonal, identity_like, product, transpose, with_axis
 from .recursion import every_second, interleaved
-from .state_space import Joint, System, lower_factor, over_batch, square_factor
+from .state_space import Joint, LinearGaussianSystem, lower_factor, over_batch, square_factor
 from .tangent import zeros_like
 
 
@@ -62,13 +62,13 @@ class Meeting(NamedTuple):
 def scanned_states(
     F: Namespace,
     joint: Joint,
-    fixed: System,
+    fixed: LinearGaussianSystem,
     states: int,
     observations: int,
     length: int,
     name: str,
 ) -> Scanned:
-    """`Scanned` from a `Joint` and the `System` of constants.
+    """`Scanned` from a `Joint` and the `LinearGaussianSystem` of constants.
 
     Raises SingularMatrixError where H_t G_{t-1} G_{t-1}ᵀ H_tᵀ + R_t, t > 1, is singular: an element
     needs its inverse. The loop does not.
@@ -202,7 +202,12 @@ def _suffix(F: Namespace, i: Element, met: Meeting) -> List[Array]:
 
 
 def _first_element(
-    F: Namespace, joint: Joint, fixed: System, emission: Array, residual: Array, p: int
+    F: Namespace,
+    joint: Joint,
+    fixed: LinearGaussianSystem,
+    emission: Array,
+    residual: Array,
+    p: int,
 ) -> Element:
     """The filtered state of the first observation: no dependence on what was before."""
     noise, emission, residual = (
@@ -220,7 +225,7 @@ def _first_element(
 def _later_elements(
     F: Namespace,
     joint: Joint,
-    fixed: System,
+    fixed: LinearGaussianSystem,
     emission: Array,
     transition: Array,
     residual: Array,

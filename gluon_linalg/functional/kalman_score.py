@@ -19,7 +19,7 @@ from .kalman_moments import filtered_mean
 from .kalman_scan import Scanned, following, smoothing_meeting, times
 from .matrix import identity_like, product, transpose
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import System, increments, over_batch, over_time, stopped
+from .state_space import LinearGaussianSystem, increments, over_batch, over_time, stopped
 from .tangent import stop, with_gradient, zeros_like
 
 
@@ -39,7 +39,7 @@ class Smoothed(NamedTuple):
 
 
 def scored_likelihood(
-    F: Namespace, system: System, value: Array, filtered: Filtered, smoothed: Smoothed
+    F: Namespace, system: LinearGaussianSystem, value: Array, filtered: Filtered, smoothed: Smoothed
 ) -> Array:
     """-log p(y), (B,), with its gradient in every array of the system."""
     linear = -_linear(F, system, filtered, smoothed)
@@ -49,7 +49,11 @@ def scored_likelihood(
 
 
 def backward_pass(
-    F: Namespace, system: System, filtered: Filtered, states: int, length: Optional[int] = None
+    F: Namespace,
+    system: LinearGaussianSystem,
+    filtered: Filtered,
+    states: int,
+    length: Optional[int] = None,
 ) -> Smoothed:
     """`Smoothed` from the results of the filter; states is d, length that of the filter."""
     fixed = stopped(F, system)
@@ -161,7 +165,9 @@ def _stepped_back(
     return observed, force + times(F, emission, observed, transpose=True)
 
 
-def _linear(F: Namespace, system: System, filtered: Filtered, smoothed: Smoothed) -> Array:
+def _linear(
+    F: Namespace, system: LinearGaussianSystem, filtered: Filtered, smoothed: Smoothed
+) -> Array:
     """Σ of every coefficient times its array's increment, (B,)."""
     change, fixed = increments(F, system), stopped(F, system)
     u, r, mean = smoothed.observed, smoothed.after, smoothed.mean

@@ -1,6 +1,6 @@
 """What a filter pass says of single steps and of the state after the last, with gradients.
 
-Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
+Arrays are those of a `state_space.LinearGaussianSystem`, time first: (1, T, B, m, n).
 """
 
 from typing import Tuple
@@ -11,12 +11,12 @@ from .kalman import Filtered
 from .kalman_moments import filtered_mean
 from .kalman_tangent import MomentTangents
 from .matrix import diagonal, identity_like, product, symmetrize, transpose, with_axis
-from .state_space import System, batch_first, leading_axes
+from .state_space import LinearGaussianSystem, batch_first, leading_axes
 from .tangent import stop, with_gradient, zeros_like
 
 
 def step_log_likelihood(
-    F: Namespace, system: System, filtered: Filtered, tangents: MomentTangents
+    F: Namespace, system: LinearGaussianSystem, filtered: Filtered, tangents: MomentTangents
 ) -> Array:
     """log p(y_t | y_1, ..., y_{t-1}) of each step, (B, T); 0 where nothing was observed.
 
@@ -66,7 +66,9 @@ def following_moments(
     )
 
 
-def with_prior_covariance(F: Namespace, system: System, covariance: Array) -> System:
+def with_prior_covariance(
+    F: Namespace, system: LinearGaussianSystem, covariance: Array
+) -> LinearGaussianSystem:
     """The system for `MomentTangents` whose prior has the gradient of P (B, d, d).
 
     Of a prior factor N they take δN Nᵀ + N δNᵀ alone: with N = I and δN = ½ δP this is δP, also

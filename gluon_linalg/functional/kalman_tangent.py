@@ -20,7 +20,7 @@ from .kalman import Filtered
 from .kalman_score import Smoothed
 from .matrix import congruence, identity_like, product, transpose
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import System, increments, over_batch, over_time, stopped
+from .state_space import LinearGaussianSystem, increments, over_batch, over_time, stopped
 from .tangent import zeros_like
 
 
@@ -40,7 +40,11 @@ class MomentTangents:
     """
 
     def __init__(
-        self, F: Namespace, system: System, filtered: Filtered, length: Optional[int] = None
+        self,
+        F: Namespace,
+        system: LinearGaussianSystem,
+        filtered: Filtered,
+        length: Optional[int] = None,
     ) -> None:
         self.F, self.length = F, length
         system = system._replace(directions=None)
@@ -242,7 +246,9 @@ class MomentTangents:
         return x + transpose(self.F, x, axes=5)
 
 
-def _settled_vectors(F: Namespace, change: System, settlement: Settlement) -> System:
+def _settled_vectors(
+    F: Namespace, change: LinearGaussianSystem, settlement: Settlement
+) -> LinearGaussianSystem:
     """The increments of a system with those of vectors as settled columns."""
     names = ("observed", "transition_offset", "emission_offset", "prior_mean")
     turned = {k: getattr(change, k) for k in names}
@@ -250,7 +256,7 @@ def _settled_vectors(F: Namespace, change: System, settlement: Settlement) -> Sy
     return change._replace(**turned)
 
 
-def _over_all(F: Namespace, system: System, like: Array) -> System:
+def _over_all(F: Namespace, system: LinearGaussianSystem, like: Array) -> LinearGaussianSystem:
     """The arrays over all batch elements and, but for those of the prior, over all times."""
     spread = {}
     for name, array in system._asdict().items():

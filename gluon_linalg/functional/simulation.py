@@ -1,6 +1,6 @@
 """Draws and moments of what a state space model says before anything is observed.
 
-Arrays are those of a `state_space.System`, time first: (1, T, B, m, n).
+Arrays are those of a `state_space.LinearGaussianSystem`, time first: (1, T, B, m, n).
 """
 
 from typing import Optional, Tuple
@@ -8,19 +8,26 @@ from typing import Optional, Tuple
 from ..typing import Array, Namespace
 from .matrix import product, transpose, with_axis
 from .recursion import affine_recursion, quadratic_recursion
-from .state_space import System, batch_first, leading_axes, over_batch, over_time, time_first
+from .state_space import (
+    LinearGaussianSystem,
+    batch_first,
+    leading_axes,
+    over_batch,
+    over_time,
+    time_first,
+)
 from .tangent import zeros_like
 
 
 def simulated_states(
     F: Namespace,
-    system: System,
+    system: LinearGaussianSystem,
     prior_noise: Array,
     process_noise: Array,
     observation_noise: Array,
     length: Optional[int] = None,
 ) -> Tuple[Array, Array]:
-    """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a `System` from standard normal numbers.
+    """x⁺ (1, T, B, d, 1) and y⁺ (1, T, B, p, 1) of a system, from standard normal numbers.
 
     prior_noise (B, s), process_noise (B, T, r), observation_noise (B, T, q). What is missing in y
     is 0 in y⁺.
@@ -33,7 +40,9 @@ def simulated_states(
     return _simulated(F, system, prior_noise, process_noise, observation_noise, length)
 
 
-def without_means(F: Namespace, system: System, observed: Array) -> System:
+def without_means(
+    F: Namespace, system: LinearGaussianSystem, observed: Array
+) -> LinearGaussianSystem:
     """The same system for other observations, with a prior mean and offsets of 0."""
     return system._replace(
         observed=observed,
@@ -43,7 +52,7 @@ def without_means(F: Namespace, system: System, observed: Array) -> System:
     )
 
 
-def drawn_observations(F: Namespace, system: System, count: int) -> Array:
+def drawn_observations(F: Namespace, system: LinearGaussianSystem, count: int) -> Array:
     """`count` draws of y_1, ..., y_T, joint over time, (count, B, T, p), by MXNet's generator."""
     system = _along_time(F, system, system.observed)
     observation_noise, process_noise, prior_noise = (
@@ -54,7 +63,7 @@ def drawn_observations(F: Namespace, system: System, count: int) -> Array:
     return F.squeeze(F.transpose(observed, axes=(4, 2, 1, 3, 0)), axis=4)
 
 
-def observation_marginals(F: Namespace, system: System) -> Tuple[Array, Array]:
+def observation_marginals(F: Namespace, system: LinearGaussianSystem) -> Tuple[Array, Array]:
     """Mean (B, T, p) and covariance (B, T, p, p) of each y_t before anything was observed."""
     system = _along_time(F, system, system.observed)
     noise, process, initial = (
@@ -72,7 +81,7 @@ def observation_marginals(F: Namespace, system: System) -> Tuple[Array, Array]:
     return F.squeeze(batch_first(F, observed), axis=3), batch_first(F, spread)
 
 
-def _along_time(F: Namespace, system: System, like: Array) -> System:
+def _along_time(F: Namespace, system: LinearGaussianSystem, like: Array) -> LinearGaussianSystem:
     """The system with the arrays of noise and dynamics over all times and batch elements."""
     names = ("transition", "emission", "process_factor", "observation_factor")
     arrays = {name: over_time(F, getattr(system, name), like) for name in names}
@@ -83,7 +92,7 @@ def _along_time(F: Namespace, system: System, like: Array) -> System:
 
 def _simulated(
     F: Namespace,
-    system: System,
+    system: LinearGaussianSystem,
     prior_noise: Array,
     process_noise: Array,
     observation_noise: Array,

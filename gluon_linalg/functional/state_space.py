@@ -20,7 +20,7 @@ from .matrix import product, with_axis
 from .tangent import ones_like, stop, zeros_like
 
 
-class System(NamedTuple):
+class LinearGaussianSystem(NamedTuple):
     """Differentiable arrays (1, T or 1, B or 1, m, n); masked rows of H, D and d are 0.
 
     With diffuse directions the vectors have 1 + q columns (`diffuse`).
@@ -52,8 +52,8 @@ def state_space_system(
     transition_offset: Optional[Array] = None,
     emission_offset: Optional[Array] = None,
     name: str = "StateSpace",
-) -> System:
-    """The `System` of a model; what the mask hides reaches neither values nor gradients.
+) -> LinearGaussianSystem:
+    """The system of a model; what the mask hides reaches neither values nor gradients.
 
     Nor does what leads from the last step on to one that is not there (A, b and G of the last of
     several times); NaN there counts as 0, too.
@@ -108,7 +108,7 @@ def state_space_system(
         transition_offset=transition_offset,
         emission_offset=emission_offset,
     )
-    return System(
+    return LinearGaussianSystem(
         y,
         mask,
         transition,
@@ -123,20 +123,20 @@ def state_space_system(
     )
 
 
-def stopped(F: Namespace, system: System) -> System:
+def stopped(F: Namespace, system: LinearGaussianSystem) -> LinearGaussianSystem:
     """The system as constants."""
     return _each(system, lambda array: stop(F, array))
 
 
-def increments(F: Namespace, system: System) -> System:
+def increments(F: Namespace, system: LinearGaussianSystem) -> LinearGaussianSystem:
     """Every array minus itself as a constant: 0 with gradient 1, None where there is none."""
     return _each(system, lambda array: array - stop(F, array))
 
 
-def _each(system: System, function: Callable[[Array], Array]) -> System:
+def _each(system: LinearGaussianSystem, function: Callable[[Array], Array]) -> LinearGaussianSystem:
     """The system with a function of each array that it has."""
     arrays: Any = (None if array is None else function(array) for array in system)
-    return System(*arrays)
+    return LinearGaussianSystem(*arrays)
 
 
 class Joint(NamedTuple):
@@ -151,7 +151,7 @@ class Joint(NamedTuple):
     prior_factor: Array  # S, square, (1, 1, b, d, d)
 
 
-def joint_system(F: Namespace, system: System) -> Joint:
+def joint_system(F: Namespace, system: LinearGaussianSystem) -> Joint:
     """The `Joint` of a system."""
     system = stopped(F, system)
     factor = _square_observation_factor(F, system)
@@ -235,7 +235,7 @@ def require_finite(F: Namespace, name: str, **arrays: Optional[Array]) -> None:
             require_each(F, array, is_finite, NonFiniteError, text)
 
 
-def _square_observation_factor(F: Namespace, system: System) -> Array:
+def _square_observation_factor(F: Namespace, system: LinearGaussianSystem) -> Array:
     if system.mask is None:
         return square_factor(F, system.observation_factor)
     missing = F.squeeze(1.0 - system.mask, axis=4)

@@ -1,7 +1,8 @@
 """From the description of a kernel to the kernel and its parameters."""
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from pydantic import ValidationError
 
@@ -11,6 +12,9 @@ from .kernel import KernelExpression, Leaf, Scaled
 from .kernel_inputs import InputNames, KernelInputs
 from .messages import first_problem, shown_keys
 from .section import Section
+
+# The initial lengthscale of a kernel over that of the one before of the same columns.
+FINER = 0.25
 
 
 @dataclass
@@ -108,6 +112,19 @@ def build_kernel(
         for parameter, typical in section.typical(columns).items()
     ]
     return kernel, found
+
+
+def spread_out(found: List[Hyperparameter], names: Sequence[str]) -> None:
+    """Kernels of the same columns begin at lengths of their own, or they would never part.
+
+    names: the columns of a kernel that names none.
+    """
+    before = Counter()
+    for hyperparameter in found:
+        if hyperparameter.path.endswith(".lengthscale") and hyperparameter.given is None:
+            columns = tuple(hyperparameter.columns or names)
+            hyperparameter.typical = hyperparameter.typical * FINER ** before[columns]
+            before[columns] += 1
 
 
 class _Document(Section):

@@ -9,7 +9,7 @@ mx.gpu(index), those that CUDA_VISIBLE_DEVICES leaves, the fastest first. So CUD
 """
 
 import ctypes
-from collections import namedtuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from .errors import JobError
 
@@ -23,9 +23,21 @@ OLDEST_DRIVER = 11000
 SUCCESS, NO_DEVICE = 0, 100
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 
-Device = namedtuple("Device", "index name capability")
-# `version` as cuDriverGetVersion counts (11080 is 11.8), `problem` in words or None.
-Driver = namedtuple("Driver", "version devices problem")
+
+class Device(NamedTuple):
+    """A GPU that the driver sees, by its number for MXNet."""
+
+    index: int
+    name: str
+    capability: Tuple[int, int]
+
+
+class Driver(NamedTuple):
+    """`version` as cuDriverGetVersion counts (11080 is 11.8), `problem` in words or None."""
+
+    version: Optional[int]
+    devices: List[Device]
+    problem: Optional[str]
 
 
 def describe():

@@ -14,7 +14,7 @@ from .output import MODEL
 from .task import to_model_array
 
 
-class Predictor:
+class JobPredictor:
     """Made of the content of model-io.json; a subclass sets the attributes.
 
     what: what the rows of an answer are; columns: what a row of new data must have; not_finite:
@@ -53,7 +53,7 @@ class Predictor:
         raise NotImplementedError
 
 
-class RowsPredictor(Predictor):
+class RowsPredictor(JobPredictor):
     """Of rows that are independent of each other. names: their columns; dates: those of dates."""
 
     names: List[str]

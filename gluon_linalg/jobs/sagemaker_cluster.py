@@ -3,7 +3,7 @@
 import contextlib
 import os
 import subprocess
-from collections import namedtuple
+from typing import List, NamedTuple, Optional
 
 from ..server import PORT, ROLE
 from .config import DISTRIBUTED
@@ -16,8 +16,12 @@ DEFAULT_PORT = "9091"
 ENDING = 30
 
 
-class Machines(namedtuple("Machines", "names current interface")):
-    """`names` are sorted, so that all machines agree on the first."""
+class Machines(NamedTuple):
+    """`names` are sorted, so that all machines agree on the first; `current` is this one's."""
+
+    names: List[str]
+    current: str
+    interface: Optional[str]
 
     @property
     def count(self):

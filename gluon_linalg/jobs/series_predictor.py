@@ -4,13 +4,13 @@ from itertools import cycle, islice
 from typing import Callable, List, Optional
 
 from .data import TableRows
-from .predictor import Predictor
+from .predictor import JobPredictor
 
 # The fewest observations of a series to begin with.
 FEWEST = 3
 
 
-class SeriesPredictor(Predictor):
+class SeriesPredictor(JobPredictor):
     """Forecasts `steps` steps after the last observation of a series, in the column `target`.
 
     time: the column of times, None where there is none; item: that of the names of series;

@@ -7,7 +7,7 @@ import mxnet as mx
 
 from .config import Job
 from .output import GRAPH, PLOT
-from .predictor import Predictor, load_graph
+from .predictor import JobPredictor, load_graph
 from .task import Task
 
 
@@ -28,7 +28,7 @@ class TaskKind:
     sections: Type[Job]
     task: Type[Task]
     summary: Callable[[Dict[str, Any]], Iterable[str]]
-    predictor: Callable[[Dict[str, Any]], Predictor]
+    predictor: Callable[[Dict[str, Any]], JobPredictor]
     predicts: str
     load: Callable[[str, Dict[str, Any], mx.Context], Any] = load_graph
     files: Tuple[str, ...] = (*GRAPH, PLOT)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections import namedtuple
+from typing import Any, Dict, NamedTuple, Optional
 
 import mxnet as mx
 import numpy as np
@@ -33,7 +33,16 @@ from .state import TrainingState, data_fingerprint, digest
 from .warning import find_warnings
 from .workers import OneProcess, connect
 
-Result = namedtuple("Result", "folder metrics was_finished")
+
+class Result(NamedTuple):
+    """What a run leaves: the folder and the content of metrics.json, None in workers but one.
+
+    was_finished: whether an earlier run had done all.
+    """
+
+    folder: Optional[OutputFolder]
+    metrics: Optional[Dict[str, Any]]
+    was_finished: bool
 
 
 def train(job, overwrite=False, show_bar=None):

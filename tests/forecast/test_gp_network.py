@@ -231,6 +231,10 @@ def test_defaults_of_a_description():
     polynomial = {"lengthscale": 40.0, "offset": 1.0, "variance": 0.25}
     found = initial({"polynomial": {}})
     close(found, {f"polynomial0_{name}": value for name, value in polynomial.items()})
+    # Two of the same columns would never part.
+    found = initial({"sum": [{"rbf": {}}, {"matern32": {}}, of_age]})
+    lengths = [found[f"{name}_lengthscale"] for name in ("rbf0", "matern321", "rbf2")]
+    assert lengths == [pytest.approx(value) for value in ([10.0], [2.5], [1.0])]
     inputs = SeriesInputs([], False, 40, [])
     assert [next(iter(part)) for part in default_kernel(inputs)["sum"]] == ["rbf", "matern12"]
 

@@ -211,3 +211,16 @@ def test_second_derivatives_are_refused_and_not_wrong():
             total = (gradient * gradient).sum()
         total.backward()
         total.wait_to_read()
+
+
+def test_a_reshape_to_less_drops_values():
+    x = mx.nd.arange(6).reshape((2, 3))
+    np.testing.assert_array_equal(mx.nd.reshape(x, shape=(0, 2)).asnumpy(), [[0, 1], [2, 3]])
+    reshaped = mx.sym.reshape(mx.sym.var("x"), shape=(0, 2))
+    assert reshaped.infer_shape(x=(2, 3))[1] == [(2, 2)]
+    # What is done here.
+    like = mx.sym.reshape_like(
+        mx.sym.var("x"), mx.sym.zeros(shape=(2,)), lhs_begin=1, lhs_end=2, rhs_begin=0, rhs_end=1
+    )
+    with pytest.raises(mx.base.MXNetError):
+        like.infer_shape(x=(2, 3))

@@ -1,28 +1,19 @@
 """The command line in this process, in a folder of its own."""
 
-from pathlib import Path
-
 import pytest
 import yaml
-from small_job import JOB, TABLE, changed
+from small_job import JOB, TABLE, changed, sketch_pictures
 
 from gluon_linalg.jobs.cli import main
 
 
 @pytest.fixture(autouse=True)
 def sketches(request):
-    """Pictures are put together but not drawn, which takes longer than a small job.
-
-    Tests that look at one are marked `pictures`.
-    """
+    """Pictures are drawn for tests that look at one, which are marked `pictures`."""
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("pictures") is None:
-            patch.setattr("matplotlib.figure.Figure.savefig", sketch)
+            sketch_pictures(patch)
         yield
-
-
-def sketch(figure, path, **options):
-    Path(path).write_text("a picture that was not drawn\n")
 
 
 @pytest.fixture

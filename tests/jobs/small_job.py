@@ -2,9 +2,12 @@
 
 import copy
 import math
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Of programs that run in another folder than this one.
+PYTHONPATH = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
 
 TABLE = "x,z,y\n" + "".join(
     f"{0.25 * i},{(i * 7) % 5},{math.sin(1.3 * i / 4) + 0.05 * ((i * 13) % 7 - 3):.4f}\n"
@@ -32,3 +35,12 @@ def changed(job, changes):
         else:
             part[last] = value
     return job
+
+
+def sketch_pictures(patch):
+    """Pictures are put together but not drawn, which takes longer than a small job."""
+    patch.setattr("matplotlib.figure.Figure.savefig", _sketch)
+
+
+def _sketch(figure, path, **options):
+    Path(path).write_text("a picture that was not drawn\n")

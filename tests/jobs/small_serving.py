@@ -211,7 +211,7 @@ def trained(task):
     folder = Path(SCRATCH.name)
     write_tables(folder)
     with pytest.MonkeyPatch.context() as patch:
-        without_plots(patch)
+        small_job.sketch_pictures(patch)
         train(small(task, folder, 0), show_bar=False)
     return folder / task
 
@@ -242,18 +242,6 @@ def write_tables(folder):
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
     lines = [json.dumps(one) for one in small_forecast_job.with_features()]
     (folder / "features.jsonl").write_text("\n".join(lines))
-
-
-def without_plots(patch):
-    """To draw takes as long as all the rest of a small job."""
-    for plot in (
-        "regression.task.plot_model",
-        "statespace.results.plot_model",
-        "pca.task.plot_components",
-        "lda.task.plot_classes",
-        "forecast.results.plot_forecasts",
-    ):
-        patch.setattr(f"gluon_linalg.jobs.{plot}", lambda *_: None)
 
 
 class Servers:

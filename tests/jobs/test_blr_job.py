@@ -12,7 +12,6 @@ from small_statespace_job import columns_of
 import gluon_linalg
 from gluon_linalg.jobs.blr.task import LinearRegression
 from gluon_linalg.jobs.reading import read_job
-from gluon_linalg.jobs.regression import task as task_module
 
 JOB = {
     "task": "blr",
@@ -28,12 +27,6 @@ MLP = {
     "training.learning_rate": 0.02,
 }
 ROWS = np.array([line.split(",") for line in TABLE.split()[1:]], dtype="float64")
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """To draw takes as long as all the rest of a small job."""
-    monkeypatch.setattr(task_module, "plot_model", lambda *_: None)
 
 
 @pytest.fixture
@@ -91,7 +84,6 @@ SCALINGS = {
 }
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("scaling, degree", list(zip(SCALINGS, (1, 1, 3, 2))))
 def test_numbers_by_hand(train, run, workspace, scaling, degree):
     """Inputs that begin at 0 would not tell a range from a maximum."""
@@ -163,7 +155,6 @@ def test_left_out_rows(write_job, features):
         assert variance[index] == pytest.approx(0.25 + phi[index] @ covariance @ phi[index])
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_network_is_trained_seeded_and_continued(train, run, workspace):
     whole = train({**MLP, "output": "whole"})
     assert whole["nlml"]["trained"] < whole["nlml"]["initial"] - 0.1
@@ -201,7 +192,6 @@ def test_a_network_is_trained_seeded_and_continued(train, run, workspace):
     )
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_constant_columns_and_lbfgs_on_a_network(train, workspace):
     (workspace / "table.csv").write_text("x,z,y\n" + "".join(f"{i},1,3\n" for i in range(6)))
     metrics = train(
@@ -290,7 +280,6 @@ def test_wrong_tables(write_job, refused, workspace):
     assert line.endswith("1 rows to train on; at least 2 are needed")
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_far_away_rows_are_not_predicted(train, run, workspace):
     train({"model.features": {"polynomial": {"degree": 20}}})
     (workspace / "new.csv").write_text("x,z\n1e200,1\n")

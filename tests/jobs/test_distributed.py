@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_job import ROOT
+from small_job import PYTHONPATH, ROOT
 
 from gluon_linalg import server
 from gluon_linalg.jobs.launch import free_port
 from gluon_linalg.jobs.workers import meeting_point
 
 HERE = ROOT / "tests" / "jobs"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
 SERIES, STEPS = 6, 30
 
 
@@ -94,15 +94,20 @@ def test_two_workers_reach_the_loss_of_one(run, workspace, monkeypatch, training
     job = write_job(workspace, **training)
     status, _, err = run("train", job, "--output", "one")
     assert status == 0, err
-    distributed = ["launch", "--workers", "2", "--", "train", job]
-    ran = command(workspace, *distributed)
+    ran = command(workspace, "launch", "--workers", "2", "--", "train", job)
     assert ran.returncode == 0, ran.stderr
     assert nlml(workspace / "out") == pytest.approx(nlml(workspace / "one"), rel=1e-9)
     assert json.loads((workspace / "out" / "metrics.json").read_text())["workers"] == 2
     # Rank 0 alone writes and tells.
     assert ran.stdout.count("results in") == 1
-    if training:
-        assert "finished before" in command(workspace, *distributed).stdout
+
+
+@pytest.mark.slow
+def test_a_finished_job_says_so(workspace):
+    distributed = ["launch", "--workers", "2", "--", "train", write_job(workspace, **BATCHES)]
+    assert command(workspace, *distributed).returncode == 0
+    ran = command(workspace, *distributed)
+    assert ran.returncode == 0 and ran.stdout.count("finished before") == 1
 
 
 @pytest.mark.parametrize("training", [{}, BATCHES], ids=["lbfgs", "adam"])

@@ -12,8 +12,8 @@ import mxnet as mx
 import pytest
 import yaml
 from small_disk import limit_files
-from small_job import JOB, ROOT, TABLE, changed
-from small_serving import small, without_plots, write_tables
+from small_job import JOB, PYTHONPATH, TABLE, changed
+from small_serving import small, write_tables
 
 from gluon_linalg.jobs import commands, interruption
 from gluon_linalg.jobs.kinds import NAMES, kind_of
@@ -32,7 +32,7 @@ MODEL_FILES = ("model-0000.params", "model-symbol.json", "model-io.json")
 
 def start(workspace, job="job.yaml", output="out", **options):
     command = [sys.executable, "-c", COMMAND, "train", job, "--output", output]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=workspace, env=environment, text=True, stderr=subprocess.PIPE,
         stdout=subprocess.PIPE, **options,
@@ -89,7 +89,6 @@ def test_a_signal_saves_and_ends(run, write_job, workspace, monkeypatch, name, n
 @pytest.mark.parametrize("task", [*NAMES, "standardized"])
 def test_names_are_those_of_the_job(tmp_path, monkeypatch, task):
     """Not of what the process made before; nor, where there are steps, of where it was stopped."""
-    without_plots(monkeypatch)
     write_tables(tmp_path)
     train(small(task, tmp_path, 3, "whole"), show_bar=False)
     if task == "standardized" or kind_of(task).has_training:
@@ -186,7 +185,7 @@ def test_a_real_disk(tmp_path, options, what):
     command = f"mount -t tmpfs -o {options} tmpfs out && exec {sys.executable} -c '{COMMAND}' "
     process = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command + "train job.yaml --output out"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True,
     )  # fmt: skip
     assert process.returncode == 2, process.stderr
     assert process.stderr.count("\n") == 1, process.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import mxnet as mx
 import pytest
 from small_disk import limit_files
-from small_job import ROOT
+from small_job import PYTHONPATH
 
 from gluon_linalg.jobs import files
 from gluon_linalg.jobs.errors import JobError
@@ -31,7 +31,7 @@ while True:
 
 
 def start(code, *arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import gluon_linalg.jobs
 from gluon_linalg.jobs import output
 from gluon_linalg.jobs.kinds import DEFAULT, NAMES, all_kinds, kind_of
 from gluon_linalg.jobs.output import OutputFolder
-from gluon_linalg.jobs.predictor import Predictor
+from gluon_linalg.jobs.predictor import JobPredictor
 from gluon_linalg.jobs.reading import validate
 from gluon_linalg.jobs.task import Task, TrainedTask
 
@@ -85,7 +85,7 @@ def test_nothing_asks_for_their_classes():
     own = [c for kind in all_kinds() for c in (kind.sections, kind.task, kind.predictor)]
     bases = {base for cls in own for base in cls.__mro__}
     names = {base.__name__ for base in bases if base.__module__.startswith("gluon_linalg.jobs")}
-    assert {"Task", "TrainedTask", "Job", "TrainedJob", "Predictor"} <= names
+    assert {"Task", "TrainedTask", "Job", "TrainedJob", "JobPredictor"} <= names
     for path in FILES:
         for node in nodes(path):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
@@ -98,7 +98,7 @@ def test_a_kind_is_whole(name):
     kind = kind_of(name)
     assert kind.name == name
     assert typing.get_args(kind.sections.model_fields["task"].annotation) == (name,)
-    assert issubclass(kind.task, Task) and issubclass(kind.predictor, Predictor)
+    assert issubclass(kind.task, Task) and issubclass(kind.predictor, JobPredictor)
     assert kind.has_training == issubclass(kind.task, TrainedTask)
     assert kind.title and kind.predicts.endswith(".")
 

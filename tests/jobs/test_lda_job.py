@@ -14,7 +14,6 @@ from small_job import ROOT, changed
 from small_statespace_job import columns_of
 
 import gluon_linalg
-from gluon_linalg.jobs.lda import task as task_module
 
 RANDOM = np.random.default_rng(11)
 NAMES = np.array(["oak", "ash", "elm", "ash", "oak", "ash"] * 8)
@@ -38,12 +37,6 @@ FILES = {
     "plot.png",
     "sample.csv",
 }
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """To draw takes as long as all the rest of a small job."""
-    monkeypatch.setattr(task_module, "plot_classes", lambda *_: None)
 
 
 @pytest.fixture
@@ -122,7 +115,6 @@ def test_wine(run, tmp_path):
     assert image.imread(folder / "plot.png").shape[:2] == (750, 1050)
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("priors", ["observed", "equal"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_numbers_by_hand(analyse, run, workspace, priors, dtype):
@@ -158,7 +150,6 @@ def test_numbers_by_hand(analyse, run, workspace, priors, dtype):
     np.testing.assert_allclose(graph(given)[1].asnumpy()[0], expected, atol=tolerance)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_ridge_and_fewer_directions(analyse, workspace):
     """Of the standardized columns, of which here one is there twice."""
     table = (workspace / "table.csv").read_text().splitlines()
@@ -181,7 +172,6 @@ def test_a_ridge_and_fewer_directions(analyse, workspace):
     np.testing.assert_allclose(columns["score_1"], x @ vector, atol=1e-9)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_columns_of_names_and_rows_left_out(analyse, run, workspace):
     """A name counts for its contrast with the first; a row that lacked a value has no class."""
     table = (workspace / "table.csv").read_text().splitlines()
@@ -241,7 +231,6 @@ def test_refusals(refused, write_job, workspace, changes, message):
     assert message in refused("train", write_job({"data.path": "wide.csv", **changes}))
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_classes_that_nothing_tells_apart(analyse, workspace, write_job):
     """Four corners of two classes: their means are one, and so are the probabilities."""
     corners = [(0, 0, "even"), (1, 1, "even"), (0, 1, "odd"), (1, 0, "odd"), (0, 0, "even")]

@@ -10,7 +10,6 @@ from small_job import ROOT, TABLE, changed
 from small_statespace_job import columns_of
 
 import gluon_linalg
-from gluon_linalg.jobs.pca import task as task_module
 
 JOB = {
     "task": "pca",
@@ -31,12 +30,6 @@ FILES = {
     "scores.csv",
 }
 ROWS = np.array([line.split(",") for line in TABLE.split()[1:]], dtype="float64")
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """To draw takes as long as all the rest of a small job."""
-    monkeypatch.setattr(task_module, "plot_components", lambda *_: None)
 
 
 @pytest.fixture
@@ -91,7 +84,6 @@ def test_wine(run, tmp_path):
     assert image.imread(folder / "plot.png").shape[:2] == (750, 1650)
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -147,7 +139,6 @@ def test_one_component_and_all_components(analyse, workspace):
     assert scores["score_1"].std(ddof=1) == pytest.approx(1)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_results_of_other_rows_or_jobs_are_kept(analyse, run, write_job, refused, workspace):
     analyse()
     assert "out: finished before; --overwrite" in run("train", "job.yaml")[1]

@@ -13,7 +13,6 @@ from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 import gluon_linalg
 from gluon_linalg.jobs import state as state_module
-from gluon_linalg.jobs.statespace import results
 
 FILES = {
     "checkpoint.params",
@@ -30,12 +29,6 @@ FILES = {
     "training_curve.csv",
 }
 BAND = 1.959963984540054
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """To draw takes as long as all the rest of a small job."""
-    monkeypatch.setattr(results, "plot_model", lambda *_: None)
 
 
 @pytest.fixture
@@ -90,7 +83,6 @@ def test_files_and_values(train, workspace):
     np.testing.assert_allclose(forecast["mean"] - forecast["lower_95"], BAND * forecast["std"])
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_absent_and_empty_observations_are_the_same(train, workspace):
     lines = TABLE.splitlines()
     fixed = {"training.iterations": 0, "data.step": 1}
@@ -174,7 +166,6 @@ def test_all_components_train(train, run, workspace, trend, more):
         np.testing.assert_allclose(column, forecast[name], rtol=1e-5)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_regression_coefficients_are_those_of_least_squares(train, workspace):
     """A constant level with a constant effect: generalized least squares, by hand."""
     future = "".join(f"{2014 + i},{PRICES[24 + i]},\n" for i in range(3))
@@ -205,7 +196,6 @@ def test_regression_coefficients_are_those_of_least_squares(train, workspace):
     np.testing.assert_allclose(forecast["std"] ** 2, variance, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_known_prior_and_a_label(train, workspace):
     """Against the Gaussian that all of it is, in units of the centred target."""
     level = {"level_variance": 0.5, "prior": [1, 2], "label": "base", "fixed": ["level_variance"]}
@@ -263,7 +253,6 @@ def test_no_forecast_needs_no_covariates_of_the_future(train, run, refused, work
         np.testing.assert_allclose(found[name], first[name][::3], rtol=1e-9)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_the_hold_out_is_forecast_and_judged(train, workspace):
     train({"training.iterations": 0, "data.holdout": {"last": 5}, "forecast": ...})
     lines = TABLE.splitlines()
@@ -293,7 +282,6 @@ def test_the_hold_out_is_forecast_and_judged(train, workspace):
     assert holdout["coverage_95"] == np.mean(np.abs(residual) <= BAND * std)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_units_of_the_target_change_no_forecast(train, workspace):
     variance = float(np.var([round(value, 4) for value in VALUES]))
     forecasts = {}
@@ -318,7 +306,6 @@ def test_units_of_the_target_change_no_forecast(train, workspace):
         np.testing.assert_allclose(forecasts["standardize"][name], column, rtol=1e-8)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_predict_continues_a_new_series(train, run, workspace):
     """Only the parameters are those of the training; another step or length is no matter."""
     metrics = train({"training.iterations": 0})
@@ -337,7 +324,6 @@ def test_predict_continues_a_new_series(train, run, workspace):
     np.testing.assert_allclose(later["std"], expected.se_mean, rtol=1e-8)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_the_exported_model_needs_no_job(train, workspace):
     train({"training.iterations": 0})
     description = json.loads((workspace / "out" / "model-io.json").read_text())
@@ -351,7 +337,6 @@ def test_the_exported_model_needs_no_job(train, workspace):
     np.testing.assert_allclose(np.sqrt(variance.asnumpy()[0]), forecast["std"])
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_an_interrupted_job_continues(train, run, workspace, monkeypatch, optimizer):
     changes = {"training.optimizer": optimizer, "training.checkpoint_every": 2}
@@ -383,7 +368,6 @@ def test_an_interrupted_job_continues(train, run, workspace, monkeypatch, optimi
     assert status == 0 and "finished before" in out
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_other_data_and_another_task_are_not_mixed(train, refused, workspace):
     train({"training.iterations": 0})
     (workspace / "table.csv").write_text(TABLE.replace("1990,", "1989.9,"))

@@ -34,11 +34,6 @@ WITH_PRICE = {
 }
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(results, "plot_model", lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The folder of a job with prices at its initial values."""
@@ -188,7 +183,6 @@ def test_the_order_of_series_changes_no_more_than_rounding(workspace):
     np.testing.assert_allclose(other_gradient, gradient, rtol=1e-10)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_the_end_of_each_series_is_held_out(train, workspace):
     train({"training.iterations": 0, "data.holdout": {"last": 3}, "forecast.steps": 4})
     metrics = json.loads((workspace / "out" / "metrics.json").read_text())
@@ -269,7 +263,6 @@ def test_the_exported_graph_takes_any_number_of_series(trained):
             np.testing.assert_allclose(whole[place : place + 1], own.asnumpy(), rtol=1e-10)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_batches_of_series_train(train):
     metrics = train({
         **WITH_PRICE,

@@ -4,7 +4,7 @@ from ..regression.predict import PREDICTS
 from ..summary import likelihood
 from ..task_kind import TaskKind
 from .config import LinearRegressionJob
-from .predict import Predictor
+from .predict import LinearRegressionPredictor
 from .task import LinearRegression
 
 KIND = TaskKind(
@@ -13,6 +13,6 @@ KIND = TaskKind(
     sections=LinearRegressionJob,
     task=LinearRegression,
     summary=likelihood,
-    predictor=Predictor,
+    predictor=LinearRegressionPredictor,
     predicts=PREDICTS,
 )

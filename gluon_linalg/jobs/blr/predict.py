@@ -4,7 +4,7 @@ from ..regression.predict import RegressionPredictor
 from .dataset import Units
 
 
-class Predictor(RegressionPredictor):
+class LinearRegressionPredictor(RegressionPredictor):
     """Predicts the rows of a file."""
 
     units_class = Units

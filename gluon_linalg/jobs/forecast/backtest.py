@@ -1,6 +1,6 @@
 """Forecasts of what is known, judged side by side with those of a seasonal naive predictor."""
 
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,14 @@ METRICS = ("mean_wQuantileLoss", "MASE", "RMSE")
 COVERAGE = "coverage_80"
 NAIVE = "seasonal_naive"
 
-# A window of an item: the observations up to its end, and what was forecast of its steps.
-Window = namedtuple("Window", "item number series forecast")
+
+class Window(NamedTuple):
+    """A window of an item: the observations up to its end, and what was forecast of its steps."""
+
+    item: str
+    number: int
+    series: pd.Series
+    forecast: Any
 
 
 def backtest(predictor, dataset, seed):

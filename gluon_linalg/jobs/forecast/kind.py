@@ -5,7 +5,7 @@ from ..summary import training
 from ..task_kind import TaskKind
 from .config import ForecastJob
 from .files import BACKTEST, BACKTEST_FORECASTS, PREDICTOR
-from .predict import Predictor, load_predictor
+from .predict import ForecastPredictor, load_predictor
 from .task import Forecasting
 
 
@@ -37,7 +37,7 @@ KIND = TaskKind(
     sections=ForecastJob,
     task=Forecasting,
     summary=summary,
-    predictor=Predictor,
+    predictor=ForecastPredictor,
     predicts="Series like those of the job, as CSV or JSON lines; what follows each is forecast, "
     "with the quantiles 0.1, 0.5 and 0.9.",
     load=load_predictor,

@@ -1,9 +1,9 @@
 """Forecasts of a trained predictor after the series of a new file."""
 
 import os
-from collections import namedtuple
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any, Dict, List, NamedTuple
 
 from ..data import Column, JsonSeries, TableRows
 from ..errors import JobError, one_line
@@ -11,10 +11,15 @@ from ..series_predictor import SeriesPredictor
 from .estimators import require_gluonts
 from .files import PREDICTOR
 
-Entries = namedtuple("Entries", "path entries")
+
+class Entries(NamedTuple):
+    """The series of a file, by its path, as entries of a GluonTS dataset."""
+
+    path: str
+    entries: List[Dict[str, Any]]
 
 
-class Predictor(SeriesPredictor):
+class ForecastPredictor(SeriesPredictor):
     """Forecasts what follows the series of a file; made of `results.describe`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"

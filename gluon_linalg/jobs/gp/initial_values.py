@@ -1,16 +1,12 @@
 """The kernel of a job with the initial values of its parameters."""
 
-from collections import Counter
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, Tuple
 
 from ...blocks.kernels import Kernel
 from ...grammar.kernel import KernelExpression, Scaled
-from ...grammar.kernel_building import Hyperparameter, build_kernel
+from ...grammar.kernel_building import build_kernel, spread_out
 from ..regression.learned import Learned, learn
 from .inputs import Inputs
-
-# The initial lengthscale of a kernel over that of the one before of the same columns.
-FINER = 0.25
 
 
 def initial_kernel(
@@ -21,7 +17,7 @@ def initial_kernel(
     square: the mean square of the target, in units of which the kernel computes.
     """
     kernel, found = build_kernel(expression, inputs)
-    _spread_out(found, inputs)
+    spread_out(found, inputs.names)
     sized = set(_sized_variances(expression))
     learned = {
         h.path: learn(
@@ -30,16 +26,6 @@ def initial_kernel(
         for h in found
     }
     return kernel, learned
-
-
-def _spread_out(found: List[Hyperparameter], inputs: Inputs) -> None:
-    """Kernels of the same columns begin at lengths of their own, or they would never part."""
-    before = Counter()
-    for hyperparameter in found:
-        if hyperparameter.path.endswith(".lengthscale") and hyperparameter.given is None:
-            columns = tuple(hyperparameter.columns or inputs.names)
-            hyperparameter.typical = hyperparameter.typical * FINER ** before[columns]
-            before[columns] += 1
 
 
 def _sized_variances(expression: KernelExpression, path: str = "kernel") -> Iterator[str]:

@@ -4,7 +4,7 @@ from ..regression.predict import PREDICTS
 from ..summary import likelihood
 from ..task_kind import TaskKind
 from .config import GaussianProcessJob
-from .predict import Predictor
+from .predict import GaussianProcessPredictor
 from .task import GaussianProcess
 
 KIND = TaskKind(
@@ -13,6 +13,6 @@ KIND = TaskKind(
     sections=GaussianProcessJob,
     task=GaussianProcess,
     summary=likelihood,
-    predictor=Predictor,
+    predictor=GaussianProcessPredictor,
     predicts=PREDICTS,
 )

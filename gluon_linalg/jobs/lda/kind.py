@@ -4,7 +4,7 @@ from .. import output as names
 from ..summary import left_out
 from ..task_kind import TaskKind
 from .config import DiscriminantJob
-from .predict import Predictor
+from .predict import DiscriminantPredictor
 from .task import CLASSES, DIRECTIONS, Discriminants
 
 
@@ -32,7 +32,7 @@ KIND = TaskKind(
     sections=DiscriminantJob,
     task=Discriminants,
     summary=summary,
-    predictor=Predictor,
+    predictor=DiscriminantPredictor,
     predicts="The columns of the job; each row gets its most probable class, the probabilities of "
     "all classes, and its scores.",
     files=(*names.GRAPH, CLASSES, DIRECTIONS, names.PLOT),

@@ -13,7 +13,7 @@ from ..predictor import RowsPredictor, answers
 CHUNK = 16384
 
 
-class Predictor(RowsPredictor):
+class DiscriminantPredictor(RowsPredictor):
     """The classes of the rows of a file with an exported classifier."""
 
     not_finite = "the numbers are too large for the scores"

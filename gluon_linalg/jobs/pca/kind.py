@@ -4,7 +4,7 @@ from .. import output as names
 from ..summary import left_out
 from ..task_kind import TaskKind
 from .config import PrincipalComponentsJob
-from .predict import Predictor
+from .predict import PrincipalComponentsPredictor
 from .task import COMPONENTS, SCORES, PrincipalComponents
 
 
@@ -23,7 +23,7 @@ KIND = TaskKind(
     sections=PrincipalComponentsJob,
     task=PrincipalComponents,
     summary=summary,
-    predictor=Predictor,
+    predictor=PrincipalComponentsPredictor,
     predicts="The columns of the job; each row gets its scores.",
     files=(*names.GRAPH, SCORES, COMPONENTS, names.PLOT),
 )

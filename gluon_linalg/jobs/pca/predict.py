@@ -11,7 +11,7 @@ from ..predictor import RowsPredictor, answers
 CHUNK = 16384
 
 
-class Predictor(RowsPredictor):
+class PrincipalComponentsPredictor(RowsPredictor):
     """The scores of the rows of a file with an exported projection."""
 
     not_finite = "the numbers are too large for the scores"

@@ -10,7 +10,7 @@ from ..sample import Sample
 from ..table_format import Format
 from ..units import TargetUnits, target_units
 from .panel import panel_units, read_panel
-from .series import Series, read_series
+from .series import TableSeries, read_series
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Member:
     """
 
     name: Optional[str]
-    series: Series
+    series: TableSeries
     y: np.ndarray
     holdout_y: np.ndarray
     covariates: np.ndarray

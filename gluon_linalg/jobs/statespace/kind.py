@@ -4,7 +4,7 @@ from .. import output as names
 from ..summary import likelihood
 from ..task_kind import TaskKind
 from .config import StateSpaceJob
-from .predict import Predictor
+from .predict import StateSpacePredictor
 from .results import SMOOTHED
 from .task import StateSpace
 
@@ -14,7 +14,7 @@ KIND = TaskKind(
     sections=StateSpaceJob,
     task=StateSpace,
     summary=likelihood,
-    predictor=Predictor,
+    predictor=StateSpacePredictor,
     predicts="A series of its own, with the time, target and covariates of the job; what follows "
     "its last observation is forecast.",
     files=(*names.GRAPH, names.FORECAST, SMOOTHED, names.PLOT),

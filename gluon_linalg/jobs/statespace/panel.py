@@ -12,7 +12,7 @@ from ..data import read_table
 from ..errors import JobError
 from ..table_format import AUTO, Format
 from ..units import target_units
-from .series import Series, make_series
+from .series import TableSeries, make_series
 from .times import find_grid, take
 
 # How many series are smoothed or forecast at once: what they need is in memory.
@@ -23,12 +23,12 @@ MOST_TOGETHER = 64
 class Panel:
     """The series of a table by name, in the order of their names; column: where these stand.
 
-    levels, table_format: see `Series`.
+    levels, table_format: see `TableSeries`.
     """
 
     path: str
     column: str
-    series: Dict[str, Series]
+    series: Dict[str, TableSeries]
     levels: Dict[str, List[str]]
     table_format: Format
 

@@ -18,7 +18,7 @@ from .series import read_series
 START = date(2000, 1, 1)
 
 
-class Predictor(SeriesPredictor):
+class StateSpacePredictor(SeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
@@ -49,7 +49,7 @@ class Predictor(SeriesPredictor):
             self.columns.append(Column(name, kind, may_be_empty=True))
 
     def read(self, path):
-        """A `Series`, or a `Panel` if the model is one of many series."""
+        """A `TableSeries`, or a `Panel` if the model is one of many series."""
         rest = (self.time, self.step, self.target, self.covariates, self.format, [*self.levels])
         rest += (self.levels, True)
         if self.series is None:

@@ -14,7 +14,7 @@ from .times import find_times
 
 
 @dataclass
-class Series:
+class TableSeries:
     """Observations on regular steps, NaN where one is missing, and what is known of later ones.
 
     y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
@@ -81,7 +81,7 @@ def read_series(
     levels=None,
     every_row=False,
 ):
-    """The `Series` of a file; see `Data` for the arguments.
+    """The `TableSeries` of a file; see `Data` for the arguments.
 
     levels: those of the training, of the columns of names; every_row: see `read_table`.
     """
@@ -105,13 +105,13 @@ def read_series(
 
 
 def make_series(path, table, times, indices, time, target, covariates):
-    """The `Series` of a table whose rows are at the steps `indices` of `times`, increasing."""
+    """The `TableSeries` of a table whose rows are at the steps `indices` of `times`, increasing."""
     start, indices = indices[0], indices - indices[0]
     observed = np.flatnonzero(~np.isnan(table.columns[target]))
     if not len(observed):
         raise JobError(f"{path}: column '{target}': no value is observed; fill some cells in")
     y = _on_steps(table, [target], indices)[: indices[observed[-1]] + 1, 0]
-    return Series(
+    return TableSeries(
         str(path),
         times,
         {} if time is None else dict(zip(indices.tolist(), table.texts[time])),
