@@ -7,7 +7,7 @@ import scipy.linalg
 
 import gluon_linalg as gl
 from gluon_linalg.errors import NonFiniteError, SingularMatrixError
-from harness import MODES, arrays, build, in_mode
+from harness.modes import MODES, arrays, build, in_mode
 
 SIZES = {"float32": (1e-25, 1e-10, 1.0, 1e20), "float64": (1e-150, 1.0, 1e150)}
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
