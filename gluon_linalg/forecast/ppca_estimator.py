@@ -18,8 +18,8 @@ class PPCAForecastEstimator(JointGaussianEstimator):
     noise (`WindowShapes`); the weights of the shapes in a window are integrated out by LQ
     (`BLRWindowLayer`). Trained by the marginal likelihood of windows of context_length +
     prediction_length steps; forecasts condition on the context and are joint paths of new
-    observations. Missing values are left out exactly. It takes no features and knows no calendar: seasons are shapes, two
-    for each of their waves. For many series that are alike.
+    observations. Missing values are left out exactly. It takes no features and knows no calendar:
+    seasons are shapes, two for each of their waves. For many series that are alike.
 
     num_shapes: r. All others as in `WindowEstimator`.
     """
