@@ -30,12 +30,6 @@ def renamed_arguments(**new_names: str) -> Callable[[Function], Function]:
     return decorate
 
 
-def renamed_class(old: str, new: type) -> Any:
-    """The class `new` under the name `old`, for a module's ``__getattr__``; warns."""
-    _warn(f"{old} is called {new.__name__} now")
-    return new
-
-
 def _warn(text: str) -> None:
     # Whom it concerns called what calls this.
     warnings.warn(text, DeprecationWarning, stacklevel=3)

@@ -235,3 +235,15 @@ def test_the_graph_names_no_object_of_this_process(tmp_path):
     layer.initialize()
     gl.export(layer.condition(x, y), str(tmp_path / "model"), x)
     assert "Constant_" not in (tmp_path / "model-symbol.json").read_text()
+
+
+def test_the_device_of_a_loaded_model(tmp_path):
+    """By position or name; by its earlier name with a warning, not by both."""
+    block, path = gl.CholeskyBlock(), str(tmp_path / "model")
+    gl.export(block, path, mx.nd.ones((1, 1, 1)))
+    expected = gl.load(path, mx.cpu(0))(mx.nd.ones((1, 1, 1)))
+    with pytest.warns(DeprecationWarning, match="'ctx' is called 'device' now"):
+        found = gl.load(path, ctx=mx.cpu(0))(mx.nd.ones((1, 1, 1)))
+    assert found.asscalar() == expected.asscalar() == 1.0
+    with pytest.raises(TypeError, match="give one"):
+        gl.load(path, device=mx.cpu(), ctx=mx.cpu())

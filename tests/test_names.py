@@ -154,3 +154,19 @@ def test_types_are_said():
             if names and (part == "functional" or is_public(name)):
                 failed[f"{module_of(path)}.{name}"] = names
     assert not failed, f"{len(failed)} functions: {sorted(failed)[:20]}"
+
+
+def test_cited_works_are_listed():
+    """The one paper by its number, and in docs/references.md each `Name & Name year`."""
+    references = (ROOT / "docs" / "references.md").read_text(encoding="utf-8")
+    assert "arXiv:1710.08717" in references
+    listed = set(re.findall(r"(\w+)(?: et al\.)? (\d{4})\.", references))
+    failed = set()
+    for path in SOURCES:
+        if path.relative_to(PACKAGE).parts[0] == "jobs":
+            continue
+        text = "\n".join(docstrings(ast.parse(path.read_text(encoding="utf-8"))))
+        assert not re.search(r"\b[Pp]aper\b", text), f"{path}: which paper?"
+        cited = re.findall(r"\b([A-Z][^\W\d_]+)(?: et al\.)? \(?((?:19|20)\d{2})\b(?!-)", text)
+        failed |= {(path.name, *one) for one in cited if one not in listed}
+    assert not failed

@@ -1,4 +1,4 @@
-"""Bayesian linear regression (paper, section 2.2; Bishop, section 3.5)."""
+"""Bayesian linear regression (Seeger et al. 2017, section 2.2; Bishop, section 3.5)."""
 
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
@@ -147,12 +147,14 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
             y = F.expand_dims(y, axis=2)
         if noise is None:
             one_target = F.slice_axis(y, axis=2, begin=0, end=1)
-            noise = fn.zeros_like(F, F.reshape(one_target, shape=(0, -1)))
+            variances = fn.zeros_like(F, F.reshape(one_target, shape=(0, -1)))
+        else:
+            variances = noise
         if self.noise_variance is not None:
             learned = self._natural(F, self.noise_variance, phi)
-            noise = F.broadcast_add(noise, F.reshape(learned, shape=(1, 1)))
+            variances = F.broadcast_add(variances, F.reshape(learned, shape=(1, 1)))
         prior_variance = F.reshape(self._natural(F, self.prior_variance, phi), shape=(1, -1))
-        return observed_data(F, phi, y, noise, mask, self.name), prior_variance
+        return observed_data(F, phi, y, variances, mask, self.name), prior_variance
 
     def _natural(self, F: Namespace, parameter: PositiveParameter, like: Array) -> Array:
         return parameter.natural(F, parameter_array(F, parameter, like))

@@ -14,7 +14,7 @@ class CholeskyBlock(LinearAlgebraBlock):
     The gradient is returned symmetric. `jitter`: 0 (none), a number relative to the mean
     diagonal, or 'auto' (`functional.jitter_shift`); with `return_jitter` the block returns
     (L, s) with s of shape (B, 1).
-    Raises NotPositiveDefiniteError, NonFiniteError. Paper, section 3.
+    Raises NotPositiveDefiniteError, NonFiniteError. Seeger et al. 2017, section 3.
     """
 
     arguments = (("a", "B n n"),)

@@ -18,7 +18,8 @@ class EigBlock(LinearAlgebraBlock):
     1/1024 of the largest, the first. The gradient is returned symmetric. Eigenvalues nearer than
     64 ε max|λ| count as equal, and the gradient has no rotation among their eigenvectors. The
     gradient of a function Uᵀ diag(f(λ)) U is lost there: `MatrixExpBlock` and the like have it.
-    Raises NonFiniteError, ShapeError. Paper, section 3; the equations are at `functional.eigh`.
+    Raises NonFiniteError, ShapeError. Seeger et al. 2017, section 3; the equations are at
+    `functional.eigh`.
     """
 
     arguments = (("a", "B n n"),)

@@ -1,4 +1,4 @@
-"""Gaussian process regression (paper, section 2.1; Rasmussen & Williams, chapter 2)."""
+"""Gaussian processes (Seeger et al. 2017, section 2.1; Rasmussen & Williams 2006, chapter 2)."""
 
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 

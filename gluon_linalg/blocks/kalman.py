@@ -1,4 +1,4 @@
-"""The Kalman filter as a layer (paper, section 2.3), and what its relatives share with it.
+"""The Kalman filter as a layer, and what its relatives share (Seeger et al. 2017, section 2.3).
 
 One model for all of them:
 

@@ -1,4 +1,4 @@
-"""Least squares (paper, section 2.2; Golub & Van Loan, chapter 5)."""
+"""Least squares (Seeger et al. 2017, section 2.2; Golub & Van Loan, chapter 5)."""
 
 from typing import Any, Mapping, Optional, Sequence, Tuple
 

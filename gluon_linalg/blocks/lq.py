@@ -14,7 +14,8 @@ class LQBlock(LinearAlgebraBlock):
     a: (B, m, n) with m <= n -> Q: (B, m, n), L: (B, m, m). Where rows are linearly dependent L is
     right and Q one of many: the gradient of a loss that depends on Q is then refused, by
     SingularMatrixError where it is read, in a graph by NaN; that of L is explained at
-    `functional.lq`. Raises NonFiniteError, ShapeError for tall input. Paper, section 3.
+    `functional.lq`. Raises NonFiniteError, ShapeError for tall input.
+    Seeger et al. 2017, section 3.
     """
 
     arguments = (("a", "B m n"),)

@@ -100,7 +100,7 @@ class PCABlock(LinearAlgebraBlock):
         deviations = deviations[0, : self._k].asnumpy()
         matrix = components[0, : self._k].asnumpy().T
         if self._whiten:
-            kept = deviations > TIE * np.finfo("float64").eps / 2 * deviations[0]
+            kept = deviations > TIE * float(np.finfo("float64").eps) / 2 * deviations[0]
             matrix = matrix * np.where(kept, 1.0 / np.where(kept, deviations, 1.0), 0.0)
         with self.name_scope():
             return ProjectionBlock(mean[0, 0].asnumpy(), matrix, deviations**2, dtype)

@@ -79,7 +79,7 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
         _, deviations, components = svd(mx.nd, scaled, tall=rows >= features, name=self.name)
         deviations, components = deviations[0].asnumpy(), components[0].asnumpy()
         largest = deviations[0] or 1.0
-        rank = int((deviations > TIE * np.finfo("float64").eps / 2 * largest).sum())
+        rank = int((deviations > TIE * float(np.finfo("float64").eps) / 2 * largest).sum())
         if rank <= self._k:
             raise SingularMatrixError(
                 f"{self.name}: the data have {features} features and rank {rank} about their "

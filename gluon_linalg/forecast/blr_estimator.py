@@ -6,7 +6,7 @@ from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
-from .blr_network import BLRForecast, BLRLoss, RegressionModel
+from .blr_network import BLRForecast, BLRWindowLayer, RegressionModel
 from .joint_estimator import JointGaussianEstimator
 
 
@@ -16,7 +16,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
     The features of a step are a constant, time, changes of slope, age, waves of the seasons, the
     dynamic features, and the outputs of a network that sees the waves, the time features, the
     dynamic and the static features (`RegressionModel`). Each series has weights of its own, which
-    are integrated out by LQ (`BLRLoss`). Trained by the marginal likelihood of windows of
+    are integrated out by LQ (`BLRWindowLayer`). Trained by the marginal likelihood of windows of
     context_length + prediction_length steps; forecasts condition on the context and are joint
     paths of new observations. Missing values are left out exactly.
 
@@ -80,7 +80,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
         self.change_points = change_points
 
     def create_training_network(self):
-        """The loss, `BLRLoss`."""
+        """The loss, `BLRWindowLayer`."""
         model = RegressionModel(
             self.window_length,
             [min(self.harmonics, max(1, int(p // 2))) for p in self.seasonal_periods],
@@ -93,7 +93,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
             self.use_feat_static_real,
             prefix="blr_",
         )
-        return BLRLoss(model, prefix="blr_loss_")
+        return BLRWindowLayer(model, prefix="blr_loss_")
 
     def create_prediction_network(self, trained_network):
         """The forecast, `BLRForecast`, with the parameters of the trained loss."""

@@ -156,7 +156,7 @@ class FeatureNetwork(mx.gluon.HybridBlock):
         return self.others(F.tanh(hidden))
 
 
-class BLRLoss(LinearAlgebraBlock):
+class BLRWindowLayer(LinearAlgebraBlock):
     """Negative log marginal likelihood of the observed values of each window, (B,).
 
     -log N(y_o | 0, Φ_o V Φ_oᵀ + noise_variance I) with the `RegressionModel` and o where observed

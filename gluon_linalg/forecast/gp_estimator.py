@@ -8,7 +8,7 @@ from gluonts.time_feature import TimeFeature
 
 from ..grammar.kernel_building import read_kernel
 from . import frequency
-from .gp_network import GPForecast, GPLoss, SeriesCovariance
+from .gp_network import GPForecast, GPWindowLayer, SeriesCovariance
 from .joint_estimator import JointGaussianEstimator
 from .series_inputs import DYNAMIC, SeriesInputs, default_kernel
 
@@ -113,8 +113,8 @@ class GaussianProcessEstimator(JointGaussianEstimator):
         return transform
 
     def create_training_network(self):
-        """The loss, `GPLoss`."""
-        return GPLoss(self._covariance(), prefix="gp_loss_")
+        """The loss, `GPWindowLayer`."""
+        return GPWindowLayer(self._covariance(), prefix="gp_loss_")
 
     def create_prediction_network(self, trained_network):
         """The forecast, `GPForecast`, with the parameters of the trained loss."""

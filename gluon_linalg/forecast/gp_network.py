@@ -78,7 +78,7 @@ class SeriesCovariance(LinearAlgebraBlock):
         return fn.add_diagonal(F, covariance, F.broadcast_add(fn.zeros_like(F, diagonal), noise))
 
 
-class GPLoss(LinearAlgebraBlock):
+class GPWindowLayer(LinearAlgebraBlock):
     """Negative log marginal likelihood of the observed values of each window, (B,).
 
     (features, *static, target, observed), as `fields` names them: -log N(y_o | 0, A_oo) with A

@@ -6,7 +6,7 @@ import mxnet as mx
 from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 
-from .blr_network import BLRForecast, BLRLoss
+from .blr_network import BLRForecast, BLRWindowLayer
 from .joint_estimator import JointGaussianEstimator
 from .ppca_network import WindowShapes
 
@@ -16,10 +16,10 @@ class PPCAForecastEstimator(JointGaussianEstimator):
 
     A window of context and prediction is a sample of one normal distribution of low rank plus
     noise (`WindowShapes`); the weights of the shapes in a window are integrated out by LQ
-    (`BLRLoss`). Trained by the marginal likelihood of windows of context_length + prediction_length
-    steps; forecasts condition on the context and are joint paths of new observations. Missing
-    values are left out exactly. It takes no features and knows no calendar: seasons are shapes, two
-    for each of their waves. For many series that are alike.
+    (`BLRWindowLayer`). Trained by the marginal likelihood of windows of context_length +
+    prediction_length steps; forecasts condition on the context and are joint paths of new
+    observations. Missing values are left out exactly. It takes no features and knows no calendar:
+    seasons are shapes, two for each of their waves. For many series that are alike.
 
     num_shapes: r. All others as in `WindowEstimator`.
     """
@@ -56,9 +56,9 @@ class PPCAForecastEstimator(JointGaussianEstimator):
         self.num_shapes = num_shapes
 
     def create_training_network(self) -> mx.gluon.HybridBlock:
-        """The loss, `BLRLoss`."""
+        """The loss, `BLRWindowLayer`."""
         model = WindowShapes(self.window_length, self.num_shapes, prefix="ppca_")
-        return BLRLoss(model, prefix="ppca_loss_")
+        return BLRWindowLayer(model, prefix="ppca_loss_")
 
     def create_prediction_network(
         self, trained_network: mx.gluon.HybridBlock

@@ -79,7 +79,7 @@ class GraphPredictor(Predictor):
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / GRAPH)
             export(network, path, *predictor._example())
-            predictor.graph = load(path, ctx=predictor.ctx)
+            predictor.graph = load(path, predictor.ctx)
         return predictor
 
     @property
@@ -125,7 +125,7 @@ class GraphPredictor(Predictor):
         if ctx is None:
             ctx = mx.gpu() if mx.context.num_gpus() else mx.cpu()
         settings = load_json((Path(path) / SETTINGS).read_text())
-        return cls(load(str(Path(path) / GRAPH), ctx=ctx), ctx=ctx, **settings)
+        return cls(load(str(Path(path) / GRAPH), ctx), ctx=ctx, **settings)
 
     def __eq__(self, other):
         if type(self) is not type(other):

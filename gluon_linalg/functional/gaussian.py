@@ -1,4 +1,4 @@
-"""The Gaussian log-likelihood and its analytic gradient (paper, section 2.1)."""
+"""The Gaussian log-likelihood and its analytic gradient (Seeger et al. 2017, section 2.1)."""
 
 import math
 from typing import Tuple, Union

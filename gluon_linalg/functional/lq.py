@@ -17,8 +17,8 @@ ROUNDING = 32.0
 def lq(F: Namespace, a: Array, name: str = "LQ", what: str = "rows") -> Tuple[Array, Array]:
     """(Q, L) with A = L Q, Q Qᵀ = I, (B, m, n), m <= n -> (B, m, n), (B, m, m) (gelqf).
 
-    LAPACK leaves the signs of L's diagonal open; here it is positive. Paper, section 3. With
-    W = L⁻¹ dA, C = W Qᵀ and Ω = U - Uᵀ, where U is C above its diagonal, the gradient is that of
+    LAPACK leaves the signs of L's diagonal open; here it is positive. With W = L⁻¹ dA, C = W Qᵀ
+    and Ω = U - Uᵀ, where U is C above its diagonal, the gradient is that of
 
         dL = dA Qᵀ - L Ω        dQ = Ω Q + W - C Q.
 
@@ -26,7 +26,7 @@ def lq(F: Namespace, a: Array, name: str = "LQ", what: str = "rows") -> Tuple[Ar
     (SingularMatrixError imperatively, where it is read; NaN in a graph) if the loss depends on Q.
     That of L needs no L_mm⁻¹ and leaves out the other L_ii⁻¹ which are rounding: it is right for
     Σ L² always, and for any function of A Aᵀ if no independent row follows a dependent one.
-    Raises NonFiniteError.
+    Raises NonFiniteError. Seeger et al. 2017, section 3.
     """
     text = f"{name}: the matrix contains NaN or infinity."
     a = require(F, a, finite(F, a), NonFiniteError, text)

@@ -1,4 +1,4 @@
-"""Bayesian linear regression by LQ of the prior-augmented features (paper, section 2.2)."""
+"""Bayesian linear regression by LQ of augmented features (Seeger et al. 2017, section 2.2)."""
 
 from typing import NamedTuple, Optional, Tuple
 

@@ -7,6 +7,7 @@ import scipy.linalg
 
 import gluon_linalg as gl
 from gluon_linalg.errors import NonFiniteError, SingularMatrixError
+from harness.modes import MODES, arrays, build, in_mode
 
 SIZES = {"float32": (1e-25, 1e-10, 1.0, 1e20), "float64": (1e-150, 1.0, 1e150)}
 TOLERANCE = {"float32": 2e-4, "float64": 1e-8}
@@ -184,6 +185,39 @@ def test_cca(dtype, size, ridge, compiled):
     near(found[0], loss(joined), dtype)
     near(gradients[0][0], expected[:, :2], dtype, 1.0 / size)
     near(gradients[1][0], expected[:, 2:], dtype, 1.0 / other)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e20])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_relative_ridge_in_every_mode(mode, size, tmp_path):
+    """In float32, where an absolute ridge means something else in each unit."""
+    random = np.random.RandomState(9)
+    x, labels = random.randn(9, 2), np.arange(9.0) % 2
+    y = x + random.randn(9, 2)
+    within, between = lda_loss(x, labels)
+    within = within + 0.1 * np.trace(within) / 2 * np.eye(2)
+    joint = np.cov(np.concatenate([x, y], axis=1).T)
+    views = [s + 0.1 * np.trace(s) / 2 * np.eye(2) for s in (joint[:2, :2], joint[2:, 2:])]
+    roots = [scipy.linalg.sqrtm(np.linalg.inv(s)) for s in views]
+    correlations = np.linalg.svd(roots[0] @ joint[:2, 2:] @ roots[1])[1]
+    for factory, inputs, expected in (
+        (
+            lambda: gl.LDABlock(2, ridge=0.1, relative_ridge=True),
+            [x * size, labels],
+            -scipy.linalg.eigh(between, within, eigvals_only=True)[-1],
+        ),
+        (
+            lambda: gl.CCABlock(2, ridge=0.1, relative_ridge=True),
+            [x * size, y / size],
+            -correlations.sum(),
+        ),
+    ):
+        inputs = [value[None] for value in inputs]
+        block = build(factory, "float32", inputs)
+        block = in_mode(block, mode, arrays(inputs, "float32"), tmp_path)
+        for _ in range(2):
+            found = block(*arrays(inputs, "float32")).asscalar()
+            assert found == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", SIZES)

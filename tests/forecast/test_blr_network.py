@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from window_checks import assert_conditional, assert_gradient_is_that_of_differences
 
-from gluon_linalg.forecast.blr_network import BLRForecast, BLRLoss, RegressionModel
+from gluon_linalg.forecast.blr_network import BLRForecast, BLRWindowLayer, RegressionModel
 from harness import assert_runs_on_gpu, run_modes
 from harness.modes import assert_same
 
@@ -110,27 +110,27 @@ def test_the_loss_is_that_of_the_observed_values_alone():
         rows = matrix[np.ix_(seen, seen)][None], arrays["target"][b, seen][None]
         expected += list(reference.negative_log_likelihood(*rows))
     arrays["target"][arrays["observed"] == 0] = np.nan
-    np.testing.assert_allclose(call(BLRLoss(network), arrays).asnumpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(call(BLRWindowLayer(network), arrays).asnumpy(), expected, rtol=1e-9)
 
 
 def test_the_gradient_is_that_of_differences():
-    arrays, loss = data(4), BLRLoss(model())
+    arrays, loss = data(4), BLRWindowLayer(model())
     assert_gradient_is_that_of_differences(loss, lambda: call(loss, arrays))
 
 
 def test_all_modes(tmp_path):
     arrays = data(2)
-    given = [arrays[name] for name in BLRLoss(model()).fields]
-    results = run_modes(lambda: BLRLoss(model()), given, "float64", tmp_path)
+    given = [arrays[name] for name in BLRWindowLayer(model()).fields]
+    results = run_modes(lambda: BLRWindowLayer(model()), given, "float64", tmp_path)
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
-    assert_runs_on_gpu(lambda: BLRLoss(model()), given, "float32", tmp_path)
+    assert_runs_on_gpu(lambda: BLRWindowLayer(model()), given, "float32", tmp_path)
     given = [*given[:-2], given[-2][:, :6], given[-1][:, :6], np.ones((2, 4, 3))]
     assert_runs_on_gpu(lambda: BLRForecast(model(), 3), given, "float32", tmp_path)
 
 
 def test_a_window_without_observations_adds_nothing():
-    arrays, loss = data(1), BLRLoss(model())
+    arrays, loss = data(1), BLRWindowLayer(model())
     arrays["observed"][:] = 0.0
     with mx.autograd.record():
         value = call(loss, arrays)
@@ -158,7 +158,7 @@ def test_a_model_with_little_to_see(options):
     network = RegressionModel(
         **{"length": 9, "harmonics": [], "time_features": 0, "changes": 0, **options}
     )
-    loss = BLRLoss(network)
+    loss = BLRWindowLayer(network)
     loss.initialize(init="xavier")
     assert np.isfinite(call(loss, arrays, dtype="float32").asnumpy()).all()
     size = 3 + (12 if options.get("dynamic") else 10 if options else 0)
@@ -174,7 +174,7 @@ def test_float32_never_fails(noise_variance, prior_variance):
             parameter.set_value(noise_variance if "noise" in name else prior_variance)
     arrays = data(2, 250)
     with mx.autograd.record():
-        loss = BLRLoss(network)
+        loss = BLRWindowLayer(network)
         value = call(loss, arrays, dtype="float32")
     value.backward()
     assert np.isfinite(value.asnumpy()).all()

@@ -9,7 +9,7 @@ from gluonts.mx.model.gp_forecaster.gaussian_process import GaussianProcess
 from gluonts.mx.trainer import Trainer
 
 from gluon_linalg.forecast import GaussianProcessEstimator
-from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
+from gluon_linalg.forecast.gp_network import GPForecast, GPWindowLayer, SeriesCovariance
 from gluon_linalg.forecast.series_inputs import SeriesInputs
 
 
@@ -36,7 +36,7 @@ def test_likelihood_and_gradients_of_gluonts(rbf):
     random = np.random.RandomState(0)
     x, y = nd(random.randn(1, 20, 2)), nd(random.randn(1, 20))
     with mx.autograd.record():
-        ours = GPLoss(covariance)(x, y, mx.nd.ones_like(y))
+        ours = GPWindowLayer(covariance)(x, y, mx.nd.ones_like(y))
         kernel = RBFKernel(amplitude, lengthscale)
         # Their log_prob is the negative of one; 'eig' adds a jitter, 'iter' none if none is needed.
         theirs = GaussianProcess(sigma, kernel, context_length=20).log_prob(x, y)

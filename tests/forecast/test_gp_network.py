@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from window_checks import assert_conditional, assert_gradient_is_that_of_differences
 
-from gluon_linalg.forecast.gp_network import GPForecast, GPLoss, SeriesCovariance
+from gluon_linalg.forecast.gp_network import GPForecast, GPWindowLayer, SeriesCovariance
 from gluon_linalg.forecast.series_inputs import SeriesInputs, default_kernel
 from harness import assert_runs_on_gpu, run_modes
 from harness.modes import assert_same
@@ -140,28 +140,30 @@ def test_the_loss_is_that_of_the_observed_values_alone():
         rows = matrix[np.ix_(seen, seen)], arrays["target"][b, seen]
         expected += list(reference.negative_log_likelihood(rows[0][None], rows[1][None]))
     arrays["target"][arrays["observed"] == 0] = np.nan
-    np.testing.assert_allclose(call(GPLoss(covariance), arrays).asnumpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        call(GPWindowLayer(covariance), arrays).asnumpy(), expected, rtol=1e-9
+    )
 
 
 def test_the_gradient_is_that_of_differences():
-    arrays, loss = data(4), GPLoss(embedded())
+    arrays, loss = data(4), GPWindowLayer(embedded())
     assert_gradient_is_that_of_differences(loss, lambda: call(loss, arrays))
 
 
 def test_all_modes(tmp_path):
     description = {"sum": [{"rbf": {}}, {"product": [{"periodic": {}}, {"matern32": {}}]}]}
     arrays = data(2, 6)
-    given = [arrays[name] for name in GPLoss(embedded(description)).fields]
-    results = run_modes(lambda: GPLoss(embedded(description)), given, "float64", tmp_path)
+    given = [arrays[name] for name in GPWindowLayer(embedded(description)).fields]
+    results = run_modes(lambda: GPWindowLayer(embedded(description)), given, "float64", tmp_path)
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
-    assert_runs_on_gpu(lambda: GPLoss(embedded()), given, "float32", tmp_path)
+    assert_runs_on_gpu(lambda: GPWindowLayer(embedded()), given, "float32", tmp_path)
     given = [*given[:-2], given[-2][:, :4], given[-1][:, :4], np.ones((2, 3, 2))]
     assert_runs_on_gpu(lambda: GPForecast(embedded(), 2), given, "float32", tmp_path)
 
 
 def test_a_window_without_observations_adds_nothing():
-    arrays, loss = data(1), GPLoss(embedded())
+    arrays, loss = data(1), GPWindowLayer(embedded())
     arrays["observed"][:] = 0.0
     with mx.autograd.record():
         value = call(loss, arrays)
@@ -200,7 +202,7 @@ def test_float32_never_fails(lengthscale, variance):
         "target": np.sin(np.arange(length))[None],
         "observed": np.ones((1, length)),
     }
-    assert np.isfinite(call(GPLoss(covariance), arrays, dtype="float32").asnumpy()).all()
+    assert np.isfinite(call(GPWindowLayer(covariance), arrays, dtype="float32").asnumpy()).all()
     for name in ("target", "observed"):
         arrays[name] = arrays[name][:, :-30]
     noise = nd(np.random.RandomState(3).randn(1, 4, 30), "float32")

@@ -9,7 +9,7 @@ from gluonts.mx.trainer import Trainer
 from window_checks import assert_conditional, assert_gradient_is_that_of_differences
 
 from gluon_linalg.forecast import PPCAForecastEstimator
-from gluon_linalg.forecast.blr_network import BLRForecast, BLRLoss
+from gluon_linalg.forecast.blr_network import BLRForecast, BLRWindowLayer
 from gluon_linalg.forecast.ppca_network import WindowShapes
 from harness import assert_runs_on_gpu, run_modes
 from harness.modes import assert_same
@@ -50,21 +50,21 @@ def test_the_loss_is_that_of_one_gaussian():
         rows = dense[np.ix_(mask, mask)][None], row[mask][None]
         expected += list(reference.negative_log_likelihood(*rows))
     target = np.where(observed == 1, target, np.nan)
-    found = BLRLoss(network)(nd(features), nd(target), nd(observed)).asnumpy()
+    found = BLRWindowLayer(network)(nd(features), nd(target), nd(observed)).asnumpy()
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_the_gradient_is_that_of_differences():
-    loss, arrays = BLRLoss(model()), [nd(array) for array in windows()]
+    loss, arrays = BLRWindowLayer(model()), [nd(array) for array in windows()]
     assert_gradient_is_that_of_differences(loss, lambda: loss(*arrays))
 
 
 def test_all_modes(tmp_path):
     given = windows(2)
-    results = run_modes(lambda: BLRLoss(model()), given, "float64", tmp_path)
+    results = run_modes(lambda: BLRWindowLayer(model()), given, "float64", tmp_path)
     for mode, result in results.items():
         assert_same(result, results["imperative"], 1e-12, mode)
-    assert_runs_on_gpu(lambda: BLRLoss(model()), given, "float32", tmp_path)
+    assert_runs_on_gpu(lambda: BLRWindowLayer(model()), given, "float32", tmp_path)
     past = [given[0], *(array[:, :-AHEAD] for array in given[1:]), np.ones((2, 4, AHEAD))]
     assert_runs_on_gpu(lambda: BLRForecast(model(), AHEAD), past, "float32", tmp_path)
 
