@@ -7,7 +7,7 @@ from .modes import arrays
 
 FLOAT32 = 2e-3
 # What subclasses override, and what other tests call in every mode.
-OWN = {"cast", "check_cast", "check_columns", "check_shapes", "hybrid_forward"}
+OWN = {"cast", "check_cast", "check_columns", "check_shapes", "hybrid_forward", "tracing"}
 
 
 def public_methods(cls):
