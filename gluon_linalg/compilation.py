@@ -1,6 +1,11 @@
 """What this package changes in the way that Gluon compiles: threads, copies, errors, static_shape.
 
-* MXNet's graph is compiled without `static_shape` where that breaks it (`static_shape`).
+* MXNet's graph is compiled without `static_shape` where that breaks it. With it MXNet 1.9.1 runs
+  the body of a `foreach` from inside the engine without waiting for it (what reads the result may
+  run first: wrong values), leaves uninitialized whether it keeps what the backward pass needs
+  (refused gradients, or memory that grows with every call), and does not tell the engine of writes
+  into running averages (what reads or saves them may be early). The flag is part of whatever
+  network a layer is in, so no layer can refuse it.
 * Gluon is not made for a first call from several threads at once: they trace into one another's
   scopes of names, one runs what the other has half built, and in C++ one plans memory for shapes
   that the other has not inferred yet. Here the second waits for the first.
@@ -12,13 +17,13 @@
   missing. Here it repeats its error.
 """
 
+import json
 import threading
 from typing import Any, Callable, Iterable, Tuple
 
 import mxnet as mx
 
 from .host_memory import from_loader
-from .static_shape import breaks_static_shape
 from .typing import Array
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
@@ -26,6 +31,9 @@ UNINFERRED = ("Graph attr dependency", "Cannot find attribute")
 
 # What it says of arrays and parameters in different memories.
 SAME_CONTEXT = "requires all inputs to live on the same context"
+
+# Operators that `static_shape` breaks: loops, branches, and those that write running averages.
+BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update")
 
 _compile_lock = threading.RLock()
 
@@ -75,6 +83,11 @@ class CachedOp(mx.nd.CachedOp):
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return _nothing, ()
+
+
+def breaks_static_shape(symbol: Array) -> bool:
+    """Whether a symbol contains a loop, a branch or a running average."""
+    return any(node["op"] in BROKEN for node in json.loads(symbol.tojson())["nodes"])
 
 
 def _nothing() -> None:

@@ -16,7 +16,7 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
-from ..functional.state_space import System
+from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
 from .minimization import minimize_each
@@ -105,8 +105,8 @@ class SeriesBatch(mx.gluon.HybridBlock):
         ends: Sequence[int],
         covariates: Optional[mx.nd.NDArray],
         steps: int,
-    ) -> Tuple[System, np.ndarray]:
-        """The `System` of step ends[b] - 1 of each series, given all of them, and `steps` more.
+    ) -> Tuple[LinearGaussianSystem, np.ndarray]:
+        """The system of step ends[b] - 1 of each series, given all of them, and `steps` more.
 
         covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
         (B,) have a forecast: one that hangs on what its observations leave open has none.

@@ -25,9 +25,8 @@ from .metrics import versions
 from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
-from .progress import Progress
+from .progress import Progress, find_scalars
 from .sample import write_sample
-from .scalars import find_scalars
 from .starts import choose_start
 from .state import TrainingState, data_fingerprint, digest
 from .warning import find_warnings

@@ -1,11 +1,18 @@
 """What a Gaussian process is to the commands."""
 
-from ..regression.predict import PREDICTS
+from ..regression.predict import PREDICTS, RegressionPredictor
 from ..summary import likelihood
 from ..task_kind import TaskKind
 from .config import GaussianProcessJob
-from .predict import GaussianProcessPredictor
+from .dataset import Units
 from .task import GaussianProcess
+
+
+class GaussianProcessPredictor(RegressionPredictor):
+    """Predicts the rows of a file with the exported model."""
+
+    units_class = Units
+
 
 KIND = TaskKind(
     name="gp",
