@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, cast
 
 import mxnet as mx
 import numpy as np
@@ -53,9 +53,9 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
     devices = [find_context(job.context)]
     workers: Processes = OneProcess()
     if is_trained:
-        assert isinstance(job, TrainedJob)
-        devices = find_devices(job.devices or []) or devices
-        workers = connect(job.training.kvstore)
+        trained = cast(TrainedJob, job)
+        devices = find_devices(trained.devices or []) or devices
+        workers = connect(trained.training.kvstore)
     elif ROLE in os.environ:
         raise JobError(
             f"the environment has {ROLE}={os.environ[ROLE]}, but this job of task: {job.task} is "
