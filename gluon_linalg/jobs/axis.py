@@ -6,7 +6,7 @@ written; `place` is where a plot has it.
 """
 
 from datetime import date, datetime
-from typing import List, Optional, Union
+from typing import Any, List, Optional, Union
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Numbers:
 
     has_dates = False
 
-    def __init__(self, name: str, start: float, step: float):
+    def __init__(self, name: str, start: float, step: float) -> None:
         self.name, self.start, self.step = name, start, step
 
     def indices(self, numbers: np.ndarray) -> np.ndarray:
@@ -73,13 +73,14 @@ class Dates:
 
     has_dates = True
 
-    def __init__(self, name: str, moments: Moments, step: Step, clock: Clock):
+    def __init__(self, name: str, moments: Moments, step: Step, clock: Clock) -> None:
         self.name, self.step, self._step, self._clock = name, step.name, step, clock
         self._style = moments.style
         line = clock.line(moments)
         self._start = line[0]
         self._clock_time = self._start - day_of(self._start)
-        self._rule = find_rule(day_of(line), step.day) if step.months else None
+        # None where steps are no months.
+        self._rule: Any = find_rule(day_of(line), step.day) if step.months else None
 
     def indices(self, moments: Moments) -> np.ndarray:
         """The step of each moment, (n,); NaN for one that is between two."""
@@ -136,9 +137,9 @@ def find_dates(
     """
     zone = None if timezone is None else find_zone(timezone)
     if step is not None:
-        found = [parse_step(step)]
+        found = [_known_step(step)]
     else:
-        found = [parse_step(word) for word in (*WORDS, BUSINESS_DAY)] + _even(moments, zone)
+        found = [_known_step(word) for word in (*WORDS, BUSINESS_DAY)] + _even(moments, zone)
     first = None
     for candidate in found:
         for clock in clocks_for(moments, zone, candidate.is_within_days):
@@ -182,14 +183,25 @@ def between_steps(
 
 def start_at(word_or_frequency: str, day: date) -> Dates:
     """Steps from a day on, or from the next business day."""
-    step = parse_step(word_or_frequency)
-    first = np.busday_offset(day, 0, roll="forward") if step.business_days else np.datetime64(day)
+    step = _known_step(word_or_frequency)
+    first: Any = np.datetime64(day)
+    if step.business_days:
+        first = np.busday_offset(day, 0, roll="forward")
     if step.day is not None:
         first = by_business_day(step.day)(first.astype("datetime64[M]"))
     join = " " if step.is_within_days else ""
     style = Style("ymd", "-", True, join, True, bool(join), 6 * (step.length % SECOND > 0), "")
     moments = Moments(np.array([first], "datetime64[us]"), None, style)
-    return find_dates("", moments, word_or_frequency)
+    found = find_dates("", moments, word_or_frequency)
+    assert found is not None
+    return found
+
+
+def _known_step(name: str) -> Step:
+    """That of a name which has been checked."""
+    step = parse_step(name)
+    assert step is not None, name
+    return step
 
 
 def _even(moments, zone):
@@ -206,7 +218,7 @@ def _even(moments, zone):
                 length = int(lengths[0])
                 unit = next(unit for unit, own in SHORT.items() if length % own == 0)
                 count = length // SHORT[unit]
-                return [parse_step(unit if count == 1 else f"{count}{unit}")]
+                return [_known_step(unit if count == 1 else f"{count}{unit}")]
     return []
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import NoReturn, Optional, Sequence
 
 from ..server import ROLE
 from . import log
@@ -13,7 +14,7 @@ EXTRAS = {
 }
 
 
-def main(arguments=None):
+def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
     """Runs the command; exits with 0, 2 for wrong input, 130 or 143 when it was stopped."""
     log.set_up()
     try:

@@ -28,7 +28,7 @@ def find_zone(name: str) -> tzinfo:
         from zoneinfo import ZoneInfo
     except ImportError:
         # Python 3.8
-        from backports.zoneinfo import ZoneInfo
+        from backports.zoneinfo import ZoneInfo  # type: ignore[no-redef]
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
@@ -62,13 +62,13 @@ def clocks_for(moments: Moments, zone: Optional[tzinfo], is_within_days: bool) -
 class Written:
     """What clocks show."""
 
-    def __init__(self, moments):
+    def __init__(self, moments: Moments) -> None:
         self._offset = None if moments.offsets is None else int(moments.offsets[-1])
 
-    def line(self, moments):
+    def line(self, moments: Moments) -> np.ndarray:
         return moments.walls
 
-    def shown(self, place):
+    def shown(self, place: np.datetime64) -> Tuple[datetime, Optional[int]]:
         return to_datetime(place), self._offset
 
 
@@ -78,26 +78,27 @@ class Instants:
     New times have the offset of the last one, or that of the zone, where it has changed before.
     """
 
-    def __init__(self, moments, zone):
+    def __init__(self, moments: Moments, zone: Optional[tzinfo]) -> None:
+        assert moments.offsets is not None
         self._first, self._last = int(moments.offsets[0]), int(moments.offsets[-1])
         self._zone = zone if (moments.offsets != self._first).any() else None
 
-    def line(self, moments):
+    def line(self, moments: Moments) -> np.ndarray:
         return moments.instants() + np.timedelta64(self._first, "m")
 
-    def shown(self, place):
+    def shown(self, place: np.datetime64) -> Tuple[datetime, Optional[int]]:
         return _with_offset(to_datetime(place - np.timedelta64(self._first, "m")), self)
 
 
 class LocalDays:
     """What clocks of a zone show; times without an offset are of UTC."""
 
-    def __init__(self, moments, zone):
-        self._zone, self._has_offsets = zone, moments.offsets is not None
-        self._last = int(moments.offsets[-1]) if self._has_offsets else None
-        self._own = self._has_offsets and (moments.offsets != self._last).any()
+    def __init__(self, moments: Moments, zone: tzinfo) -> None:
+        self._zone, offsets = zone, moments.offsets
+        self._last = None if offsets is None else int(offsets[-1])
+        self._own = offsets is not None and (offsets != self._last).any()
 
-    def line(self, moments):
+    def line(self, moments: Moments) -> np.ndarray:
         instants = [to_datetime(instant) for instant in moments.instants()]
         local = [_local(instant, self._zone) for instant in instants]
         clocks = [wall.time() for wall in local]
@@ -109,9 +110,9 @@ class LocalDays:
                 local[index] = expected
         return np.array(local, "datetime64[us]")
 
-    def shown(self, place):
+    def shown(self, place: np.datetime64) -> Tuple[datetime, Optional[int]]:
         instant = _utc(to_datetime(place), self._zone)
-        if not self._has_offsets:
+        if self._last is None:
             return instant, None
         return _with_offset(instant, self) if self._own else (
             instant + timedelta(minutes=self._last), self._last
@@ -121,13 +122,13 @@ class LocalDays:
 class LocalClock:
     """Instants of what clocks of a zone show; an hour that comes twice is told by its order."""
 
-    def __init__(self, moments, zone):
+    def __init__(self, moments: Moments, zone: tzinfo) -> None:
         self._zone = zone
         first = to_datetime(moments.walls[0])
         self._offset = first - _utc(first, zone)
 
-    def line(self, moments):
-        found = []
+    def line(self, moments: Moments) -> np.ndarray:
+        found: List[datetime] = []
         for wall in map(to_datetime, moments.walls):
             instant = _utc(wall, self._zone)
             if found and instant <= found[-1]:
@@ -135,7 +136,7 @@ class LocalClock:
             found.append(instant)
         return np.array(found, "datetime64[us]") + np.timedelta64(self._offset)
 
-    def shown(self, place):
+    def shown(self, place: np.datetime64) -> Tuple[datetime, Optional[int]]:
         return _local(to_datetime(place) - self._offset, self._zone), None
 
 

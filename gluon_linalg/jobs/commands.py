@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from typing import Any, Callable, NoReturn, Optional, Sequence, Tuple
 
 import click
 
@@ -15,23 +16,31 @@ from .kinds import all_kinds, kind_of
 from .launch import launch as launch_job
 from .predict import STDOUT, predict_file
 from .reading import read_job
+from .task_kind import TaskKind
 from .train import train as train_job
 
 CONTEXT = click.Choice(["cpu", "gpu", "auto"])
 KVSTORE = click.Choice(["device", DISTRIBUTED])
+
+
+def _set_up_log(context: click.Context, option: click.Parameter, style: Optional[str]) -> None:
+    if style:
+        log.set_up(style)
+
+
 LOG = click.option(
     "--log",
     type=click.Choice([log.PLAIN, log.JSON]),
     expose_value=False,
     is_eager=True,
-    callback=lambda context, option, style: style and log.set_up(style),
+    callback=_set_up_log,
     help="What is written to stderr.",
 )
 POSITIVE = click.IntRange(min=1)
 SECONDS = click.FloatRange(min=0.001, max=86400.0)
 
 
-def run(arguments=None):
+def run(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs the command line; returns the exit status."""
     log.set_up()
     try:
@@ -40,12 +49,16 @@ def run(arguments=None):
             warnings.simplefilter("ignore")
             return command.main(arguments, prog_name="gluon-linalg", standalone_mode=False) or 0
     except (JobError, click.ClickException) as error:
-        is_of_click = isinstance(error, click.ClickException)
-        log.failure(error.format_message() if is_of_click else error)
+        log.failure(error if isinstance(error, JobError) else error.format_message())
         return 2
     except interruption.Interrupted as stopped:
-        told = {"signal": stopped.signal, "iteration": stopped.iteration, "status": stopped.status}
-        log.tell("interrupted", stopped, **told)
+        log.tell(
+            "interrupted",
+            stopped,
+            signal=stopped.signal,
+            iteration=stopped.iteration,
+            status=stopped.status,
+        )
         return stopped.status
     except (KeyboardInterrupt, click.Abort):
         message = "interrupted; run the same command again to continue"
@@ -62,11 +75,11 @@ def run(arguments=None):
 class OfKinds(click.Command):
     """A command whose help ends with what `tell` says of each kind of job."""
 
-    def __init__(self, *arguments, tell, **options):
+    def __init__(self, *arguments: Any, tell: Callable[[TaskKind], str], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.tell = tell
 
-    def format_epilog(self, context, formatter):
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Kinds of jobs"):
             formatter.write_dl([(kind.name, self.tell(kind)) for kind in all_kinds()])
 
@@ -78,7 +91,7 @@ def _left(kind):
 
 @click.group()
 @click.version_option(__version__, prog_name="gluon-linalg")
-def command():
+def command() -> None:
     """Trains models described in a job file, and predicts with them.
 
     \b
@@ -96,7 +109,14 @@ def command():
 @click.option("--kvstore", type=KVSTORE, help="Instead of the job's `training.kvstore`.")
 @LOG
 @click.option("--overwrite", is_flag=True, help="Train anew, whatever the folder has of a job.")
-def train(job_file, output, context, devices, kvstore, overwrite):
+def train(
+    job_file: str,
+    output: Optional[str],
+    context: Optional[str],
+    devices: Optional[str],
+    kvstore: Optional[str],
+    overwrite: bool,
+) -> None:
     """Trains the model of JOB.yaml (YAML or JSON) and exports it.
 
     The output folder receives metrics.json, training_curve.csv, job.resolved.yaml, a sample of the
@@ -109,7 +129,7 @@ def train(job_file, output, context, devices, kvstore, overwrite):
     """
     job = _job(job_file, output, context, devices, kvstore)
     result = train_job(job, overwrite)
-    if result.folder is None:
+    if result.folder is None or result.metrics is None:
         return
     if result.was_finished:
         click.echo(f"{result.folder.path}: finished before; --overwrite trains it again")
@@ -139,7 +159,7 @@ def _job(job_file, output, context, devices, kvstore):
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the scheduler; else a free one.")
 @LOG
 @click.argument("arguments", metavar="-- train JOB.yaml ...", nargs=-1, required=True)
-def launch(workers, servers, port, arguments):
+def launch(workers: int, servers: int, port: Optional[int], arguments: Tuple[str, ...]) -> NoReturn:
     """Runs `gluon-linalg train JOB.yaml` in several processes of this machine that train together.
 
     \b
@@ -167,7 +187,7 @@ def _distributed(arguments):
 
 
 @command.command()
-def schema():
+def schema() -> None:
     """Prints the JSON schema of a job file, by which editors complete and check it.
 
     \b
@@ -189,7 +209,7 @@ def schema():
 )
 @click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
 @LOG
-def predict(folder, data_path, output, context):
+def predict(folder: str, data_path: str, output: Optional[str], context: str) -> None:
     """Predicts new observations with the model that `train` has left in OUT.
 
     What NEW.csv needs, and what is predicted, depends on the kind of job. Predictions of a target
@@ -211,7 +231,9 @@ def predict(folder, data_path, output, context):
     "--timeout", type=SECONDS, default=60.0, show_default=True, help="Seconds for an answer."
 )
 @click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
-def serve(folder, host, port, max_body, max_rows, timeout, context):
+def serve(
+    folder: str, host: str, port: int, max_body: int, max_rows: int, timeout: float, context: str
+) -> None:
     """Answers requests over HTTP with the model that `train` has left in OUT.
 
     POST /invocations takes rows as JSON or CSV and answers with what `predict` would write; GET
@@ -234,7 +256,9 @@ def serve(folder, host, port, max_body, max_rows, timeout, context):
 @click.option("--url", help="Ask the server of this model there, with one client.")
 @click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def bench(folder, row_counts, seconds, url, context, as_json):
+def bench(
+    folder: str, row_counts: str, seconds: float, url: Optional[str], context: str, as_json: bool
+) -> None:
     """Measures latency and throughput of the model that `train` has left in OUT."""
     from .serving.bench import bench as measure
     from .serving.bench import lines

@@ -1,6 +1,6 @@
 """What job files of all tasks have in common: the training, and the job around it."""
 
-from typing import Dict, List, Literal, Optional
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 import mxnet as mx
 from pydantic import Field, field_validator, model_validator
@@ -51,7 +51,7 @@ class Training(Section):
     batch_size: Optional[Annotated[int, Field(ge=1, le=10**6)]] = Field(
         None, description="The number of series an iteration sees; null for all. Not for lbfgs."
     )
-    kvstore: Literal["device", DISTRIBUTED] = Field(
+    kvstore: Literal["device", "dist_sync"] = Field(
         "device",
         description="How gradients are added up: among the devices of one process, or by "
         "dist_sync also among several processes.",
@@ -62,14 +62,14 @@ class Training(Section):
 
     @field_validator("optimizer")
     @classmethod
-    def optimizer_exists(cls, name):
+    def optimizer_exists(cls, name: str) -> str:
         names = optimizer_names()
         if name.lower() not in names:
             raise ValueError(f"unknown optimizer; {suggestion(name.lower(), names)}")
         return name.lower()
 
     @model_validator(mode="after")
-    def keys_fit_the_optimizer(self):
+    def keys_fit_the_optimizer(self) -> "Training":
         if self.optimizer == LBFGS and (self.learning_rate is not None or self.options):
             raise ValueError("lbfgs takes neither learning_rate nor options; remove them")
         if self.optimizer == LBFGS and self.batch_size is not None:
@@ -92,11 +92,11 @@ class Job(Section):
         ..., description="The folder for the results; relative to the current folder."
     )
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Sequence[Any], str]]:
         """What does not fit together across sections, as (keys, message), or None."""
         return None
 
-    def has_steps(self):
+    def has_steps(self) -> bool:
         """Whether parameters are found step by step, or all is computed at once."""
         return False
 
@@ -106,7 +106,8 @@ class TrainedJob(Job):
 
     model: Section = Field(..., description="The model and its initial parameters.")
     training: Training = Field(
-        default_factory=Training, description="How the parameters are found."
+        default_factory=Training,  # type: ignore[arg-type]
+        description="How the parameters are found.",
     )
     seed: int = Field(
         0,
@@ -120,10 +121,10 @@ class TrainedJob(Job):
         " null for the one of `context`.",
     )
 
-    def has_steps(self):
+    def has_steps(self) -> bool:
         return True
 
     @field_validator("devices")
     @classmethod
-    def devices_exist(cls, names):
+    def devices_exist(cls, names: Optional[List[str]]) -> Optional[List[str]]:
         return None if names is None else check_device_names(names)

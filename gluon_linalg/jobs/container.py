@@ -7,6 +7,7 @@ Versions and devices go to stderr first, and GPUs that MXNet has no machine code
 import ctypes
 import platform
 import sys
+from typing import Iterable, NoReturn, Optional
 
 import mxnet as mx
 
@@ -20,7 +21,7 @@ from .metrics import versions
 NVRTC = "libnvrtc.so.11.2"
 
 
-def main(arguments=None):
+def main(arguments: Optional[Iterable[str]] = None) -> NoReturn:
     """Ends the process with the exit status of the command, 2 for a GPU that cannot be used."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     log.set_up()
@@ -37,7 +38,7 @@ def main(arguments=None):
     run_command(arguments)
 
 
-def introduce():
+def introduce() -> None:
     """Prints versions and devices; JobError for a GPU or a driver that MXNet cannot use."""
     has_cuda = mx.runtime.Features().is_enabled("CUDA")
     cuda = _cuda_version() if has_cuda else None

@@ -1,6 +1,7 @@
 """The devices of a job."""
 
 import re
+from typing import Iterable, List
 
 import mxnet as mx
 
@@ -10,7 +11,7 @@ from .errors import JobError
 DEVICE = re.compile(r"(cpu|gpu)(?:\((\d{1,4})\))?")
 
 
-def find_context(name):
+def find_context(name: str) -> mx.Context:
     """The MXNet context for cpu, gpu or auto."""
     if name == "cpu" or (name == "auto" and _gpu_count() == 0):
         return mx.cpu()
@@ -18,19 +19,20 @@ def find_context(name):
     return mx.gpu(0)
 
 
-def find_devices(names):
+def find_devices(names: Iterable[str]) -> List[mx.Context]:
     """The MXNet contexts for a list of names such as gpu(0)."""
     devices = []
     for name in names:
-        kind, index = DEVICE.fullmatch(name).groups()
-        index = int(index or 0)
+        match = DEVICE.fullmatch(name)
+        assert match is not None
+        kind, index = match[1], int(match[2] or 0)
         if kind == "gpu":
             _refuse_missing_gpu(index)
         devices.append(mx.Context(kind, index))
     return devices
 
 
-def check_device_names(names):
+def check_device_names(names: Iterable[str]) -> List[str]:
     """The names in their full form, gpu(0); ValueError for what is no device."""
     full = []
     for name in names:

@@ -9,7 +9,7 @@ mx.gpu(index), those that CUDA_VISIBLE_DEVICES leaves, the fastest first. So CUD
 """
 
 import ctypes
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Collection, List, NamedTuple, Optional, Tuple
 
 from .errors import JobError
 
@@ -27,7 +27,7 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 class Device(NamedTuple):
     """A GPU that the driver sees, by its number for MXNet."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     name: str
     capability: Tuple[int, int]
 
@@ -40,7 +40,7 @@ class Driver(NamedTuple):
     problem: Optional[str]
 
 
-def describe():
+def describe() -> List[str]:
     """The driver and its GPUs in lines of text; nothing here needs a GPU, a driver or MXNet."""
     driver = query()
     lines = [] if driver.version is None else [f"NVIDIA driver for CUDA {_shown(driver.version)}"]
@@ -51,7 +51,7 @@ def describe():
     return lines
 
 
-def check_supported(indices=None):
+def check_supported(indices: Optional[Collection[int]] = None) -> None:
     """Refuses GPUs that MXNet 1.9.1 has no machine code for, and drivers older than CUDA 11.
 
     indices: of the GPUs to be used, as in mx.gpu(index); None for all that are visible.
@@ -60,7 +60,7 @@ def check_supported(indices=None):
     """
     driver = query()
     devices = [d for d in driver.devices if indices is None or d.index in indices]
-    if not devices:
+    if not devices or driver.version is None:
         return
     if driver.version < OLDEST_DRIVER:
         raise JobError(
@@ -78,7 +78,7 @@ def check_supported(indices=None):
             )
 
 
-def query():
+def query() -> Driver:
     """The `Driver` with its visible devices; version None and no devices where there is none."""
     try:
         library = ctypes.CDLL(DRIVER)

@@ -1,7 +1,19 @@
 """Reads the numbers of a CSV file, and says where one is missing."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 import numpy as np
 
@@ -26,6 +38,8 @@ LEAVE_OUT, REFUSE = "leave_out", "refuse"
 # Words in a column of numbers that are no names of levels.
 NO_NAMES = ("nan", "inf", "infinity", "true", "false")
 
+T = TypeVar("T")
+
 
 class Column(NamedTuple):
     """A column that a model reads; kind: number, date (a date or a number) or text."""
@@ -46,7 +60,7 @@ class TableRows(NamedTuple):
     rows: List[Tuple[int, List[str]]]
     separator: Optional[str] = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
 
@@ -59,7 +73,7 @@ class JsonSeries(NamedTuple):
     name: str
     objects: List[dict]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
 
@@ -81,23 +95,23 @@ class Table:
     left_out: int = 0
     places: Optional[np.ndarray] = None
 
-    def array(self, names):
+    def array(self, names: Iterable[str]) -> np.ndarray:
         """The named columns side by side, (n, d)."""
         return np.column_stack([self.columns[name] for name in names])
 
 
 def read_table(
-    path,
-    names,
-    date_columns,
-    with_gaps=(),
-    keep_blank=False,
-    label=None,
-    table_format=AUTO,
-    categorical=(),
-    incomplete=None,
-    every_row=False,
-):
+    path: Union[str, TableRows],
+    names: Sequence[str],
+    date_columns: Collection[str],
+    with_gaps: Collection[str] = (),
+    keep_blank: bool = False,
+    label: Optional[str] = None,
+    table_format: Format = AUTO,
+    categorical: Collection[str] = (),
+    incomplete: Optional[str] = None,
+    every_row: bool = False,
+) -> Table:
     """The columns `names` of the CSV file, or `TableRows`; those in `date_columns` may hold dates.
 
     An empty cell of a column in `with_gaps` is NaN. With `keep_blank` a blank line before the last
@@ -141,7 +155,13 @@ def read_table(
     )
 
 
-def read_rows(path, keep_blank, wanted=(), table_format=AUTO, every_row=False):
+def read_rows(
+    path: Union[str, TableRows],
+    keep_blank: bool,
+    wanted: Sequence[str] = (),
+    table_format: Format = AUTO,
+    every_row: bool = False,
+) -> Tuple[List[str], List[Tuple[int, List[str]]], Optional[str]]:
     """The header, the rows, each with its line number, and the separator.
 
     wanted: the columns that are needed. Blank lines are no rows, and neither are rows of empty
@@ -183,7 +203,9 @@ def _stripped(cells):
     return [cell.strip() for cell in cells]
 
 
-def place_of(path, header, name, separator=None):
+def place_of(
+    path: object, header: Sequence[str], name: str, separator: Optional[str] = None
+) -> int:
     """Where a column stands; JobError where there is none of that name, or several."""
     count = header.count(name)
     if count == 0:
@@ -195,7 +217,7 @@ def place_of(path, header, name, separator=None):
     return header.index(name)
 
 
-def converted(path, line, name, text, convert):
+def converted(path: object, line: int, name: str, text: str, convert: Callable[[str], T]) -> T:
     """What `convert` makes of a cell; its ValueError as a JobError that says where."""
     try:
         return convert(text)

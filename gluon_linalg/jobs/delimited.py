@@ -27,7 +27,7 @@ class NotDelimited(ValueError):
     """Text that is no such table."""
 
 
-def read_cells(path, wanted: Sequence[str], table_format: Format) -> Cells:
+def read_cells(path: str, wanted: Sequence[str], table_format: Format) -> Cells:
     """The `Cells` of a file; wanted: the columns that are needed. JobError for what is wrong."""
     try:
         with open(path, "rb") as file:

@@ -13,16 +13,16 @@ FRAME = ("Traceback", "Stack trace", 'File "', "[bt]", "---")
 class JobError(Exception):
     """Wrong input or surroundings; the message is one line: where, what, and the remedy."""
 
-    def __init__(self, message):
+    def __init__(self, message: object) -> None:
         super().__init__(" ".join(str(message).split()))
 
 
-def reason(error):
+def reason(error: BaseException) -> str:
     """Why the operating system refused: the text of an OSError without its number and path."""
     return getattr(error, "strerror", None) or str(error)
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """What went wrong, without the traceback that messages of MXNet have."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(FRAME)]

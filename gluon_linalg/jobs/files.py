@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from typing import Any, Iterable, Iterator, Mapping
 
 import mxnet as mx
 import yaml
@@ -19,7 +20,7 @@ UNFINISHED_EXPORT = ".export-"
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str) -> Iterator[str]:
     """The name of a scratch file beside `path`, which becomes `path` when the block succeeds.
 
     A process that is killed leaves the old file, or none, and perhaps a scratch file.
@@ -40,13 +41,13 @@ def replacing(path):
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_json(path, value):
+def write_json(path: str, value: Any) -> None:
     with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, allow_nan=False)
         file.write("\n")
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -54,7 +55,7 @@ def read_json(path):
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
 
 
-def read_bytes(path):
+def read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -62,12 +63,12 @@ def read_bytes(path):
         raise JobError(f"{path}: cannot be read: {reason(error)}") from None
 
 
-def write_yaml(path, value):
+def write_yaml(path: str, value: Any) -> None:
     with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
         yaml.safe_dump(value, file, sort_keys=False, allow_unicode=True)
 
 
-def write_csv(path, header, rows):
+def write_csv(path: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Numbers are written with all their digits."""
     with replacing(path) as trial, open(trial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -75,7 +76,7 @@ def write_csv(path, header, rows):
         writer.writerows(rows)
 
 
-def write_arrays(path, arrays):
+def write_arrays(path: str, arrays: Mapping[str, mx.nd.NDArray]) -> None:
     """A dict of NDArrays as a .params file."""
     with replacing(path) as trial:
         mx.nd.save(trial, arrays)
@@ -83,7 +84,7 @@ def write_arrays(path, arrays):
         mx.nd.load(trial)
 
 
-def remove_unfinished(folder):
+def remove_unfinished(folder: str) -> None:
     """Removes the scratch files that a killed process has left in `folder`."""
     for prefix in (UNFINISHED, UNFINISHED_EXPORT):
         for path in glob.glob(os.path.join(glob.escape(folder), prefix + "*")):

@@ -2,19 +2,24 @@
 
 import inspect
 import numbers
+from typing import TYPE_CHECKING, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from . import optimizer_state
-from .config import DEFAULT_LEARNING_RATE
+from .config import DEFAULT_LEARNING_RATE, Training
 from .errors import JobError, suggestion
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from .state import TrainingState
 
 # After so many halvings in a row the learning rate is no longer what is wrong.
 HALVINGS = 40
 
 
-def train_gluon(objective, config, state):
+def train_gluon(objective: Objective, config: Training, state: "TrainingState") -> Tuple[bool, str]:
     """Steps until `config.iterations`. Returns (converged, message)."""
     trainer = make_trainer(objective, config)
     optimizer = trainer.optimizer
@@ -45,13 +50,13 @@ def train_gluon(objective, config, state):
     return False, "the number of iterations was reached"
 
 
-def make_trainer(objective, config):
+def make_trainer(objective: Objective, config: Training) -> mx.gluon.Trainer:
     """A trainer that takes the gradients as they are: `objective` has added them up."""
     optimizer = make_optimizer(config)
     return mx.gluon.Trainer(list(objective.parameters.values()), optimizer, kvstore=None)
 
 
-def make_optimizer(config):
+def make_optimizer(config: Training) -> mx.optimizer.Optimizer:
     """The optimizer, or JobError for options that it does not take."""
     rate = DEFAULT_LEARNING_RATE if config.learning_rate is None else config.learning_rate
     cls = mx.optimizer.Optimizer.opt_registry[config.optimizer]

@@ -3,10 +3,11 @@
 import contextlib
 import signal
 import threading
+from typing import Dict, Iterator, Optional
 
 # 128 and the number of the signal, as a shell has it: what is saved is not yet finished, and who
 # started the run, such as a Job of Kubernetes, must not take it for a success.
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS: Dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Interrupted(BaseException):
@@ -15,12 +16,12 @@ class Interrupted(BaseException):
     `iteration` is the one whose checkpoint was just written, or None.
     """
 
-    def __init__(self, signal_number, iteration=None):
+    def __init__(self, signal_number: int, iteration: Optional[int] = None) -> None:
         super().__init__(signal_number)
         self.signal, self.iteration = signal.Signals(signal_number).name, iteration
         self.status = STATUS[signal_number]
 
-    def __str__(self):
+    def __str__(self) -> str:
         what = "interrupted" if self.signal == "SIGINT" else f"stopped by {self.signal}"
         saved = (
             "" if self.iteration is None else f" after iteration {self.iteration}, which is saved"
@@ -31,14 +32,15 @@ class Interrupted(BaseException):
 class _Requests:
     """The signal that waits for the end of an evaluation, and whether one is still of use."""
 
-    waits, is_deferred, is_over = None, False, False
+    waits: Optional[int] = None
+    is_deferred, is_over = False, False
 
 
 _requests = _Requests()
 
 
 @contextlib.contextmanager
-def listen():
+def listen() -> Iterator[None]:
     """Within the block both signals raise `Interrupted`; in the main thread, which gets them."""
     _requests.is_over = False
     is_main = threading.current_thread() is threading.main_thread()
@@ -50,13 +52,13 @@ def listen():
             signal.signal(number, handler)
 
 
-def finish():
+def finish() -> None:
     """All is written: what stops the others when the first of them ends comes too late."""
     _requests.is_over = True
 
 
 @contextlib.contextmanager
-def deferred():
+def deferred() -> Iterator[None]:
     """Within the block the first signal is kept for `requested`; the second is not."""
     _requests.is_deferred = True
     try:
@@ -68,7 +70,7 @@ def deferred():
         raise Interrupted(waits)
 
 
-def requested():
+def requested() -> Optional[int]:
     """The signal that has come since the block began, or None."""
     return _requests.waits
 

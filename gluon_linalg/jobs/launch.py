@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Optional, Sequence
 
 from ..server import ROLE
 from . import interruption, log
@@ -15,7 +16,9 @@ SECONDS_BETWEEN_LOOKS = 0.2
 GRACE = 30.0
 
 
-def launch(arguments, workers, servers=1, port=None):
+def launch(
+    arguments: Sequence[str], workers: int, servers: int = 1, port: Optional[int] = None
+) -> int:
     """Runs `gluon-linalg ARGUMENTS` in so many workers; returns the exit status.
 
     As MXNet's own launcher does: one scheduler, the servers and the workers, told by DMLC_ROLE
@@ -84,7 +87,7 @@ def _end(processes, grace):
     return worst
 
 
-def free_port():
+def free_port() -> int:
     """A port of this machine that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,9 +1,16 @@
 """L-BFGS-B of SciPy on the loss of a job."""
 
 import zlib
+from typing import TYPE_CHECKING, Tuple
 
 import numpy as np
 from scipy.optimize import minimize
+
+from .config import Training
+from .objective import Objective
+
+if TYPE_CHECKING:
+    from .state import TrainingState
 
 # SciPy's status of a line search that found no lower point.
 ABNORMAL = 2
@@ -23,7 +30,8 @@ class Search:
     to the last bit, until it comes to where the earlier one ended.
     """
 
-    def __init__(self, objective, state):
+    def __init__(self, objective: Objective, state: "TrainingState") -> None:
+        assert state.first_vector is not None
         self.objective, self.state = objective, state
         first_loss = state.curve[0][2] - state.task.loss_offset
         self.best, self.best_loss = state.first_vector, first_loss
@@ -32,7 +40,7 @@ class Search:
         self._revivals = _revivals(objective)
         self._position = 0
 
-    def value_and_gradient(self, vector):
+    def value_and_gradient(self, vector: np.ndarray) -> Tuple[float, np.ndarray]:
         """The loss above that of the first point: SciPy's tolerance is a share of the value.
 
         So the search does not depend on the units of the data, which add a constant to the loss.
@@ -46,7 +54,7 @@ class Search:
         self.last_loss = value
         return value - self.first_loss, gradient
 
-    def follow_tail(self):
+    def follow_tail(self) -> bool:
         """Whether the loss falls far along one element whose slope is left, and the search there.
 
         Towards a variance of 0 the loss falls by as much as its slope in the logarithm, however far
@@ -95,7 +103,7 @@ class Search:
         return float(answer[1]), answer[2:].copy()
 
 
-def wall(vector, best, lowest):
+def wall(vector: np.ndarray, best: np.ndarray, lowest: float) -> Tuple[float, np.ndarray]:
     """Value and gradient of a finite wall that rises away from the best point, of value `lowest`.
 
     The line search interpolates between two points and their slopes: it steps back from a steep,
@@ -106,7 +114,7 @@ def wall(vector, best, lowest):
     return lowest + height * (1.0 + 0.5 * away @ away), height * away
 
 
-def train_lbfgs(objective, config, state):
+def train_lbfgs(objective: Objective, config: Training, state: "TrainingState") -> Tuple[bool, str]:
     """Minimizes until `config` says stop; `state` keeps the curve. Returns (converged, message)."""
     state.start_search(objective.vector())
     search = Search(objective, state)

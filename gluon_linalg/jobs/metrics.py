@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import mxnet as mx
 import numpy as np
@@ -17,7 +17,7 @@ class Band(NamedTuple):
     """The share of so many observations inside of a band, and the one that the band promises."""
 
     what: str
-    count: int
+    count: int  # type: ignore[assignment]
     share: float
     promised: float
 
@@ -30,7 +30,9 @@ def holdout_bands(metrics: Dict[str, Any]) -> List[Band]:
     return [Band("hold-out", holdout["rows"], holdout["coverage_95"], 0.95)]
 
 
-def holdout_metrics(y, mean, variance):
+def holdout_metrics(
+    y: np.ndarray, mean: np.ndarray, variance: np.ndarray
+) -> Optional[Dict[str, Any]]:
     """RMSE, mean negative log predictive density and the share of y inside the 95 % band."""
     if len(y) == 0:
         return None
@@ -45,7 +47,7 @@ def holdout_metrics(y, mean, variance):
     }
 
 
-def nlml_metrics(initial, trained, count):
+def nlml_metrics(initial: float, trained: float, count: int) -> Dict[str, float]:
     """Negative log marginal likelihoods, in units of the model's target."""
     return {
         "initial": initial,
@@ -55,7 +57,7 @@ def nlml_metrics(initial, trained, count):
     }
 
 
-def versions():
+def versions() -> Dict[str, str]:
     import scipy
 
     return {

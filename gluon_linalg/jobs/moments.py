@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -24,7 +24,7 @@ FORMS = "1958-03, 1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00"
 class WrongTime(ValueError):
     """What is wrong with one of several texts, number `index`."""
 
-    def __init__(self, index, message):
+    def __init__(self, index: int, message: str) -> None:
         super().__init__(message)
         self.index = index
 
@@ -79,7 +79,7 @@ class Moments(NamedTuple):
     offsets: Optional[np.ndarray]
     style: Style
 
-    def take(self, rows) -> "Moments":
+    def take(self, rows: Union[Sequence[int], np.ndarray]) -> "Moments":
         """Those of these rows, in this order."""
         offsets = None if self.offsets is None else self.offsets[rows]
         return Moments(self.walls[rows], offsets, self.style)
@@ -163,7 +163,7 @@ def read_compact(texts: Sequence[str]) -> Optional[Moments]:
     if not all(found) or len({len(text) for text in texts}) > 1:
         return None
     try:
-        moments = read_moments(["-".join(filter(None, match.groups())) for match in found])
+        moments = read_moments(["-".join(filter(None, match.groups())) for match in found if match])
     except WrongTime:
         return None
     return moments._replace(style=moments.style._replace(mark=""))

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections import defaultdict
+from typing import Iterator
 
 import mxnet as mx
 
 
 @contextlib.contextmanager
-def counted_anew():
+def counted_anew() -> Iterator[None]:
     """Within the block MXNet numbers blocks, operators and loops from 0 on.
 
     It counts in the whole process, also what a job file was checked with; and a training that is

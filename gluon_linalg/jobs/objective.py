@@ -1,11 +1,15 @@
 """The loss of a job as a function of its trained parameters."""
 
+from typing import Any, List, Optional, Sequence, Tuple
+
 import mxnet as mx
 import numpy as np
 
 from ..errors import LinearAlgebraError
 from . import interruption
 from .errors import JobError
+from .task import TrainedTask
+from .workers import Processes
 
 
 class Objective:
@@ -16,11 +20,14 @@ class Objective:
     `stop` tells whether some worker was told to stop before the last evaluation.
     """
 
-    def __init__(self, task, devices, workers):
+    def __init__(
+        self, task: TrainedTask, devices: Sequence[mx.Context], workers: Processes
+    ) -> None:
         self.task, self.layer, self.devices, self.workers = task, task.layer, devices, workers
         self.parameters = {k: p for k, p in task.parameters.items() if p.grad_req != "null"}
         self.evaluations, self.stop = 0, False
-        self._shares, self._gradient = None, None
+        self._shares: Any = None
+        self._gradient: Any = None
         self._store = None
         if len(devices) > 1:
             # MXNet adds up on the GPUs themselves where there are any.
@@ -30,7 +37,7 @@ class Objective:
         self.layer.collect_params().reset_ctx(devices)
         self.layer.hybridize(static_alloc=True, static_shape=True)
 
-    def evaluate(self, iteration=None):
+    def evaluate(self, iteration: Optional[int] = None) -> float:
         """The loss at the current parameters, of everything or of the batch of an iteration.
 
         Its gradients are in `gradient()`, and in `parameter.grad()` on every device.
@@ -49,32 +56,32 @@ class Objective:
             return np.inf
         return loss
 
-    def explain(self):
+    def explain(self) -> None:
         """Raises the error that `evaluate` counts as +inf, if there is one."""
         for device, arguments in zip(self.devices, self._batch(None)[0]):
             with device:
                 self.layer(*arguments).wait_to_read()
 
-    def vector(self):
+    def vector(self) -> np.ndarray:
         """The stored parameters as one float64 vector."""
         arrays = [parameter.data(self.devices[0]) for parameter in self.parameters.values()]
         return np.concatenate([array.asnumpy().astype("float64").reshape(-1) for array in arrays])
 
-    def gradient(self):
+    def gradient(self) -> np.ndarray:
         """The gradient of the last evaluation, as one float64 vector."""
         return self._gradient
 
-    def set_vector(self, vector):
+    def set_vector(self, vector: np.ndarray) -> None:
         for parameter, values in self._pieces(vector):
             with np.errstate(over="ignore"):
                 values = values.astype(parameter.dtype)
             parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
 
-    def close(self):
+    def close(self) -> None:
         """Leaves the parameters on the first device alone."""
         self.layer.collect_params().reset_ctx(self.devices[:1])
 
-    def _batch(self, iteration):
+    def _batch(self, iteration: Optional[int]) -> Tuple[List[Any], float]:
         """The arguments of each device, and what a loss counts."""
         if iteration is not None:
             mx.random.seed(_seed(self.task.job.seed, iteration, self.workers.rank))

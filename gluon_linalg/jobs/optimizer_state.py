@@ -5,13 +5,14 @@ and all count their steps. Every device has a copy of the arrays; all copies are
 """
 
 import numbers
+from typing import Dict, Iterable, Mapping
 
 import mxnet as mx
 
 PREFIX = "optimizer:"
 
 
-def reset(trainer, contexts):
+def reset(trainer: mx.gluon.Trainer, contexts: Iterable[mx.Context]) -> None:
     """Gives every parameter a fresh state.
 
     Of its own dtype: several optimizers make float32 states for float64 parameters, which their
@@ -25,7 +26,7 @@ def reset(trainer, contexts):
             updater.states_synced[index] = True
 
 
-def arrays(trainer):
+def arrays(trainer: mx.gluon.Trainer) -> Dict[str, mx.nd.NDArray]:
     """The state by name."""
     found = {
         f"{PREFIX}number:{name}": _number(value)
@@ -37,7 +38,7 @@ def arrays(trainer):
     return found
 
 
-def restore(trainer, stored):
+def restore(trainer: mx.gluon.Trainer, stored: Mapping[str, mx.nd.NDArray]) -> None:
     """Sets the state from `arrays`, after `reset`."""
     optimizer = trainer.optimizer
     for name, value in _numbers(optimizer).items():

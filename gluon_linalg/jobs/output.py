@@ -30,7 +30,7 @@ GRAPH = (MODEL_IO, f"{MODEL}-symbol.json", f"{MODEL}-0000.params")
 class OutputFolder:
     """Where a job leaves its results."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.path = path
 
     def file(self, name: str) -> str:

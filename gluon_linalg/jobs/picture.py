@@ -1,5 +1,7 @@
 """The look of all pictures."""
 
+from typing import Any, Callable
+
 from .files import replacing
 
 INK = "#1f2933"
@@ -25,7 +27,7 @@ STYLE = {
 }
 
 
-def save_picture(path, draw):
+def save_picture(path: str, draw: Callable[[Any], Any]) -> None:
     """Saves the figure that draw(pyplot) returns, as PNG."""
     import matplotlib
 

@@ -2,15 +2,17 @@
 
 import os
 import sys
+from typing import Any, Iterator, Optional, Tuple, Union
 
 import numpy as np
 
 from . import output as names
 from .context import find_context
+from .data import JsonSeries, TableRows
 from .errors import JobError
 from .files import read_json
 from .kinds import kind_of
-from .predictions import print_columns, write_columns
+from .predictions import Columns, print_columns, write_columns
 from .predictor import damaged
 from .sample import read_sample
 
@@ -18,7 +20,9 @@ from .sample import read_sample
 STDOUT = "-"
 
 
-def predict_file(folder, data_path, output_path=None, context="auto"):
+def predict_file(
+    folder: str, data_path: str, output_path: Optional[str] = None, context: str = "auto"
+) -> Tuple[str, int, str]:
     """Writes what the model says of new rows; returns path, row count and what the rows are.
 
     output_path: `STDOUT` for no file.
@@ -40,7 +44,7 @@ class TrainedModel:
     or a file is damaged.
     """
 
-    def __init__(self, folder, context="auto"):
+    def __init__(self, folder: str, context: str = "auto") -> None:
         self.context = find_context(context)
         if not os.path.exists(os.path.join(folder, names.METRICS)):
             raise JobError(
@@ -56,11 +60,11 @@ class TrainedModel:
             raise damaged(path, error) from None
         self.block = kind.load(folder, self.description, self.context)
 
-    def read(self, source):
+    def read(self, source: Union[str, TableRows, JsonSeries]) -> Any:
         """The rows of a CSV file, by its path, or of `TableRows`; JobError for what is wrong."""
         return self.predictor.read(source)
 
-    def predict(self, rows):
+    def predict(self, rows: Any) -> Columns:
         """The columns of predictions for what `read` returned: pairs of a name and its values."""
         columns = self.predictor.predict(rows, self.block, self.context)
         numbers = [values for _, values in columns if isinstance(values, np.ndarray)]
@@ -68,10 +72,10 @@ class TrainedModel:
             raise JobError(f"{rows.path}: {self.predictor.not_finite}")
         return columns
 
-    def samples(self):
+    def samples(self) -> Iterator[Any]:
         """What to try the model with, of the data it was trained on, the smallest first."""
         return self.predictor.samples(read_sample(self.folder))
 
-    def sample_rows(self, count):
+    def sample_rows(self, count: int) -> Any:
         """Rows for which it computes `count`, or as few as it can."""
         return self.predictor.sample_rows(read_sample(self.folder), count)

@@ -1,7 +1,7 @@
 """The table of predictions."""
 
 import csv
-from typing import List, Tuple, Union
+from typing import Any, Iterator, List, Mapping, TextIO, Tuple, Union
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from .metrics import BAND
 Columns = List[Tuple[str, Union[list, np.ndarray]]]
 
 
-def prediction_columns(labels, mean, variance):
+def prediction_columns(
+    labels: Mapping[str, Union[list, np.ndarray]], mean: np.ndarray, variance: np.ndarray
+) -> Columns:
     """The columns by name; labels: those before mean, std, lower_95 and upper_95."""
     std = np.sqrt(variance)
     band = {"lower_95": mean - BAND * std, "upper_95": mean + BAND * std}
@@ -38,19 +40,19 @@ def in_all_rows(columns: Columns, places: np.ndarray, count: int) -> Columns:
     return list(cells.items())
 
 
-def write_columns(path, columns):
+def write_columns(path: str, columns: Columns) -> None:
     """A CSV file of columns, pairs of a name and a list or array."""
     write_csv(path, [name for name, _ in columns], rows_of(columns))
 
 
-def print_columns(stream, columns):
+def print_columns(stream: TextIO, columns: Columns) -> None:
     """The same to an open text file."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name for name, _ in columns])
     writer.writerows(rows_of(columns))
 
 
-def rows_of(columns):
+def rows_of(columns: Columns) -> Iterator[Tuple[Any, ...]]:
     """The rows of a table of columns; numbers as Python has them."""
     return zip(*(_plain(values) for _, values in columns))
 

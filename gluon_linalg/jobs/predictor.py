@@ -2,13 +2,13 @@
 
 import os
 from itertools import cycle, islice
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from ..export import load
-from .data import Column, Format, TableRows, read_table
+from .data import Column, Format, Table, TableRows, read_table
 from .errors import JobError, one_line
 from .output import MODEL
 from .task import to_model_array
@@ -28,7 +28,7 @@ class JobPredictor:
     takes_series = False
     features: Sequence[str] = ()
 
-    def __init__(self, description: Dict[str, Any]):
+    def __init__(self, description: Dict[str, Any]) -> None:
         self.levels = description.get("levels", {})
         self.format = Format(**description.get("format", {}))
 
@@ -59,7 +59,7 @@ class RowsPredictor(JobPredictor):
     names: List[str]
     dates: Sequence[str] = ()
 
-    def read(self, source):
+    def read(self, source: Union[str, TableRows]) -> Table:
         """The `Table` of all rows; JobError for one that lacks a value."""
         return read_table(
             source,
@@ -70,13 +70,13 @@ class RowsPredictor(JobPredictor):
             every_row=True,
         )
 
-    def count(self, rows):
+    def count(self, rows: Table) -> int:
         return len(rows.lines)
 
-    def samples(self, sample):
+    def samples(self, sample: TableRows) -> Iterator[TableRows]:
         yield sample
 
-    def sample_rows(self, sample, count):
+    def sample_rows(self, sample: TableRows, count: int) -> TableRows:
         (_, header), *rows = sample.rows
         values = [[cell for cell in cells if cell] for cells in zip(*(cells for _, cells in rows))]
         repeated = zip(*(islice(cycle(own), count) for own in values))

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any, Optional
 
 from tqdm import tqdm
 
@@ -13,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows iteration, loss and the time left on stderr."""
 
-    def __init__(self, total, start, show_bar=None):
+    def __init__(self, total: int, start: int, show_bar: Optional[bool] = None) -> None:
         self.total, self.start = total, start
         self._began = self._last_line = time.monotonic()
         show_bar = sys.stderr.isatty() if show_bar is None else show_bar
@@ -21,7 +22,7 @@ class Progress:
         if show_bar and not log.is_json():
             self._bar = tqdm(total=total, initial=start, unit="it", file=sys.stderr, leave=False)
 
-    def update(self, iteration, loss):
+    def update(self, iteration: int, loss: float) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.6g}", refresh=False)
             self._bar.update(1)
@@ -29,7 +30,7 @@ class Progress:
             self._last_line = time.monotonic()
             self._write_line(iteration, loss)
 
-    def close(self):
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.refresh()
             self._bar.close()
@@ -54,17 +55,17 @@ class Progress:
 class Scalars:
     """Writes the loss of each iteration into a folder that TensorBoard reads."""
 
-    def __init__(self, writer):
+    def __init__(self, writer: Any) -> None:
         self._writer = writer
 
-    def update(self, iteration, loss):
+    def update(self, iteration: int, loss: float) -> None:
         self._writer.add_scalar("loss", loss, iteration)
 
-    def close(self):
+    def close(self) -> None:
         self._writer.close()
 
 
-def find_scalars(path):
+def find_scalars(path: str) -> Optional[Scalars]:
     """`Scalars` in the folder `path`, or None without tensorboardX."""
     try:
         from tensorboardX import SummaryWriter

@@ -3,17 +3,18 @@
 import json
 import os
 from contextlib import suppress
-from typing import Any, Dict
+from typing import Any, Dict, Mapping, Optional
 
 import yaml
 from pydantic import ValidationError
 
 from ..grammar.messages import first_problem, shown_keys, shown_value
+from .config import Job
 from .errors import JobError, reason, suggestion
 from .kinds import DEFAULT, NAMES, kind_of
 
 
-def read_job(path, overrides=None):
+def read_job(path: str, overrides: Optional[Mapping[str, Any]] = None) -> Job:
     """The job in the file `path`, with its paths made absolute.
 
     `overrides` replace keys, written with dots, unless they are None.
@@ -27,7 +28,8 @@ def read_job(path, overrides=None):
             with suppress(ValueError):
                 document = with_key(document, key, value)
     job = validate(path, document)
-    data = job.data.model_copy(update={"path": _beside(path, job.data.path)})
+    data: Any = job.data
+    data = data.model_copy(update={"path": _beside(path, data.path)})
     return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})
 
 
@@ -45,7 +47,7 @@ def with_key(document: Dict[str, Any], key: str, value: Any) -> Dict[str, Any]:
     return copy
 
 
-def validate(path, document):
+def validate(path: str, document: Any) -> Job:
     """The job of a document; JobError for the first thing wrong with it."""
     task = document.get("task", DEFAULT) if isinstance(document, dict) else DEFAULT
     if task not in NAMES:
@@ -102,13 +104,13 @@ class PlainLoader(yaml.BaseLoader):
     So 1e-6 is a number where one is expected, and a column may be called `no` or 1958-03.
     """
 
-    def construct_scalar(self, node):
+    def construct_scalar(self, node: yaml.Node) -> Any:
         is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
         if is_plain and node.value in ("", "~", "null", "none"):
             return None
         return super().construct_scalar(node)
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> Dict[Any, Any]:
         pairs = [(self.construct_object(key, deep=True), key) for key, _ in node.value]
         seen = set()
         for key, key_node in pairs:

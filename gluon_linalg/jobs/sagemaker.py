@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from typing import Any, Callable, Dict, List, Optional
 
 from . import interruption, log
 from . import sagemaker_cluster as cluster
@@ -30,13 +31,13 @@ TAIL = 100
 class Folders:
     """The paths below /opt/ml, or below SAGEMAKER_BASE_DIR."""
 
-    def __init__(self, base=None):
+    def __init__(self, base: Optional[str] = None) -> None:
         self.base = base or os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")
 
-    def __call__(self, *names):
+    def __call__(self, *names: str) -> str:
         return os.path.join(self.base, *names)
 
-    def config(self, name):
+    def config(self, name: str) -> Optional[Dict[str, Any]]:
         """The content of a JSON file of input/config, None where it is missing."""
         path = self("input", "config", name)
         if not os.path.exists(path):
@@ -47,13 +48,13 @@ class Folders:
         return content
 
 
-def serve_arguments(folders):
+def serve_arguments(folders: Folders) -> List[str]:
     """The command that serves what `train` has left in ``model``."""
     port = os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")
     return ["serve", folders("model"), "--host", "0.0.0.0", "--port", port]
 
 
-def train(folders, check):
+def train(folders: Folders, check: Callable[[], None]) -> int:
     """Trains the job of the hyperparameters; returns the exit status.
 
     `check` is called first, and its JobError fails the training like any other error: a line in
@@ -164,7 +165,7 @@ def _forwarding(process):
             signal.signal(number, handler)
 
 
-def publish(finished, model):
+def publish(finished: str, model: str) -> None:
     """Copies a folder of results; the file that makes it a finished one comes last."""
     names = [n for n in os.listdir(finished) if not n.startswith((UNFINISHED, UNFINISHED_EXPORT))]
     try:

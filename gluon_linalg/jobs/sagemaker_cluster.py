@@ -3,13 +3,16 @@
 import contextlib
 import os
 import subprocess
-from typing import List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ..server import PORT, ROLE
 from .config import DISTRIBUTED
 from .errors import JobError
 from .kinds import DEFAULT, NAMES, kind_of
 from .workers import meeting_point
+
+if TYPE_CHECKING:
+    from .sagemaker import Folders
 
 DEFAULT_PORT = "9091"
 # Seconds for the servers to end by themselves.
@@ -24,10 +27,10 @@ class Machines(NamedTuple):
     interface: Optional[str]
 
     @property
-    def count(self):
+    def count(self) -> int:  # type: ignore[override]
         return len(self.names)
 
-    def environment(self, role):
+    def environment(self, role: str) -> Dict[str, str]:
         """What MXNet's launcher would set for a process of this role; nothing on one machine."""
         if self.count == 1:
             return {}
@@ -39,7 +42,7 @@ class Machines(NamedTuple):
         return variables
 
 
-def read(folders):
+def read(folders: "Folders") -> Machines:
     """The machines of resourceconfig.json; without that file, this one."""
     config = folders.config("resourceconfig.json") or {}
     current = config.get("current_host", "localhost")
@@ -49,7 +52,7 @@ def read(folders):
     return Machines(names, current, config.get("network_interface_name"))
 
 
-def distribute(document):
+def distribute(document: Dict[str, Any]) -> None:
     """Makes the job one of several machines, unless it says otherwise."""
     task = document.get("task", DEFAULT)
     if task in NAMES and not kind_of(task).has_training:
@@ -60,7 +63,7 @@ def distribute(document):
 
 
 @contextlib.contextmanager
-def servers(machines, command):
+def servers(machines: Machines, command: Sequence[str]) -> Iterator[None]:
     """Scheduler and server, on the first machine, for as long as its worker runs."""
     roles = ("scheduler", "server") if machines.count > 1 and _is_first(machines) else ()
     processes = [

@@ -6,6 +6,7 @@ names a job file in a channel, or is the text of one; the others replace its key
 """
 
 import os
+from typing import TYPE_CHECKING, Any, Dict
 
 import yaml
 
@@ -13,12 +14,15 @@ from .errors import JobError, suggestion
 from .kinds import DEFAULT, NAMES, kind_of
 from .reading import PlainLoader, with_key
 
+if TYPE_CHECKING:
+    from .sagemaker import Folders
+
 HYPERPARAMETERS = "hyperparameters.json"
 # SageMaker and its SDK add these for themselves.
 FOREIGN = ("sagemaker_", "_")
 
 
-def job_document(folders):
+def job_document(folders: "Folders") -> Dict[str, Any]:
     """The job as keys and values, with the path of its data made absolute."""
     given = folders.config(HYPERPARAMETERS)
     if given is None:
@@ -40,7 +44,7 @@ def job_document(folders):
     return document
 
 
-def channel_files(folders):
+def channel_files(folders: "Folders") -> Dict[str, str]:
     """All files of all channels: their paths by CHANNEL/NAME."""
     root = folders("input", "data")
     channels = folders.config("inputdataconfig.json")

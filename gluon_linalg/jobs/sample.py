@@ -3,10 +3,10 @@
 import csv
 import json
 import os
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Union
 
 from . import output as names
-from .data import JsonSeries, TableRows
+from .data import JsonSeries, Table, TableRows
 from .errors import JobError, reason
 from .files import replacing, write_csv
 
@@ -26,13 +26,13 @@ class Sample(NamedTuple):
     rows: List[List[str]]
 
 
-def first_rows(table, columns) -> Sample:
+def first_rows(table: Table, columns: Sequence[str]) -> Sample:
     """The `Sample` of a `Table` whose rows are independent of each other."""
     cells = [table.texts[name][:COUNT] for name in columns]
     return Sample(list(columns), list(map(list, zip(*cells))))
 
 
-def write_sample(folder, sample):
+def write_sample(folder: names.OutputFolder, sample: Union[Sample, Dict[str, Any]]) -> None:
     """Writes a `Sample`, or a series with features, as JSON has it, into an `OutputFolder`."""
     if isinstance(sample, Sample):
         write_csv(folder.file(names.SAMPLE), *sample)
@@ -42,7 +42,7 @@ def write_sample(folder, sample):
         file.write("\n")
 
 
-def read_sample(folder):
+def read_sample(folder: str) -> Union[TableRows, JsonSeries]:
     """`TableRows`, or `JsonSeries` with features; JobError where there is no sample."""
     path = os.path.join(folder, names.SAMPLE)
     series = os.path.join(folder, names.SAMPLE_SERIES)

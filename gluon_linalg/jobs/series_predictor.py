@@ -1,9 +1,9 @@
 """What series have in common that a model forecasts: how many of their steps it is tried with."""
 
 from itertools import cycle, islice
-from typing import Callable, List, Optional
+from typing import Callable, Iterator, List, Optional, Union
 
-from .data import TableRows
+from .data import JsonSeries, TableRows
 from .predictor import JobPredictor
 
 # The fewest observations of a series to begin with.
@@ -29,7 +29,9 @@ class SeriesPredictor(JobPredictor):
         """How the column of times, of which these are some, calls its steps, by their numbers."""
         raise NotImplementedError
 
-    def samples(self, sample):
+    def samples(
+        self, sample: Union[TableRows, JsonSeries]
+    ) -> Iterator[Union[TableRows, JsonSeries]]:
         """Its last observations, more of them each time.
 
         How few a series may have is known to the model alone.
@@ -40,7 +42,7 @@ class SeriesPredictor(JobPredictor):
             count *= 2
         yield self._last(sample, length, length)
 
-    def sample_rows(self, sample, count):
+    def sample_rows(self, sample: TableRows, count: int) -> TableRows:
         (_, header), *rows = sample.rows
         count = max(count, self.least_observations)
         total = count + self.known_ahead

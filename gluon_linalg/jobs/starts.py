@@ -5,6 +5,8 @@ from scipy.optimize import minimize
 
 from .config import LBFGS
 from .lbfgs import wall
+from .objective import Objective
+from .task import TrainedTask
 
 # A loss is lower if it is so by this share: rounding, which other units change, must not choose.
 MARGIN = 1e-6
@@ -12,7 +14,7 @@ MARGIN = 1e-6
 FAMILIES, TRIAL = 4, 12
 
 
-def choose_start(objective, task):
+def choose_start(objective: Objective, task: TrainedTask) -> float:
     """Sets the parameters to the best of `task.starts()`, choice by choice; returns the loss.
 
     Without starts or iterations, or where no loss is finite, they stay as they are. The starts of a

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import time
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +14,8 @@ from .errors import JobError
 from .files import write_arrays
 from .interruption import Interrupted, requested
 from .output import CHECKPOINT
+from .progress import Progress, Scalars
+from .task import Dataset, TrainedTask
 
 # The longest time from one checkpoint to the next, if iterations are slow.
 SECONDS_BETWEEN = 60.0
@@ -26,36 +29,41 @@ class TrainingState:
     units of the job.
     """
 
-    def __init__(self, folder, task, every):
+    def __init__(self, folder: Optional[str], task: TrainedTask, every: int) -> None:
         self.path = None if folder is None else os.path.join(folder, CHECKPOINT)
-        self.task, self.every, self.observers = task, every, []
-        self.iteration, self.curve = 0, []
+        self.task, self.every, self.iteration = task, every, 0
+        self.observers: List[Union[Progress, Scalars]] = []
+        # Iteration, seconds and loss.
+        self.curve: List[Tuple[int, float, float]] = []
         # Of L-BFGS: where it began, and what it was told since.
-        self.first_vector, self.answers = None, []
-        self._earlier_curve, self._saved = [], time.monotonic()
-        self._started, self._earlier_seconds = time.monotonic(), 0.0
-        self._trainer, self._stored = None, {}
+        self.first_vector: Optional[np.ndarray] = None
+        self.answers: List[np.ndarray] = []
+        self._earlier_curve: List[Tuple[int, float, float]] = []
+        self._started = self._saved = time.monotonic()
+        self._earlier_seconds = 0.0
+        self._trainer: Optional[mx.gluon.Trainer] = None
+        self._stored: Mapping[str, mx.nd.NDArray] = {}
         self._fingerprint = data_fingerprint(task.dataset)
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Spent on training, in this run and those it continues."""
         return self._earlier_seconds + time.monotonic() - self._started
 
-    def start(self, loss):
+    def start(self, loss: float) -> None:
         """The loss of the initial parameters, unless an earlier run has left its own."""
         self._started = time.monotonic()
         if not self.curve:
             self.curve.append((0, 0.0, loss + self.task.loss_offset))
 
-    def start_search(self, vector):
+    def start_search(self, vector: np.ndarray) -> None:
         """L-BFGS begins; it repeats what an earlier run has done, from where that began."""
         if self.first_vector is None:
             self.first_vector = vector
         self._earlier_curve, self.curve = self.curve, self.curve[:1]
         self.iteration = 0
 
-    def advance(self, loss):
+    def advance(self, loss: float) -> None:
         """One more iteration is complete."""
         self.iteration += 1
         if self.iteration < len(self._earlier_curve):
@@ -69,13 +77,13 @@ class TrainingState:
         if self.iteration % self.every == 0 or is_late:
             self.save()
 
-    def stop_if_asked(self, asked):
+    def stop_if_asked(self, asked: bool) -> None:
         """Between two evaluations: saves and raises `Interrupted` if a signal waits for that."""
         if asked:
             self.save()
             raise Interrupted(requested() or signal.SIGTERM, self.iteration)
 
-    def save(self):
+    def save(self) -> None:
         self._saved = time.monotonic()
         if self.path is None:
             return
@@ -95,7 +103,7 @@ class TrainingState:
                 arrays["search:answers"] = _array(np.stack(self.answers))
         write_arrays(self.path, arrays)
 
-    def restore(self, arrays):
+    def restore(self, arrays: Mapping[str, mx.nd.NDArray]) -> None:
         """Continues from the arrays of a checkpoint."""
         try:
             self.iteration = int(arrays["progress:iteration"].asscalar())
@@ -113,7 +121,7 @@ class TrainingState:
             if "search:answers" in arrays:
                 self.answers = list(arrays["search:answers"].asnumpy())
 
-    def attach_trainer(self, trainer, devices):
+    def attach_trainer(self, trainer: mx.gluon.Trainer, devices: Sequence[mx.Context]) -> None:
         """Gives `trainer` the optimizer state of the checkpoint, and saves it from now on."""
         self._trainer = trainer
         optimizer_state.reset(trainer, devices)
@@ -124,7 +132,7 @@ class TrainingState:
                 raise _damaged(self.path) from None
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: str) -> Dict[str, mx.nd.NDArray]:
     """The arrays of a checkpoint by name."""
     try:
         arrays = mx.nd.load(path)
@@ -135,18 +143,18 @@ def read_checkpoint(path):
     return arrays
 
 
-def is_of_data(arrays, dataset):
+def is_of_data(arrays: Mapping[str, mx.nd.NDArray], dataset: Dataset) -> bool:
     """Whether a checkpoint was made with the same numbers."""
     stored = arrays.get("progress:data")
     return stored is not None and stored.asnumpy().tolist() == digest(dataset)
 
 
-def data_fingerprint(dataset):
+def data_fingerprint(dataset: Dataset) -> Dict[str, mx.nd.NDArray]:
     """What `is_of_data` looks for in a checkpoint."""
     return {"progress:data": _array(digest(dataset))}
 
 
-def digest(dataset):
+def digest(dataset: Dataset) -> List[int]:
     """A fingerprint of all rows, as a list of small integers."""
     return list(hashlib.sha256(dataset.content()).digest())
 

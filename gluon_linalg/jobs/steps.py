@@ -54,7 +54,7 @@ class Step(NamedTuple):
         """Whether several steps may begin on the same day."""
         return 0 < self.length < DAY
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"1 {self.name}" if self.name in WORDS else self.name
 
 

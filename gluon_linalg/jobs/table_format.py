@@ -1,6 +1,6 @@
 """How the text of a table is written: the keys of a job file that say so."""
 
-from typing import ClassVar, List, Literal, NamedTuple, Optional, Tuple
+from typing import Any, ClassVar, List, Literal, NamedTuple, Optional, Tuple
 
 from pydantic import Field, field_validator
 
@@ -39,7 +39,7 @@ class TableData(Section):
 
     @field_validator("separator", mode="before")
     @classmethod
-    def tab_is_a_word(cls, value):
+    def tab_is_a_word(cls, value: Any) -> Any:
         return "tab" if value == "\t" else value
 
     def format(self) -> Format:
@@ -76,7 +76,7 @@ class RowsData(Section):
 
     @field_validator("categorical")
     @classmethod
-    def names_differ(cls, names):
+    def names_differ(cls, names: List[str]) -> List[str]:
         for index, name in enumerate(names):
             if name in names[:index]:
                 raise ValueError(f"the column '{name}' is named twice; name each once")
@@ -95,7 +95,7 @@ class SeriesData(DatedTableData):
 
     @field_validator("timezone")
     @classmethod
-    def zone_exists(cls, name):
+    def zone_exists(cls, name: Optional[str]) -> Optional[str]:
         if name is not None:
             find_zone(name)
         return name

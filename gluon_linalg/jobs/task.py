@@ -1,16 +1,37 @@
 """A job with its data, ready to be computed or trained: what `train` needs of any kind."""
 
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
+from typing_extensions import Protocol
 
 from ..blocks.parameters import PositiveParameter
 from ..errors import LinearAlgebraError
 from ..export import export
+from .config import Job
 from .errors import JobError, reason
 from .metrics import Band, nlml_metrics
 from .output import OutputFolder
+
+
+class Dataset(Protocol):
+    """The data of a job."""
+
+    @property
+    def path(self) -> str:
+        """What messages call it."""
+
+    @property
+    def count(self) -> int:
+        """The number of observations."""
+
+    @property
+    def sample(self) -> Any:
+        """A `Sample`, or a series with features as JSON has it."""
+
+    def content(self) -> bytes:
+        """All numbers, for a fingerprint."""
 
 
 class Task:
@@ -20,13 +41,17 @@ class Task:
     computed at once.
     """
 
-    def __init__(self, job, dataset, context):
+    # Of a kind of their own in each subclass.
+    job: Any
+    dataset: Any
+
+    def __init__(self, job: Job, dataset: Dataset, context: mx.Context) -> None:
         self.job, self.dataset, self.context = job, dataset, context
-        self.parameters = {}
+        self.parameters: Dict[str, mx.gluon.Parameter] = {}
 
     @staticmethod
-    def read_dataset(job):
-        """The data: `path`, `count` (of observations), `content()` (bytes), and a `sample`."""
+    def read_dataset(job: Any) -> Dataset:
+        """The data of a job of this kind."""
         raise NotImplementedError
 
     def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
@@ -48,8 +73,9 @@ class TrainedTask(Task):
     A subclass sets `layer` and fills `parameters`.
     """
 
+    layer: mx.gluon.HybridBlock
     # What the user can do when a matrix is singular at the initial values; follows the path.
-    singular = None
+    singular: Optional[str] = None
     # The length of the first axis of `arguments()`: of how many series the losses are.
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.
@@ -57,25 +83,25 @@ class TrainedTask(Task):
     # What the loss in units of the job has beside that of the layer, which may see others.
     loss_offset = 0.0
 
-    def arguments(self):
+    def arguments(self) -> Sequence[mx.nd.NDArray]:
         """What the layer is called with."""
         raise NotImplementedError
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         """How many series an iteration sees."""
         return self.job.training.batch_size or self.batch_axis_size
 
     @property
-    def has_batches(self):
+    def has_batches(self) -> bool:
         """Whether an iteration sees less than everything."""
         return self.batch_size < self.batch_axis_size
 
-    def out_of_memory(self):
+    def out_of_memory(self) -> str:
         """What to tell where there is not enough memory."""
         return f"{self.dataset.path}: there is not enough memory; give the model fewer rows"
 
-    def batch(self, iteration):
+    def batch(self, iteration: int) -> Tuple[Sequence[mx.nd.NDArray], float]:
         """The arguments of an iteration, and what each of its losses counts.
 
         Every series comes once in an epoch, in an order that the seed and the epoch determine;
@@ -91,35 +117,35 @@ class TrainedTask(Task):
         arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
         return arguments, self.batch_axis_size / self.batch_size
 
-    def starts(self):
+    def starts(self) -> Iterable[Sequence[Mapping[str, Any]]]:
         """Choices of initial values, one after the other: each a list of what `start_at` takes."""
         return ()
 
-    def families(self):
+    def families(self) -> Optional[Sequence[Any]]:
         """A label for each of the `starts`, of one of several minima; None where there is one."""
         return None
 
-    def revivals(self):
+    def revivals(self) -> Mapping[str, Sequence[Any]]:
         """Natural values by path that are tried where a parameter was left far below them."""
         return {}
 
-    def start_at(self, start):
+    def start_at(self, start: Mapping[str, Any]) -> None:
         """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError
 
-    def loss_metrics(self, initial, trained):
+    def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         """What the metrics tell of the first and the last loss, under the name of the loss."""
         return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
 
-    def typical_size(self, path):
+    def typical_size(self, path: str) -> Union[float, np.ndarray]:
         """Of one of the `values`, which is NaN where none is known."""
         return np.nan
 
-    def values(self):
+    def values(self) -> Dict[str, Union[float, List[float]]]:
         """All parameters in natural units of the model, by their path in the job file."""
         return {path: self.value(path) for path in self.parameters}
 
-    def value(self, path):
+    def value(self, path: str) -> Union[float, List[float]]:
         """One of the `values`: a number, or a list."""
         parameter = self.parameters[path]
         if isinstance(parameter, PositiveParameter):
@@ -127,7 +153,7 @@ class TrainedTask(Task):
         return number_or_list(parameter.data(self.context).asnumpy())
 
 
-def export_model(block, path, *examples):
+def export_model(block: mx.gluon.HybridBlock, path: str, *examples: mx.nd.NDArray) -> None:
     """`gluon_linalg.export`, with JobError for what the disk refuses."""
     try:
         export(block, path, *examples)
@@ -139,7 +165,9 @@ def export_model(block, path, *examples):
         raise JobError(f"{path}: the model cannot be written: {why}") from None
 
 
-def to_model_array(values, dtype, context, source):
+def to_model_array(
+    values: np.ndarray, dtype: str, context: mx.Context, source: object
+) -> mx.nd.NDArray:
     """An NDArray of a NumPy array; JobError when a number is too large for the dtype."""
     with np.errstate(over="ignore"):
         values = np.asarray(values, dtype=dtype)
@@ -148,6 +176,6 @@ def to_model_array(values, dtype, context, source):
     return mx.nd.array(values, dtype=dtype, ctx=context)
 
 
-def number_or_list(array):
+def number_or_list(array: Any) -> Union[float, List[float]]:
     values = np.asarray(array, dtype="float64").reshape(-1).tolist()
     return values[0] if len(values) == 1 else values

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, cast
 
 import mxnet as mx
 import numpy as np
@@ -12,7 +12,7 @@ from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatri
 from ..server import ROLE
 from . import interruption, log
 from . import output as names
-from .config import LBFGS
+from .config import LBFGS, Job, TrainedJob
 from .context import find_context, find_devices
 from .earlier_run import FINISHED, NEW, STARTED, find_status
 from .errors import JobError
@@ -30,7 +30,7 @@ from .sample import write_sample
 from .starts import choose_start
 from .state import TrainingState, data_fingerprint, digest
 from .warning import find_warnings
-from .workers import OneProcess, connect
+from .workers import OneProcess, Processes, connect
 
 
 class Result(NamedTuple):
@@ -44,16 +44,18 @@ class Result(NamedTuple):
     was_finished: bool
 
 
-def train(job, overwrite=False, show_bar=None):
+def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) -> Result:
     """Trains, evaluates and exports the model of a `Job`; returns a `Result`.
 
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
     kind, is_trained = kind_of(job.task), job.has_steps()
-    devices, workers = [find_context(job.context)], OneProcess()
+    devices = [find_context(job.context)]
+    workers: Processes = OneProcess()
     if is_trained:
-        devices = find_devices(job.devices or []) or devices
-        workers = connect(job.training.kvstore)
+        trained = cast(TrainedJob, job)
+        devices = find_devices(trained.devices or []) or devices
+        workers = connect(trained.training.kvstore)
     elif ROLE in os.environ:
         raise JobError(
             f"the environment has {ROLE}={os.environ[ROLE]}, but this job of task: {job.task} is "

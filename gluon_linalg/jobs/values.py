@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Callable, Collection, Iterable, Optional, TypeVar, Union
 
 from .moments import is_time
 
@@ -13,6 +14,8 @@ GROUPED = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
 TRUTHS = {"True": 1.0, "TRUE": 1.0, "False": 0.0, "FALSE": 0.0}
 # What stands for a missing value: NA in R, <NA> in pandas, #N/A in spreadsheets.
 MISSING = ("", "NA", "<NA>", "N/A", "#N/A")
+
+T = TypeVar("T")
 
 
 def number(text: str) -> float:
@@ -35,10 +38,12 @@ def number(text: str) -> float:
     return float(text)
 
 
-def or_missing(convert, missing=MISSING):
+def or_missing(
+    convert: Callable[[str], T], missing: Collection[str] = MISSING
+) -> Callable[[str], Union[T, float]]:
     """As `convert`, and NaN for a missing value."""
 
-    def convert_or_missing(text):
+    def convert_or_missing(text: str) -> Union[T, float]:
         try:
             return math.nan if text in missing else convert(text)
         except ValueError as error:
@@ -47,7 +52,9 @@ def or_missing(convert, missing=MISSING):
     return convert_or_missing
 
 
-def find_decimal(separator, columns, given=None):
+def find_decimal(
+    separator: Optional[str], columns: Iterable[Iterable[str]], given: Optional[str] = None
+) -> str:
     """The decimal sign of columns of texts, a comma or a point.
 
     separator: what stands between the cells, None where they came one by one. Semicolons are

@@ -1,9 +1,12 @@
 """What a finished job says against its own model: `warnings` in metrics.json and on the screen."""
 
+from typing import Any, Dict, List
+
 import numpy as np
 from scipy.stats import binom
 
 from ..blocks.parameters import PositiveParameter
+from .task import Task
 
 # A share of observations inside a band is doubtful when it is this far from what the band
 # promises, and chance would bring it so far less often than this.
@@ -16,7 +19,7 @@ LEAST_VARIANCE, MOST_VARIANCE = 1e-6, 1e8
 UNDETERMINED = "the data do not determine it; leave out what it belongs to, or fix it"
 
 
-def find_warnings(task, metrics):
+def find_warnings(task: Task, metrics: Dict[str, Any]) -> List[str]:
     """A list of sentences, for the metrics of a trained task."""
     found = list(task.warnings())
     for path, parameter in task.parameters.items():

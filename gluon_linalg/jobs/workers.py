@@ -9,6 +9,7 @@ get the same sum, and every run gets it again.
 
 import os
 import threading
+from typing import Dict, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -22,29 +23,30 @@ from .errors import JobError
 class Workers:
     """Several processes; `rank` is 0 in the one that writes the results."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         with meeting():
             self._store = mx.kv.create(DISTRIBUTED)
         self.rank, self.count = self._store.rank, self._store.num_workers
-        self._keys, self._done = {}, threading.Event()
+        self._keys: Dict[Tuple[str, int], int] = {}
+        self._done = threading.Event()
         self._watch = threading.Thread(
             target=watch_peers, args=(self._store.handle, self._done), daemon=True
         )
         self._watch.start()
 
-    def sum(self, vector):
+    def sum(self, vector: np.ndarray) -> np.ndarray:
         """The sum of a float64 vector over all processes."""
         return self._gather("sum", vector).sum(axis=0)
 
-    def broadcast(self, content):
+    def broadcast(self, content: Optional[bytes]) -> bytes:
         """The bytes that the process of rank 0 gives, in all."""
-        own = content if self.rank == 0 else b""
+        own = content if content is not None and self.rank == 0 else b""
         size = int(self._gather("size", np.array([float(len(own))]))[0, 0])
         numbers = np.zeros(size)
         numbers[: len(own)] = np.frombuffer(own, dtype="uint8")
         return self._gather("bytes", numbers)[0].astype("uint8").tobytes()
 
-    def close(self):
+    def close(self) -> None:
         """Waits for all, and parts; without it a process that ends keeps the others waiting."""
         self.sum(np.zeros(1))
         # Whoever parts first may be taken for a failure, and have the others stopped.
@@ -71,7 +73,9 @@ class Workers:
         return array.asnumpy().astype("uint16").view("float64")
 
 
-def meeting_point(address, port, servers, workers):
+def meeting_point(
+    address: str, port: Union[int, str], servers: Union[int, str], workers: Union[int, str]
+) -> Dict[str, str]:
     """What tells all processes of a training, beside their role, how they find each other."""
     return {ADDRESS: address, PORT: str(port), SERVERS: str(servers), WORKERS: str(workers)}
 
@@ -81,17 +85,21 @@ class OneProcess:
 
     rank, count = 0, 1
 
-    def sum(self, vector):
+    def sum(self, vector: np.ndarray) -> np.ndarray:
         return vector
 
-    def broadcast(self, content):
+    def broadcast(self, content: Optional[bytes]) -> bytes:
+        assert content is not None
         return content
 
-    def close(self):
+    def close(self) -> None:
         interruption.finish()
 
 
-def connect(kvstore):
+Processes = Union[Workers, OneProcess]
+
+
+def connect(kvstore: str) -> Processes:
     """The processes of a job whose key `training.kvstore` has this value."""
     role = os.environ.get(ROLE)
     if kvstore == DISTRIBUTED:
