@@ -1,6 +1,6 @@
 """Stationary autoregressions."""
 
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class AutoRegression(Component):
     ) -> Array:
         size = self.state_size
         variance = innovation_variance
-        deviations = []
+        deviations: List[Array] = []
         for k in reversed(range(size)):
             variance = variance / element(F, partial_autocorrelation_complement, k)
             deviations.insert(0, F.sqrt(variance))
