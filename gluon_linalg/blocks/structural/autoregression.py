@@ -98,9 +98,9 @@ class AutoRegression(Component):
             rows = F.concat(rows, fn.product(F, weights, rows) + own, dim=1)
         return rows
 
-    def _predictors(self, F, partial_autocorrelation):
+    def _predictors(self, F: Namespace, partial_autocorrelation: Array) -> List[Array]:
         """The coefficients of the best predictions from 1, ..., p predecessors, (1, k) each."""
-        predictors = []
+        predictors: List[Array] = []
         for k in range(self.state_size):
             r = element(F, partial_autocorrelation, k)
             if not predictors:

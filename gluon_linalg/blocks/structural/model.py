@@ -75,7 +75,7 @@ class StructuralModel(ScanningBlock):
             parts = [components] if isinstance(components, Component) else components
             self.components = Sum(*parts)
             size, diffuse = self.components.state_size, sum(self.components.diffuse)
-            self.options = {"method": method, "length": length, "diffuse": diffuse}
+            self.options: Dict[str, Any] = {"method": method, "length": length, "diffuse": diffuse}
             self.filter = KalmanFilterLayer(size, **self.options)
             self.smoother = KalmanSmootherLayer(size, **self.options)
             self.noise_variance: Optional[PositiveParameter] = None
