@@ -8,7 +8,7 @@ the user as one of the classes below, whichever block, execution mode or loop re
 import contextlib
 import difflib
 import re
-from typing import Iterable, List, Optional, Sequence, Union
+from typing import Any, Iterable, List, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np

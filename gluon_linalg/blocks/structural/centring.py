@@ -17,23 +17,23 @@ from .base import Sum, System
 
 
 def centred_system(
-    F: Namespace, component: Sum, system: System, observed: Array
+    F: Namespace, component: Sum, system: System, mask: Array
 ) -> Tuple[Array, Array, Optional[Array]]:
     """(H, G, c): emission and process factor in the coordinates of μ', and c (B, 1, 1, d).
 
-    component: a `Sum` and its `System`; observed: (B, T) of 0/1. c is a constant, the mean of each
+    component: a `Sum` and its `System`; mask: (B, T) of 0/1. c is a constant, the mean of each
     covariate over what was observed, and 0 for all other states; None where nothing is centred.
     """
     if not component.features or component.level_state is None:
         return system.emission, system.process_factor, None
-    one = scalar_one(F, observed)
+    one = scalar_one(F, mask)
     chosen = matrix(F, one, [[float(c) for c in component.is_coefficient]])
     chosen = F.reshape(chosen, shape=(1, 1, 1, -1))
     seen = fn.stop(F, system.emission)
     # From the first on, so that a column of one number is centred to 0 exactly.
     first = F.slice_axis(seen, axis=1, begin=0, end=1)
-    shifted = F.slice_like(F.broadcast_sub(seen, first), observed, axes=(1,))
-    weights = F.reshape(observed, shape=(0, 0, 1, 1))
+    shifted = F.slice_like(F.broadcast_sub(seen, first), mask, axes=(1,))
+    weights = F.reshape(mask, shape=(0, 0, 1, 1))
     count = F.sum(weights, axis=1, keepdims=True)
     total = F.sum(F.broadcast_mul(shifted, weights), axis=1, keepdims=True)
     mean = F.broadcast_div(total, F.broadcast_maximum(count, fn.ones_like(F, count)))

@@ -26,7 +26,7 @@ def diffuse_part(
     prior_mean: Array,
     emission: Array,
     y: Array,
-    observed: Array,
+    mask: Array,
     variances: Sequence[Array],
 ) -> Optional[Diffuse]:
     """The `Diffuse` of a component; None where no state is diffuse.
@@ -37,18 +37,18 @@ def diffuse_part(
     no gradient passes through them. The first diffuse level takes the mean of the observed y as its
     prior mean, which changes nothing either: numbers far from 0 would round.
 
-    emission: H (B or 1, T or 1, 1, d), centred; y: (B, T), 0 where `observed` (B, T) is 0;
+    emission: H (B or 1, T or 1, 1, d), centred; y: (B, T), 0 where `mask` (B, T) is 0;
     variances: arrays (1, n).
     """
     states = [state for state, is_diffuse in enumerate(component.diffuse) if is_diffuse]
     if not states:
         return None
     y, one = fn.stop(F, y), scalar_one(F, y)
-    count = F.sum(observed, axis=1, keepdims=True)
+    count = F.sum(mask, axis=1, keepdims=True)
     divisor = F.maximum(count, fn.ones_like(F, count))
     if component.level_state is not None:
         location = F.sum(y, axis=1, keepdims=True) / divisor
-        y = F.broadcast_mul(F.broadcast_sub(y, location), observed)
+        y = F.broadcast_mul(F.broadcast_sub(y, location), mask)
         chosen = [float(j == component.level_state) for j in range(component.state_size)]
         selector = F.reshape(matrix(F, one, [chosen]), shape=(1, -1))
         prior_mean = F.broadcast_add(F.broadcast_mul(location, selector), prior_mean)
