@@ -144,7 +144,7 @@ def no_such_column(kernel: str, column: int, columns: int) -> ShapeError:
     return ShapeError(f"{kernel}: active_dims has column {column}, but 'x' has {there}.")
 
 
-def listing(indices: Union[Sequence[int], np.ndarray], most: int = 8) -> str:
+def listing(indices: Union[Sequence[Any], np.ndarray], most: int = 8) -> str:
     """Indices in words, the first `most` of them: '0, 3, 7'."""
     shown = ", ".join(str(i) for i in indices[:most])
     return shown if len(indices) <= most else f"{shown}, ..."

@@ -4,7 +4,18 @@ A checker is told no more than it needs to tell an array from None, a tuple or a
 array is an NDArray or a Symbol depends on the F that comes with it.
 """
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 import mxnet as mx
 import numpy as np
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, key: Any) -> "Array": ...
         def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator["Array"]: ...
         def __neg__(self) -> "Array": ...
         def __add__(self, other: Union["Array", float]) -> "Array": ...
         def __radd__(self, other: Union["Array", float]) -> "Array": ...
@@ -62,3 +74,11 @@ def given(value: Optional[T]) -> T:
     """A value that is known not to be None, which a checker cannot see."""
     assert value is not None
     return value
+
+
+def hook(method: Callable[..., T]) -> Callable[..., T]:
+    """A method that each subclass implements with the arguments that it has use for.
+
+    A checker takes any of them in an override, and does not compare them.
+    """
+    return method

@@ -21,7 +21,9 @@ PACKAGE = "gluon_linalg"
 # Kinds of jobs use what jobs share and not each other; what all share imports no kind.
 COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
 MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
-JOBS = {"blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression"}
+JOBS = {
+    "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression", "typing",
+}  # fmt: skip
 MAY_USE = {
     "_version": set(),
     "errors": set(),

@@ -1,6 +1,6 @@
 """Gaussian processes (Seeger et al. 2017, section 2.1; Rasmussen & Williams 2006, chapter 2)."""
 
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
@@ -13,7 +13,7 @@ from .cholesky import check_jitter
 from .gp_predictor import GPPredictor
 from .kernels import Kernel
 from .mean import mean_block, mean_values
-from .parameters import parameter_array, positive_parameter
+from .parameters import PositiveParameter, parameter_array, positive_parameter
 
 
 class GPLikelihoodLayer(LinearAlgebraBlock):
@@ -57,7 +57,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         with self.name_scope():
             self.kernel = kernel
             self.mean = mean_block(mean)
-            self.noise_variance = None
+            self.noise_variance: Optional[PositiveParameter] = None
             if noise_variance is not None and np.any(np.asarray(noise_variance) != 0):
                 self.noise_variance = positive_parameter(
                     self, "noise_variance", noise_variance, lower=1e-10
@@ -66,9 +66,11 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
     def hybrid_forward(
         self, F: Namespace, x: Array, y: Array, noise: Optional[Array] = None, **stored: Any
     ) -> Array:
-        dtype = self._precision or self.dtype
-        x, y, noise = (a if a is None else F.cast(a, dtype=dtype) for a in (x, y, noise))
-        residual = y - mean_values(F, self.mean, x, dtype, self.dtype)
+        outer = cast(str, self.dtype)
+        dtype = self._precision or outer
+        x, y = (F.cast(array, dtype=dtype) for array in (x, y))
+        noise = None if noise is None else F.cast(noise, dtype=dtype)
+        residual = y - mean_values(F, self.mean, x, dtype, outer)
         covariance, noise = self._noisy_covariance(F, x, y, noise, dtype)
         value, weights, adjoint = fn.gaussian_adjoint(F, covariance, residual, self.name)
         linear = (
@@ -76,7 +78,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
             + F.sum(weights * residual, axis=1)
             + F.sum(fn.stop(F, fn.diagonal(F, adjoint)) * noise, axis=1)
         )
-        return F.cast(fn.with_gradient(F, value, linear), dtype=self.dtype)
+        return F.cast(fn.with_gradient(F, value, linear), dtype=outer)
 
     def condition(
         self,
@@ -94,9 +96,10 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         observation or of the latent function.
         """
         x, y, *noise = self._data(x, y, noise)
-        dtype = self._precision or self.dtype
+        outer = cast(str, self.dtype)
+        dtype = self._precision or outer
         x, y, noise = (a if a is None else a.astype(dtype) for a in (x, y, *(noise or [None])))
-        residual = y - mean_values(mx.nd, self.mean, x, dtype, self.dtype)
+        residual = y - mean_values(mx.nd, self.mean, x, dtype, outer)
         covariance, _ = self._noisy_covariance(mx.nd, x, y, noise, dtype)
         factor, _, weights = fn.gaussian_weights(mx.nd, covariance, residual, self.name)
         noise_variance = self._one_noise_variance(dtype, x.context) if include_noise else None
@@ -105,11 +108,11 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.kernel.check_columns(sizes["d"])
-        one_each = self.noise_variance is not None and self.noise_variance.shape != (1,)
-        if one_each and self.noise_variance.shape != (sizes["n"],):
+        shape = (1,) if self.noise_variance is None else self.noise_variance.shape
+        if shape not in ((1,), (sizes["n"],)):
             raise ShapeError(
                 f"{self.name}: {sizes['n']} observations, but noise_variance has one value for "
-                f"each of {self.noise_variance.shape[0]}."
+                f"each of {shape[0]}."
             )
 
     def _one_noise_variance(self, dtype: str, context: Device) -> Array:

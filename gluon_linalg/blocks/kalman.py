@@ -8,14 +8,14 @@ the prior being that of the state at the first observation, ε and η standard n
 """
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterator, List, Mapping, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..typing import Array, Namespace
+from ..typing import Array, Namespace, Rules, given, hook
 from .base import LinearAlgebraBlock
 
 Outputs = Union[Array, Tuple[Array, ...]]
@@ -50,7 +50,7 @@ class ScanningBlock(LinearAlgebraBlock):
         layers = self._open_scans()
         with super().tracing(*arrays):
             for layer in layers:
-                layer._traced_length = arrays[0].shape[1]
+                layer._traced_length = given(arrays[0]).shape[1]
             try:
                 yield
             finally:
@@ -86,12 +86,12 @@ class KalmanLayer(ScanningBlock):
     A subclass implements `compute` for arrays in the dtype of the computation.
     """
 
-    arguments = (("y", "B N p"),) + SYSTEM + OPTIONS
-    required = 7
+    arguments: Rules = (("y", "B N p"),) + SYSTEM + OPTIONS
+    required: int = 7
     # How many more steps than y the arrays of the system have.
     _further = 0
     # T while a graph is traced, where there is no length.
-    _traced_length = None
+    _traced_length: Optional[int] = None
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class KalmanLayer(ScanningBlock):
 
     def hybrid_forward(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         if self._precision is not None:
-            arrays = [a if a is None else F.cast(a, "float64") for a in arrays]
+            arrays = tuple(a if a is None else F.cast(a, "float64") for a in arrays)
         results = self.results(F, *arrays)
         if self._precision is None:
             return results
@@ -135,11 +135,12 @@ class KalmanLayer(ScanningBlock):
 
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         """The results inside a graph, also that of another block, in the dtype of the arrays."""
-        arrays, options = list(arrays), {}
+        own, options = list(arrays), {}
         if self._diffuse:
-            options["directions"] = arrays.pop(1 + len(SYSTEM))
-        return self.compute(F, *arrays, **options)
+            options["directions"] = own.pop(1 + len(SYSTEM))
+        return self.compute(F, *own, **options)
 
+    @hook
     def compute(
         self, F: Namespace, *arrays: Optional[Array], directions: Optional[Array] = None
     ) -> Outputs:
@@ -151,7 +152,7 @@ class KalmanLayer(ScanningBlock):
             raise ValueError(f"{self.name}: {name} is {value!r}, expected an integer of 1 or more.")
         return int(value)
 
-    def check_shapes(self, sizes: Dict[str, int]) -> None:
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         for letter, expected, name in (
             ("d", self._states, "state_size"),
             ("p", self._observations, "observation_size"),
@@ -286,9 +287,9 @@ class KalmanFilterLayer(KalmanLayer):
 
         Arguments as in a call, all of them NDArrays; for layers with diffuse directions.
         """
-        arrays = list(arrays)
-        directions = arrays.pop(1 + len(SYSTEM))
-        system = self._system(mx.nd, *arrays, directions=directions)
+        own = list(arrays)
+        directions = own.pop(1 + len(SYSTEM))
+        system = self._system(mx.nd, *own, directions=directions)
         filtered, _ = self._filter(mx.nd, system)
         return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
 

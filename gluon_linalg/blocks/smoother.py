@@ -1,6 +1,6 @@
 """What a state space model says of its states: smoother, forecaster and sampler."""
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from .. import functional as fn
 from ..errors import ShapeError
@@ -60,7 +60,7 @@ class KalmanSmootherLayer(KalmanLayer):
         lag_one = tangents.settled_covariance(lag_one, *now, *later)
         return (*results, fn.batch_first(F, lag_one))
 
-    def check_shapes(self, sizes: Dict[str, int]) -> None:
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         super().check_shapes(sizes)
         if self._lag_one and sizes["N"] < 2:
             raise ShapeError(f"{self.name}: lag_one needs two observations or more, got 1.")

@@ -85,8 +85,8 @@ def has_many_maxima(components: Sequence[Component]) -> bool:
 
 def mean_squared_change(series: Sequence[np.ndarray]) -> float:
     """From one observation to the next; 1 where nothing changes."""
-    changes = [np.diff(own[np.isfinite(own)]) for own in series]
-    changes = np.concatenate(changes) if changes else np.zeros(0)
+    each = [np.diff(own[np.isfinite(own)]) for own in series]
+    changes = np.concatenate(each) if each else np.zeros(0)
     scale = np.abs(changes).max() if len(changes) else 0.0
     if scale == 0 or not np.isfinite(scale):
         return 1.0

@@ -1,6 +1,7 @@
 """GluonTS estimators and predictors built on the layers of this package."""
 
 from importlib import import_module
+from typing import Any, List
 
 _MODULES = {
     "BLRForecastEstimator": "blr_estimator",
@@ -19,7 +20,7 @@ _MODULES = {
 __all__ = list(_MODULES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # On first use, so that this package can be looked at without GluonTS.
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
@@ -33,5 +34,5 @@ def __getattr__(name):
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> List[str]:
     return sorted(__all__)

@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Type
 
+import mxnet as mx
 from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
@@ -79,7 +80,7 @@ class BLRForecastEstimator(JointGaussianEstimator):
         self.harmonics = harmonics
         self.change_points = change_points
 
-    def create_training_network(self):
+    def create_training_network(self) -> mx.gluon.HybridBlock:
         """The loss, `BLRWindowLayer`."""
         model = RegressionModel(
             self.window_length,
@@ -95,6 +96,8 @@ class BLRForecastEstimator(JointGaussianEstimator):
         )
         return BLRWindowLayer(model, prefix="blr_loss_")
 
-    def create_prediction_network(self, trained_network):
+    def create_prediction_network(
+        self, trained_network: mx.gluon.HybridBlock
+    ) -> mx.gluon.HybridBlock:
         """The forecast, `BLRForecast`, with the parameters of the trained loss."""
         return BLRForecast(trained_network.model, self.prediction_length, prefix="blr_forecast_")

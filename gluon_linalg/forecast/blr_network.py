@@ -1,6 +1,7 @@
 """The networks of `BLRForecastEstimator`: features, loss and forecast."""
 
 import math
+from typing import Any, Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -11,6 +12,7 @@ from ..functional.regression import (
     regression_nll,
     regression_posterior,
 )
+from ..typing import Array, Namespace
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
 from .series_parameters import SeriesParameters
 from .static_effect import StaticEffect
@@ -49,17 +51,17 @@ class RegressionModel(mx.gluon.HybridBlock):
 
     def __init__(
         self,
-        length,
-        harmonics,
-        time_features,
-        dynamic=False,
-        changes=10,
-        layers=(40, 40),
-        width=10,
-        cardinality=None,
-        static_reals=False,
-        **kwargs,
-    ):
+        length: int,
+        harmonics: Sequence[int],
+        time_features: int,
+        dynamic: bool = False,
+        changes: int = 10,
+        layers: Sequence[int] = (40, 40),
+        width: int = 10,
+        cardinality: Optional[Sequence[int]] = None,
+        static_reals: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._half, self._harmonics = max(1.0, (length - 1) / 2.0), tuple(harmonics)
         self._time_features, self._dynamic, self._changes = time_features, dynamic, changes
@@ -75,7 +77,7 @@ class RegressionModel(mx.gluon.HybridBlock):
                 self.network = FeatureNetwork(layers, width, cardinality, static_reals, prefix="")
         self.fields = [*self.variances.fields, *(["phases"] if harmonics else []), "features"]
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Tuple[Array, Array, Array]:
         given = dict(zip(self.fields, arrays))
         static = [given[name] for name in self.variances.fields]
         groups = self._trend(F, given["features"])
@@ -133,7 +135,14 @@ class RegressionModel(mx.gluon.HybridBlock):
 class FeatureNetwork(mx.gluon.HybridBlock):
     """Dense layers of tanh, (B, N, k) and the static features -> (B, N, width) from -1 to 1."""
 
-    def __init__(self, layers, width, cardinality=None, static_reals=False, **kwargs):
+    def __init__(
+        self,
+        layers: Sequence[int],
+        width: int,
+        cardinality: Optional[Sequence[int]] = None,
+        static_reals: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         first, *others = (*layers, width)
         with self.name_scope():
@@ -149,7 +158,7 @@ class FeatureNetwork(mx.gluon.HybridBlock):
                     )
                 )
 
-    def hybrid_forward(self, F, x, *static):
+    def hybrid_forward(self, F: Namespace, x: Array, *static: Array) -> Array:
         hidden = self.first(x)
         if self.of_series is not None:
             hidden = F.broadcast_add(hidden, F.expand_dims(self.of_series(*static), axis=1))
@@ -165,14 +174,14 @@ class BLRWindowLayer(LinearAlgebraBlock):
     Arguments: those of the model, target (B, N) and observed (B, N), as `fields` names them.
     """
 
-    def __init__(self, model, **kwargs):
+    def __init__(self, model: mx.gluon.HybridBlock, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.model = model
         self.fields = [*model.fields, "target", "observed"]
         self.arguments = tuple((name, AXES[name]) for name in self.fields)
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Array:
         *given, target, observed = arrays
         features, prior_variance, noise_variance = self.model(*given)
         data = _observed(F, features, target, noise_variance, observed, self.name)
@@ -189,7 +198,7 @@ class BLRForecast(LinearAlgebraBlock):
     observed (B, L), and standard normal numbers, noise (B, S, h).
     """
 
-    def __init__(self, model, prediction_length, **kwargs):
+    def __init__(self, model: mx.gluon.HybridBlock, prediction_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._steps = prediction_length
         with self.name_scope():
@@ -198,7 +207,7 @@ class BLRForecast(LinearAlgebraBlock):
         self.arguments = tuple((name, PAST_AXES[name]) for name in self.fields)
         self.arguments += (("noise", "B S h"),)
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Tuple[Array, Array, Array]:
         *given, target, observed, noise = arrays
         features, prior_variance, noise_variance = self.model(*given)
         past = F.slice_axis(features, axis=1, begin=0, end=-self._steps)

@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Type
 
+import mxnet as mx
 from gluonts.core.component import validated
 from gluonts.mx.distribution.lds import ParameterBounds
 from gluonts.mx.trainer import Trainer
@@ -104,7 +105,7 @@ class DeepStateSpaceEstimator(WindowEstimator):
         if cell_type not in CELLS:
             raise ValueError(f"cell_type is {cell_type!r}, expected one of {CELLS}.")
 
-    def create_training_network(self):
+    def create_training_network(self) -> mx.gluon.HybridBlock:
         network = feature_network(
             self.cell_type,
             self.num_layers,
@@ -117,13 +118,15 @@ class DeepStateSpaceEstimator(WindowEstimator):
         )
         return DeepStateTrainingNetwork(emitter, prefix=PREFIX)
 
-    def create_prediction_network(self, trained_network):
+    def create_prediction_network(
+        self, trained_network: mx.gluon.HybridBlock
+    ) -> mx.gluon.HybridBlock:
         return DeepStatePredictionNetwork(
             trained_network.emitter, self.context_length, self.prediction_length, prefix=PREFIX
         )
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         emitter = self.create_training_network().emitter
         return DeepStatePredictionNetwork.noise_size(emitter, self.prediction_length)
 

@@ -1,5 +1,7 @@
 """The networks of `DeepStateSpaceEstimator`: a loss to train, and forecasts."""
 
+from typing import Any, Tuple
+
 import mxnet as mx
 
 from .. import functional as fn
@@ -8,6 +10,8 @@ from ..blocks.smoother import KalmanForecastLayer
 from ..functional.matrix import with_axis
 from ..functional.recursion import affine_recursion
 from ..functional.state_space import over_time, time_first
+from ..typing import Array, Namespace
+from .state_space_emitter import StateSpaceEmitter
 
 
 class DeepStateTrainingNetwork(mx.gluon.HybridBlock):
@@ -16,12 +20,21 @@ class DeepStateTrainingNetwork(mx.gluon.HybridBlock):
     emitter: a `StateSpaceEmitter`. Inputs as in `TrainingWindows`.
     """
 
-    def __init__(self, emitter, **kwargs):
+    def __init__(self, emitter: StateSpaceEmitter, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.emitter = emitter
         self.likelihood = KalmanFilterLayer(emitter.state_size)
 
-    def hybrid_forward(self, F, categories, reals, features, phases, target, observed):
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        categories: Array,
+        reals: Array,
+        features: Array,
+        phases: Array,
+        target: Array,
+        observed: Array,
+    ) -> Array:
         *system, offset = self.emitter(categories, reals, features, phases)
         y, mask = (F.expand_dims(array, axis=2) for array in (target, observed))
         loss = self.likelihood(y, *system, mask=mask, emission_offset=offset)
@@ -38,7 +51,13 @@ class DeepStatePredictionNetwork(mx.gluon.HybridBlock):
     and the observations of each step.
     """
 
-    def __init__(self, emitter, context_length, prediction_length, **kwargs):
+    def __init__(
+        self,
+        emitter: StateSpaceEmitter,
+        context_length: int,
+        prediction_length: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._context, self._steps = context_length, prediction_length
         self._states, self._innovations = emitter.state_size, emitter.innovation_size
@@ -47,11 +66,21 @@ class DeepStatePredictionNetwork(mx.gluon.HybridBlock):
         self.moments = KalmanForecastLayer(self._states, steps=prediction_length)
 
     @staticmethod
-    def noise_size(emitter, steps):
+    def noise_size(emitter: StateSpaceEmitter, steps: int) -> int:
         """The numbers that one path takes."""
         return emitter.state_size + steps * (emitter.innovation_size + 1)
 
-    def hybrid_forward(self, F, categories, reals, features, phases, target, observed, noise):
+    def hybrid_forward(
+        self,
+        F: Namespace,
+        categories: Array,
+        reals: Array,
+        features: Array,
+        phases: Array,
+        target: Array,
+        observed: Array,
+        noise: Array,
+    ) -> Tuple[Array, Array, Array]:
         transition, *along, prior_mean, prior_factor, offset = self.emitter(
             categories, reals, features, phases
         )

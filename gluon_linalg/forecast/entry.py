@@ -1,18 +1,23 @@
 """The fields of an entry of a GluonTS dataset, or a GluonTSDataError that names the item."""
 
+from typing import Any, Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from gluonts.exceptions import GluonTSDataError
 
 from .frequency import period_of
 
+# What a dataset of GluonTS is iterated over.
+Entry = Mapping[str, Any]
 
-def label_of(entry, index):
+
+def label_of(entry: Entry, index: int) -> str:
     """How messages name an item: by its item_id, or by its place in the dataset."""
     return f"item {index if entry.get('item_id') is None else entry['item_id']!r}"
 
 
-def start_of(entry, freq, label):
+def start_of(entry: Entry, freq: str, label: str) -> pd.Period:
     """The period of the first step, of the frequency `freq`."""
     start, expected = entry.get("start"), period_of(freq)
     if not isinstance(start, pd.Period):
@@ -25,7 +30,7 @@ def start_of(entry, freq, label):
     return start
 
 
-def target_of(entry, label):
+def target_of(entry: Entry, label: str) -> np.ndarray:
     """(T,), T >= 1, NaN where missing."""
     target = _numbers(entry, "target", label)
     if target.ndim != 1 or not len(target):
@@ -40,7 +45,7 @@ def target_of(entry, label):
     return target
 
 
-def static_categories_of(entry, cardinality, label):
+def static_categories_of(entry: Entry, cardinality: Sequence[int], label: str) -> np.ndarray:
     """One of the values 0, ..., c - 1 for each c of `cardinality`."""
     values = _row(entry, "feat_static_cat", len(cardinality), label)
     for value, count in zip(values, cardinality):
@@ -52,12 +57,12 @@ def static_categories_of(entry, cardinality, label):
     return values
 
 
-def static_reals_of(entry, count, label):
+def static_reals_of(entry: Entry, count: int, label: str) -> np.ndarray:
     """(count,)"""
     return _row(entry, "feat_static_real", count, label)
 
 
-def dynamic_reals_of(entry, count, steps, label):
+def dynamic_reals_of(entry: Entry, count: int, steps: int, label: str) -> np.ndarray:
     """(count, steps): what is known of the steps of the target, and of those after it."""
     values = _numbers(entry, "feat_dynamic_real", label)
     if values.ndim != 2 or len(values) != count or values.shape[1] < steps:
@@ -68,7 +73,7 @@ def dynamic_reals_of(entry, count, steps, label):
     return _finite(values[:, :steps], "feat_dynamic_real", label)
 
 
-def feature_count(entry, name, label):
+def feature_count(entry: Entry, name: str, label: str) -> int:
     """The number of rows of a feature of an entry; GluonTSDataError if there are none."""
     count = len(np.atleast_1d(_numbers(entry, name, label)))
     if not count:

@@ -1,6 +1,6 @@
 """What the estimators share: from a dataset to a trained network, and on to a predictor."""
 
-from typing import List, Optional, Type
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Type
 
 import mxnet as mx
 import numpy as np
@@ -9,8 +9,9 @@ from gluonts.mx.model.estimator import GluonEstimator, TrainOutput
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
+from ..typing import Device, Dtype
 from . import frequency
-from .entry import feature_count, label_of
+from .entry import Entry, feature_count, label_of
 from .features import SeriesTransform, feature_units
 from .predictor import FORECASTS, GraphPredictor
 from .windows import TrainingWindows
@@ -34,7 +35,7 @@ class WindowEstimator(GluonEstimator):
     paths in float64, which a series far from 0 needs.
     """
 
-    fields = ("static_categories", "static_reals", "features", "target", "observed")
+    fields: Sequence[str] = ("static_categories", "static_reals", "features", "target", "observed")
 
     @validated()
     def __init__(
@@ -96,22 +97,24 @@ class WindowEstimator(GluonEstimator):
         self.forecast = forecast
 
     @property
-    def window_length(self):
+    def window_length(self) -> int:
         """N, the steps of a training window: those of the context, unless a subclass differs."""
         return self.context_length
 
     @property
-    def noise_size(self):
+    def noise_size(self) -> int:
         """How many standard normal numbers a sample path takes."""
         raise NotImplementedError(f"{type(self).__name__} does not implement noise_size")
 
-    def create_prediction_network(self, trained_network):
+    def create_prediction_network(
+        self, trained_network: mx.gluon.HybridBlock
+    ) -> mx.gluon.HybridBlock:
         """The network of `GraphPredictor`, which shares the blocks of the trained one."""
         raise NotImplementedError(
             f"{type(self).__name__} does not implement create_prediction_network"
         )
 
-    def create_transformation(self, dataset=None):
+    def create_transformation(self, dataset: Optional[Iterable[Entry]] = None) -> SeriesTransform:
         """The `SeriesTransform` for a dataset, whose first entry says how many features it has.
 
         With `scaling` it has the units of these features in the dataset, too.
@@ -124,7 +127,7 @@ class WindowEstimator(GluonEstimator):
             "feat_dynamic_real": self.use_feat_dynamic_real,
         }
         counts = {name: feature_count(entry, name, label) for name, use in used.items() if use}
-        units = {}
+        units: Dict[str, List[List[float]]] = {}
         if self.scaling:
             units = {name: feature_units(dataset, name, count) for name, count in counts.items()}
         return SeriesTransform(
@@ -139,7 +142,12 @@ class WindowEstimator(GluonEstimator):
             dynamic_real_units=units.get("feat_dynamic_real"),
         )
 
-    def create_windows(self, dataset, seed=0, transform=None):
+    def create_windows(
+        self,
+        dataset: Iterable[Entry],
+        seed: int = 0,
+        transform: Optional[SeriesTransform] = None,
+    ) -> TrainingWindows:
         """The `TrainingWindows` of a dataset; their `transform` goes on to `create_predictor`.
 
         transform: default `create_transformation` for this dataset.
@@ -150,7 +158,9 @@ class WindowEstimator(GluonEstimator):
             dataset, transform, self.fields, self.window_length, self.batch_size, seed
         )
 
-    def create_predictor(self, transformation, trained_network):
+    def create_predictor(
+        self, transformation: SeriesTransform, trained_network: mx.gluon.HybridBlock
+    ) -> GraphPredictor:
         """A `GraphPredictor` with a copy of the trained parameters."""
         return GraphPredictor.from_network(
             self.create_prediction_network(trained_network),
@@ -169,13 +179,13 @@ class WindowEstimator(GluonEstimator):
 
     def train_model(
         self,
-        training_data,
-        validation_data=None,
-        from_predictor=None,
-        shuffle_buffer_length=None,
-        cache_data=False,
-        seed=None,
-    ):
+        training_data: Iterable[Entry],
+        validation_data: Optional[Iterable[Entry]] = None,
+        from_predictor: Optional[GraphPredictor] = None,
+        shuffle_buffer_length: Optional[int] = None,
+        cache_data: bool = False,
+        seed: Optional[int] = None,
+    ) -> TrainOutput:
         """GluonTS's TrainOutput: transformation, trained network and predictor.
 
         seed: of the training windows, default a number drawn by `numpy.random`.
@@ -206,13 +216,13 @@ class WindowEstimator(GluonEstimator):
 
     def train(
         self,
-        training_data,
-        validation_data=None,
-        shuffle_buffer_length=None,
-        cache_data=False,
-        seed=None,
-        **kwargs,
-    ):
+        training_data: Iterable[Entry],
+        validation_data: Optional[Iterable[Entry]] = None,
+        shuffle_buffer_length: Optional[int] = None,
+        cache_data: bool = False,
+        seed: Optional[int] = None,
+        **kwargs: Any,
+    ) -> GraphPredictor:
         """The trained predictor; arguments as in `train_model`."""
         return self.train_model(training_data, validation_data, seed=seed).predictor
 
@@ -220,17 +230,17 @@ class WindowEstimator(GluonEstimator):
 class TrainingBatches:
     """Batches as GluonTS's Trainer takes them, without end: each epoch goes on from the last."""
 
-    def __init__(self, windows, ctx, dtype):
+    def __init__(self, windows: TrainingWindows, ctx: Device, dtype: Dtype) -> None:
         self._windows, self._ctx, self._dtype = windows, ctx, np.dtype(dtype).name
         self._iteration = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Dict[str, mx.nd.NDArray]]:
         while True:
             batch = self._windows.batch(self._iteration)
             self._iteration += 1
             yield dict(zip(self._windows.fields, self.arrays(batch)))
 
-    def arrays(self, batch):
+    def arrays(self, batch: Sequence[np.ndarray]) -> List[mx.nd.NDArray]:
         """NumPy arrays as those of MXNet."""
         return [mx.nd.array(array, dtype=self._dtype, ctx=self._ctx) for array in batch]
 
@@ -238,7 +248,7 @@ class TrainingBatches:
 class ValidationBatches(TrainingBatches):
     """The last window of each series, once."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Dict[str, mx.nd.NDArray]]:
         for batch in self._windows.last_batches():
             yield dict(zip(self._windows.fields, self.arrays(batch)))
 

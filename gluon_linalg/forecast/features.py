@@ -1,6 +1,6 @@
 """A series of a GluonTS dataset as arrays: made once, before any window is cut from it."""
 
-from typing import Any, Iterable, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from gluonts.time_feature import TimeFeature
 
 from ..fitting.units import mean_and_deviation, size
 from .entry import (
+    Entry,
     dynamic_reals_of,
     label_of,
     start_of,
@@ -80,7 +81,7 @@ class SeriesTransform:
         self.static_real_units = static_real_units
         self.dynamic_real_units = dynamic_real_units
 
-    def __call__(self, entry, index, length, future=0):
+    def __call__(self, entry: Entry, index: int, length: int, future: int = 0) -> WindowSeries:
         """The `WindowSeries` of an entry, the `index`-th of its dataset, of `length` steps or more.
 
         Its known features reach `future` steps beyond the target. GluonTSDataError names the item.
@@ -108,7 +109,7 @@ class SeriesTransform:
             ~np.isnan(target),
         )
 
-    def example(self, length):
+    def example(self, length: int) -> Dict[str, Any]:
         """An entry of `length` known steps, with features in the middle of their values."""
         static = _middle(self.static_real_units, self.static_reals)
         dynamic = _middle(self.dynamic_real_units, self.dynamic_reals)
@@ -145,7 +146,7 @@ class SeriesTransform:
         return _in_units(values, self.dynamic_real_units)
 
 
-def feature_units(dataset: Iterable[dict], name: str, count: int) -> List[List[float]]:
+def feature_units(dataset: Iterable[Entry], name: str, count: int) -> List[List[float]]:
     """[mean, standard deviation] of each of `count` columns of a feature over a whole dataset.
 
     Where all values of a column are equal, its scale is their magnitude, or 1. name:

@@ -1,7 +1,9 @@
 """What a pandas frequency says of a series: seasons, a length of context, time features."""
 
+from typing import List
+
 import pandas as pd
-from gluonts.time_feature import time_features_from_frequency_str
+from gluonts.time_feature import TimeFeature, time_features_from_frequency_str
 from pandas.tseries.frequencies import to_offset
 
 # Seasons in steps of each base frequency, the shortest first.
@@ -23,7 +25,7 @@ OF_A_DAY = {"MIN": 1440}
 _NAMES = {"A": "Y", "T": "MIN", "QE": "Q", "ME": "M", "YE": "Y"}
 
 
-def period_of(freq):
+def period_of(freq: str) -> pd.Period:
     """A pandas.Period of a frequency; ValueError for a frequency that periods cannot have."""
     try:
         return pd.Period("2000-01-03", freq=freq)
@@ -31,14 +33,14 @@ def period_of(freq):
         return pd.Period("2000-01-03", freq=to_offset(freq))
 
 
-def seasonal_periods(freq, context_length):
+def seasonal_periods(freq: str, context_length: int) -> List[float]:
     """The seasons, in steps, of which a context shows two, or the shortest, if there is any."""
     base, multiple = _base(freq)
     periods = [season / multiple for season in SEASONS.get(base, ()) if season >= 2 * multiple]
     return [p for i, p in enumerate(periods) if i == 0 or 2 * p <= context_length]
 
 
-def main_seasons(freq):
+def main_seasons(freq: str) -> List[float]:
     """The season, in steps, that a series of unknown length most likely has, in a list, or []."""
     base, multiple = _base(freq)
     if OF_A_DAY.get(base, 0) >= 2 * multiple:
@@ -46,14 +48,14 @@ def main_seasons(freq):
     return seasonal_periods(freq, 0)
 
 
-def cycle_length(freq):
+def cycle_length(freq: str) -> int:
     """The steps of the cycle that contexts are measured by."""
     base, multiple = _base(freq)
     cycle = CYCLES.get(base, SHORTEST_CYCLE) // multiple
     return min(max(cycle, SHORTEST_CYCLE), LONGEST_CYCLE)
 
 
-def time_features(freq):
+def time_features(freq: str) -> List[TimeFeature]:
     """GluonTS's time features of a frequency, [] where it has none."""
     try:
         return time_features_from_frequency_str(freq)

@@ -1,9 +1,12 @@
 """GluonTS's Gaussian process object on the operators of this package."""
 
+from typing import Tuple
+
 from gluonts.mx import kernels as gluonts_kernels
 from gluonts.mx.model.gp_forecaster import gaussian_process as gluonts_gp
 
 from .. import functional as fn
+from ..typing import Array
 
 
 class GaussianProcess(gluonts_gp.GaussianProcess):
@@ -25,7 +28,7 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
     Raises NotPositiveDefiniteError, NonFiniteError.
     """
 
-    def log_prob(self, x_train, y_train):
+    def log_prob(self, x_train: Array, y_train: Array) -> Array:
         """The NEGATIVE log marginal likelihood, (B,); GluonTS gives it this name.
 
         ½ yᵀ(K + σ² I)⁻¹y + ½ log|K + σ² I| + ½ n log 2π, x_train: (B, n, d), y_train: (B, n).
@@ -33,7 +36,9 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
         covariance = self._with_noise(self._kernel_matrix(x_train))
         return fn.gaussian_nll(self.F, covariance, y_train, self._jitter(), type(self).__name__)
 
-    def exact_inference(self, x_train, y_train, x_test):
+    def exact_inference(
+        self, x_train: Array, y_train: Array, x_test: Array
+    ) -> Tuple[Array, Array, Array]:
         """Draws (B, m, num_samples), mean (B, m) and standard deviation (B, m) at x_test.
 
         x_train: (B, n, d), y_train: (B, n), x_test: (B, m, d).
@@ -51,7 +56,7 @@ class GaussianProcess(gluonts_gp.GaussianProcess):
         variance = F.relu(fn.diagonal(F, posterior))
         return self._drawn(mean, posterior, prior), mean, F.sqrt(variance)
 
-    def sample(self, mean, covariance):
+    def sample(self, mean: Array, covariance: Array) -> Array:
         """Draws (B, m, num_samples) from N(mean, covariance), with σ² I added if `sample_noise`.
 
         mean: (B, m); covariance: (B, m, m), positive semidefinite, of which no gradient is taken.

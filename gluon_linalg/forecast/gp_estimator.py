@@ -1,13 +1,16 @@
 """Gaussian processes as a GluonTS estimator."""
 
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, Iterable, List, Optional, Type
 
+import mxnet as mx
 from gluonts.core.component import validated
 from gluonts.mx.trainer import Trainer
 from gluonts.time_feature import TimeFeature
 
 from ..grammar.kernel_building import read_kernel
 from . import frequency
+from .entry import Entry
+from .features import SeriesTransform
 from .gp_network import GPForecast, GPWindowLayer, SeriesCovariance
 from .joint_estimator import JointGaussianEstimator
 from .series_inputs import DYNAMIC, SeriesInputs, default_kernel
@@ -99,7 +102,7 @@ class GaussianProcessEstimator(JointGaussianEstimator):
         # Refuses a wrong kernel here, not where it is trained.
         self._covariance()
 
-    def create_transformation(self, dataset=None):
+    def create_transformation(self, dataset: Optional[Iterable[Entry]] = None) -> SeriesTransform:
         """As in `WindowEstimator`; ValueError if the kernel has more inputs than the data."""
         transform = super().create_transformation(dataset)
         # Time, the time features and age come before the dynamic ones.
@@ -112,11 +115,13 @@ class GaussianProcessEstimator(JointGaussianEstimator):
             )
         return transform
 
-    def create_training_network(self):
+    def create_training_network(self) -> mx.gluon.HybridBlock:
         """The loss, `GPWindowLayer`."""
         return GPWindowLayer(self._covariance(), prefix="gp_loss_")
 
-    def create_prediction_network(self, trained_network):
+    def create_prediction_network(
+        self, trained_network: mx.gluon.HybridBlock
+    ) -> mx.gluon.HybridBlock:
         """The forecast, `GPForecast`, with the parameters of the trained loss."""
         return GPForecast(trained_network.covariance, self.prediction_length, prefix="gp_forecast_")
 

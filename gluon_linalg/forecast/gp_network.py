@@ -1,6 +1,6 @@
 """The networks of `GaussianProcessEstimator`: covariance, loss and forecast."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..grammar.kernel_building import (
     read_kernel,
     spread_out,
 )
+from ..typing import Array, Namespace
 from .graph_parts import AXES, PAST_AXES, centred_time, joint_paths
 from .series_inputs import TIME, SeriesInputs
 from .series_parameters import SeriesParameters
@@ -46,7 +47,7 @@ class SeriesCovariance(LinearAlgebraBlock):
         cardinality: Optional[List[int]] = None,
         static_reals: bool = False,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             kernel, found = build_kernel(read_kernel(description, inputs), inputs)
@@ -67,7 +68,7 @@ class SeriesCovariance(LinearAlgebraBlock):
         self.fields = ["features", *self.hyperparameters.fields]
         self.arguments = tuple((name, AXES[name]) for name in self.fields)
 
-    def hybrid_forward(self, F, features, *static):
+    def hybrid_forward(self, F: Namespace, features: Array, *static: Array) -> Array:
         x = F.concat(centred_time(F, features), features, dim=2)
         *values, noise_variance = self.hyperparameters(features, *static)
         covariance = self.kernel.evaluate(F, x, None, dict(zip(self._names, values)))
@@ -85,14 +86,14 @@ class GPWindowLayer(LinearAlgebraBlock):
     from the `SeriesCovariance` and o where observed (B, N) is 1; 0 for a window without any.
     """
 
-    def __init__(self, covariance: SeriesCovariance, **kwargs: Any):
+    def __init__(self, covariance: SeriesCovariance, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.covariance = covariance
         self.fields = [*covariance.fields, "target", "observed"]
         self.arguments = tuple((name, AXES[name]) for name in self.fields)
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Array:
         *given, target, observed = arrays
         covariance, residual = fn.hide_missing(F, self.covariance(*given), target, observed)
         return fn.gaussian_nll(F, covariance, residual, name=self.name)
@@ -107,7 +108,7 @@ class GPForecast(LinearAlgebraBlock):
     factor N of their covariance (`functional.gaussian_conditional`).
     """
 
-    def __init__(self, covariance: SeriesCovariance, prediction_length: int, **kwargs: Any):
+    def __init__(self, covariance: SeriesCovariance, prediction_length: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._steps = prediction_length
         with self.name_scope():
@@ -116,7 +117,7 @@ class GPForecast(LinearAlgebraBlock):
         self.arguments = tuple((name, PAST_AXES[name]) for name in self.fields)
         self.arguments += (("noise", "B S h"),)
 
-    def hybrid_forward(self, F, *arrays):
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Tuple[Array, Array, Array]:
         *given, target, observed, noise = arrays
         ahead = fn.ones_like(F, F.sum(noise, axis=1))
         covariance, residual = fn.hide_missing(

@@ -1,6 +1,9 @@
 """What the graphs of the Gaussian process and the regression estimator share."""
 
+from typing import Tuple
+
 from .. import functional as fn
+from ..typing import Array, Namespace
 
 # The axes of the arrays of a window, for the checks of `LinearAlgebraBlock`.
 AXES = {
@@ -14,7 +17,7 @@ AXES = {
 PAST_AXES = {**AXES, "target": "B L", "observed": "B L"}
 
 
-def centred_time(F, features):
+def centred_time(F: Namespace, features: Array) -> Array:
     """The steps from the middle of a window, for features (B, N, k) -> (B, N, 1)."""
     column = fn.zeros_like(F, F.slice_axis(features, axis=2, begin=0, end=1))
     steps = F.contrib.arange_like(fn.stop(F, features), axis=1)
@@ -22,7 +25,9 @@ def centred_time(F, features):
     return F.broadcast_add(column, F.reshape(steps, shape=(1, -1, 1)))
 
 
-def joint_paths(F, mean, factor, noise):
+def joint_paths(
+    F: Namespace, mean: Array, factor: Array, noise: Array
+) -> Tuple[Array, Array, Array]:
     """Paths (B, S, h), means (B, h) and standard deviations (B, h) of N(mean, N Nᵀ).
 
     mean: (B, h); factor: N (B, h, e); noise: standard normal numbers (B, S, e).

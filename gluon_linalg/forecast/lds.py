@@ -1,5 +1,7 @@
 """GluonTS's linear dynamical system on the Kalman filter of this package."""
 
+from typing import List, Optional, Tuple
+
 from gluonts.core.component import validated
 from gluonts.mx import Tensor
 from gluonts.mx.distribution import lds as gluonts_lds
@@ -51,11 +53,13 @@ class LDS(gluonts_lds.LDS):
         self._arrays = arrays
 
     @property
-    def args(self):
+    def args(self) -> List[Tensor]:
         """The seven arrays, in the order of the constructor."""
         return list(self._arrays)
 
-    def log_prob(self, x, scale=None, observed=None):
+    def log_prob(
+        self, x: Tensor, scale: Optional[Tensor] = None, observed: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor, Tensor]:
         """log p(x_t | x_1, ..., x_{t-1}) of each step, and the moments of the state after the last.
 
         x: (B, T, p); scale: of each series, (B, p), x / scale being what the system describes;
@@ -74,7 +78,9 @@ class LDS(gluonts_lds.LDS):
         value, mean, covariance = self.kalman_filter(F.broadcast_div(x, steps), mask)
         return F.broadcast_sub(value, F.sum(logs, axis=2)), mean, covariance
 
-    def kalman_filter(self, targets, observed=None):
+    def kalman_filter(
+        self, targets: Tensor, observed: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor, Tensor]:
         """As `log_prob` without scale; targets: (B, T, p)."""
         F = self.F
         mask = None if observed is None else self._mask(observed, targets)
@@ -88,7 +94,7 @@ class LDS(gluonts_lds.LDS):
         value = fn.step_log_likelihood(F, system, filtered, tangents)
         return (value, *fn.following_moments(F, filtered, tangents))
 
-    def sample(self, num_samples=None, scale=None):
+    def sample(self, num_samples: Optional[int] = None, scale: Optional[Tensor] = None) -> Tensor:
         """Joint draws of z_1, ..., z_T, (num_samples, B, T, p); None: one, (B, T, p).
 
         scale: (B, p), multiplies. MXNet's generator draws.
@@ -97,7 +103,9 @@ class LDS(gluonts_lds.LDS):
         samples = fn.drawn_observations(self.F, self._system(zeros), num_samples or 1)
         return self._scaled(samples, num_samples, scale)
 
-    def sample_marginals(self, num_samples=None, scale=None):
+    def sample_marginals(
+        self, num_samples: Optional[int] = None, scale: Optional[Tensor] = None
+    ) -> Tensor:
         """Draws of each z_t by itself, independent over time; as `sample`."""
         F, count = self.F, num_samples or 1
         system = self._system(fn.zeros_like(F, self._arrays[4]))

@@ -6,7 +6,7 @@ backtracking (Nocedal & Wright 2006, sections 3.1, 3.5 and 6.1) between bounds, 
 wants to be evaluated next and is told the answer; what one problem meets does not touch another.
 """
 
-from typing import Callable, Hashable, Optional, Sequence, Tuple
+from typing import Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -20,9 +20,14 @@ FAR_BELOW = 3.0
 # Of problems with several minima: how many are searched, and for how many evaluations at first.
 FAMILIES, TRIAL = 3, 15
 
+# Points (B, n) to values (B,) and gradients (B, n).
+Evaluate = Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]]
+# A point, its value and its gradient: those of all problems, or of one.
+Answer = Tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def minimize_each(
-    evaluate: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]],
+    evaluate: Evaluate,
     starts: Sequence[np.ndarray],
     lower: np.ndarray,
     upper: np.ndarray,
@@ -43,11 +48,14 @@ def minimize_each(
     """
     answers = [(points, *evaluate(points)) for points in starts]
     lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
-    bounds = list(zip(*(np.broadcast_to(ends, starts[0].shape) for ends in (lower, upper))))
-    rounds = []
+    lower, upper = (np.broadcast_to(ends, starts[0].shape) for ends in (lower, upper))
+    rounds: List[List[_Search]] = []
     for place in range(max(map(len, lowest))):
         chosen = [own[min(place, len(own) - 1)] for own in lowest]
-        searches = [_Search(*answer, *own, tolerance) for answer, own in zip(chosen, bounds)]
+        searches = [
+            _Search(*answer, least, most, tolerance)
+            for answer, least, most in zip(chosen, lower, upper)
+        ]
         if len(rounds) or families is not None:
             _search(evaluate, searches, TRIAL)
         rounds.append(searches)
@@ -59,19 +67,21 @@ def minimize_each(
     return np.array([s.point for s in searches]), np.array([s.value for s in searches])
 
 
-def _lowest(answers, problem, families):
+def _lowest(
+    answers: Sequence[Answer], problem: int, families: Optional[Sequence[Hashable]]
+) -> List[Answer]:
     """(point, value, gradient) where to begin, of one problem: one for each family."""
     own = [(p[problem], v[problem], g[problem]) for p, v, g in answers]
     order = sorted(range(len(own)), key=lambda number: _rank(own[number][1]))
     if families is None:
         return [own[order[0]]]
-    first = {}
+    first: Dict[Hashable, Answer] = {}
     for number in order:
         first.setdefault(families[number], own[number])
     return list(first.values())[:FAMILIES]
 
 
-def _search(evaluate, searches, evaluations):
+def _search(evaluate: Evaluate, searches: Sequence["_Search"], evaluations: int) -> None:
     for _ in range(evaluations):
         if all(search.done for search in searches):
             return

@@ -25,7 +25,7 @@ class WindowShapes(mx.gluon.HybridBlock):
 
     fields = ["features"]
 
-    def __init__(self, length: int, shapes: int, **kwargs: Any):
+    def __init__(self, length: int, shapes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._half, self._count = max(1.0, (length - 1) / 2.0), shapes
         initial = {name: (PRIOR_VARIANCE[name],) for name in ("level", "trend")}

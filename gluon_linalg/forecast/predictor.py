@@ -2,15 +2,19 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
 from gluonts.core.serde import dump_json, load_json
 from gluonts.exceptions import GluonTSDataError
-from gluonts.model.forecast import SampleForecast
+from gluonts.model.forecast import Forecast, SampleForecast
 from gluonts.model.predictor import Predictor
 
 from ..export import export, load
+from ..typing import Array, Device, Dtype
+from .entry import Entry
+from .features import SeriesTransform
 from .windows import random_state, stacked, window
 
 GRAPH, SETTINGS = "prediction_net", "parameters.json"
@@ -38,21 +42,21 @@ class GraphPredictor(Predictor):
 
     def __init__(
         self,
-        graph,
-        transform,
-        fields,
-        noise_size,
-        context_length,
-        prediction_length,
-        batch_size=32,
-        num_samples=100,
-        forecast="samples",
-        dtype="float32",
-        seed=0,
-        ctx=None,
-        names=None,
-        sample_dtype="float64",
-    ):
+        graph: mx.gluon.HybridBlock,
+        transform: SeriesTransform,
+        fields: Sequence[str],
+        noise_size: int,
+        context_length: int,
+        prediction_length: int,
+        batch_size: int = 32,
+        num_samples: int = 100,
+        forecast: str = "samples",
+        dtype: Dtype = "float32",
+        seed: int = 0,
+        ctx: Optional[Device] = None,
+        names: Optional[Dict[str, str]] = None,
+        sample_dtype: Dtype = "float64",
+    ) -> None:
         super().__init__(prediction_length=prediction_length)
         if forecast not in FORECASTS:
             raise ValueError(f"forecast is {forecast!r}, expected one of {FORECASTS}.")
@@ -71,7 +75,7 @@ class GraphPredictor(Predictor):
         self.sample_dtype = np.dtype(sample_dtype).name
 
     @classmethod
-    def from_network(cls, network, **settings):
+    def from_network(cls, network: mx.gluon.HybridBlock, **settings: Any) -> "GraphPredictor":
         """The predictor of an initialized HybridBlock, of which the graph and values are copied."""
         named = network._collect_params_with_prefix()
         names = {name: parameter.name for name, parameter in named.items()}
@@ -83,16 +87,22 @@ class GraphPredictor(Predictor):
         return predictor
 
     @property
-    def prediction_net(self):
+    def prediction_net(self) -> "PredictionNetwork":
         """The graph as a network from which GluonTS can copy the parameters (`WarmStart`)."""
         return PredictionNetwork(self.graph, self.names)
 
     @property
-    def network(self):
+    def network(self) -> "PredictionNetwork":
         """`prediction_net`; GluonTS's predictors have both."""
         return self.prediction_net
 
-    def predict(self, dataset, num_samples=None, seed=None, **kwargs):
+    def predict(
+        self,
+        dataset: Iterable[Entry],
+        num_samples: Optional[int] = None,
+        seed: Optional[int] = None,
+        **kwargs: Any,
+    ) -> Iterator[Forecast]:
         """Forecasts of the items of a dataset, in its order.
 
         num_samples and seed: default those of the predictor. Raises GluonTSDataError, which names
@@ -113,21 +123,21 @@ class GraphPredictor(Predictor):
         if batch:
             yield from self._forecasts(batch)
 
-    def serialize(self, path):
+    def serialize(self, path: Path) -> None:
         """Writes the graph, its values and the settings into a folder that exists."""
         super().serialize(path)
         export(self.graph, str(path / GRAPH), *self._example())
         (path / SETTINGS).write_text(dump_json(self._settings()) + "\n")
 
     @classmethod
-    def deserialize(cls, path, ctx=None):
+    def deserialize(cls, path: Union[str, Path], ctx: Optional[Device] = None) -> "GraphPredictor":
         """The predictor that `serialize` wrote into a folder; on a GPU if there is one."""
         if ctx is None:
             ctx = mx.gpu() if mx.context.num_gpus() else mx.cpu()
         settings = load_json((Path(path) / SETTINGS).read_text())
         return cls(load(str(Path(path) / GRAPH), ctx), ctx=ctx, **settings)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> bool:
         if type(self) is not type(other):
             return False
         if dump_json(self._settings()) != dump_json(other._settings()):
@@ -215,14 +225,14 @@ class PredictionNetwork(mx.gluon.Block):
     names: from those names to the ones in the graph; None where they are the same.
     """
 
-    def __init__(self, graph, names=None):
+    def __init__(self, graph: mx.gluon.HybridBlock, names: Optional[Dict[str, str]] = None) -> None:
         super().__init__(prefix="")
         self.graph, self._names = graph, names
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Array) -> Any:
         return self.graph(*inputs)
 
-    def save_parameters(self, filename, deduplicate=False):
+    def save_parameters(self, filename: str, deduplicate: bool = False) -> None:
         """As `Block.save_parameters`, under the other names."""
         parameters = self.graph.collect_params()
         names = self._names or {name: name for name in parameters}

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..grammar.kernel import KernelExpression
 from ..grammar.kernel_building import leaves
+from ..typing import given
 
 TIME, DYNAMIC = "time", "feat_dynamic_real"
 
@@ -22,7 +23,9 @@ class SeriesInputs:
 
     noun = "the inputs"
 
-    def __init__(self, names: Sequence[str], dynamic: bool, window: int, seasons: Sequence[float]):
+    def __init__(
+        self, names: Sequence[str], dynamic: bool, window: int, seasons: Sequence[float]
+    ) -> None:
         self._numbers = {TIME: 0, **{name: i + 1 for i, name in enumerate(names)}}
         self.dynamic, self.window, self.seasons = dynamic, float(window), list(seasons)
 
@@ -42,7 +45,7 @@ class SeriesInputs:
         names = [TIME] if names is None else list(names)
         of_time = names == [TIME]
         return SeriesColumns(
-            active_dims=[slice(*self._run(name)) for name in names],
+            active_dims=[slice(*given(self._run(name))) for name in names],
             spread=np.array([self.window / 4.0 if of_time else 1.0]),
             mean_squares=np.array([self.window**2 if of_time else 1.0]),
             season=self.seasons[0] if self.seasons else self.window / 2.0,
@@ -51,7 +54,7 @@ class SeriesInputs:
     def least_columns(self, expression: KernelExpression) -> int:
         """How many columns x has at least for a kernel."""
         names = [n for _, leaf in leaves(expression) for n in leaf.columns or [TIME]]
-        return max(begin + 1 for begin, _ in map(self._run, names))
+        return max(begin + 1 for begin, _ in (given(self._run(name)) for name in names))
 
     def _run(self, name) -> Optional[Tuple[int, Optional[int]]]:
         """Where the columns of an input begin and end, None at the last; None if it is unknown."""
@@ -75,7 +78,7 @@ class SeriesColumns:
     mean_squares: np.ndarray
     season: float
     # A list has a value for each column: no name that it could have one for stands for several.
-    widths: Tuple[int, ...] = ()
+    widths: Sequence[int] = ()
 
     def periods(self) -> np.ndarray:
         """The season of the series."""
@@ -85,7 +88,10 @@ class SeriesColumns:
 def default_kernel(inputs: SeriesInputs) -> Dict[str, Any]:
     """A smooth trend, seasons that change slowly, and a rough part; dynamic features linearly."""
     rough = min(inputs.seasons, default=inputs.window / 4.0) / 2.0
-    parts = [{"rbf": {"lengthscale": inputs.window / 2.0}}, {"matern12": {"lengthscale": rough}}]
+    parts: List[Dict[str, Any]] = [
+        {"rbf": {"lengthscale": inputs.window / 2.0}},
+        {"matern12": {"lengthscale": rough}},
+    ]
     for season in inputs.seasons:
         shape = {"periodic": {"period": season, "fixed": ["period"]}}
         change = {"rbf": {"lengthscale": inputs.window, "fixed": ["variance"]}}

@@ -1,10 +1,11 @@
 """Positive quantities that all series share, or that follow each series' static features."""
 
-from typing import Any, Collection, Dict, List, Optional, Sequence
+from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 
 from ..blocks.parameters import positive_parameter
+from ..typing import Array, Namespace
 from .static_effect import StaticEffect
 
 
@@ -23,13 +24,13 @@ class SeriesParameters(mx.gluon.HybridBlock):
 
     def __init__(
         self,
-        initial: Dict[str, Sequence[float]],
+        initial: Mapping[str, Sequence[float]],
         fixed: Collection[str] = (),
         lower: Optional[Dict[str, float]] = None,
-        cardinality: Optional[List[int]] = None,
+        cardinality: Optional[Sequence[int]] = None,
         static_reals: bool = False,
         **kwargs: Any,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self._quantities, size = [], 0
         with self.name_scope():
@@ -50,7 +51,9 @@ class SeriesParameters(mx.gluon.HybridBlock):
                 )
         self.fields = [] if self.shift is None else self.shift.fields
 
-    def hybrid_forward(self, F, like, *static, **stored):
+    def hybrid_forward(
+        self, F: Namespace, like: Array, *static: Array, **stored: Array
+    ) -> Tuple[Array, ...]:
         shift = None if self.shift is None else self.shift(*static)
         results = []
         for name, parameter, columns in self._quantities:

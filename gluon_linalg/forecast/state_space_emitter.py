@@ -1,11 +1,13 @@
 """A network that emits the parameters of a structural model for each series and time."""
 
 import math
+from typing import Any, Mapping, Sequence, Tuple
 
 import mxnet as mx
 
 from .. import functional as fn
 from ..blocks.structural.arrays import matrix, scalar_one
+from ..typing import Array, Namespace
 
 RECURRENT = {"lstm": mx.gluon.rnn.LSTM, "gru": mx.gluon.rnn.GRU}
 CELLS = (*RECURRENT, "mlp")
@@ -33,7 +35,15 @@ class StateSpaceEmitter(mx.gluon.HybridBlock):
     and the offset d_t (B, N, 1).
     """
 
-    def __init__(self, network, harmonics, trend, embeddings, bounds, **kwargs):
+    def __init__(
+        self,
+        network: mx.gluon.HybridBlock,
+        harmonics: Sequence[int],
+        trend: bool,
+        embeddings: Sequence[Tuple[int, int]],
+        bounds: Mapping[str, Tuple[float, float]],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._trend, self._harmonics, self._bounds = bool(trend), list(harmonics), bounds
         # The states that each element of the innovation moves.
@@ -47,14 +57,16 @@ class StateSpaceEmitter(mx.gluon.HybridBlock):
         with self.name_scope():
             self.network = network
             self.embedders = mx.gluon.nn.HybridSequential(prefix="")
-            for sizes in embeddings:
-                self.embedders.add(mx.gluon.nn.Embedding(*sizes))
+            for shape in embeddings:
+                self.embedders.add(mx.gluon.nn.Embedding(*shape))
             self.each_time = mx.gluon.nn.Dense(
                 2 + self.innovation_size, flatten=False, prefix="each_time_"
             )
             self.first_time = mx.gluon.nn.Dense(2 * self.state_size, prefix="first_time_")
 
-    def hybrid_forward(self, F, categories, reals, features, phases):
+    def hybrid_forward(
+        self, F: Namespace, categories: Array, reals: Array, features: Array, phases: Array
+    ) -> Tuple[Array, ...]:
         # Of the phases, so that the graph has this input when there are no seasons, too.
         zeros = fn.zeros_like(F, F.slice_axis(phases, axis=2, begin=0, end=1))
         statics = F.expand_dims(self._statics(F, categories, reals), axis=1)
@@ -112,7 +124,9 @@ class StateSpaceEmitter(mx.gluon.HybridBlock):
         return rows
 
 
-def feature_network(cell_type, layers, cells, dropout, prefix="network_"):
+def feature_network(
+    cell_type: str, layers: int, cells: int, dropout: float, prefix: str = "network_"
+) -> mx.gluon.nn.HybridSequential:
     """A block (B, N, k) -> (B, N, cells): 'lstm' and 'gru' see all earlier steps, 'mlp' its own."""
     if cell_type not in CELLS:
         raise ValueError(f"cell_type is {cell_type!r}, expected one of {CELLS}.")

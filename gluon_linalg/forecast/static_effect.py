@@ -1,6 +1,10 @@
 """What the static features of a series add to a vector."""
 
+from typing import Any, List, Optional, Sequence
+
 import mxnet as mx
+
+from ..typing import Array, Namespace
 
 
 class StaticEffect(mx.gluon.HybridBlock):
@@ -12,9 +16,18 @@ class StaticEffect(mx.gluon.HybridBlock):
     whether there are any; initializer: of E and W, default that of the whole network.
     """
 
-    def __init__(self, size, cardinality=None, static_reals=False, initializer=None, **kwargs):
+    def __init__(
+        self,
+        size: int,
+        cardinality: Optional[Sequence[int]] = None,
+        static_reals: bool = False,
+        initializer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._tables, self.slopes, self.fields = [], None, []
+        self._tables: List[str] = []
+        self.fields: List[str] = []
+        self.slopes = None
         with self.name_scope():
             for index, count in enumerate(cardinality or ()):
                 name = f"table{index}"
@@ -28,7 +41,7 @@ class StaticEffect(mx.gluon.HybridBlock):
         self.fields += ["static_categories"] * bool(self._tables)
         self.fields += ["static_reals"] * (self.slopes is not None)
 
-    def hybrid_forward(self, F, *static, **tables):
+    def hybrid_forward(self, F: Namespace, *static: Array, **tables: Array) -> Array:
         given, parts = dict(zip(self.fields, static)), []
         for index, name in enumerate(self._tables):
             column = F.slice_axis(given["static_categories"], axis=1, begin=index, end=index + 1)

@@ -1,7 +1,7 @@
 """Structural time series models as a GluonTS predictor that needs no training."""
 
 from itertools import islice
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Type
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +13,7 @@ from gluonts.mx.distribution import Gaussian
 from gluonts.mx.model.forecast import DistributionForecast
 
 from .. import functional as fn
+from .entry import Entry
 from .structural_components import (
     Units,
     build_components,
@@ -93,10 +94,10 @@ class StructuralPredictor(RepresentablePredictor):
         description = described(self.components, noise_variance, fixed or [], use_feat_dynamic_real)
         self._descriptions = {True: description, False: level_alone(description)}
         self._rows = used_rows(description)
-        self._batches = {}
+        self._batches: Dict[Tuple[bool, int, int], SeriesBatch] = {}
 
     def predict(
-        self, dataset: Iterable[Dict[str, Any]], num_samples: Optional[int] = None, **kwargs: Any
+        self, dataset: Iterable[Entry], num_samples: Optional[int] = None, **kwargs: Any
     ) -> Iterator[Forecast]:
         """The forecasts of a dataset, in its order; num_samples: of the paths, default 100."""
         num_samples = 100 if num_samples is None else num_samples

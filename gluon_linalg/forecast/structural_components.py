@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ..blocks import structural
+from ..grammar.component import Regression
 from ..grammar.messages import first_problem, shown_keys
 from ..grammar.structural import StructuralDescription
 from .frequency import main_seasons, period_of
@@ -19,9 +20,9 @@ DYNAMIC = "feat_dynamic_real"
 def default_components(freq: str) -> List[Dict[str, Dict[str, Any]]]:
     """A trend, and the main season of the frequency if it has one."""
     period_of(freq)
-    components = [{"trend": {}}]
+    components: List[Dict[str, Dict[str, Any]]] = [{"trend": {}}]
     for period in main_seasons(freq):
-        options = {"period": period}
+        options: Dict[str, Any] = {"period": period}
         if period > LONGEST_DUMMY or period != int(period):
             options.update(form="trigonometric", harmonics=min(HARMONICS, int(period // 2)))
         components.append({"seasonal": options})
@@ -42,12 +43,16 @@ def described(
     with_features: bool,
 ) -> StructuralDescription:
     """The description of the arguments of StructuralPredictor; ValueError."""
-    document = {"components": list(components), "noise_variance": noise_variance, "fixed": fixed}
+    document: Dict[str, Any] = {
+        "components": list(components),
+        "noise_variance": noise_variance,
+        "fixed": fixed,
+    }
     try:
         description = StructuralDescription.model_validate(document)
     except ValidationError as error:
-        problem = first_problem(error, document, "the arguments")
-        raise ValueError(f"StructuralPredictor: {problem}.") from None
+        first = first_problem(error, document, "the arguments")
+        raise ValueError(f"StructuralPredictor: {first}.") from None
     if with_features and not description.regressions:
         document["components"].append({"regression": {}})
         description = StructuralDescription.model_validate(document)
@@ -56,8 +61,10 @@ def described(
     problem = description.problem(covariates, where=where)
     if description.regressions and not with_features:
         index = next(i for i, c in enumerate(description.components) if c.regression is not None)
-        keys = ("components", index, "regression")
-        problem = keys, "use_feat_dynamic_real is False, there are no covariates; set it to True"
+        problem = (
+            ("components", index, "regression"),
+            "use_feat_dynamic_real is False, there are no covariates; set it to True",
+        )
     if problem is not None:
         keys, message = problem
         raise ValueError(f"StructuralPredictor: {shown_keys(keys, document)}: {message}.")
@@ -85,7 +92,7 @@ def build_components(
     for part in description.parts:
         if isinstance(part.prior, list):
             part = part.model_copy(update={"prior": _prior_in_units(part, units)})
-        if part.component_class is structural.Regression and part.columns is None:
+        if isinstance(part, Regression) and part.columns is None:
             blocks.append(part.build(squares=[1.0] * features))
         else:
             blocks.append(part.build())

@@ -117,7 +117,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         y = mx.nd.zeros((len(self.models), 1 + steps, 1), dtype="float64")
         emissions = []
         for index, (model, centre) in enumerate(zip(self.models, centres)):
-            own = covariates[index : index + 1] if self.has_covariates else None
+            own = None if covariates is None else covariates[index : index + 1]
             emission = model.components.system(mx.nd, y[:1, :, 0], own).emission
             emissions.append(emission if centre is None else emission - centre)
         emission = mx.nd.concat(*emissions, dim=0)

@@ -1,12 +1,12 @@
 """The series of a dataset as a structural model wants them: in units of their own changes."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 from gluonts.exceptions import GluonTSDataError
 
-from .entry import dynamic_reals_of, feature_count, label_of, start_of, target_of
+from .entry import Entry, dynamic_reals_of, feature_count, label_of, start_of, target_of
 
 
 @dataclass
@@ -29,13 +29,13 @@ class StructuralSeries:
     info: Any
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of observations."""
         return int(self.observed.sum())
 
 
 def read_series(
-    entry: Dict[str, Any],
+    entry: Entry,
     index: int,
     freq: str,
     prediction_length: int,

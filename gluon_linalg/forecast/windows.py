@@ -1,7 +1,12 @@
 """Batches of windows, each a pure function of a seed and a number."""
 
+from typing import Dict, Iterable, Iterator, Mapping, Sequence, Tuple
+
 import numpy as np
 from gluonts.exceptions import GluonTSDataError
+
+from .entry import Entry
+from .features import SeriesTransform, WindowSeries
 
 # The arrays a window may be asked for, in any order. Length N = L, or L + h with the future.
 FIELDS = ("static_categories", "static_reals", "features", "phases", "target", "observed")
@@ -23,7 +28,15 @@ class TrainingWindows:
     Raises GluonTSDataError, which names the item, or says that there is nothing to train on.
     """
 
-    def __init__(self, dataset, transform, fields, length, batch_size, seed=0):
+    def __init__(
+        self,
+        dataset: Iterable[Entry],
+        transform: SeriesTransform,
+        fields: Sequence[str],
+        length: int,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
         self.transform = transform
         self.fields = tuple(fields)
         self.batch_size = batch_size
@@ -35,11 +48,11 @@ class TrainingWindows:
             raise GluonTSDataError("There is no series with an observation to train on.")
         self._ends = [_ends(one, self.length) for one in self._series]
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of series."""
         return len(self._series)
 
-    def batch(self, iteration):
+    def batch(self, iteration: int) -> Tuple[np.ndarray, ...]:
         """The arrays of the batch number `iteration`, float64, in the order of `fields`."""
         random = random_state(self.seed, iteration)
         windows = []
@@ -48,7 +61,7 @@ class TrainingWindows:
             windows.append(self._window(index, ends[random.randint(len(ends))]))
         return stacked(windows, self.fields)
 
-    def last_batches(self):
+    def last_batches(self) -> Iterator[Tuple[np.ndarray, ...]]:
         """Batches of the last window of each series, in the order of the dataset, each once."""
         for begin in range(0, len(self._series), self.batch_size):
             indices = range(begin, min(begin + self.batch_size, len(self._series)))
@@ -60,7 +73,9 @@ class TrainingWindows:
         return window(series, end - self.length, end, 0, scaling)[0]
 
 
-def window(series, begin, end, future, scaling):
+def window(
+    series: WindowSeries, begin: int, end: int, future: int, scaling: bool
+) -> Tuple[Dict[str, np.ndarray], float, float]:
     """The fields of steps begin to end of a `WindowSeries` as a dict, its location and its scale.
 
     Features and phases reach `future` steps further.
@@ -78,7 +93,7 @@ def window(series, begin, end, future, scaling):
     return arrays, location, scale
 
 
-def location_and_scale(values):
+def location_and_scale(values: np.ndarray) -> Tuple[float, float]:
     """Mean and mean absolute deviation of values (n,).
 
     Where they deviate by nothing but rounding, the scale is 1/n of their mean absolute value (of 1
@@ -92,12 +107,14 @@ def location_and_scale(values):
     return location, deviation if deviation > 1e-12 * size else (size or 1.0) / len(values)
 
 
-def stacked(windows, fields):
+def stacked(
+    windows: Sequence[Mapping[str, np.ndarray]], fields: Sequence[str]
+) -> Tuple[np.ndarray, ...]:
     """A tuple of arrays (B, ...) from the windows of a batch."""
     return tuple(np.stack([one[name] for one in windows]) for name in fields)
 
 
-def random_state(*numbers):
+def random_state(*numbers: int) -> np.random.RandomState:
     """A generator of random numbers that depends on whole numbers alone, on every machine."""
     return np.random.RandomState(np.random.SeedSequence(numbers).generate_state(4))
 

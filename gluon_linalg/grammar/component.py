@@ -1,9 +1,10 @@
 """The components of a structural time series model, as data: in job files and in forecasting."""
 
-from typing import ClassVar, Dict, Literal, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Literal, Optional, Sequence, Tuple, Type
 
 import mxnet as mx
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
 from ..blocks import structural
 from .component_part import (
@@ -20,7 +21,7 @@ from .section import Columns, Number, OneOf
 class Level(Part):
     """μ_{t+1} = μ_t + η_t."""
 
-    component_class: ClassVar = structural.LocalLevel
+    component_class: ClassVar[Type[structural.Component]] = structural.LocalLevel
     parameters: ClassVar[Tuple[str, ...]] = ("level_variance",)
     is_level: ClassVar[bool] = True
 
@@ -32,7 +33,7 @@ class Level(Part):
 class Trend(Part):
     """μ_{t+1} = μ_t + ν_t + η_t, ν_{t+1} = ν_t + ζ_t."""
 
-    component_class: ClassVar = structural.LocalLinearTrend
+    component_class: ClassVar[Type[structural.Component]] = structural.LocalLinearTrend
     parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance")
     is_level: ClassVar[bool] = True
 
@@ -47,7 +48,7 @@ class Trend(Part):
 class DampedTrend(Trend):
     """μ_{t+1} = μ_t + ν_t + η_t, ν_{t+1} = damping · ν_t + ζ_t."""
 
-    component_class: ClassVar = structural.DampedTrend
+    component_class: ClassVar[Type[structural.Component]] = structural.DampedTrend
     parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance", "damping")
 
     damping: Number = Field(
@@ -58,7 +59,7 @@ class DampedTrend(Trend):
 class SemilocalTrend(Trend):
     """μ_{t+1} = μ_t + D + ν_t + η_t, ν_{t+1} = damping · ν_t + ζ_t, D constant."""
 
-    component_class: ClassVar = structural.SemilocalLinearTrend
+    component_class: ClassVar[Type[structural.Component]] = structural.SemilocalLinearTrend
     parameters: ClassVar[Tuple[str, ...]] = ("level_variance", "slope_variance", "damping")
 
     damping: Number = Field(
@@ -72,7 +73,7 @@ class SemilocalTrend(Trend):
 class Seasonal(Part):
     """A pattern of `period` steps that sums to 0 and changes slowly."""
 
-    component_class: ClassVar = structural.Seasonal
+    component_class: ClassVar[Type[structural.Component]] = structural.Seasonal
     parameters: ClassVar[Tuple[str, ...]] = ("seasonal_variance",)
 
     period: Number = Field(
@@ -96,7 +97,7 @@ class Seasonal(Part):
 class Cycle(Part):
     """c_{t+1} = damping · (c_t cos λ + c*_t sin λ) + κ_t, λ = 2π / period, c* its partner."""
 
-    component_class: ClassVar = structural.Cycle
+    component_class: ClassVar[Type[structural.Component]] = structural.Cycle
     parameters: ClassVar[Tuple[str, ...]] = ("period", "damping", "cycle_variance")
 
     period: Number = Field(..., gt=2, description="The period in steps, learned.")
@@ -112,14 +113,14 @@ class Cycle(Part):
 
     @field_validator("damping", mode="before")
     @classmethod
-    def none_is_no_damping(cls, value):
+    def none_is_no_damping(cls, value: Any) -> Any:
         return 1 if value is None else value
 
 
 class Autoregression(Part):
     """z_{t+1} = Σ φ_j z_{t+1-j} + ε_t, always stationary."""
 
-    component_class: ClassVar = structural.AutoRegression
+    component_class: ClassVar[Type[structural.Component]] = structural.AutoRegression
     parameters: ClassVar[Tuple[str, ...]] = ("coefficients", "innovation_variance")
 
     order: int = Field(1, ge=1, le=MOST_STATES, description="The number of coefficients.")
@@ -138,7 +139,7 @@ class Autoregression(Part):
 class Regression(Part):
     """xᵀ β, with β constant or a random walk."""
 
-    component_class: ClassVar = structural.Regression
+    component_class: ClassVar[Type[structural.Component]] = structural.Regression
     parameters: ClassVar[Tuple[str, ...]] = ("coefficient_variance",)
 
     columns: Optional[Columns] = Field(
@@ -153,7 +154,7 @@ class Regression(Part):
     )
 
     @model_validator(mode="after")
-    def only_drifting_coefficients_have_a_variance(self):
+    def only_drifting_coefficients_have_a_variance(self) -> Self:
         if not self.drifting and self.coefficient_variance is not None:
             raise ValueError("coefficient_variance belongs to drifting: true; remove it")
         if 0 in (self.coefficient_variance or ()):
@@ -169,7 +170,7 @@ class Regression(Part):
         variance: float = 1.0,
         squares: Optional[Sequence[float]] = None,
     ) -> structural.Regression:
-        given = self.coefficient_variance or [None]
+        given: List[Any] = self.coefficient_variance or [None]
         count = len(squares or self.columns or self._values_per_column())
         given = given * count if len(given) == 1 else given
         squares = squares or [1.0] * count

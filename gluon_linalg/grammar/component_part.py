@@ -11,7 +11,7 @@ from pydantic import (
     PrivateAttr,
     model_validator,
 )
-from typing_extensions import Annotated
+from typing_extensions import Annotated, Self
 
 from ..blocks.structural import Component
 from .json_schema import ShownAs
@@ -93,7 +93,7 @@ class Part(Fixable):
         return cls.parameters
 
     @model_validator(mode="after")
-    def values_fit_together(self):
+    def values_fit_together(self) -> Self:
         for name in self.fixed:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is fixed, but has no value; give it one")

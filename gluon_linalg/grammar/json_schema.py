@@ -22,7 +22,7 @@ class ShownAs:
     2.11 write the default of each field into it.
     """
 
-    def __init__(self, schema: Dict[str, Any]):
+    def __init__(self, schema: Dict[str, Any]) -> None:
         self.schema = schema
 
     def __get_pydantic_json_schema__(

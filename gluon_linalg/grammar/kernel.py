@@ -95,7 +95,7 @@ class Leaf(Fixable):
 class RBF(Leaf):
     """variance · exp(-½ r²), with r the distance in lengthscales."""
 
-    kernel_class: ClassVar = kernels.RBF
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RBF
 
     lengthscale: Optional[Positives] = Field(
         None,
@@ -103,79 +103,79 @@ class RBF(Leaf):
         "for one per column, at first in proportion to its standard deviation.",
     )
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         return {"variance": 1.0, "lengthscale": columns.spread}
 
 
 class Matern12(RBF):
     """variance · exp(-r)."""
 
-    kernel_class: ClassVar = kernels.Matern12
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern12
 
 
 class Matern32(RBF):
     """variance · (1 + √3 r) exp(-√3 r)."""
 
-    kernel_class: ClassVar = kernels.Matern32
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern32
 
 
 class Matern52(RBF):
     """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
 
-    kernel_class: ClassVar = kernels.Matern52
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern52
 
 
 class RationalQuadratic(RBF):
     """variance · (1 + r² / (2 alpha))^(-alpha)."""
 
-    kernel_class: ClassVar = kernels.RationalQuadratic
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RationalQuadratic
 
     alpha: Positive = Field(
         1.0, description="How alike the mixed lengthscales are; the kernel nears RBF as it grows."
     )
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         return {**super().typical(columns), "alpha": 1.0}
 
 
 class Periodic(RBF):
     """variance · exp(-2 sin²(π (x - z) / period) / lengthscale²)."""
 
-    kernel_class: ClassVar = kernels.Periodic
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Periodic
 
     lengthscale: Positives = Field(
         [1.0], description="The smoothness within a period, without unit; one, or one per column."
     )
     period: Period = None
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         return {"variance": 1.0, "lengthscale": 1.0, "period": _period(self, columns)}
 
 
 class Cosine(Leaf):
     """variance · cos(2π Σ (x - z) / period)."""
 
-    kernel_class: ClassVar = kernels.Cosine
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Cosine
 
     period: Period = None
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         return {"variance": 1.0, "period": _period(self, columns)}
 
 
 class Linear(Leaf):
     """Σ variance x z over the columns."""
 
-    kernel_class: ClassVar = kernels.Linear
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Linear
     is_stationary: ClassVar[bool] = False
 
-    variance: Optional[Positives] = Field(
+    variance: Optional[Positives] = Field(  # type: ignore[assignment]
         None,
         description="The prior variance of the slope; one, or one per column; null for one per "
         "column, at first the mean square of the target over that of the column.",
     )
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         squares = columns.mean_squares
         return {"variance": 1.0 / (squares * len(squares))}
 
@@ -183,7 +183,7 @@ class Linear(Leaf):
 class Polynomial(Leaf):
     """variance · (Σ x z / lengthscale² + offset)^degree."""
 
-    kernel_class: ClassVar = kernels.Polynomial
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Polynomial
     settings: ClassVar[Tuple[str, ...]] = ("degree",)
     is_stationary: ClassVar[bool] = False
 
@@ -200,7 +200,7 @@ class Polynomial(Leaf):
     )
     offset: Positive = Field(1.0, description="The constant inside the power.")
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         squares = columns.mean_squares
         variance = (len(squares) + self.offset) ** -float(self.degree)
         return {"variance": variance, "lengthscale": np.sqrt(squares), "offset": 1.0}
@@ -209,7 +209,7 @@ class Polynomial(Leaf):
 class Constant(Leaf):
     """variance, for every pair of inputs."""
 
-    kernel_class: ClassVar = kernels.Constant
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Constant
 
     variance: Optional[Positive] = Field(
         None,
@@ -221,7 +221,7 @@ class Constant(Leaf):
 class White(Leaf):
     """variance where a row meets itself, 0 elsewhere."""
 
-    kernel_class: ClassVar = kernels.White
+    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.White
 
     variance: Optional[Positive] = Field(
         None,
@@ -229,7 +229,7 @@ class White(Leaf):
         "the target.",
     )
 
-    def typical(self, columns):
+    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         return {"variance": 0.1}
 
 

@@ -119,7 +119,7 @@ def spread_out(found: List[Hyperparameter], names: Sequence[str]) -> None:
 
     names: the columns of a kernel that names none.
     """
-    before = Counter()
+    before: Counter = Counter()
     for hyperparameter in found:
         if hyperparameter.path.endswith(".lengthscale") and hyperparameter.given is None:
             columns = tuple(hyperparameter.columns or names)

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-from typing_extensions import Annotated
+from typing_extensions import Annotated, Self
 
 from ..errors import suggestion
 from .json_schema import ShownAs
@@ -31,7 +31,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def refuse_unknown_keys(cls, value):
+    def refuse_unknown_keys(cls, value: Any) -> Any:
         if isinstance(value, dict):
             known = sorted(cls.model_fields, key=lambda name: name in cls.seldom)
             for key in value:
@@ -53,7 +53,7 @@ class OneOf(Section):
     advice: ClassVar[str]
 
     @model_validator(mode="after")
-    def one_key(self):
+    def one_key(self) -> Self:
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             found = ", ".join(given) if given else "none"

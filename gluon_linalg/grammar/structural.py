@@ -4,7 +4,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 from pydantic import Field, model_validator
-from typing_extensions import Annotated
+from typing_extensions import Annotated, Self
 
 from ..blocks import structural
 from ..errors import suggestion
@@ -35,7 +35,7 @@ class StructuralDescription(Fixable):
         return ("noise_variance",)
 
     @model_validator(mode="after")
-    def something_is_random(self):
+    def something_is_random(self) -> Self:
         if "noise_variance" in self.fixed and self.noise_variance is None:
             raise ValueError("noise_variance is fixed, but has no value; give it one")
         if self.noise_variance == 0 and all(part.is_deterministic for part in self.parts):
@@ -103,10 +103,10 @@ class StructuralDescription(Fixable):
         variance: the initial value of those that are null; squares: the mean squares of the columns
         of each regression.
         """
-        blocks, squares = [], iter(squares)
+        blocks, left = [], iter(squares)
         for index, component in enumerate(self.components):
             name, part = component.chosen()
-            own = next(squares) if isinstance(part, Regression) else None
+            own = next(left) if isinstance(part, Regression) else None
             block = part.build(name, variance, own)
             for key, parameter in part.trained(block).items():
                 if key in part.fixed:

@@ -14,11 +14,15 @@ from gluon_linalg.fitting.structural_starts import structural_starts
 COMPONENTS = {
     "level": [{"level": {}}],
     "trend and season": [{"trend": {}}, {"seasonal": {"period": 4}}],
+    "damped trend": [{"damped_trend": {}}],
+    "semilocal trend": [{"semilocal_trend": {}}],
     "cycle": [{"level": {}}, {"cycle": {"period": 5}}],
     "autoregression": [{"level": {"level_variance": 0}}, {"ar": {"order": 2}}],
     "regression": [{"level": {}}, {"regression": {}}],
     "drifting": [{"level": {"level_variance": 0}}, {"regression": {"drifting": True}}],
 }
+# How many numbers are taken up by initial values, where it is more than the level.
+DIFFUSE = {"trend and season": 5, "semilocal trend": 2, "regression": 2, "drifting": 2}
 # The unit of y, where y begins in units of its spread, and unit and beginning of the covariate.
 UNITS = {
     "small": (1e-9, 0.0, 1e9, 0.0),
@@ -57,7 +61,7 @@ def trained(tmp_path, run, monkeypatch):
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_the_same_data_in_other_units_give_the_same_model(trained, name):
     plain, forecast = trained(COMPONENTS[name], (1.0, 0.0, 1.0, 0.0))
-    diffuse = {"trend and season": 5, "regression": 2, "drifting": 2}.get(name, 1)
+    diffuse = DIFFUSE.get(name, 1)
     for scale, begin, unit, origin in UNITS.values():
         if name == "drifting":
             # A drifting coefficient of a shifted covariate would move the level: another model.

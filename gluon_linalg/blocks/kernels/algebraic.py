@@ -3,7 +3,7 @@
 Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 """
 
-from typing import Any
+from typing import Any, Optional
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -21,7 +21,9 @@ class Linear(Kernel):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
+    def covariance(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, variance: Array
+    ) -> Array:
         left = self.column_by_column(F, F.broadcast_mul, x, "variance", variance)
         return fn.product(F, left, x if z is None else z, transpose_b=True)
 
@@ -59,7 +61,7 @@ class Polynomial(Kernel):
         self,
         F: Namespace,
         x: Array,
-        z: Array,
+        z: Optional[Array],
         dtype: str,
         variance: Array,
         lengthscale: Array,
@@ -90,7 +92,9 @@ class Constant(Kernel):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
+    def covariance(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, variance: Array
+    ) -> Array:
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(variance, axis=2))
 
 
@@ -103,13 +107,15 @@ class White(Kernel):
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
 
-    def covariance(self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array) -> Array:
+    def covariance(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, variance: Array
+    ) -> Array:
         if z is None:
             return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(0.0 * variance, axis=2))
 
 
-def _ones(F: Namespace, x: Array, z: Array) -> Array:
+def _ones(F: Namespace, x: Array, z: Optional[Array]) -> Array:
     left = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
     right = left if z is None else fn.ones_like(F, F.slice_axis(z, axis=2, begin=0, end=1))
     return fn.product(F, left, right, transpose_b=True)

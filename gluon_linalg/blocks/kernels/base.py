@@ -1,13 +1,13 @@
 """The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError, wrong_columns
-from ...typing import Array, Namespace
+from ...typing import Array, Namespace, given, hook
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from .columns import ActiveColumns
@@ -36,18 +36,20 @@ class Kernel(LinearAlgebraBlock):
     arguments = (("x", "B n d"), ("z", "B m d"))
     required = 1
     # The hyperparameters that may have a value for each active column; all others are one number.
-    by_column = ()
+    by_column: Tuple[str, ...] = ()
 
     def __init__(self, active_dims: ActiveDims = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._columns = ActiveColumns(self.name, active_dims)
 
+    @hook
     def covariance(
         self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
     ) -> Array:
         """k(x, z), or k(x) when z is None, in arithmetic of `dtype`; symmetric up to rounding."""
         raise NotImplementedError(f"{type(self).__name__} does not implement covariance")
 
+    @hook
     def variances(
         self, F: Namespace, x: Array, dtype: str, variance: Array, **hyperparameters: Array
     ) -> Array:
@@ -56,6 +58,7 @@ class Kernel(LinearAlgebraBlock):
 
     # Further hooks, for speed alone.
 
+    @hook
     def constant_covariance(
         self, F: Namespace, x: Array, z: Optional[Array], dtype: str, **hyperparameters: Array
     ) -> Array:
@@ -75,12 +78,12 @@ class Kernel(LinearAlgebraBlock):
     def hybrid_forward(
         self, F: Namespace, x: Array, z: Optional[Array] = None, **stored: Any
     ) -> Array:
-        return self.matrix(F, x, z, self.dtype)
+        return self.matrix(F, x, z, cast(str, self.dtype))
 
     def diag(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The diagonal of k(x), (B, n, d) -> (B, n), without the matrix."""
         (x,) = self._received(x)
-        return self.evaluate_diagonal(mx.nd, x, self.dtype)
+        return self.evaluate_diagonal(mx.nd, x, cast(str, self.dtype))
 
     def matrix(
         self,
@@ -140,7 +143,7 @@ class Kernel(LinearAlgebraBlock):
     def check_columns(self, count: int) -> None:
         """Raises ShapeError where the kernel cannot be computed from `count` columns of x."""
         self._columns.check(count)
-        seen = self._columns.count(count)
+        seen = given(self._columns.count(count))
         for name in self.by_column:
             values = getattr(self, name).shape[0]
             if values not in (1, seen):

@@ -24,8 +24,13 @@ class ActiveColumns:
         """How many of `columns` columns are active; None where that depends on their number."""
         if self._runs is None:
             return columns
-        ends = [columns if end is None else end for _, end in self._runs]
-        return None if None in ends else sum(e - b for (b, _), e in zip(self._runs, ends))
+        count = 0
+        for begin, end in self._runs:
+            end = columns if end is None else end
+            if end is None:
+                return None
+            count += end - begin
+        return count
 
     def check(self, columns: int) -> None:
         """Raises ShapeError where there are fewer than the active ones."""

@@ -2,16 +2,16 @@
 
 from functools import reduce
 from operator import add, mul
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Type
 
-from ...typing import Array, Namespace
+from ...typing import Array, Namespace, given
 from .base import Kernel
 
 
 class Combination(Kernel):
     """Several kernels, element by element combined with `operation`."""
 
-    operation = None
+    operation: Callable[..., Any]
 
     def __init__(self, *kernels: Kernel, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -22,7 +22,7 @@ class Combination(Kernel):
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
         for kernel in self.kernels:
-            kernel.check_columns(self._columns.count(count))
+            kernel.check_columns(given(self._columns.count(count)))
 
     def evaluate(
         self,
@@ -48,7 +48,7 @@ class Combination(Kernel):
             for index, kernel in enumerate(self.kernels)
         )
 
-    def _combined(self, parts: Sequence[Array]) -> Array:
+    def _combined(self, parts: Iterable[Array]) -> Array:
         return reduce(type(self).operation, parts)
 
 
@@ -78,7 +78,7 @@ class Scaled(Kernel):
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
-        self.kernel.check_columns(self._columns.count(count))
+        self.kernel.check_columns(given(self._columns.count(count)))
 
     def evaluate(
         self,
@@ -112,8 +112,8 @@ def inner(hyperparameters: Any, child: Any) -> Any:
     return {name[len(prefix) :]: hyperparameters[name] for name in names}
 
 
-def _flatten(cls: Any, kernels: Sequence["Kernel"]) -> Any:
-    flat = []
+def _flatten(cls: Type[Combination], kernels: Sequence[Kernel]) -> List[Kernel]:
+    flat: List[Kernel] = []
     for kernel in kernels:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")

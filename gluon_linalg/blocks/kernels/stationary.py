@@ -4,10 +4,10 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.
 """
 
 import math
-from typing import Any, Mapping, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from ... import functional as fn
-from ...typing import Array, Namespace
+from ...typing import Array, Namespace, hook
 from .base import ActiveDims, Kernel, Values
 
 
@@ -18,7 +18,7 @@ class Stationary(Kernel):
     """
 
     # Those that `features` takes; all others but the variance go to `profile`.
-    by_column = ("lengthscale",)
+    by_column: Tuple[str, ...] = ("lengthscale",)
 
     def __init__(
         self,
@@ -31,16 +31,24 @@ class Stationary(Kernel):
         self.variance = self._positive("variance", variance)
         self.lengthscale = self._positive("lengthscale", lengthscale)
 
+    @hook
     def profile(self, F: Namespace, squared: Array, **parameters: Array) -> Array:
         """The kernel at unit variance, as a function of r² >= 0 (B, n, m)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement profile")
 
+    @hook
     def features(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
     def covariance(
-        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        variance: Array,
+        **parameters: Array,
     ) -> Array:
         left, right = self._feature_pair(F, x, z, parameters)
         exponent = fn.negative_half_squared_distance(F, left, right, dtype)
@@ -49,33 +57,50 @@ class Stationary(Kernel):
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _feature_pair(
-        self, F: Namespace, x: Array, z: Array, parameters: Mapping[str, Array]
+        self, F: Namespace, x: Array, z: Optional[Array], parameters: Mapping[str, Array]
     ) -> Tuple[Array, Array]:
         """The features of x and z in float64."""
         chosen = {k: F.cast(parameters[k], dtype="float64") for k in self.by_column}
         x, z = fn.centred(F, x, z)
         left = self.features(F, x, **chosen)
         left, right = fn.in_range(F, left, None if z is None else self.features(F, z, **chosen))
-        return left, left if z is None else right
+        return left, left if right is None else right
 
 
 class RBF(Stationary):
     """variance · exp(-½ r²)."""
 
     def covariance(
-        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        variance: Array,
+        **parameters: Array,
     ) -> Array:
         unit = F.exp(self._exponent(F, x, z, dtype, parameters))
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def constant_covariance(
-        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, **parameters: Array
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        variance: Array,
+        **parameters: Array,
     ) -> Array:
         unit = fn.exp_below_zero(F, self._exponent(F, x, z, dtype, parameters), dtype)
         return F.broadcast_mul(unit, F.expand_dims(variance, axis=2))
 
     def _exponent(
-        self, F: Namespace, x: Array, z: Array, dtype: str, parameters: Mapping[str, Array]
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        parameters: Mapping[str, Array],
     ) -> Array:
         left, right = self._feature_pair(F, x, z, parameters)
         return fn.negative_half_squared_distance(F, left, right, dtype)
@@ -205,7 +230,13 @@ class Cosine(Kernel):
         self.period = self._positive("period", period)
 
     def covariance(
-        self, F: Namespace, x: Array, z: Array, dtype: str, variance: Array, period: Array
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        variance: Array,
+        period: Array,
     ) -> Array:
         x, z = fn.centred(F, x, z)
         left = self._waves(F, x, period)

@@ -5,7 +5,7 @@ constants here are multiples of a 1 that is cut out of an input.
 """
 
 from itertools import groupby
-from typing import Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -18,11 +18,11 @@ def scalar_one(F: Namespace, like: Array) -> Array:
 
 def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
     """A matrix (1, m, n) from rows of numbers and arrays (1, 1)."""
-    pieces = []
+    pieces: List[Array] = []
     entries = [entry for row in rows for entry in row]
     for number, run in groupby(entries, lambda e: e if isinstance(e, (int, float)) else None):
         if number is None:
-            pieces.extend(run)
+            pieces.extend(entry for entry in run if not isinstance(entry, (int, float)))
         else:
             pieces.append(F.broadcast_axis(one * number, axis=1, size=len(list(run))))
     return F.reshape(beside(F, pieces, axis=1), shape=(1, len(rows), len(rows[0])))

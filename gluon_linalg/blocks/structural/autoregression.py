@@ -1,6 +1,6 @@
 """Stationary autoregressions."""
 
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class AutoRegression(Component):
     ) -> Array:
         size = self.state_size
         variance = innovation_variance
-        deviations = []
+        deviations: List[Array] = []
         for k in reversed(range(size)):
             variance = variance / element(F, partial_autocorrelation_complement, k)
             deviations.insert(0, F.sqrt(variance))
@@ -98,9 +98,9 @@ class AutoRegression(Component):
             rows = F.concat(rows, fn.product(F, weights, rows) + own, dim=1)
         return rows
 
-    def _predictors(self, F, partial_autocorrelation):
+    def _predictors(self, F: Namespace, partial_autocorrelation: Array) -> List[Array]:
         """The coefficients of the best predictions from 1, ..., p predecessors, (1, k) each."""
-        predictors = []
+        predictors: List[Array] = []
         for k in range(self.state_size):
             r = element(F, partial_autocorrelation, k)
             if not predictors:

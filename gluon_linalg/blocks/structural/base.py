@@ -1,19 +1,19 @@
 """The component base class, with its variances and priors, and sums of components."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, cast
 
 import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError
-from ...typing import Array, Namespace
+from ...typing import Array, Namespace, hook
 from ..base import LinearAlgebraBlock
 from ..parameters import parameter_array, positive_parameter
 from .arrays import beside, block_diagonal, element, matrix, scalar_one
 from .bounded import VARIANCE_FLOOR, BoundedParameter
 
 # 'diffuse', 'stationary', or means and standard deviations, one number each or one for each state.
-Prior = Union[None, str, Tuple[Any, Any]]
+Prior = Union[None, str, Sequence[Any]]
 
 
 class System(NamedTuple):
@@ -49,21 +49,21 @@ class Component(LinearAlgebraBlock):
 
     arguments = (("y", "B T"), ("covariates", "C T k"))
     required = 1
-    kind = None
+    kind: Optional[str] = None
     features = 0
     # Whether coefficients of covariates change in time.
     drifts = False
     # The state that takes the mean of y as its prior mean, if there is one.
-    level_state = None
+    level_state: Optional[int] = None
 
     def __init__(self, state_size: int, label: Optional[str] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.state_size = state_size
-        self.label = label or self.kind
+        self.label = cast(str, label or self.kind)
         # What messages call the states, and which are the coefficients of covariates.
         self.state_names = [f"state {k + 1}" for k in range(state_size)]
-        self.is_coefficient = (False,) * state_size
-        self._disturbances = []
+        self.is_coefficient: Tuple[bool, ...] = (False,) * state_size
+        self._disturbances: List[Tuple[int, str, int]] = []
         self._dtype = "float32"
 
     @property
@@ -74,7 +74,8 @@ class Component(LinearAlgebraBlock):
     def hybrid_forward(
         self, F: Namespace, y: Array, covariates: Optional[Array] = None, **stored: Array
     ) -> Tuple[Array, ...]:
-        y, covariates = (None if x is None else F.cast(x, "float64") for x in (y, covariates))
+        y = F.cast(y, "float64")
+        covariates = None if covariates is None else F.cast(covariates, "float64")
         return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))
 
     def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
@@ -92,6 +93,7 @@ class Component(LinearAlgebraBlock):
             prior_factor,
         )
 
+    @hook
     def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A, (1, d, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement transition")
@@ -100,6 +102,7 @@ class Component(LinearAlgebraBlock):
         """H, (B or 1, T or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
 
+    @hook
     def stationary_factor(self, F: Namespace, one: Array, **values: Array) -> Array:
         """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
         raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
@@ -123,7 +126,7 @@ class Component(LinearAlgebraBlock):
         values = self.values(F, like)
         return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
 
-    def check_shapes(self, sizes: Dict[str, int]) -> None:
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if self.features != sizes.get("k", 0):
             raise ShapeError(
                 f"{self.name}: got {sizes.get('k', 0)} covariates, expected {self.features}, one "

@@ -62,9 +62,8 @@ def diffuse_part(
     size = F.sqrt(F.where(total == 0.0, square, total))
     units = F.broadcast_mul(size, _units(F, component, one, emission))
     rows = [[float(j == state) for j in range(component.state_size)] for state in states]
-    rows = matrix(F, one, rows)
-    rows = F.broadcast_mul(rows, F.expand_dims(units, axis=1))
-    return Diffuse(prior_mean, F.transpose(rows, axes=(0, 2, 1)))
+    columns = F.broadcast_mul(matrix(F, one, rows), F.expand_dims(units, axis=1))
+    return Diffuse(prior_mean, F.transpose(columns, axes=(0, 2, 1)))
 
 
 def _units(F, component, one, emission):

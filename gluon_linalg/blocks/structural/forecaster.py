@@ -1,6 +1,6 @@
 """What a structural time series model says of the observations to come."""
 
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -51,7 +51,7 @@ class StructuralForecaster(ScanningBlock):
             self._refuse_open(outputs[1], *args)
         return outputs
 
-    def check_shapes(self, sizes: Dict[str, int]) -> None:
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.model.check_shapes(sizes)
         if sizes.get("S", sizes["T"] + self.steps) != sizes["T"] + self.steps:
             raise ShapeError(

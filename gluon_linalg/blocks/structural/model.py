@@ -1,6 +1,6 @@
 """Structural time series models: sums of components seen through noise."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -9,7 +9,7 @@ from ... import functional as fn
 from ...errors import ShapeError, UnidentifiedError, listing
 from ...typing import Array, Namespace
 from ..kalman import KalmanFilterLayer, ScanningBlock
-from ..parameters import parameter_array, positive_parameter
+from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from ..smoother import KalmanSmootherLayer
 from .arrays import scalar_one
 from .base import Component, Sum
@@ -75,10 +75,10 @@ class StructuralModel(ScanningBlock):
             parts = [components] if isinstance(components, Component) else components
             self.components = Sum(*parts)
             size, diffuse = self.components.state_size, sum(self.components.diffuse)
-            self.options = {"method": method, "length": length, "diffuse": diffuse}
+            self.options: Dict[str, Any] = {"method": method, "length": length, "diffuse": diffuse}
             self.filter = KalmanFilterLayer(size, **self.options)
             self.smoother = KalmanSmootherLayer(size, **self.options)
-            self.noise_variance = None
+            self.noise_variance: Optional[PositiveParameter] = None
             if noise_variance:
                 self.noise_variance = positive_parameter(
                     self, "noise_variance", noise_variance, VARIANCE_FLOOR
@@ -105,8 +105,7 @@ class StructuralModel(ScanningBlock):
 
         Raises UnidentifiedError, which names the states that the data leave open.
         """
-        y, *rest = self._data(y, *rest, **keywords)
-        inputs, centre = self.kalman_inputs(mx.nd, y, *rest)
+        inputs, centre = self.kalman_inputs(mx.nd, *self._data(y, *rest, **keywords))
         mean, covariance = self.smoother.results(mx.nd, *inputs)
         self._refuse_open(covariance)
         emission = inputs[2].squeeze(axis=2)
@@ -147,10 +146,10 @@ class StructuralModel(ScanningBlock):
         Arguments as in a call of the model. A list of lists of str; all are empty where the model
         is identified. Levels are those at the mean of the covariates.
         """
-        y, *rest = self._data(y, *rest, **keywords)
-        inputs, _ = self.kalman_inputs(mx.nd, y, *rest)
+        data = self._data(y, *rest, **keywords)
+        inputs, _ = self.kalman_inputs(mx.nd, *data)
         if not any(self.components.diffuse):
-            return [[] for _ in range(len(y))]
+            return [[] for _ in range(len(data[0]))]
         is_open = self.filter.open_states(*inputs).asnumpy()
         return [self._names_of(np.flatnonzero(own)) for own in is_open]
 
@@ -167,8 +166,8 @@ class StructuralModel(ScanningBlock):
         self, F: Namespace, y: Array, *rest: Optional[Array]
     ) -> Tuple[List[Array], Optional[Array]]:
         """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
-        y, *rest = (None if x is None else F.cast(x, "float64") for x in (y, *rest))
-        covariates, mask = self._split(rest)
+        y = F.cast(y, "float64")
+        covariates, mask = self._split(None if x is None else F.cast(x, "float64") for x in rest)
         observed = fn.ones_like(F, y)
         if mask is not None:
             observed = fn.stop(F, mask)
@@ -198,7 +197,7 @@ class StructuralModel(ScanningBlock):
             arrays.append(F.expand_dims(mask, axis=2))
         return arrays, centre
 
-    def check_shapes(self, sizes: Dict[str, int]) -> None:
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
         features = self.components.features
         if sizes.get("k", 0) != features:
             raise ShapeError(

@@ -42,7 +42,7 @@ class Seasonal(Component):
         # The harmonic s/2 alternates in sign and has no partner.
         pairs = [frequency < math.pi for frequency in frequencies]
         if form == "dummy":
-            state_size, disturbed = int(period) - 1, [0]
+            state_size, disturbed = int(period) - 1, range(1)
         else:
             state_size = len(pairs) + sum(pairs)
             disturbed = range(state_size)

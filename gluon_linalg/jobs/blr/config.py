@@ -1,6 +1,6 @@
 """The job file of the task `blr`."""
 
-from typing import List, Literal, Optional, Tuple
+from typing import Any, List, Literal, Optional, Tuple
 
 from pydantic import Field
 
@@ -61,7 +61,7 @@ class LinearRegressionJob(TrainedJob):
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         name, section = self.model.features.chosen()
         # How many levels a column of names has is in the file: the data are checked instead.
         if self.data.categorical:

@@ -7,31 +7,31 @@ import numpy as np
 
 from ...fitting.units import mean_and_deviation, size
 from ..errors import JobError
-from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, target_units
-from .config import MOST_FEATURES
+from ..regression.dataset import Dataset, RegressionUnits, read_rows
+from ..units import finite, target_units
+from .config import MOST_FEATURES, LinearRegressionJob
 
 # An MXNet array has at most 2³¹ - 1 elements.
 MOST_ELEMENTS = 2**31 - 1
 
 
 @dataclass
-class Units(TargetUnits):
+class Units(RegressionUnits):
     """The model also sees (x - input_offset) / input_scale."""
 
     input_offset: List[float]
     input_scale: List[float]
 
-    def inputs_to_model(self, x):
+    def inputs_to_model(self, x: np.ndarray) -> np.ndarray:
         return (x - np.asarray(self.input_offset)) / np.asarray(self.input_scale)
 
 
-def read_dataset(job):
+def read_dataset(job: LinearRegressionJob) -> Dataset:
     """Reads the table, sets the hold-out rows apart and chooses the units from the others."""
     return read_rows(job, _units)
 
 
-def _units(job, x, y):
+def _units(job: LinearRegressionJob, x: np.ndarray, y: np.ndarray) -> Units:
     config = job.data
     features = job.model.features.chosen()[1].count(x.shape[1])
     given = len(job.model.prior_variance or [1])

@@ -14,11 +14,11 @@ Width = Annotated[int, Field(ge=1, le=10000)]
 class Linear(Section):
     """1, x_1, ..., x_d"""
 
-    def count(self, inputs):
+    def count(self, inputs: int) -> int:
         """The number of features of so many input columns."""
         return 1 + inputs
 
-    def build(self, inputs):
+    def build(self, inputs: int) -> PolynomialFeatures:
         """A block x (B, n, d) -> phi (B, n, count)."""
         return PolynomialFeatures(1)
 
@@ -28,10 +28,10 @@ class Polynomial(Section):
 
     degree: int = Field(2, ge=1, le=100, description="The highest power.")
 
-    def count(self, inputs):
+    def count(self, inputs: int) -> int:
         return 1 + inputs * self.degree
 
-    def build(self, inputs):
+    def build(self, inputs: int) -> PolynomialFeatures:
         return PolynomialFeatures(self.degree)
 
 
@@ -45,10 +45,10 @@ class Network(Section):
         "tanh", description="The function between the layers; softrelu is log(1 + exp(x))."
     )
 
-    def count(self, inputs):
+    def count(self, inputs: int) -> int:
         return 1 + self.hidden[-1]
 
-    def build(self, inputs):
+    def build(self, inputs: int) -> NetworkFeatures:
         return NetworkFeatures(inputs, self.hidden, self.activation)
 
 

@@ -1,14 +1,19 @@
 """The layer of a linear regression job, its loss and its predictions."""
 
+from typing import Any, Dict, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...typing import Device
+from ..regression.dataset import Dataset
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
 from ..units import finite
+from .config import LinearRegressionJob
 from .dataset import read_dataset
-from .feature_blocks import FeatureRegression
+from .feature_blocks import FeaturePredictor, FeatureRegression
 
 # The initial noise variance, as a share of the variance of the target.
 SHARE = 0.01
@@ -17,6 +22,7 @@ SHARE = 0.01
 class LinearRegression(RegressionTask):
     """A `BLRLikelihoodLayer` on features, with its data."""
 
+    job: LinearRegressionJob
     title = "Bayesian linear regression"
     graph_input = "(1, m, d): the inputs minus input_offset, over input_scale"
     singular = (
@@ -25,21 +31,21 @@ class LinearRegression(RegressionTask):
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: LinearRegressionJob, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
         self.layer = self._build_layer()
 
-    def values(self):
+    def values(self) -> Dict[str, Any]:
         """Without the weights of an mlp, of which there are thousands."""
         return {name: self.value(name) for name in ("prior_variance", "noise_variance")}
 
-    def predictor(self):
+    def predictor(self) -> FeaturePredictor:
         return self.layer.condition(self.x, self.y)
 
-    def noise_variance(self):
+    def noise_variance(self) -> float:
         return float(self.learned["noise_variance"].value()[0])
 
-    def leave_one_out(self, predictor):
+    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> Tuple[np.ndarray, np.ndarray]:
         """The residual of a row that was seen, r, is (1 - h) times that of one that was not.
 
         h = variance / noise variance is the leverage of the row (Hastie, Tibshirani & Friedman,
@@ -52,7 +58,7 @@ class LinearRegression(RegressionTask):
         unseen = np.maximum(1.0 - variance / noise, np.finfo(self.job.model.dtype).eps)
         return y - (y - mean) / unseen, noise / unseen
 
-    def _build_layer(self):
+    def _build_layer(self) -> FeatureRegression:
         model, inputs = self.job.model, len(self.dataset.inputs)
         section = model.features.chosen()[1]
         features = section.build(inputs)
@@ -80,7 +86,7 @@ class LinearRegression(RegressionTask):
         layer.cast(model.dtype)
         return layer
 
-    def _prior_variance(self, features):
+    def _prior_variance(self, features: mx.gluon.HybridBlock) -> Union[float, np.ndarray]:
         """Typical: 1, or where features have units of their own, 1 over the mean square of each."""
         keeps_units = self.job.data.input_scaling in ("raw", "center")
         model = self.job.model
@@ -92,7 +98,7 @@ class LinearRegression(RegressionTask):
         finite(self.dataset.path, squares)
         return 1.0 / np.where(squares > 0, squares, 1.0)
 
-    def _noise_variance(self):
+    def _noise_variance(self) -> float:
         """A share of the variance of the target; 1 for a constant one."""
         y = self.dataset.model_target() / self.target_size
         _, deviation = mean_and_deviation(y)

@@ -1,17 +1,23 @@
 """Forecasts of what is known, judged side by side with those of a seasonal naive predictor."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import pandas as pd
 
+from .dataset import ForecastData
 from .forecasting import forecasts
+
+if TYPE_CHECKING:
+    from gluonts.model.predictor import Predictor
 
 QUANTILES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 # Names of GluonTS's Evaluator; mean_wQuantileLoss is the CRPS, on these quantiles.
 METRICS = ("mean_wQuantileLoss", "MASE", "RMSE")
 COVERAGE = "coverage_80"
 NAIVE = "seasonal_naive"
+
+Metrics = Dict[str, Optional[float]]
 
 
 class Window(NamedTuple):
@@ -23,7 +29,7 @@ class Window(NamedTuple):
     forecast: Any
 
 
-def backtest(predictor, dataset, seed):
+def backtest(predictor: "Predictor", dataset: ForecastData, seed: int) -> List[Window]:
     """The `Window`s of a dataset, those of the first window of all items first."""
     found = []
     for number in range(dataset.windows):
@@ -38,21 +44,21 @@ def backtest(predictor, dataset, seed):
     return found
 
 
-def season_of(freq):
+def season_of(freq: str) -> int:
     """The steps after which a series of this frequency repeats itself; 1 where it does not."""
     from gluonts.time_feature import get_seasonality
 
     return get_seasonality(freq)
 
 
-def naive_predictor(season, prediction_length):
+def naive_predictor(season: int, prediction_length: int) -> "Predictor":
     """What repeats the last season."""
     from gluonts.model.seasonal_naive import SeasonalNaivePredictor
 
     return SeasonalNaivePredictor(prediction_length, season)
 
 
-def judge(windows, season):
+def judge(windows: Sequence[Window], season: int) -> Tuple[Metrics, Dict[str, Metrics]]:
     """The metrics of all windows as a dict, and a dict of those of each item.
 
     season: the steps from one value to that with which the MASE compares it.
@@ -74,19 +80,19 @@ def judge(windows, season):
         return _metrics(evaluator, frame, windows), each
 
 
-def observed(window):
+def observed(window: Window) -> np.ndarray:
     """The observations of its steps, NaN where one is missing."""
     return window.series.to_numpy()[-window.forecast.prediction_length :]
 
 
-def _metrics(evaluator, frame, windows):
+def _metrics(evaluator: Any, frame: pd.DataFrame, windows: Sequence[Window]) -> Metrics:
     totals, _ = evaluator.get_aggregate_metrics(frame)
     found = {name: _number(totals[name]) for name in METRICS}
     found[COVERAGE] = _coverage(windows)
     return found
 
 
-def _coverage(windows):
+def _coverage(windows: Sequence[Window]) -> Optional[float]:
     """The share of the observations between the quantiles 0.1 and 0.9."""
     inside, count = 0, 0
     for one in windows:
@@ -98,7 +104,7 @@ def _coverage(windows):
     return inside / count if count else None
 
 
-def _number(value):
+def _number(value: Any) -> Optional[float]:
     """None for a metric that divides by nothing, such as the MASE of a constant series."""
     value = np.ma.filled(np.ma.asarray(value, dtype="float64"), np.nan)
     return float(value) if np.isfinite(value) else None

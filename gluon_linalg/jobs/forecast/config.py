@@ -1,7 +1,7 @@
 """The job file of the task `forecast`."""
 
 import math
-from typing import Any, Dict, Literal, Optional
+from typing import Any, Dict, Literal, Optional, Tuple
 
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Annotated
@@ -50,7 +50,7 @@ class Data(SeriesData):
     )
 
     @model_validator(mode="after")
-    def columns_differ(self):
+    def columns_differ(self) -> "Data":
         names = [name for name in (self.item, self.time, self.target) if name is not None]
         if len(set(names)) < len(names):
             raise ValueError("item, time and target must be different columns")
@@ -78,7 +78,7 @@ Options = Annotated[Dict[str, Any], BeforeValidator(_as_values)]
 class Model(Section):
     """The estimator."""
 
-    estimator: Literal["deep_state", "gaussian_process", "blr", "ppca", STRUCTURAL] = Field(
+    estimator: Literal["deep_state", "gaussian_process", "blr", "ppca", "structural"] = Field(
         ...,
         description="What forecasts: DeepStateSpaceEstimator, GaussianProcessEstimator, "
         "BLRForecastEstimator, PPCAForecastEstimator or StructuralPredictor of "
@@ -114,7 +114,7 @@ class ForecastTraining(Training):
     )
 
     @model_validator(mode="after")
-    def keys_fit_the_optimizer(self):
+    def keys_fit_the_optimizer(self) -> "ForecastTraining":
         if self.optimizer == LBFGS:
             raise ValueError(
                 "lbfgs needs the same loss at each step, but an iteration sees windows of its "
@@ -132,14 +132,15 @@ class ForecastJob(TrainedJob):
     data: Data = Field(..., description="The series and what is kept from training.")
     model: Model = Field(..., description="The estimator.")
     training: ForecastTraining = Field(
-        default_factory=ForecastTraining, description="How the network is trained."
+        default_factory=ForecastTraining,  # type: ignore[arg-type]
+        description="How the network is trained.",
     )
 
-    def has_steps(self):
+    def has_steps(self) -> bool:
         """structural finds the parameters of a series when it is asked for its forecast."""
         return self.model.estimator != STRUCTURAL
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         if not self.has_steps() and self.model.context_length is not None:
             message = "structural conditions on the whole series; remove it"
             return ("model", "context_length"), message

@@ -3,18 +3,20 @@
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
-from ..data import JsonSeries
+from ..data import JsonSeries, TableRows
 from ..errors import JobError, reason
 from ..sample import Sample
 from ..table_format import AUTO, Format
+from .config import ForecastJob
 from .estimators import build_estimator, features_of
 from .json_lines import FEATURES, read_json_lines, read_objects
-from .table import read_table
+from .table import Entry, read_table
+from .times import Times
 
 JSON = (".json", ".jsonl")
 ENDINGS = (*JSON, ".csv")
@@ -31,7 +33,7 @@ class ForecastData:
     """
 
     path: str
-    entries: List[dict]
+    entries: List[Entry]
     prediction_length: int
     windows: int
     features: List[str]
@@ -39,24 +41,24 @@ class ForecastData:
     table_format: Format
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of observations that are trained on."""
         return int(sum(np.isfinite(entry["target"]).sum() for entry in self.training()))
 
-    def times(self):
+    def times(self) -> Dict[str, Times]:
         """The `Times` of the series by their names."""
         return {entry["item_id"]: entry.times for entry in self.entries}
 
-    def training(self):
+    def training(self) -> List[Dict[str, Any]]:
         """What is before the first window of the backtest."""
         return self.before(0)
 
-    def before(self, window):
+    def before(self, window: int) -> List[Dict[str, Any]]:
         """The entries up to window number `window` of the backtest; all at number `windows`."""
         return [self._cut(entry, window) for entry in self.entries]
 
     @property
-    def sample(self):
+    def sample(self) -> Union[Sample, Dict[str, Any]]:
         """The shortest series, as rows or, if there are features, as a line of JSON has it."""
         entry = min(self.entries, key=lambda entry: len(entry["target"]))
         target = [None if np.isnan(value) else value for value in entry["target"].tolist()]
@@ -76,7 +78,7 @@ class ForecastData:
         rows = [[entry["item_id"], time, cell] for time, cell in zip(times, cells)]
         return Sample([item, *rest], rows)
 
-    def content(self):
+    def content(self) -> bytes:
         """All series, for a fingerprint."""
         digest = hashlib.sha256()
         for entry in self.entries:
@@ -86,7 +88,7 @@ class ForecastData:
                 digest.update(f"{name} {array.shape} ".encode() + array.tobytes())
         return digest.digest()
 
-    def _cut(self, entry, window):
+    def _cut(self, entry: Entry, window: int) -> Dict[str, Any]:
         length = len(entry["target"]) - (self.windows - window) * self.prediction_length
         cut = {**entry, "target": entry["target"][:length]}
         if "feat_dynamic_real" in entry:
@@ -95,7 +97,7 @@ class ForecastData:
         return cut
 
 
-def read_dataset(job):
+def read_dataset(job: ForecastJob) -> ForecastData:
     """The `ForecastData` of a job; JobError for what is wrong with its options or series."""
     # Options come first: who has misspelt one need not wait for the data.
     features = features_of(build_estimator(job, mx.cpu()))
@@ -111,13 +113,21 @@ def read_dataset(job):
     return dataset
 
 
-def _told(table_format, entries):
+def _told(table_format: Format, entries: Sequence[Entry]) -> Format:
     """With the order of day and month in the files, if it is the same in all that tell."""
     found = {entry.times.day_first for entry in entries} - {None}
     return table_format._replace(day_first=found.pop()) if len(found) == 1 else table_format
 
 
-def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=False):
+def read_entries(
+    path: Union[str, TableRows, JsonSeries],
+    item: Optional[str],
+    time: str,
+    target: str,
+    freq: str,
+    table_format: Format = AUTO,
+    every_row: bool = False,
+) -> List[Entry]:
     """The entries of a file or a folder of files, each with a name of its own.
 
     every_row: see `data.read_table`.
@@ -127,7 +137,7 @@ def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=Fa
         if isinstance(file, JsonSeries):
             entries += read_objects(file, freq, table_format)
         elif str(file).endswith(JSON):
-            entries += read_json_lines(file, freq, table_format)
+            entries += read_json_lines(str(file), freq, table_format)
         else:
             entries += read_table(file, item, time, target, freq, table_format, every_row)
     if not entries:
@@ -145,7 +155,7 @@ def read_entries(path, item, time, target, freq, table_format=AUTO, every_row=Fa
     return entries
 
 
-def _files(path):
+def _files(path: Union[str, TableRows, JsonSeries]) -> Sequence[Union[str, TableRows, JsonSeries]]:
     if not isinstance(path, str) or not os.path.isdir(path):
         return [path]
     try:

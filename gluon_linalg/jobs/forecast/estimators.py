@@ -3,12 +3,14 @@
 import contextlib
 import inspect
 import logging
+from typing import Any, Iterator, List
 
 import numpy as np
 
 from ...errors import LinearAlgebraError
+from ...typing import Device
 from ..errors import JobError, suggestion
-from .config import STRUCTURAL
+from .config import STRUCTURAL, ForecastJob
 
 # The names in `gluon_linalg.forecast`.
 CLASSES = {
@@ -31,7 +33,7 @@ KEYS = {
 NOT_PLAIN = ("self", "time_features", "num_periods_to_train")
 
 
-def require_gluonts():
+def require_gluonts() -> None:
     """JobError where GluonTS is not installed."""
     try:
         import gluonts.mx  # noqa: F401
@@ -44,7 +46,7 @@ def require_gluonts():
     logging.getLogger("gluonts").setLevel(logging.ERROR)
 
 
-def build_estimator(job, context):
+def build_estimator(job: ForecastJob, context: Device) -> Any:
     """The estimator, or for structural the predictor, of a job; JobError for its options."""
     require_gluonts()
     from gluonts.mx.trainer import Trainer
@@ -72,7 +74,7 @@ def build_estimator(job, context):
         raise JobError(f"model.options: {model.estimator} refuses them: {_first(error)}") from None
 
 
-def features_of(estimator):
+def features_of(estimator: Any) -> List[str]:
     """The features that entries must have for an estimator, or a predictor that needs no other."""
     used = {
         "feat_static_cat": getattr(estimator, "cardinality", None) is not None,
@@ -82,7 +84,7 @@ def features_of(estimator):
     return [name for name, is_used in used.items() if is_used]
 
 
-def check_frequency(freq):
+def check_frequency(freq: str) -> None:
     """JobError unless pandas has periods of this frequency."""
     from ...forecast.frequency import period_of
 
@@ -96,7 +98,7 @@ def check_frequency(freq):
 
 
 @contextlib.contextmanager
-def explained(path):
+def explained(path: Any) -> Iterator[None]:
     """Errors of GluonTS and of this package about the data at `path`, as JobError."""
     from gluonts.exceptions import GluonTSDataError
 

@@ -1,18 +1,20 @@
 """Series in GluonTS's JSON lines: one object for each."""
 
 import json
+from typing import Any, Callable, List, Sequence
 
 import numpy as np
 
+from ..data import JsonSeries
 from ..errors import JobError, reason
-from ..table_format import AUTO
+from ..table_format import AUTO, Format
 from .table import Entry, not_too_large
 from .times import Times, order_of
 
 FEATURES = {"feat_static_cat": 1, "feat_static_real": 1, "feat_dynamic_real": 2}
 
 
-def read_json_lines(path, freq, table_format=AUTO):
+def read_json_lines(path: str, freq: str, table_format: Format = AUTO) -> List[Entry]:
     """`Entry`s; JobError names the line."""
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -28,7 +30,7 @@ def read_json_lines(path, freq, table_format=AUTO):
     return _entries(path, places, objects, freq, table_format)
 
 
-def read_objects(series, freq, table_format=AUTO):
+def read_objects(series: JsonSeries, freq: str, table_format: Format = AUTO) -> List[Entry]:
     """The `Entry`s of `JsonSeries`; JobError names the place of the object, counted from 1."""
     places = [f"series {number}" for number in range(1, len(series.objects) + 1)]
     objects = _each(series.name, places, _checked, series.objects)
@@ -45,7 +47,9 @@ def _entries(path, places, objects, freq, table_format):
     return _each(path, places, lambda found: _entry(found, freq, table_format, order), objects)
 
 
-def _each(path, places, convert, values):
+def _each(
+    path: str, places: Sequence[str], convert: Callable[[Any], Any], values: Sequence[Any]
+) -> List[Any]:
     """What `convert` makes of each value; its ValueError as a JobError that says where."""
     found = []
     for place, value in zip(places, values):
@@ -103,7 +107,7 @@ def _named(name, convert, *arguments):
         raise ValueError(f"{name}: {error}") from None
 
 
-def _numbers(values, axes):
+def _numbers(values: Any, axes: int) -> np.ndarray:
     """A list, or a list of lists of one length, as an array; null and NaN are NaN."""
     if not isinstance(values, list):
         raise ValueError("expected a list of numbers" if axes == 1 else "expected a list of lists")
@@ -115,7 +119,7 @@ def _numbers(values, axes):
     return np.array(rows, dtype="float64")
 
 
-def _number(value):
+def _number(value: Any) -> float:
     if value is None or (isinstance(value, str) and value.lower() == "nan"):
         return np.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):

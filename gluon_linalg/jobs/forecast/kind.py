@@ -1,5 +1,7 @@
 """What a forecast job is to the commands."""
 
+from typing import Any, Dict, Iterator
+
 from .. import output as names
 from ..summary import training
 from ..task_kind import TaskKind
@@ -9,7 +11,7 @@ from .predict import ForecastPredictor, load_predictor
 from .task import Forecasting
 
 
-def summary(metrics):
+def summary(metrics: Dict[str, Any]) -> Iterator[str]:
     """The lines that tell how a job went."""
     yield f"{metrics['series']} series, {metrics['rows']} observations to train on"
     if "loss" in metrics:

@@ -1,10 +1,16 @@
 """The picture of a forecast job: the end of some series, the backtest and the forecast."""
 
+from typing import TYPE_CHECKING, Any, Sequence
+
 import numpy as np
 import pandas as pd
 
 from ..picture import HELD_OUT, INK, MODEL, save_picture
 from .forecasting import periods_of
+
+if TYPE_CHECKING:
+    from .backtest import Window
+    from .dataset import ForecastData
 
 FORECAST = "#c77d0a"
 MOST_SERIES = 6
@@ -13,7 +19,9 @@ PANEL_HEIGHT = 2.2
 FORECASTS_SEEN, STEPS_SEEN = 6, 60
 
 
-def plot_forecasts(path, dataset, found, windows):
+def plot_forecasts(
+    path: str, dataset: "ForecastData", found: Sequence[Any], windows: Sequence["Window"]
+) -> None:
     """Of the first series: observations, and medians with 80 % bands of backtest and forecast."""
     save_picture(path, lambda pyplot: _draw(pyplot, dataset, found, windows))
 

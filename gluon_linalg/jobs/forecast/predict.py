@@ -3,20 +3,26 @@
 import os
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Union
 
+from ...typing import Device
 from ..data import Column, JsonSeries, TableRows
 from ..errors import JobError, one_line
+from ..predictions import Columns
 from ..series_predictor import SeriesPredictor
 from .estimators import require_gluonts
 from .files import PREDICTOR
+
+if TYPE_CHECKING:
+    from .table import Entry
+    from .times import Times
 
 
 class Entries(NamedTuple):
     """The series of a file, by its path, as entries of a GluonTS dataset."""
 
-    path: str
-    entries: List[Dict[str, Any]]
+    path: Union[str, TableRows, JsonSeries]
+    entries: List["Entry"]
 
 
 class ForecastPredictor(SeriesPredictor):
@@ -24,8 +30,9 @@ class ForecastPredictor(SeriesPredictor):
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
     takes_series = True
+    time: str
 
-    def __init__(self, description):
+    def __init__(self, description: Dict[str, Any]) -> None:
         super().__init__(description)
         self.item, self.time = description["item"], description["time"]
         self.target, self.freq = description["target"], description["freq"]
@@ -35,7 +42,7 @@ class ForecastPredictor(SeriesPredictor):
         self.columns = [] if self.item is None else [Column(self.item, "text")]
         self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
 
-    def read(self, path):
+    def read(self, path: Union[str, TableRows, JsonSeries]) -> Entries:
         """The series of a file, of a folder of files, of `TableRows` or `JsonSeries`."""
         # pandas and GluonTS are imported when there is such a model: others do without.
         require_gluonts()
@@ -50,11 +57,11 @@ class ForecastPredictor(SeriesPredictor):
         columns = self.item, self.time, self.target
         return Entries(path, read_entries(path, *columns, self.freq, self.format, True))
 
-    def count(self, rows):
+    def count(self, rows: Entries) -> int:
         """How many steps are read, absent ones included."""
         return sum(len(entry["target"]) for entry in rows.entries)
 
-    def predict(self, rows, predictor, context):
+    def predict(self, rows: Entries, predictor: Any, context: Device) -> Columns:
         """item, time, mean and the quantiles 0.1, 0.5 and 0.9 of the next steps."""
         from .forecasting import forecast_columns, forecasts
 
@@ -63,11 +70,11 @@ class ForecastPredictor(SeriesPredictor):
         times = {entry["item_id"]: entry.times for entry in rows.entries}
         return forecast_columns(names, found, times)
 
-    def counted_times(self, texts):
+    def counted_times(self, texts: List[str]) -> Callable[[int], str]:
         times = self._times(texts)
         return lambda index: times.text(times.start + index)
 
-    def sample_rows(self, sample, count):
+    def sample_rows(self, sample: Any, count: int) -> Any:
         if not isinstance(sample, JsonSeries):
             return super().sample_rows(sample, count)
         series = sample.objects[0]
@@ -94,13 +101,13 @@ class ForecastPredictor(SeriesPredictor):
             series["feat_dynamic_real"] = [row[begin:] for row in series["feat_dynamic_real"]]
         return sample._replace(objects=[series])
 
-    def _times(self, texts):
+    def _times(self, texts: List[str]) -> "Times":
         from .times import Times, order_of
 
         return Times(texts, self.freq, self.format, order_of(texts, self.format))
 
 
-def load_predictor(folder, description, context):
+def load_predictor(folder: str, description: Dict[str, Any], context: Device) -> Any:
     """The predictor of a finished job, read by GluonTS."""
     require_gluonts()
     from gluonts.model.predictor import Predictor as Deserialized

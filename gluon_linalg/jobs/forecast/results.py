@@ -4,21 +4,28 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict
 
 import numpy as np
 
 from .. import output as names
 from ..errors import JobError, reason
 from ..files import UNFINISHED, write_json
+from ..output import OutputFolder
 from ..predictions import write_columns
 from .backtest import NAIVE, QUANTILES, backtest, judge, naive_predictor, observed, season_of
+from .config import ForecastJob
+from .dataset import ForecastData
 from .files import BACKTEST, BACKTEST_FORECASTS, PREDICTOR
 from .forecasting import forecast_columns, forecasts
 from .plot import plot_forecasts
 from .times import period_frequency
 
+if TYPE_CHECKING:
+    from .task import Forecasting
 
-def write_results(folder, task):
+
+def write_results(folder: OutputFolder, task: "Forecasting") -> Dict[str, Any]:
     """Writes the predictor, its forecasts and the plot; returns metrics: the backtest."""
     job, dataset = task.job, task.dataset
     predictor = task.predictor()
@@ -35,7 +42,7 @@ def write_results(folder, task):
     return {"series": len(items), "backtest": judged}
 
 
-def describe(job, dataset):
+def describe(job: ForecastJob, dataset: ForecastData) -> Dict[str, Any]:
     """What `predict` needs beside the predictor."""
     data, model = job.data, job.model
     return {

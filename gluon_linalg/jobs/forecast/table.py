@@ -1,11 +1,13 @@
 """Series of a CSV file in long form: a row for each series and time."""
 
+from typing import Any, Dict, List, Optional, Union
+
 import numpy as np
 
-from ..data import converted, place_of, read_rows
+from ..data import TableRows, converted, place_of, read_rows
 from ..errors import JobError
 from ..moments import WrongTime
-from ..table_format import AUTO
+from ..table_format import AUTO, Format
 from ..values import MISSING, NUMBER, TRUTHS, decimal_point, find_decimal
 from .times import MOST_STEPS, Times, order_of
 
@@ -16,12 +18,20 @@ LARGEST = 1e18
 class Entry(dict):
     """An entry as GluonTS has them; times: how its series calls its steps."""
 
-    def __init__(self, times, **values):
+    def __init__(self, times: Times, **values: Any) -> None:
         super().__init__(**values)
         self.times = times
 
 
-def read_table(path, item, time, target, freq, table_format=AUTO, every_row=False):
+def read_table(
+    path: Union[str, TableRows],
+    item: Optional[str],
+    time: str,
+    target: str,
+    freq: str,
+    table_format: Format = AUTO,
+    every_row: bool = False,
+) -> List[Entry]:
     """`Entry`s in the order in which the names first occur.
 
     path: of a CSV file, or `TableRows`. The rows of a series may come in any order; absent times
@@ -45,7 +55,7 @@ def read_table(path, item, time, target, freq, table_format=AUTO, every_row=Fals
         order = order_of(texts[time], table_format)
     except ValueError as error:
         raise JobError(f"{path}: column '{time}': {error}") from None
-    series = {}
+    series: Dict[str, List[int]] = {}
     for row, line in enumerate(lines):
         name = "0" if item is None else texts[item][row]
         if not name:
@@ -54,15 +64,15 @@ def read_table(path, item, time, target, freq, table_format=AUTO, every_row=Fals
             )
         series.setdefault(name, []).append(row)
     entries = []
-    for name, rows in series.items():
-        own = [texts[time][row] for row in rows]
+    for name, indices in series.items():
+        own = [texts[time][row] for row in indices]
         try:
             times = Times(own, freq, table_format, order)
         except WrongTime as error:
-            line = lines[rows[error.index]]
+            line = lines[indices[error.index]]
             raise JobError(f"{path}: row {line}, column '{time}': {error}") from None
-        _refuse_twice(path, item, time, name, own, times.steps, [lines[row] for row in rows])
-        entries.append(_entry(path, item, name, times, values[rows]))
+        _refuse_twice(path, item, time, name, own, times.steps, [lines[row] for row in indices])
+        entries.append(_entry(path, item, name, times, values[indices]))
     return entries
 
 
@@ -84,7 +94,7 @@ def _refuse_twice(path, item, time, name, texts, steps, lines):
         seen.add(step)
 
 
-def observation(text):
+def observation(text: str) -> float:
     """The number of a cell, NaN for an empty one; ValueError for anything else."""
     if text in MISSING or text.lower() in ("nan", "null"):
         return np.nan
@@ -95,7 +105,7 @@ def observation(text):
     return not_too_large(float(text))
 
 
-def not_too_large(number):
+def not_too_large(number: float) -> float:
     """The number itself; ValueError for one that a network cannot take."""
     if not abs(number) <= LARGEST:
         raise ValueError(f"{number:g} is too large; divide all numbers by one of their size")

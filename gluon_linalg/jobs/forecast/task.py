@@ -1,12 +1,20 @@
 """The network of an estimator, its windows, and the predictor that comes of it."""
 
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Tuple
+
 import mxnet as mx
 import numpy as np
 
+from ...typing import Device
 from ..errors import JobError, reason
 from ..metrics import Band
+from ..output import OutputFolder
 from ..task import TrainedTask, to_model_array
+from .config import ForecastJob
 from .estimators import build_estimator, explained, require_gluonts
+
+if TYPE_CHECKING:
+    from .dataset import ForecastData
 
 # How many series the loss before and after training is of.
 MOST_EVALUATED = 256
@@ -19,13 +27,15 @@ class Forecasting(TrainedTask):
     window of each series.
     """
 
+    job: ForecastJob
+    dataset: "ForecastData"
     singular = (
         "the covariance of a window is singular at the initial values; compute in float64 "
         "(model.dtype), or change the noise in model.options"
     )
 
     @staticmethod
-    def read_dataset(job):
+    def read_dataset(job: ForecastJob) -> "ForecastData":
         """The `ForecastData` of a job."""
         # What needs pandas is imported when there is such a job: other jobs do without.
         require_gluonts()
@@ -33,7 +43,7 @@ class Forecasting(TrainedTask):
 
         return read_dataset(job)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: ForecastJob, dataset: "ForecastData", context: Device) -> None:
         super().__init__(job, dataset, context)
         self.estimator = build_estimator(job, context)
         with explained(dataset.path):
@@ -42,34 +52,34 @@ class Forecasting(TrainedTask):
                 self._prepare()
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         """How many windows an iteration sees."""
         return self.job.training.batch_size
 
     @property
-    def has_batches(self):
+    def has_batches(self) -> bool:
         """Always: windows are drawn."""
         return True
 
-    def batch(self, iteration):
+    def batch(self, iteration: int) -> Tuple[Tuple[mx.nd.NDArray, ...], float]:
         """The windows of an iteration, and what the loss of one counts."""
         return self._arrays(self.windows.batch(iteration)), 1.0 / self.batch_size
 
-    def arguments(self):
+    def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
         """The last window of each series, in turn, of some of them if there are many.
 
         At least a batch, so that there is something for each device that shares one.
         """
         return self._last
 
-    def loss_metrics(self, initial, trained):
+    def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         return {"loss": {"initial": initial, "trained": trained}}
 
-    def values(self):
+    def values(self) -> Dict[str, Any]:
         """None: the weights of a network tell nothing by themselves."""
         return {}
 
-    def predictor(self):
+    def predictor(self) -> Any:
         """The trained predictor, as GluonTS has it."""
         if not self.job.has_steps():
             return self.estimator
@@ -81,18 +91,18 @@ class Forecasting(TrainedTask):
         predictor.seed = self.job.seed
         return predictor
 
-    def write_results(self, folder):
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         from .results import write_results
 
         return write_results(folder, self)
 
-    def bands(self, metrics):
+    def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         found = metrics["backtest"]
         if found is None or found["coverage_80"] is None:
             return []
         return [Band("backtest", found["observations"], found["coverage_80"], 0.8)]
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         """The windows, and the network with all of its parameters."""
         self.windows = self.estimator.create_windows(self.dataset.training(), self.job.seed)
         self.layer = self.estimator.create_training_network()
@@ -105,7 +115,7 @@ class Forecasting(TrainedTask):
         self._last = self._last_windows()
         self.weight = 1.0 / len(self._last[0])
 
-    def _last_windows(self):
+    def _last_windows(self) -> Tuple[mx.nd.NDArray, ...]:
         batches, count = [], 0
         for batch in self.windows.last_batches():
             batches.append(batch)
@@ -116,7 +126,7 @@ class Forecasting(TrainedTask):
         repeats = -(-self.batch_size // len(fields[0]))
         return self._arrays([np.concatenate([field] * repeats) for field in fields])
 
-    def _arrays(self, fields):
+    def _arrays(self, fields: Iterable[np.ndarray]) -> Tuple[mx.nd.NDArray, ...]:
         dtype, path = self.job.model.dtype, self.dataset.path
         return tuple(to_model_array(field, dtype, self.context, path) for field in fields)
 

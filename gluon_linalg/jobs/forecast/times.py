@@ -35,7 +35,7 @@ class Times:
         freq: str,
         table_format: Format = AUTO,
         day_first: Optional[bool] = None,
-    ):
+    ) -> None:
         self.day_first, self._dates = day_first, None
         is_dated = all(map(is_time, texts))
         moments = read_moments(texts, day_first) if is_dated else read_compact(texts)

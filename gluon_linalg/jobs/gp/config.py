@@ -1,6 +1,6 @@
 """The job file of the task `gp`."""
 
-from typing import List, Literal, Optional, Sequence, Tuple, Union
+from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, field_validator
 from typing_extensions import Annotated
@@ -65,7 +65,7 @@ class Model(Fixable):
 
     @field_validator("jitter", mode="before")
     @classmethod
-    def jitter_is_auto_or_a_share(cls, value):
+    def jitter_is_auto_or_a_share(cls, value: Any) -> Union[float, str]:
         if value == "auto":
             return value
         try:
@@ -81,7 +81,7 @@ class Model(Fixable):
         return ("noise_variance",)
 
     @property
-    def is_stationary(self):
+    def is_stationary(self) -> bool:
         """Whether x = 0 is a point like any other."""
         return self.mean != "linear" and all(
             section.is_stationary for _, section in leaves(self.kernel)
@@ -95,7 +95,7 @@ class GaussianProcessJob(TrainedJob):
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
         if problem is None:
             return None

@@ -7,27 +7,27 @@ import numpy as np
 
 from ...fitting.units import mean_and_deviation
 from ..errors import JobError
-from ..regression.dataset import read_rows
-from ..units import TargetUnits, finite, target_units
-from .config import MOST_ROWS
+from ..regression.dataset import Dataset, RegressionUnits, read_rows
+from ..units import finite, target_units
+from .config import MOST_ROWS, GaussianProcessJob
 
 
 @dataclass
-class Units(TargetUnits):
+class Units(RegressionUnits):
     """The model also sees x - input_offset."""
 
     input_offset: List[float]
 
-    def inputs_to_model(self, x):
+    def inputs_to_model(self, x: np.ndarray) -> np.ndarray:
         return x - np.asarray(self.input_offset)
 
 
-def read_dataset(job):
+def read_dataset(job: GaussianProcessJob) -> Dataset:
     """Reads the table, sets the hold-out rows apart and chooses the units from the others."""
     return read_rows(job, _units)
 
 
-def _units(job, x, y):
+def _units(job: GaussianProcessJob, x: np.ndarray, y: np.ndarray) -> Units:
     config = job.data
     if len(y) > MOST_ROWS:
         raise JobError(

@@ -29,9 +29,9 @@ class Inputs:
     x: np.ndarray
     y: np.ndarray
     active_dims: Optional[List[int]] = None
-    widths: Optional[List[int]] = None
+    widths: List[int] = None  # type: ignore[assignment]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.widths is None:
             self.widths = [self.names.count(name) for name in dict.fromkeys(self.names)]
 
@@ -44,30 +44,30 @@ class Inputs:
         names = [self.names[place] for place in chosen]
         return Inputs(names, self.x[:, chosen], self.y, chosen, widths)
 
-    def places(self, names):
+    def places(self, names: Sequence[str]) -> List[int]:
         """Where the columns `names` stand, in their order."""
         return [place for name in names for place, own in enumerate(self.names) if own == name]
 
     @property
-    def spread(self):
+    def spread(self) -> np.ndarray:
         """The standard deviation of each column, (d,); the magnitude of what is constant."""
         return size(mean_and_deviation(self.x)[1], self.x)
 
     @property
-    def mean_squares(self):
+    def mean_squares(self) -> np.ndarray:
         """The mean square of each column about x = 0, (d,); 1 for a column of zeros."""
         largest = np.abs(self.x).max(axis=0)
         largest = np.where(largest > 0, largest, 1.0)
         squares = np.mean((self.x / largest) ** 2, axis=0) * largest**2
         return np.where(squares > 0, squares, 1.0)
 
-    def periods(self):
+    def periods(self) -> np.ndarray:
         """Of each column the period of the wave that fits the target best, (d,)."""
         found = [_period(column, self.y) for column in self.x.T]
         return np.where(np.isnan(found), 2.0 * self.spread, found)
 
 
-def _period(x, y):
+def _period(x: np.ndarray, y: np.ndarray) -> float:
     """By a least squares periodogram (Lomb 1976) of what a cubic leaves; NaN without a choice."""
     width = x.max() - x.min()
     if len(np.unique(x)) < 4 * TREND or mean_and_deviation(x)[1] == 0:

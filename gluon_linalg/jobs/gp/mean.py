@@ -1,15 +1,19 @@
 """Mean functions whose coefficients are numbers near 1, whatever the units of the inputs."""
 
+from typing import Any, Optional, Tuple
+
 import mxnet as mx
 import numpy as np
 
 from ...blocks.mean import mean_block
+from ...typing import Array, Dtype, Namespace
+from .inputs import Inputs
 
 
 class LinearMean(mx.gluon.HybridBlock):
     """m(x) = bias + Σ weight_j (x_j - centre_j) / spread_j, (B, n, d) -> (B, n), initially 0."""
 
-    def __init__(self, centre, spread, dtype, **kwargs):
+    def __init__(self, centre: np.ndarray, spread: np.ndarray, dtype: Dtype, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._centre, self._spread = np.asarray(centre), np.asarray(spread)
         with self.name_scope():
@@ -18,19 +22,21 @@ class LinearMean(mx.gluon.HybridBlock):
             self.centre = self.params.get_constant("centre", mx.nd.array(centre, dtype=dtype))
             self.spread = self.params.get_constant("spread", mx.nd.array(spread, dtype=dtype))
 
-    def hybrid_forward(self, F, x, bias, weight, centre, spread):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, bias: Array, weight: Array, centre: Array, spread: Array
+    ) -> Array:
         x = F.broadcast_sub(x, F.reshape(centre, shape=(1, 1, -1)))
         x = F.broadcast_div(x, F.reshape(spread, shape=(1, 1, -1)))
         slopes = F.sum(F.broadcast_mul(x, F.expand_dims(weight, axis=0)), axis=2)
         return F.broadcast_add(slopes, F.reshape(bias, shape=(1, 1)))
 
-    def natural_values(self):
+    def natural_values(self) -> Tuple[np.ndarray, float]:
         """Slopes (d,) and the value at x = 0, of x as it comes."""
         weight = self.weight.data().asnumpy().astype("float64")[0] / self._spread
         return weight, float(self.bias.data().asscalar()) - float(weight @ self._centre)
 
 
-def build_mean(name, inputs, dtype):
+def build_mean(name: str, inputs: Inputs, dtype: Dtype) -> Optional[mx.gluon.HybridBlock]:
     """The mean `name` of a job, for `Inputs`: a block, or None."""
     if name != "linear":
         return mean_block(name)

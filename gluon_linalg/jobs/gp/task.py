@@ -1,13 +1,19 @@
 """The layer of a Gaussian process job, its loss and its predictions."""
 
+from typing import Any, Dict, Iterator, List, Union, cast
+
 import numpy as np
 
 from ...blocks import GPLikelihoodLayer
+from ...blocks.gp_predictor import GPPredictor
 from ...grammar.kernel_building import leaves
+from ...typing import Device
 from ..errors import JobError
+from ..regression.dataset import Dataset
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
 from ..task import number_or_list
+from .config import GaussianProcessJob
 from .dataset import read_dataset
 from .initial_values import initial_kernel
 from .inputs import Inputs
@@ -27,6 +33,7 @@ MANY_ROWS = 1500
 class GaussianProcess(RegressionTask):
     """A `GPLikelihoodLayer` with its data."""
 
+    job: GaussianProcessJob
     title = "Gaussian process"
     graph_input = "(1, m, d): the inputs minus input_offset"
     singular = (
@@ -36,16 +43,16 @@ class GaussianProcess(RegressionTask):
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: GaussianProcessJob, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
         self.layer = self._build_layer()
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
-    def predictor(self):
+    def predictor(self) -> GPPredictor:
         """The posterior of the latent function, for export."""
         return self.layer.condition(self.x, self.y)
 
-    def starts(self):
+    def starts(self) -> Iterator[List[Dict[str, Any]]]:
         """Lengthscales and noise together, then those of each kernel, and its share of the target.
 
         The functions bend seldom, or as often as they can between neighbours.
@@ -74,27 +81,27 @@ class GaussianProcess(RegressionTask):
             if path.startswith("kernel.sum") and path.endswith("variance"):
                 yield [{path: share * size} for share in SHARES]
 
-    def noise_variance(self):
+    def noise_variance(self) -> float:
         learned = self.learned.get("noise_variance")
         return 0.0 if learned is None else float(learned.value()[0])
 
-    def leave_one_out(self, predictor):
+    def leave_one_out(self, predictor: GPPredictor) -> List[np.ndarray]:
         return [array.asnumpy()[0] for array in predictor.leave_one_out()]
 
-    def value(self, path):
+    def value(self, path: str) -> Union[float, List[float]]:
         name = path.split(".")[-1]
         if path in self.learned:
             return super().value(path)
         # What the data were centred by belongs to the mean, unless the job says otherwise.
         offset = self.dataset.units.target_offset if self.job.data.target_scaling == "raw" else 0.0
         if name == "constant":
-            return self.target_size * super().value(path) + offset
+            return self.target_size * cast(float, super().value(path)) + offset
         weight, bias = self.layer.mean.natural_values()
         if name == "weight":
             return number_or_list(self.target_size * weight)
         return self.target_size * bias + offset
 
-    def _build_layer(self):
+    def _build_layer(self) -> GPLikelihoodLayer:
         model, dataset = self.job.model, self.dataset
         x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
         inputs = Inputs(dataset.inputs, x, y)

@@ -1,9 +1,12 @@
 """The graph of a discriminant analysis."""
 
+from typing import Any, Tuple
+
 import mxnet as mx
 import numpy as np
 
 from ...blocks.projection import ProjectionBlock
+from ...typing import Array, Dtype, Namespace
 
 
 class Classifier(mx.gluon.HybridBlock):
@@ -16,7 +19,15 @@ class Classifier(mx.gluon.HybridBlock):
     Hastie, Tibshirani & Friedman, section 4.3.
     """
 
-    def __init__(self, matrix, values, centres, priors, dtype="float64", **kwargs):
+    def __init__(
+        self,
+        matrix: np.ndarray,
+        values: np.ndarray,
+        centres: np.ndarray,
+        priors: np.ndarray,
+        dtype: Dtype = "float64",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         offsets = np.log(priors) - 0.5 * np.sum(centres**2, axis=1)
         with self.name_scope():
@@ -25,7 +36,9 @@ class Classifier(mx.gluon.HybridBlock):
             self.offsets = self.params.get_constant("offsets", mx.nd.array(offsets, dtype=dtype))
         self.params.initialize()
 
-    def hybrid_forward(self, F, x, centres, offsets):
+    def hybrid_forward(
+        self, F: Namespace, x: Array, centres: Array, offsets: Array
+    ) -> Tuple[Array, Array]:
         scores = self.projection(x)
         logarithms = F.broadcast_add(F.dot(scores, centres), F.reshape(offsets, shape=(1, 1, -1)))
         return scores, F.softmax(logarithms, axis=2)

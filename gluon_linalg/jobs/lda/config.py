@@ -29,12 +29,12 @@ class Data(RowsData, TableData):
     )
 
     @property
-    def all_columns(self):
+    def all_columns(self) -> List[str]:
         """The columns and those of names that are not among them."""
         return [*self.columns, *(name for name in self.categorical if name not in self.columns)]
 
     @model_validator(mode="after")
-    def columns_differ(self):
+    def columns_differ(self) -> "Data":
         for index, name in enumerate(self.all_columns):
             if name in self.columns[:index] or name == self.target:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")
@@ -71,5 +71,8 @@ class DiscriminantJob(Job):
         ..., description="The kind of model: lda, linear discriminant analysis."
     )
     data: Data = Field(..., description="The table and the part its columns play.")
-    model: Model = Field(default_factory=Model, description="The analysis.")
+    model: Model = Field(
+        default_factory=Model,  # type: ignore[arg-type]
+        description="The analysis.",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="The seed of the random hold-out.")

@@ -1,11 +1,12 @@
 """The rows of a discriminant analysis: for training and for the hold-out, with their classes."""
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...typing import given
 from ..categories import add_contrasts, find_levels
 from ..data import read_table
 from ..errors import JobError
@@ -43,26 +44,26 @@ class Dataset:
     sample: Sample
 
     @property
-    def left_out(self):
+    def left_out(self) -> int:
         """The number of rows that lacked a value."""
         return self.rows - len(self.x)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of rows to train on."""
         return int((~self.held).sum())
 
-    def content(self):
+    def content(self) -> bytes:
         """All numbers and names as bytes, for a fingerprint."""
         parts = [np.ascontiguousarray(array).tobytes() for array in (self.x, self.labels)]
         return b"".join([*parts, self.held.tobytes(), "\n".join(self.classes).encode()])
 
-    def training(self):
+    def training(self) -> Tuple[np.ndarray, np.ndarray]:
         """What the analysis sees: (n', d) and the numbers of the classes, (n',)."""
         kept = ~self.held
         return (self.x[kept] - self.mean) / self.scale, self.labels[kept]
 
-    def shares(self):
+    def shares(self) -> np.ndarray:
         """The share of each class of the rows to train on, (C,)."""
         return np.bincount(self.labels[~self.held], minlength=len(self.classes)) / self.count
 
@@ -109,7 +110,7 @@ def read_dataset(job: DiscriminantJob) -> Dataset:
         data.all_columns,
         levels,
         data.format(),
-        table.places,
+        given(table.places),
         len(x) + table.left_out,
         first_rows(table, data.all_columns),
     )

@@ -1,5 +1,7 @@
 """What a linear discriminant analysis is to the commands."""
 
+from typing import Any, Dict, Iterator
+
 from .. import output as names
 from ..summary import left_out
 from ..task_kind import TaskKind
@@ -8,7 +10,7 @@ from .predict import DiscriminantPredictor
 from .task import CLASSES, DIRECTIONS, Discriminants
 
 
-def summary(metrics):
+def summary(metrics: Dict[str, Any]) -> Iterator[str]:
     """The lines that tell how a job went."""
     yield from left_out(metrics)
     yield _told("", metrics["training"])

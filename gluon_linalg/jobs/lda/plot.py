@@ -3,12 +3,13 @@
 import numpy as np
 
 from ..picture import save_picture
+from .dataset import Dataset
 
 # More names than this are no legend.
 MOST_NAMES = 12
 
 
-def plot_classes(path, dataset, shares, scores):
+def plot_classes(path: str, dataset: Dataset, shares: np.ndarray, scores: np.ndarray) -> None:
     """The rows on the first two directions, or on the only one, coloured by their class."""
     save_picture(path, lambda pyplot: _draw(pyplot, dataset, shares, scores))
 

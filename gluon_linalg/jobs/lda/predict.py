@@ -1,11 +1,13 @@
 """The classes of new rows."""
 
-from typing import List
+from typing import Any, Dict, List
 
+import mxnet as mx
 import numpy as np
 
+from ...typing import Device
 from ..categories import add_contrasts
-from ..data import Column
+from ..data import Column, Table
 from ..predictions import Columns, score_columns
 from ..predictor import RowsPredictor, answers
 
@@ -18,7 +20,7 @@ class DiscriminantPredictor(RowsPredictor):
 
     not_finite = "the numbers are too large for the scores"
 
-    def __init__(self, description):
+    def __init__(self, description: Dict[str, Any]) -> None:
         super().__init__(description)
         self.names, self.dtype = description["columns"], description["dtype"]
         self.target, self.classes = description["target"], description["classes"]
@@ -28,7 +30,7 @@ class DiscriminantPredictor(RowsPredictor):
         ]
         self.what = f"predictions of {self.target}"
 
-    def predict(self, table, model, context):
+    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
         """The most probable class, the probabilities of all, and the scores."""
         x = table.array(add_contrasts(table, self.names, self.levels)) - self.input_offset
         found = answers(model, x, self.dtype, context, table.path, CHUNK)

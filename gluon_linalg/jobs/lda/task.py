@@ -1,17 +1,23 @@
 """A linear discriminant analysis and what it leaves in the folder of results."""
 
+from typing import Any, Dict, Iterator, List
+
 import numpy as np
 
 from ...blocks import LDABlock
+from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
+from ...typing import Device
 from .. import output as names
 from ..errors import JobError
 from ..files import write_json
-from ..predictions import in_all_rows, write_columns
+from ..output import OutputFolder
+from ..predictions import Columns, in_all_rows, write_columns
 from ..predictor import answers
 from ..task import Task, export_model, to_model_array
 from .classifier import Classifier
-from .dataset import read_dataset
+from .config import DiscriminantJob
+from .dataset import Dataset, read_dataset
 from .plot import plot_classes
 from .predict import CHUNK, class_columns
 
@@ -26,9 +32,11 @@ CLASSES, DIRECTIONS = "classes.csv", "directions.csv"
 class Discriminants(Task):
     """The directions in which the classes of a table differ most, computed at once."""
 
+    job: DiscriminantJob
+    dataset: Dataset
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: DiscriminantJob, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
         x, labels = dataset.training()
         fitted = self._fit(x, labels)
@@ -39,7 +47,7 @@ class Discriminants(Task):
         self.matrix = fitted.matrix.data().asnumpy()[:, :count]
         self.classifier = self._classifier(x, labels)
 
-    def write_results(self, folder):
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         """Writes the classifier, its tables and the plot; returns how often it is right."""
         dataset = self.dataset
         x = dataset.x - dataset.mean
@@ -65,7 +73,7 @@ class Discriminants(Task):
             "holdout": _judge(probabilities[held], dataset.labels[held]) if held.any() else None,
         }
 
-    def warnings(self):
+    def warnings(self) -> Iterator[str]:
         """Of a model that is right no more often than who always names the largest class."""
         dataset, (x, labels) = self.dataset, self.dataset.training()
         _, found = self._answers(x * dataset.scale)
@@ -76,12 +84,12 @@ class Discriminants(Task):
                 f"the columns do not tell the classes apart: always '{largest}' is right as often"
             )
 
-    def _answers(self, x):
+    def _answers(self, x: np.ndarray) -> List[np.ndarray]:
         """Scores and probabilities of rows, minus input_offset."""
         dtype, path = self.job.model.dtype, self.dataset.path
         return answers(self.classifier, x, dtype, self.context, path, CHUNK)
 
-    def _fit(self, x, labels):
+    def _fit(self, x: np.ndarray, labels: np.ndarray) -> ProjectionBlock:
         classes, columns = len(self.dataset.classes), x.shape[1]
         block = LDABlock(
             classes,
@@ -98,7 +106,7 @@ class Discriminants(Task):
                 "columns"
             ) from None
 
-    def _classifier(self, x, labels):
+    def _classifier(self, x: np.ndarray, labels: np.ndarray) -> Classifier:
         """x minus input_offset -> scores, probabilities."""
         dataset, model = self.dataset, self.job.model
         numbers = range(len(dataset.classes))
@@ -111,7 +119,7 @@ class Discriminants(Task):
         classifier.collect_params().reset_ctx(self.context)
         return classifier
 
-    def _directions(self):
+    def _directions(self) -> Columns:
         return [
             ("direction", list(range(1, len(self.values) + 1))),
             ("eigenvalue", self.values),
@@ -120,7 +128,7 @@ class Discriminants(Task):
             *zip(self.dataset.columns, self.matrix),
         ]
 
-    def _description(self):
+    def _description(self) -> Dict[str, Any]:
         """What `predict` needs beside the graph."""
         dataset = self.dataset
         return {

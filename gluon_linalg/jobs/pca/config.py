@@ -1,6 +1,6 @@
 """The job file of the task `pca`."""
 
-from typing import Literal, Optional
+from typing import Any, List, Literal, Optional, Tuple
 
 from pydantic import Field, model_validator
 
@@ -18,12 +18,12 @@ class Data(RowsData, TableData):
     columns: Columns = Field(..., description="The columns to analyse, numbers.")
 
     @property
-    def all_columns(self):
+    def all_columns(self) -> List[str]:
         """The columns and those of names that are not among them."""
         return [*self.columns, *(name for name in self.categorical if name not in self.columns)]
 
     @model_validator(mode="after")
-    def columns_differ(self):
+    def columns_differ(self) -> "Data":
         for index, name in enumerate(self.columns):
             if name in self.columns[:index]:
                 raise ValueError(f"the column '{name}' is named twice; name each once")
@@ -54,9 +54,12 @@ class PrincipalComponentsJob(Job):
         ..., description="The kind of model: pca, principal component analysis."
     )
     data: Data = Field(..., description="The table and its columns.")
-    model: Model = Field(default_factory=Model, description="The analysis.")
+    model: Model = Field(
+        default_factory=Model,  # type: ignore[arg-type]
+        description="The analysis.",
+    )
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         count = self.model.components
         # Of a column of names nobody knows yet how many levels it has.
         if self.data.categorical:

@@ -1,17 +1,19 @@
 """The rows of a principal component analysis."""
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...typing import given
 from ..categories import encoded, find_levels, level_names
 from ..data import Table, read_table
 from ..errors import JobError
 from ..sample import Sample, first_rows
 from ..table_format import Format
 from ..units import finite
+from .config import Data, PrincipalComponentsJob
 
 # So many standard deviations from 0, float32 has less than five digits for what a column varies.
 FAR = 100.0
@@ -44,25 +46,25 @@ class Dataset:
     sample: Sample
 
     @property
-    def left_out(self):
+    def left_out(self) -> int:
         """The number of rows that lacked a value."""
         return self.rows - len(self.x)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of rows."""
         return len(self.x)
 
-    def content(self):
+    def content(self) -> bytes:
         """All numbers as bytes, for a fingerprint."""
         return np.ascontiguousarray(self.x).tobytes()
 
-    def scaled(self):
+    def scaled(self) -> np.ndarray:
         """What the analysis sees, (n, d)."""
         return (self.x - self.mean) / self.scale
 
 
-def read_dataset(job):
+def read_dataset(job: PrincipalComponentsJob) -> Dataset:
     """Reads the table; JobError where it has too few rows or a column that does not vary."""
     table, levels = _read(job.data)
     path, x = job.data.path, encoded(table, job.data.all_columns, levels)
@@ -105,14 +107,14 @@ def read_dataset(job):
         job.data.all_columns,
         levels,
         job.data.format(),
-        table.places,
+        given(table.places),
         len(x) + table.left_out,
         first_rows(table, job.data.all_columns),
     )
 
 
-def _read(data):
-    table: Table = read_table(
+def _read(data: Data) -> Tuple[Table, Dict[str, List[str]]]:
+    table = read_table(
         data.path,
         data.all_columns,
         (),

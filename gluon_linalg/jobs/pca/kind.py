@@ -1,5 +1,7 @@
 """What a principal component analysis is to the commands."""
 
+from typing import Any, Dict, Iterator
+
 from .. import output as names
 from ..summary import left_out
 from ..task_kind import TaskKind
@@ -8,7 +10,7 @@ from .predict import PrincipalComponentsPredictor
 from .task import COMPONENTS, SCORES, PrincipalComponents
 
 
-def summary(metrics):
+def summary(metrics: Dict[str, Any]) -> Iterator[str]:
     """The lines that tell how a job went."""
     yield from left_out(metrics)
     ratios, rows = metrics["components"]["explained_ratio"], metrics["rows"]

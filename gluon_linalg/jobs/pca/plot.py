@@ -5,7 +5,7 @@ import numpy as np
 from ..picture import HELD_OUT, INK, MODEL, save_picture
 
 
-def plot_components(path, ratios, scores):
+def plot_components(path: str, ratios: np.ndarray, scores: np.ndarray) -> None:
     """What each component explains; beside it the rows on the first two, or on the only one."""
     save_picture(path, lambda pyplot: _draw(pyplot, ratios, scores))
 

@@ -1,10 +1,14 @@
 """The scores of new rows."""
 
+from typing import Any, Dict
+
+import mxnet as mx
 import numpy as np
 
+from ...typing import Device
 from ..categories import encoded
-from ..data import Column
-from ..predictions import score_columns
+from ..data import Column, Table
+from ..predictions import Columns, score_columns
 from ..predictor import RowsPredictor, answers
 
 # How many rows are projected at once.
@@ -16,7 +20,7 @@ class PrincipalComponentsPredictor(RowsPredictor):
 
     not_finite = "the numbers are too large for the scores"
 
-    def __init__(self, description):
+    def __init__(self, description: Dict[str, Any]) -> None:
         super().__init__(description)
         self.names, self.dtype = description["columns"], description["dtype"]
         self.input_offset = np.asarray(description["input_offset"])
@@ -25,7 +29,7 @@ class PrincipalComponentsPredictor(RowsPredictor):
         ]
         self.what = f"rows of scores on {description['components']} components"
 
-    def predict(self, table, model, context):
+    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
         """The columns of scores."""
         x = encoded(table, self.names, self.levels) - self.input_offset
         (scores,) = answers(model, x, self.dtype, context, table.path, CHUNK)

@@ -1,5 +1,7 @@
 """A principal component analysis and what it leaves in the folder of results."""
 
+from typing import Any, Dict, Iterator, Optional
+
 import mxnet as mx
 import numpy as np
 
@@ -7,11 +9,14 @@ from ...blocks import PCABlock, PPCALikelihoodLayer
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
 from ...fitting.units import mean_and_deviation
+from ...typing import Device
 from .. import output as names
 from ..files import write_json
-from ..predictions import in_all_rows, score_columns, write_columns
+from ..output import OutputFolder
+from ..predictions import Columns, in_all_rows, score_columns, write_columns
 from ..task import Task, export_model, to_model_array
-from .dataset import read_dataset
+from .config import PrincipalComponentsJob
+from .dataset import Dataset, read_dataset
 from .plot import plot_components
 
 # The exported graph is compared with the live model on this many rows.
@@ -23,9 +28,11 @@ SCORES, COMPONENTS = "scores.csv", "components.csv"
 class PrincipalComponents(Task):
     """Components of the columns of a table, computed at once."""
 
+    job: PrincipalComponentsJob
+    dataset: Dataset
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: PrincipalComponentsJob, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
         x = dataset.x - dataset.input_offset
         self.x = to_model_array(x[None], job.model.dtype, context, dataset.path)
@@ -36,7 +43,7 @@ class PrincipalComponents(Task):
         self.loadings = fitted.matrix.data().asnumpy()
         self.projection = self._projection(scaled)
 
-    def write_results(self, folder):
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         """Writes the projection, its tables and the plot; returns metrics: the components."""
         dataset = self.dataset
         export_model(self.projection, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
@@ -55,13 +62,13 @@ class PrincipalComponents(Task):
             "probabilistic": self._likelihood(),
         }
 
-    def warnings(self):
+    def warnings(self) -> Iterator[str]:
         """Of columns that do not vary."""
         for name, deviation in zip(self.dataset.columns, mean_and_deviation(self.dataset.x)[1]):
             if deviation == 0:
                 yield f"column '{name}' is constant: no component depends on it"
 
-    def _projection(self, scaled):
+    def _projection(self, scaled: np.ndarray) -> ProjectionBlock:
         """x minus input_offset -> scores."""
         model, dataset = self.job.model, self.dataset
         matrix = self.loadings
@@ -76,7 +83,7 @@ class PrincipalComponents(Task):
         projection.collect_params().reset_ctx(self.context)
         return projection
 
-    def _components(self):
+    def _components(self) -> Columns:
         numbers = list(range(1, len(self.variances) + 1))
         return [
             ("component", numbers),
@@ -86,7 +93,7 @@ class PrincipalComponents(Task):
             *zip(self.dataset.columns, self.loadings),
         ]
 
-    def _likelihood(self):
+    def _likelihood(self) -> Optional[Dict[str, float]]:
         """Of probabilistic PCA at its maximum; None where it is unbounded."""
         dataset = self.dataset
         # In units in which the columns have a variance of 1 on average.
@@ -106,7 +113,7 @@ class PrincipalComponents(Task):
             "noise_variance": noise_variance,
         }
 
-    def _description(self):
+    def _description(self) -> Dict[str, Any]:
         """What `predict` needs beside the graph."""
         return {
             "task": self.job.task,

@@ -1,6 +1,6 @@
 """The table of a regression in a job file."""
 
-from typing import Literal, Optional
+from typing import List, Literal, Optional
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -26,7 +26,7 @@ class Holdout(Section):
     )
 
     @model_validator(mode="after")
-    def one_rule(self):
+    def one_rule(self) -> "Holdout":
         if (self.last is None) == (self.fraction is None):
             raise ValueError("expected either last: ROWS or fraction: SHARE")
         return self
@@ -55,12 +55,12 @@ class RegressionData(RowsData, DatedTableData):
     )
 
     @property
-    def input_columns(self):
+    def input_columns(self) -> List[str]:
         """The inputs and the columns of names that are not among them."""
         return [*self.inputs, *(name for name in self.categorical if name not in self.inputs)]
 
     @model_validator(mode="after")
-    def columns_differ(self):
+    def columns_differ(self) -> "RegressionData":
         for index, name in enumerate(self.input_columns):
             if name in self.inputs[:index] or name == self.target:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")

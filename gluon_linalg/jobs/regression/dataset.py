@@ -1,10 +1,11 @@
 """The rows of a regression: for training and for the hold-out, and the units of the model."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
+from ...typing import given
 from ..categories import encoded, encoded_names, find_levels
 from ..data import read_table
 from ..errors import JobError
@@ -15,12 +16,20 @@ from .config import Holdout
 
 
 @dataclass
+class RegressionUnits(TargetUnits):
+    """The model sees the inputs in units of their own, too."""
+
+    def inputs_to_model(self, x: np.ndarray) -> np.ndarray:
+        """Of x in units of the file, (n, d)."""
+        raise NotImplementedError
+
+
+@dataclass
 class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
     inputs: for each of the d the column of the file, which several have if it has names, whose
-    `levels` they are; units: `TargetUnits` with a method `inputs_to_model`; left_out: the number of
-    rows that lacked a value; sample: of the inputs.
+    `levels` they are; left_out: the number of rows that lacked a value; sample: of the inputs.
     """
 
     path: str
@@ -32,7 +41,7 @@ class Dataset:
     lines: np.ndarray
     holdout_x: np.ndarray
     holdout_y: np.ndarray
-    units: TargetUnits
+    units: RegressionUnits
     columns: List[str]
     levels: Dict[str, List[str]]
     table_format: Format
@@ -40,23 +49,25 @@ class Dataset:
     sample: Sample
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of observations to train on."""
         return len(self.y)
 
-    def content(self):
+    def content(self) -> bytes:
         """All numbers as bytes, for a fingerprint."""
         parts = [self.x, self.y, self.holdout_x, self.holdout_y]
         return b"".join(np.ascontiguousarray(array).tobytes() for array in parts)
 
-    def model_inputs(self):
+    def model_inputs(self) -> np.ndarray:
         return self.units.inputs_to_model(self.x)
 
-    def model_target(self):
+    def model_target(self) -> np.ndarray:
         return self.units.target_to_model(self.y)
 
 
-def read_rows(job, choose_units):
+def read_rows(
+    job: Any, choose_units: Callable[[Any, np.ndarray, np.ndarray], RegressionUnits]
+) -> Dataset:
     """Reads the table and sets the hold-out rows apart.
 
     choose_units: called with the job and x and y of the other rows, returns the units.
@@ -102,6 +113,6 @@ def holdout_mask(rule: Optional[Holdout], count: int, seed: int) -> np.ndarray:
     if rule is not None and rule.last is not None:
         held[-rule.last :] = True
     elif rule is not None:
-        size = max(1, round(rule.fraction * count))
+        size = max(1, round(given(rule.fraction) * count))
         held[np.random.default_rng(seed).permutation(count)[:size]] = True
     return held

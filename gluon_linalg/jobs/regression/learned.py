@@ -1,6 +1,7 @@
 """The positive parameters of a regression, between the units of the job and those of its layer."""
 
 from dataclasses import dataclass
+from typing import Sequence, Union
 
 import numpy as np
 
@@ -24,12 +25,18 @@ class Learned:
     typical: np.ndarray
     is_open: bool
 
-    def value(self):
+    def value(self) -> np.ndarray:
         """In units of the job, (k,)."""
         return self.unit * self.parameter.value()
 
 
-def learn(parameter, given, typical, unit=1.0, is_fixed=False):
+def learn(
+    parameter: PositiveParameter,
+    given: Union[None, float, Sequence[float]],
+    typical: Union[float, np.ndarray],
+    unit: float = 1.0,
+    is_fixed: bool = False,
+) -> Learned:
     """`Learned`, at its initial value: `given` in units of the job, or None for the typical one.
 
     Its lower bound is in proportion to its size.

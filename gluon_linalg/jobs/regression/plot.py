@@ -1,16 +1,28 @@
 """The picture of a trained regression."""
 
+from typing import Callable, Tuple
+
 import numpy as np
 
 from ..metrics import BAND
 from ..picture import HELD_OUT, INK, MODEL, save_picture
+from .dataset import Dataset
 
 GRID_POINTS = 2000
 # How far the curve goes on beyond the data, as a share of their range.
 MARGIN = 0.06
 
+# Mean and variance, (n,) each.
+Moments = Tuple[np.ndarray, np.ndarray]
 
-def plot_model(path, dataset, title, predict_new, leave_one_out):
+
+def plot_model(
+    path: str,
+    dataset: Dataset,
+    title: str,
+    predict_new: Callable[[np.ndarray], Moments],
+    leave_one_out: Moments,
+) -> None:
     """Data, mean and 95 % band for one input; predicted against observed for more.
 
     title: the kind of model; predict_new: x -> mean, variance of new observations; leave_one_out:

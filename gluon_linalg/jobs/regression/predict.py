@@ -1,9 +1,16 @@
 """Predictions of a regression, live or exported."""
 
+from typing import Any, ClassVar, Dict, Tuple, Type
+
+import mxnet as mx
+import numpy as np
+
+from ...typing import Device
 from ..categories import encoded
-from ..data import Column
-from ..predictions import prediction_columns
+from ..data import Column, Table
+from ..predictions import Columns, prediction_columns
 from ..predictor import RowsPredictor, answers
+from .dataset import RegressionUnits
 
 # How many rows are predicted at once: each needs a row of as many numbers as there are data.
 CHUNK = 2048
@@ -17,9 +24,9 @@ class RegressionPredictor(RowsPredictor):
     """Predicts the rows of a file with an exported graph; made of `describe_regression`."""
 
     not_finite = "the inputs are too far away to predict there"
-    units_class = None
+    units_class: ClassVar[Type[RegressionUnits]]
 
-    def __init__(self, description):
+    def __init__(self, description: Dict[str, Any]) -> None:
         super().__init__(description)
         self.names, self.target = description["inputs"], description["target"]
         fields = self.units_class.__dataclass_fields__
@@ -29,20 +36,27 @@ class RegressionPredictor(RowsPredictor):
         self.what = f"predictions of {self.target}"
         self.columns = [Column(name, self._kind(name)) for name in self.names]
 
-    def predict(self, table, model, context):
+    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
         """The input columns, and mean, std and 95 % band of new observations."""
         x = encoded(table, self.names, self.levels)
         labels = {name: table.texts[name] for name in self.names}
         moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
         return prediction_columns(labels, *moments)
 
-    def _kind(self, name):
+    def _kind(self, name: str) -> str:
         if name in self.levels:
             return "text"
         return "date" if name in self.dates else "number"
 
 
-def predict(predictor, units, noise_variance, x, dtype, context):
+def predict(
+    predictor: mx.gluon.Block,
+    units: RegressionUnits,
+    noise_variance: float,
+    x: np.ndarray,
+    dtype: str,
+    context: Device,
+) -> Tuple[np.ndarray, np.ndarray]:
     """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
     x = units.inputs_to_model(x)
     mean, variance = answers(predictor, x, dtype, context, "the inputs", CHUNK)

@@ -1,13 +1,19 @@
 """What the regressions share: the unit of the target, predictions, and what they leave behind."""
 
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
+
 import mxnet as mx
 import numpy as np
 
 from ...fitting.units import mean_and_deviation, root_mean_square
+from ...typing import Array, Device, Namespace
 from .. import output as names
 from ..files import write_json
-from ..metrics import holdout_bands, holdout_metrics
+from ..metrics import Band, holdout_bands, holdout_metrics
+from ..output import OutputFolder
 from ..task import TrainedTask, export_model, number_or_list, to_model_array
+from .dataset import Dataset
+from .learned import Learned
 from .plot import plot_model
 from .predict import predict
 
@@ -27,12 +33,14 @@ class RegressionTask(TrainedTask):
     """
 
     # The kind of model in the title of the plot, and what its graph takes.
-    title = None
-    graph_input = None
+    title: ClassVar[str]
+    graph_input: ClassVar[str]
+    dataset: Dataset
+    layer: mx.gluon.HybridBlock
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: Any, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
-        self.learned = {}
+        self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
         self.target_size = root_mean_square(y)
         self.loss_offset = len(y) * float(np.log(self.target_size))
@@ -40,25 +48,25 @@ class RegressionTask(TrainedTask):
         self.x = to_model_array(dataset.model_inputs()[None], dtype, context, path)
         self.y = to_model_array(y[None] / self.target_size, dtype, context, path)
 
-    def arguments(self):
+    def arguments(self) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         return self.x, self.y
 
-    def start_at(self, start):
+    def start_at(self, start: Mapping[str, Any]) -> None:
         for path, values in start.items():
             parameter = self.learned[path].parameter
             parameter.set_value(np.broadcast_to(values, parameter.shape))
 
-    def value(self, path):
+    def value(self, path: str) -> Union[float, List[float]]:
         if path in self.learned:
             return number_or_list(self.learned[path].value())
         return super().value(path)
 
-    def typical_size(self, path):
+    def typical_size(self, path: str) -> Union[float, np.ndarray]:
         if path in self.learned:
             return self.learned[path].unit * self.learned[path].typical
         return super().typical_size(path)
 
-    def warnings(self):
+    def warnings(self) -> Iterator[str]:
         """Of what is constant, and of a likelihood that independent noise has too."""
         for name, deviation in zip(self.dataset.inputs, mean_and_deviation(self.dataset.x)[1]):
             if deviation == 0:
@@ -76,22 +84,22 @@ class RegressionTask(TrainedTask):
                 "the target depends on, or give other initial values"
             )
 
-    def predictor(self):
+    def predictor(self) -> mx.gluon.HybridBlock:
         """A block x (1, m, d) -> mean and variance (1, m) of what the layer sees, without noise."""
         raise NotImplementedError
 
-    def noise_variance(self):
+    def noise_variance(self) -> float:
         """In units of the job."""
         raise NotImplementedError
 
-    def leave_one_out(self, predictor):
+    def leave_one_out(self, predictor: Any) -> Sequence[np.ndarray]:
         """Each training row predicted from all others: mean and variance (n,) of the layer's y."""
         raise NotImplementedError
 
-    def bands(self, metrics):
+    def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         return holdout_bands(metrics)
 
-    def write_results(self, folder):
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         """Writes the model and the plot; returns metrics: the hold-out."""
         dataset, units = self.dataset, self.dataset.units
         inner = self.predictor()
@@ -99,7 +107,7 @@ class RegressionTask(TrainedTask):
         export_model(predictor, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
 
-        def predict_new(x):
+        def predict_new(x: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
             noise_variance, dtype = self.noise_variance(), self.job.model.dtype
             return predict(predictor, units, noise_variance, x, dtype, self.context)
 
@@ -112,7 +120,7 @@ class RegressionTask(TrainedTask):
         plot_model(folder.file(names.PLOT), dataset, self.title, predict_new, left_out)
         return {"rows_left_out": dataset.left_out, "holdout": holdout}
 
-    def _description(self):
+    def _description(self) -> Dict[str, Any]:
         """What `predict` needs beside the graph: columns, units and noise."""
         dataset = self.dataset
         return {
@@ -137,10 +145,10 @@ class RegressionTask(TrainedTask):
 class Rescaled(mx.gluon.HybridBlock):
     """x -> mean and variance of `predictor` times size and its square."""
 
-    def __init__(self, predictor, size, **kwargs):
+    def __init__(self, predictor: mx.gluon.HybridBlock, size: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.predictor, self._size = predictor, float(size)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
         mean, variance = self.predictor(x)
         return mean * self._size, variance * self._size**2

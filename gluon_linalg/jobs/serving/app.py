@@ -1,25 +1,32 @@
 """The HTTP service: /ping, /invocations, and the pages that describe them."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..._version import __version__
 from .access_log import AccessLog
 from .negotiation import content_type, wanted_type
 from .refused import Refused
 from .schema import add_request, answers, refusals
+from .service import Service
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from .server import Limits
 
 # A body that is too large is read on up to this many times its limit, and thrown away: a client
 # that is still sending would not see the answer.
 PATIENCE = 4
 
 
-def create_app(service, worker, limits):
+def create_app(service: Service, worker: Worker, limits: "Limits") -> FastAPI:
     """The ASGI application for a `Service` whose answers a `Worker` computes."""
     # Its page loads nothing from other hosts.
     app = FastAPIOffline(
@@ -51,19 +58,19 @@ def create_app(service, worker, limits):
         return Response(answer, media_type=wanted)
 
     @app.exception_handler(Refused)
-    async def refuse(request, refused):
+    async def refuse(request: Request, refused: Refused) -> JSONResponse:
         request.scope["log"]["error"] = str(refused)
         # Of these bodies there may be more to come, which nobody will read.
         headers = {"Connection": "close"} if refused.status in (408, 413) else None
         return JSONResponse({"error": str(refused)}, refused.status, headers)
 
     @app.exception_handler(HTTPException)
-    async def refuse_path_or_method(request, error):
+    async def refuse_path_or_method(request: Request, error: HTTPException) -> JSONResponse:
         what = f"{request.method} {request.url.path[:100]}: {error.detail}"
         return JSONResponse({"error": what}, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
-    async def apologize(request, error):
+    async def apologize(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": "an error of the server; its log says more"}, 500)
 
     add_request(app, service)
@@ -76,16 +83,16 @@ class HeadAsGet:
     The server sends no body in answer to HEAD, whatever the application gives it.
     """
 
-    def __init__(self, app):
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         await self.app(scope, receive, send)
 
 
-async def _body(request, limits):
+async def _body(request: Request, limits: "Limits") -> bytes:
     """The whole body; `Refused` if it is too large, or does not arrive in time."""
     try:
         return await asyncio.wait_for(_receive(request, limits.most_bytes), limits.seconds)
@@ -95,7 +102,7 @@ async def _body(request, limits):
         raise Refused(400, "the connection ended before the body did") from None
 
 
-async def _receive(request, most_bytes):
+async def _receive(request: Request, most_bytes: int) -> bytes:
     size, parts = 0, []
     too_large = Refused(413, f"the body has more than {most_bytes} bytes, the most that are taken")
     declared = request.headers.get("content-length", "0")

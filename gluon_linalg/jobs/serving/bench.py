@@ -3,6 +3,8 @@
 import http.client
 import json
 import time
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,7 +20,9 @@ FEWEST = 3
 MOST = 1_000_000
 
 
-def bench(folder, row_counts, seconds, context="auto", url=None):
+def bench(
+    folder: str, row_counts: str, seconds: float, context: str = "auto", url: Optional[str] = None
+) -> Dict[str, Any]:
     """Latency and throughput of the model in `folder`, or of a server of it, as a dict.
 
     row_counts: text such as 1,32,1024; each of these is asked for again and again for so many
@@ -40,16 +44,16 @@ def bench(folder, row_counts, seconds, context="auto", url=None):
         table = model.read(rows)
         count = model.predictor.count(table)
         if url is None:
-            times = _times(lambda table=table: model.predict(table), seconds)
+            times = _times(partial(model.predict, table), seconds)
         else:
             with _Client(url) as client:
                 body = _request(model, rows)
-                times = _times(lambda client=client, body=body: client.post(body), seconds)
+                times = _times(partial(client.post, body), seconds)
         report["results"].append(_summary(count, times))
     return report
 
 
-def parse_counts(text):
+def parse_counts(text: str) -> List[int]:
     """The whole numbers of a list such as 1,32,1024."""
     try:
         counts = [int(part) for part in text.split(",")]
@@ -60,7 +64,7 @@ def parse_counts(text):
     return counts
 
 
-def lines(report):
+def lines(report: Dict[str, Any]) -> Iterator[str]:
     """The report for people."""
     versions = report["versions"]
     where = report["url"] or report["context"]
@@ -77,11 +81,12 @@ def lines(report):
         )
 
 
-def _times(call, seconds):
+def _times(call: Callable[[], Any], seconds: float) -> List[float]:
     """Seconds of each call."""
     for _ in range(WARM_UP):
         call()
-    times, began = [], time.perf_counter()
+    times: List[float] = []
+    began = time.perf_counter()
     while len(times) < FEWEST or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         call()
@@ -89,7 +94,7 @@ def _times(call, seconds):
     return times
 
 
-def _summary(rows, times):
+def _summary(rows: int, times: List[float]) -> Dict[str, Any]:
     median, high = np.percentile(times, [50, 95])
     return {
         "rows": rows,
@@ -100,14 +105,14 @@ def _summary(rows, times):
     }
 
 
-def _request(model, rows):
+def _request(model: TrainedModel, rows: Any) -> str:
     return json.dumps({"instances": instances_of(rows, model.predictor.columns)})
 
 
 class _Client:
     """One connection to a server, kept open."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url, parts = url, urlsplit(url)
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         if parts.scheme not in kinds or not parts.hostname:
@@ -118,13 +123,13 @@ class _Client:
             raise JobError(f"{url}: {error}") from None
         self._path = parts.path.rstrip("/") + "/invocations"
 
-    def __enter__(self):
+    def __enter__(self) -> "_Client":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._connection.close()
 
-    def post(self, body):
+    def post(self, body: str) -> None:
         try:
             self._connection.request("POST", self._path, body, {"Content-Type": JSON})
             answer = self._connection.getresponse()

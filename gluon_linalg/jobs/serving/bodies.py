@@ -4,7 +4,7 @@ Of the same classes requests are checked and the OpenAPI description is made.
 """
 
 from functools import lru_cache, partial
-from typing import Any, Generic, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,7 +23,7 @@ from ..errors import suggestion
 from .refused import Refused
 
 Item = TypeVar("Item")
-KINDS = {
+KINDS: Dict[str, Dict[str, Any]] = {
     "number": {"type": "number"},
     "date": {
         "anyOf": [{"type": "string"}, {"type": "number"}],
@@ -116,14 +116,14 @@ def series_model(features: Sequence[str]) -> Type[BaseModel]:
     row = Annotated[List[float], Field(min_length=1)]
     rows = Annotated[List[row], Field(min_length=1)]
     description = "A whole series from the time start on."
-    return create_model(
-        "Series",
-        __config__=ConfigDict(json_schema_extra={"description": description}),
-        start=(str, ...),
-        target=(Annotated[List[Optional[float]], Field(min_length=1)], ...),
+    fields: Dict[str, Any] = {
+        "start": (str, ...),
+        "target": (Annotated[List[Optional[float]], Field(min_length=1)], ...),
         **{name: (rows if name in OF_EACH_STEP else row, ...) for name in features},
-        item_id=(str, Field(default_factory=str)),
-    )
+        "item_id": (str, Field(default_factory=str)),
+    }
+    config = ConfigDict(json_schema_extra={"description": description})
+    return create_model("Series", __config__=config, **fields)
 
 
 def answer_model(names: Sequence[str], kinds: Sequence[str]) -> Type[BaseModel]:

@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+from typing import Any, Dict, List, Sequence, Union
 
-from ..data import JsonSeries, TableRows
+from ..data import Column, JsonSeries, TableRows
 from ..delimited import NotDelimited, decode, split_cells
-from ..predictions import print_columns, rows_of
-from ..table_format import AUTO
+from ..predictions import Columns, print_columns, rows_of
+from ..table_format import AUTO, Format
 from ..values import NUMBER, TRUTHS
 from .bodies import Digits, read_instances, read_rows
 from .refused import Refused
@@ -17,8 +18,12 @@ JSON, CSV = "application/json", "text/csv"
 # What messages call the table.
 NAME = "the request"
 
+Source = Union[TableRows, JsonSeries]
 
-def read_json(body, columns, most_rows, table_format=AUTO):
+
+def read_json(
+    body: bytes, columns: Sequence[Column], most_rows: int, table_format: Format = AUTO
+) -> Source:
     """The `TableRows` of {"instances": [{column: value, ...}, ...]}.
 
     columns: the `Column`s that a row must have; table_format: as for `read_csv`, of no account
@@ -33,7 +38,9 @@ def read_json(body, columns, most_rows, table_format=AUTO):
     return TableRows(NAME, [(0, [c.name for c in columns]), *enumerate(rows, start=1)])
 
 
-def read_csv(body, columns, most_rows, table_format=AUTO):
+def read_csv(
+    body: bytes, columns: Sequence[Column], most_rows: int, table_format: Format = AUTO
+) -> TableRows:
     """The `TableRows` of a table with a header; it is checked when it is converted to numbers.
 
     table_format: what the job says of its tables.
@@ -49,12 +56,12 @@ def read_csv(body, columns, most_rows, table_format=AUTO):
     return TableRows(NAME, rows, separator)
 
 
-def check_rows(count, most_rows):
+def check_rows(count: int, most_rows: int) -> None:
     if count > most_rows:
         raise Refused(413, f"{count} rows; at most {most_rows} are taken in one request")
 
 
-def write_json(table, columns):
+def write_json(table: Columns, columns: Sequence[Column]) -> bytes:
     """{"predictions": [{name: value, ...}, ...]}; table: pairs of a name and its values."""
     kinds = kinds_of(table, columns)
     values = [
@@ -67,14 +74,14 @@ def write_json(table, columns):
     return json.dumps({"predictions": predictions}, allow_nan=False).encode()
 
 
-def write_csv(table, columns):
+def write_csv(table: Columns, columns: Sequence[Column]) -> bytes:
     """The bytes of the file that `gluon-linalg predict` writes."""
     text = io.StringIO()
     print_columns(text, table)
     return text.getvalue().encode()
 
 
-def kinds_of(table, columns):
+def kinds_of(table: Columns, columns: Sequence[Column]) -> List[str]:
     """The kind of each column of predictions, as `Column` has them."""
     kinds = {column.name: column.kind for column in columns}
     # What a model that counts its rows calls its steps, which are no column.
@@ -84,7 +91,7 @@ def kinds_of(table, columns):
     ]
 
 
-def instances_of(sample, columns):
+def instances_of(sample: Source, columns: Sequence[Column]) -> List[Dict[str, Any]]:
     """`TableRows` or `JsonSeries` as the instances of a JSON request."""
     if isinstance(sample, JsonSeries):
         return sample.objects
@@ -96,7 +103,7 @@ def instances_of(sample, columns):
     ]
 
 
-def table_of(sample, columns, table_format):
+def table_of(sample: TableRows, columns: Sequence[Column], table_format: Format) -> str:
     """`TableRows` as the text of a CSV request, written as the job says of its tables."""
     decimal = table_format.decimal or "."
     separator = table_format.separator or ("," if decimal == "." else ";")
@@ -113,7 +120,7 @@ def table_of(sample, columns, table_format):
     return text.getvalue()
 
 
-def value_of(text, kind):
+def value_of(text: str, kind: str) -> Union[None, float, str]:
     """A cell as a JSON value: null where it is empty, a date as text."""
     if not text:
         return None

@@ -4,11 +4,13 @@ Starlette does not read Accept; python-mimeparse takes TEXT/CSV for another type
 a weight that is no number for 1.
 """
 
+from typing import Mapping, Tuple
+
 from .formats import CSV, JSON
 from .refused import Refused
 
 
-def content_type(headers):
+def content_type(headers: Mapping[str, str]) -> str:
     """JSON or CSV, from Content-Type; `Refused` for anything else."""
     value = headers.get("content-type", "")
     kind, *parameters = (part.strip().lower() for part in value.split(";"))
@@ -24,7 +26,7 @@ def content_type(headers):
     return kind
 
 
-def wanted_type(headers, default):
+def wanted_type(headers: Mapping[str, str], default: str) -> str:
     """JSON or CSV, the one Accept prefers; `default` where it does not say."""
     value = headers.get("accept", "").strip()
     if not value:
@@ -40,7 +42,7 @@ def wanted_type(headers, default):
     return best
 
 
-def _weighted(part):
+def _weighted(part: str) -> Tuple[str, float]:
     """The media type of one part of Accept and its weight q."""
     kind, *parameters = (piece.strip() for piece in part.split(";"))
     for parameter in parameters:

@@ -23,12 +23,12 @@ REFUSALS = {
 }
 
 
-def refusals(*statuses: int) -> Dict[int, Dict[str, Any]]:
+def refusals(*statuses: int) -> Dict[Union[int, str], Dict[str, Any]]:
     """The `responses` of a FastAPI route for these statuses."""
     return {status: {"description": REFUSALS[status], "model": Error} for status in statuses}
 
 
-def answers(service: Service) -> Dict[int, Dict[str, Any]]:
+def answers(service: Service) -> Dict[Union[int, str], Dict[str, Any]]:
     """The `responses` of the route that a `Service` answers."""
     answer = {"description": f"{service.model.predictor.what}.", "content": _answer(service)}
     return {200: answer, **refusals(*REFUSALS)}

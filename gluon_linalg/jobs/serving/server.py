@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
+from typing import Any, Callable
 
 import uvicorn
 
@@ -30,7 +31,14 @@ class Limits:
     seconds: float
 
 
-def serve(folder, host, port, limits, context="auto", announce=print):
+def serve(
+    folder: str,
+    host: str,
+    port: int,
+    limits: Limits,
+    context: str = "auto",
+    announce: Callable[[str], Any] = print,
+) -> None:
     """Answers requests with the model in `folder` until SIGTERM or Ctrl-C.
 
     What has been accepted is answered before it returns. port: 0 for any free one; limits:
@@ -66,14 +74,14 @@ def serve(folder, host, port, limits, context="auto", announce=print):
             log.event("stopped")
 
 
-def _stop_by_signal():
+def _stop_by_signal() -> None:
     """Either signal is the ordinary end of a server; uvicorn repeats it when it has ended."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))
 
 
-def listen(host, port):
+def listen(host: str, port: int) -> socket.socket:
     """A socket that accepts connections; JobError where that is impossible."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from typing import Any, Tuple
 
 import mxnet as mx
 
@@ -10,6 +11,7 @@ from .. import output as names
 from ..data import JsonSeries
 from ..errors import JobError, one_line
 from ..predict import TrainedModel
+from ..predictions import Columns
 from ..predictor import damaged
 from .formats import READERS, WRITERS, check_rows
 from .refused import Refused
@@ -22,7 +24,7 @@ class Service:
     model does not answer its own example.
     """
 
-    def __init__(self, folder, context="auto", most_rows=10_000):
+    def __init__(self, folder: str, context: str = "auto", most_rows: int = 10_000) -> None:
         self.model, self.most_rows = TrainedModel(folder, context), most_rows
         self.columns = self.model.predictor.columns
         # Whether an instance may be a whole series, as in JSON lines.
@@ -38,11 +40,11 @@ class Service:
         except _DAMAGE as error:
             raise damaged(os.path.join(folder, names.MODEL_IO), error) from None
 
-    def check(self):
+    def check(self) -> Columns:
         """The predictions for the example, by which the model shows that it answers."""
         return self.model.predict(self.model.read(self.example))
 
-    def _first_answered(self):
+    def _first_answered(self) -> Tuple[Any, Columns]:
         """The shortest of the samples that the model answers, and its answer."""
         *shorter, whole = self.model.samples()
         for self.example in shorter:
@@ -51,7 +53,7 @@ class Service:
         self.example = whole
         return whole, self.check()
 
-    def answer(self, body, content_type, wanted_type):
+    def answer(self, body: bytes, content_type: str, wanted_type: str) -> Tuple[bytes, int]:
         """The body of the answer and how many rows were computed; `Refused` if there is none."""
         table_format = self.model.predictor.format
         source = READERS[content_type](body, self.columns, self.most_rows, table_format)

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Optional
 
+from ...typing import T
 from .refused import Refused
 
 # More requests than this are not kept waiting.
@@ -17,22 +19,23 @@ class Worker:
     it all processors. seconds: how long a function may wait and run.
     """
 
-    def __init__(self, seconds):
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self.waiting, self._began = 0, None
+        self.waiting = 0
+        self._began: Optional[float] = None
 
     @property
-    def busy_seconds(self):
+    def busy_seconds(self) -> Optional[float]:
         """How long the function that runs now has run; None while nothing runs."""
         began = self._began
         return None if began is None else time.monotonic() - began
 
-    def run(self, function, *arguments):
+    def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result, for the time before the event loop."""
         return self._thread.submit(self._timed, function, *arguments).result()
 
-    async def result(self, function, *arguments):
+    async def result(self, function: Callable[..., T], *arguments: Any) -> T:
         """The result; `Refused` when it takes too long, or too many wait for theirs.
 
         What runs when the time is over cannot be stopped: it ends by itself, for nobody.
@@ -50,7 +53,7 @@ class Worker:
         finally:
             self.waiting -= 1
 
-    def _timed(self, function, *arguments):
+    def _timed(self, function: Callable[..., T], *arguments: Any) -> T:
         self._began = time.monotonic()
         try:
             return function(*arguments)

@@ -1,6 +1,6 @@
 """The job file of the task `statespace`."""
 
-from typing import List, Literal, Optional, Union
+from typing import Any, List, Literal, Optional, Tuple, Union
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Annotated
@@ -86,7 +86,7 @@ class Data(SeriesData):
 
     @field_validator("step", mode="before")
     @classmethod
-    def step_is_a_word_or_a_length(cls, value):
+    def step_is_a_word_or_a_length(cls, value: Any) -> Union[None, float, str]:
         if value is None or (isinstance(value, str) and parse_step(value) is not None):
             return value
         try:
@@ -101,13 +101,13 @@ class Data(SeriesData):
         return length
 
     @property
-    def all_covariates(self):
+    def all_covariates(self) -> List[str]:
         """The covariates and the columns of names that are not among them."""
         added = (name for name in self.categorical if name not in self.covariates)
         return [*self.covariates, *added]
 
     @model_validator(mode="after")
-    def columns_differ(self):
+    def columns_differ(self) -> "Data":
         labels = [name for name in (self.series, self.time) if name is not None]
         names = [self.target, *self.all_covariates, *labels]
         for index, name in enumerate(names):
@@ -155,21 +155,24 @@ class StateSpaceJob(TrainedJob):
     )
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
-    forecast: Forecast = Field(default_factory=Forecast, description="How far ahead.")
+    forecast: Forecast = Field(
+        default_factory=Forecast,  # type: ignore[arg-type]
+        description="How far ahead.",
+    )
 
     @property
-    def held_out(self):
+    def held_out(self) -> int:
         """The number of steps in the hold-out."""
         return 0 if self.data.holdout is None else self.data.holdout.last
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """The number of steps to forecast."""
         if self.forecast.steps is not None:
             return self.forecast.steps
         return self.held_out or DEFAULT_STEPS
 
-    def problem(self):
+    def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         data = self.data
         problem = self.model.problem(data.all_covariates, data.categorical)
         if problem is not None:
@@ -183,7 +186,7 @@ class StateSpaceJob(TrainedJob):
             return ("forecast", "steps"), message
         return None
 
-    def _label_problem(self):
+    def _label_problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         """A label that is the name of another column of smoothed.csv, as (keys, message)."""
         taken = {self.data.series, self.data.time or "row", "observed", "signal", "signal_std"}
         components = [component.chosen() for component in self.model.components]

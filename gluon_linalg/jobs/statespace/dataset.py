@@ -1,7 +1,7 @@
 """The data of a state space job: the series, their ends that are held out, and the units."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -9,7 +9,8 @@ from ..errors import JobError
 from ..sample import Sample
 from ..table_format import Format
 from ..units import TargetUnits, target_units
-from .panel import panel_units, read_panel
+from .config import StateSpaceJob
+from .panel import Panel, panel_units, read_panel
 from .series import TableSeries, read_series
 
 
@@ -32,21 +33,21 @@ class Dataset:
     table_format: Format
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of observations to train on."""
         return sum(member.count for member in self.members)
 
     @property
-    def length(self):
+    def length(self) -> int:
         """The number of steps of the longest training."""
         return max(len(member.y) for member in self.members)
 
-    def content(self):
+    def content(self) -> bytes:
         """All numbers, times and names as bytes, for a fingerprint."""
         return b"".join(member.content() for member in self.members)
 
     @property
-    def sample(self):
+    def sample(self) -> Sample:
         """The shortest series."""
         return min(self.members, key=lambda member: len(member.y)).sample(self.target, self.steps)
 
@@ -67,15 +68,15 @@ class Member:
     units: TargetUnits
 
     @property
-    def is_observed(self):
+    def is_observed(self) -> np.ndarray:
         return ~np.isnan(self.y)
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of observations to train on."""
         return int(self.is_observed.sum())
 
-    def content(self):
+    def content(self) -> bytes:
         """All numbers, times and the name as bytes."""
         ends = self.series.labels(0, 1) + self.series.labels(len(self.y) - 1, len(self.y))
         ends = ends if self.name is None else [repr(self.name), *ends]
@@ -83,7 +84,7 @@ class Member:
         arrays = (np.ascontiguousarray(part).tobytes() for part in parts)
         return b"".join([" ".join(ends).encode(), *arrays])
 
-    def sample(self, target, steps):
+    def sample(self, target: str, steps: int) -> Sample:
         """The rows to train on, and those of covariates that a forecast of so many steps needs."""
         count, end, steps = len(self.y), len(self.y), max(steps, 1)
         if self.series.columns:
@@ -99,25 +100,28 @@ class Member:
                 rows.append(row)
         return Sample(list(cells), rows)
 
-    def model_target(self):
+    def model_target(self) -> np.ndarray:
         """The target in units of the model, 0 where it is missing."""
         return np.where(self.is_observed, self.units.target_to_model(self.y), 0.0)
 
-    def training_target(self):
+    def training_target(self) -> np.ndarray:
         """The target in units of the model, NaN where it is missing."""
         return np.where(self.is_observed, self.model_target(), np.nan)
 
-    def training_covariates(self):
+    def training_covariates(self) -> np.ndarray:
         """Those of the steps of y, (T, k)."""
         return self.covariates[: len(self.y)]
 
 
-def read_dataset(job):
+def read_dataset(job: StateSpaceJob) -> Dataset:
     """Reads the series, sets their ends apart and chooses the units from the rest."""
     config = job.data
     regressors = job.model.used_columns(config.all_covariates)
     columns = sum(regressors, [])
-    rest = (config.time, config.step, config.target, columns, config.format(), config.categorical)
+    rest: Tuple[Any, ...] = (config.time, config.step, config.target, columns, config.format())
+    rest += (config.categorical,)
+    read: Union[TableSeries, Panel]
+    series: Dict[Any, TableSeries]
     if config.series is None:
         read = read_series(config.path, *rest)
         series = {None: read}
@@ -138,7 +142,7 @@ def read_dataset(job):
     )
 
 
-def _regressor_names(names, levels):
+def _regressor_names(names: Sequence[str], levels: Dict[str, List[str]]) -> List[str]:
     return [
         name if level is None else f"{name}={level}"
         for name in names
@@ -146,7 +150,7 @@ def _regressor_names(names, levels):
     ]
 
 
-def _member(job, name, series):
+def _member(job: StateSpaceJob, name: Optional[str], series: TableSeries) -> Member:
     count = max(len(series.y) - job.held_out, 0)
     y, holdout_y = series.y[:count], series.y[count:]
     observed = y[~np.isnan(y)]

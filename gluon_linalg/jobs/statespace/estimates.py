@@ -1,11 +1,15 @@
 """What a trained model says of the series: signal, components, forecast; in original units."""
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 import numpy as np
 
+from ...blocks.structural import StructuralModel
 from .panel import similar
+
+if TYPE_CHECKING:
+    from .task import StateSpace
 
 Moments = Tuple[np.ndarray, np.ndarray]
 
@@ -25,10 +29,10 @@ class Estimates:
     coefficients: Dict[str, Dict[str, float]]
 
 
-def estimate(task, model):
+def estimate(task: "StateSpace", model: StructuralModel) -> List[Estimates]:
     """The `Estimates` of each member, of the trained `model`."""
     members = task.dataset.members
-    found = [None] * len(members)
+    found: List[Any] = [None] * len(members)
     for places in similar([len(member.y) for member in members]):
         batch = [members[place] for place in places]
         for place, member, smoothed in zip(places, batch, _smooth(task, model, batch)):

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Dict, List
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
 from ..categories import add_contrasts, find_levels
-from ..data import read_table
+from ..data import TableRows, read_table
 from ..errors import JobError
+from ..predictions import Columns
 from ..table_format import AUTO, Format
-from ..units import target_units
+from ..units import TargetUnits, target_units
 from .series import TableSeries, make_series
-from .times import find_grid, take
+from .times import Given, find_grid, take
 
 # How many series are smoothed or forecast at once: what they need is in memory.
 MOST_TOGETHER = 64
@@ -34,17 +35,17 @@ class Panel:
 
 
 def read_panel(
-    path,
-    column,
-    time,
-    step,
-    target,
-    covariates,
-    table_format=AUTO,
-    categorical=(),
-    levels=None,
-    every_row=False,
-):
+    path: Union[str, TableRows],
+    column: str,
+    time: str,
+    step: Given,
+    target: str,
+    covariates: Sequence[str],
+    table_format: Format = AUTO,
+    categorical: Sequence[str] = (),
+    levels: Optional[Dict[str, List[str]]] = None,
+    every_row: bool = False,
+) -> Panel:
     """The `Panel` of a table; see `Data` and `read_series` for the arguments.
 
     The rows may come in any order. All series lie on the same steps.
@@ -76,12 +77,12 @@ def read_panel(
     return Panel(str(path), column, series, levels, table_format)
 
 
-def named(path, name):
+def named(path: Union[str, TableRows], name: str) -> str:
     """What messages call a series."""
     return f"{path}: series '{name}'"
 
 
-def panel_units(path, scaling, observed):
+def panel_units(path: str, scaling: str, observed: np.ndarray) -> TargetUnits:
     """The units in which a model sees one of many series; observed: its values to train on."""
     if scaling == "standardize" and mean_and_deviation(observed)[1] == 0:
         raise JobError(
@@ -91,23 +92,23 @@ def panel_units(path, scaling, observed):
     return target_units(path, scaling, observed)
 
 
-def batches(lengths):
+def batches(lengths: Union[Sequence[int], np.ndarray]) -> List[List[int]]:
     """Lists of places in `lengths` where the same number stands, none longer than is sensible."""
     lengths = np.asarray(lengths)
     places = [np.flatnonzero(lengths == length).tolist() for length in np.unique(lengths)]
     return [part for group in places for part in _parts(group)]
 
 
-def similar(lengths):
+def similar(lengths: Sequence[int]) -> List[List[int]]:
     """Lists of all places in `lengths` by size, none longer than is sensible."""
     return _parts(np.argsort(lengths, kind="stable").tolist())
 
 
-def _parts(places):
+def _parts(places: List[int]) -> List[List[int]]:
     return [places[i : i + MOST_TOGETHER] for i in range(0, len(places), MOST_TOGETHER)]
 
 
-def joined(column, tables):
+def joined(column: Optional[str], tables: Dict[Any, Columns]) -> Columns:
     """The tables by name of their series, one below the other, with the name in a first column.
 
     A table is a list of pairs of a name and a list or array. column: None for one series.
@@ -115,7 +116,7 @@ def joined(column, tables):
     if column is None:
         return tables[None]
     names = [name for name, table in tables.items() for _ in table[0][1]]
-    columns = [(column, names)]
+    columns: Columns = [(column, names)]
     for parts in zip(*tables.values()):
         values = [values for _, values in parts]
         is_array = isinstance(values[0], np.ndarray)

@@ -1,9 +1,13 @@
 """The picture of a trained state space model."""
 
+from typing import Sequence
+
 import numpy as np
 
 from ..metrics import BAND
 from ..picture import HELD_OUT, INK, MODEL, save_picture
+from .dataset import Dataset
+from .estimates import Estimates
 
 FORECAST = "#c77d0a"
 # The heights of the panels in inches.
@@ -12,7 +16,7 @@ SIGNAL, COMPONENT, ONE_OF_MANY = 3.6, 1.5, 2.2
 MOST_SERIES = 6
 
 
-def plot_model(path, dataset, estimates):
+def plot_model(path: str, dataset: Dataset, estimates: Sequence[Estimates]) -> None:
     """Observations, smoothed signal and forecast; below, each component with its 95 % band.
 
     Of many series the first, without their components.

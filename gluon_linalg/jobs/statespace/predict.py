@@ -1,18 +1,21 @@
 """Forecasts of an exported model after the rows of a new file."""
 
 from datetime import date
+from typing import Any, Callable, Dict, List, Tuple, Union
 
+import mxnet as mx
 import numpy as np
 
+from ...typing import Device
 from ..axis import start_at
-from ..data import Column
+from ..data import Column, TableRows
 from ..errors import JobError
-from ..predictions import prediction_columns
+from ..predictions import Columns, prediction_columns
 from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
 from ..units import TargetUnits
-from .panel import batches, joined, panel_units, read_panel
-from .series import read_series
+from .panel import Panel, batches, joined, panel_units, read_panel
+from .series import TableSeries, read_series
 
 # The first step of a series of any length, where steps are dates.
 START = date(2000, 1, 1)
@@ -23,7 +26,7 @@ class StateSpacePredictor(SeriesPredictor):
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
 
-    def __init__(self, description):
+    def __init__(self, description: Dict[str, Any]) -> None:
         super().__init__(description)
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
@@ -48,23 +51,26 @@ class StateSpacePredictor(SeriesPredictor):
             kind = "text" if name in self.levels else "number"
             self.columns.append(Column(name, kind, may_be_empty=True))
 
-    def read(self, path):
+    def read(self, path: Union[str, TableRows]) -> Union[TableSeries, Panel]:
         """A `TableSeries`, or a `Panel` if the model is one of many series."""
-        rest = (self.time, self.step, self.target, self.covariates, self.format, [*self.levels])
-        rest += (self.levels, True)
+        rest: Tuple[Any, ...] = (self.time, self.step, self.target, self.covariates, self.format)
+        rest += ([*self.levels], self.levels, True)
         if self.series is None:
             return read_series(path, *rest)
         return read_panel(path, self.series, *rest)
 
-    def count(self, rows):
+    def count(self, rows: Union[TableSeries, Panel]) -> int:
         """How many steps the graph computes, absent ones included."""
         return sum(len(series.y) for series in self._by_name(rows).values())
 
-    def predict(self, rows, model, context):
+    def predict(
+        self, rows: Union[TableSeries, Panel], model: mx.gluon.Block, context: Device
+    ) -> Columns:
         """The names and times, and mean, std and 95 % band of the observations there."""
         found = self._by_name(rows)
         units = {name: self._units_of(name, series) for name, series in found.items()}
-        names, tables = list(found), dict.fromkeys(found)
+        names = list(found)
+        tables: Dict[Any, Any] = dict.fromkeys(found)
         for places in batches([len(series.y) for series in found.values()]):
             batch = [names[place] for place in places]
             arguments = [self._arguments(found[name], units[name]) for name in batch]
@@ -80,7 +86,7 @@ class StateSpacePredictor(SeriesPredictor):
                 tables[name] = prediction_columns(labels, *moments)
         return joined(self.series, tables)
 
-    def counted_times(self, texts):
+    def counted_times(self, texts: List[str]) -> Callable[[int], str]:
         if self.has_dates:
             return start_at(self.step, START).text
         return lambda index: f"{index * self.step:.12g}"
@@ -97,7 +103,7 @@ class StateSpacePredictor(SeriesPredictor):
                 "takes were seen; give more rows before"
             )
 
-    def _by_name(self, rows):
+    def _by_name(self, rows: Any) -> Dict[Any, TableSeries]:
         return {None: rows} if self.series is None else rows.series
 
     def _units_of(self, name, series):

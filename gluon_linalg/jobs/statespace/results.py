@@ -1,22 +1,29 @@
 """Writes what a trained state space model leaves in the folder of results."""
 
+from typing import TYPE_CHECKING, Any, Dict
+
 import numpy as np
 
 from ...grammar.component import Regression
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
+from ..output import OutputFolder
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
 from .config import COMPUTED
+from .dataset import Dataset
 from .estimates import estimate
 from .panel import joined
 from .plot import plot_model
 
+if TYPE_CHECKING:
+    from .task import StateSpace
+
 SMOOTHED = "smoothed.csv"
 
 
-def write_results(folder, task):
+def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     """Writes the model, its tables and the plot; returns metrics: hold-out and coefficients."""
     dataset = task.dataset
     model = task.trained_model()
@@ -34,12 +41,12 @@ def write_results(folder, task):
     return _metrics(dataset, estimates)
 
 
-def exported_steps(dataset):
+def exported_steps(dataset: Dataset) -> int:
     """How far the exported model forecasts: a step, where the job itself forecasts nothing."""
     return max(dataset.steps, 1)
 
 
-def describe_model(task):
+def describe_model(task: "StateSpace") -> Dict[str, Any]:
     """What `predict` needs beside the graph: columns, steps and units."""
     dataset = task.dataset
     first, steps = dataset.members[0].series, exported_steps(dataset)

@@ -1,16 +1,16 @@
 """A series of a CSV file: on regular steps, up to its last observation."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ..axis import Axis
 from ..categories import add_contrasts, find_levels
-from ..data import Table, read_table
+from ..data import Table, TableRows, read_table
 from ..errors import JobError
 from ..table_format import AUTO, Format
-from .times import find_times
+from .times import Given, find_times
 
 
 @dataclass
@@ -36,18 +36,18 @@ class TableSeries:
     levels: Dict[str, List[str]] = field(default_factory=dict)
     table_format: Format = AUTO
 
-    def labels(self, begin, end):
+    def labels(self, begin: int, end: int) -> List[str]:
         """How the steps from `begin` to before `end` are called: as in the file, if they are."""
         return [
             self.texts.get(index) or self.times.text(self.start + index)
             for index in range(begin, end)
         ]
 
-    def places(self, begin, end):
+    def places(self, begin: int, end: int) -> List[Any]:
         """Where a plot has these steps."""
         return [self.times.place(self.start + index) for index in range(begin, end)]
 
-    def known_covariates(self, count, steps):
+    def known_covariates(self, count: int, steps: int) -> np.ndarray:
         """The covariates of `count` steps, (count, k); JobError where one is missing.
 
         steps: how many of these are forecast.
@@ -71,24 +71,25 @@ class TableSeries:
 
 
 def read_series(
-    path,
-    time,
-    step,
-    target,
-    covariates,
-    table_format=AUTO,
-    categorical=(),
-    levels=None,
-    every_row=False,
-):
+    path: Union[str, TableRows],
+    time: Optional[str],
+    step: Given,
+    target: str,
+    covariates: Sequence[str],
+    table_format: Format = AUTO,
+    categorical: Sequence[str] = (),
+    levels: Optional[Dict[str, List[str]]] = None,
+    every_row: bool = False,
+) -> TableSeries:
     """The `TableSeries` of a file; see `Data` for the arguments.
 
     levels: those of the training, of the columns of names; every_row: see `read_table`.
     """
+    labels = [] if time is None else [time]
     table = read_table(
         path,
-        [*([] if time is None else [time]), target, *covariates],
-        [time],
+        [*labels, target, *covariates],
+        labels,
         with_gaps=[target, *covariates],
         keep_blank=time is None,
         table_format=table_format,
@@ -104,7 +105,15 @@ def read_series(
     return series
 
 
-def make_series(path, table, times, indices, time, target, covariates):
+def make_series(
+    path: Union[str, TableRows],
+    table: Table,
+    times: Axis,
+    indices: np.ndarray,
+    time: Optional[str],
+    target: str,
+    covariates: Sequence[str],
+) -> TableSeries:
     """The `TableSeries` of a table whose rows are at the steps `indices` of `times`, increasing."""
     start, indices = indices[0], indices - indices[0]
     observed = np.flatnonzero(~np.isnan(table.columns[target]))
@@ -124,7 +133,7 @@ def make_series(path, table, times, indices, time, target, covariates):
     )
 
 
-def _on_steps(table: Table, names, indices):
+def _on_steps(table: Table, names: Sequence[str], indices: np.ndarray) -> np.ndarray:
     """The columns by step, (m, k), NaN where the file has no row."""
     values = np.full((indices[-1] + 1, len(names)), np.nan)
     if names:

@@ -1,5 +1,8 @@
 """The layer of a state space job, its loss, and the blocks that smooth and forecast."""
 
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+
+import mxnet as mx
 import numpy as np
 
 from ...blocks.structural import StructuralModel
@@ -10,13 +13,15 @@ from ...fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ...typing import Device
 from .. import memory
 from ..errors import JobError
-from ..metrics import holdout_bands
+from ..metrics import Band, holdout_bands
+from ..output import OutputFolder
 from ..task import TrainedTask, number_or_list, to_model_array
 from ..units import finite
-from .config import COMPUTED
-from .dataset import read_dataset
+from .config import COMPUTED, StateSpaceJob
+from .dataset import Dataset, Member, read_dataset
 from .results import write_results
 
 # The initial value of variances that the job leaves open, as a share of the mean squared change
@@ -30,13 +35,16 @@ NUMBERS = {"sequential": 47, "parallel": 70}
 class StateSpace(TrainedTask):
     """A `StructuralModel` with its data: one series, or many that share all parameters."""
 
+    job: StateSpaceJob
+    dataset: Dataset
+    layer: StructuralModel
     singular = (
         "an observation has no variance at the initial values; raise model.noise_variance or the "
         "variances in model.components"
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job, dataset, context):
+    def __init__(self, job: StateSpaceJob, dataset: Dataset, context: Device) -> None:
         super().__init__(job, dataset, context)
         self.layer = self._build_layer(job.model.method, self.parameters)
         self._refuse_too_large(memory.available() if context.device_type == "cpu" else np.inf)
@@ -56,18 +64,18 @@ class StateSpace(TrainedTask):
             [own for own, part in zip(self._squares(), job.model.regressions) if part.drifting],
         )
 
-    def arguments(self):
+    def arguments(self) -> List[mx.nd.NDArray]:
         return self._arguments
 
-    def starts(self):
+    def starts(self) -> Iterator[List[Dict[str, Any]]]:
         yield [self._open_values(start.values) for start in self._starts]
 
-    def families(self):
+    def families(self) -> Optional[List[Any]]:
         if not has_many_maxima(self.layer.components.components):
             return None
         return [start.family for start in self._starts]
 
-    def revivals(self):
+    def revivals(self) -> Dict[str, List[float]]:
         values = revivals(self._change())
         # A drifting coefficient has a variance in other units.
         return {
@@ -76,7 +84,7 @@ class StateSpace(TrainedTask):
             if path.endswith("variance") and not path.endswith("coefficient_variance")
         }
 
-    def start_at(self, start):
+    def start_at(self, start: Mapping[str, Any]) -> None:
         for path, value in start.items():
             self.parameters[path].set_value(value)
 
@@ -91,7 +99,7 @@ class StateSpace(TrainedTask):
                 found[path] = value
         return found
 
-    def graph_arguments(self, member, steps):
+    def graph_arguments(self, member: Member, steps: int) -> List[mx.nd.NDArray]:
         """What the forecaster takes for one member, on to the last of so many steps."""
         # Covariates that nobody knows are not asked for: the example ends before.
         end = len(member.y) - (steps - self.dataset.steps)
@@ -100,7 +108,7 @@ class StateSpace(TrainedTask):
             return [y, mask]
         return [y, self.array(member.covariates[None]), mask]
 
-    def padded_arguments(self, members, steps=0):
+    def padded_arguments(self, members: Sequence[Member], steps: int = 0) -> List[mx.nd.NDArray]:
         """Those of the layer: the shorter series with missing steps after, and all with `steps`.
 
         A missing step adds exactly nothing to the likelihood, whatever its covariates are.
@@ -112,28 +120,30 @@ class StateSpace(TrainedTask):
         covariates = [member.covariates[: len(member.y) + steps] for member in members]
         return [y, self.array(_padded(covariates, length)), mask]
 
-    def write_results(self, folder):
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         return write_results(folder, self)
 
-    def bands(self, metrics):
+    def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         return holdout_bands(metrics)
 
-    def trained_model(self):
+    def trained_model(self) -> StructuralModel:
         """A copy of the layer that works for series of any length, also forecasts."""
-        parameters = {}
+        parameters: Dict[str, mx.gluon.Parameter] = {}
         model = self._build_layer("sequential", parameters)
         for path, parameter in parameters.items():
             parameter.set_data(self.parameters[path].data(self.context))
         return model
 
-    def value(self, path):
+    def value(self, path: str) -> Union[float, List[float]]:
         # What is stored are partial autocorrelations.
         if path.endswith(".ar.coefficients"):
             component = self.layer.components.components[int(path.split(".")[1])]
             return number_or_list(component.coefficients())
         return super().value(path)
 
-    def _build_layer(self, method, parameters):
+    def _build_layer(
+        self, method: str, parameters: Dict[str, mx.gluon.Parameter]
+    ) -> StructuralModel:
         model, dataset = self.job.model, self.dataset
         variance = SHARE * self._change()
         finite(dataset.path, variance)
@@ -156,17 +166,17 @@ class StateSpace(TrainedTask):
         layer.cast(COMPUTED)
         return layer
 
-    def _training_targets(self):
+    def _training_targets(self) -> List[np.ndarray]:
         return [member.training_target() for member in self.dataset.members]
 
-    def _change(self):
+    def _change(self) -> float:
         return mean_squared_change(self._training_targets())
 
     def _squares(self):
         """The mean squares of the columns of each regression."""
         return _mean_squares(self.dataset, self.dataset.regressors)
 
-    def out_of_memory(self):
+    def out_of_memory(self) -> str:
         """What to tell where there is not enough memory."""
         dataset, states, needed = self.dataset, self._states(), self._needed()
         series = len(dataset.members)
@@ -182,13 +192,13 @@ class StateSpace(TrainedTask):
         if self._needed() > available:
             raise JobError(self.out_of_memory())
 
-    def _needed(self):
+    def _needed(self) -> int:
         """The bytes of a likelihood of all series with its gradient."""
         model, dataset = self.job.model, self.dataset
         numbers = NUMBERS[model.method] * len(dataset.members) * dataset.length
         return numbers * self._states() ** 2 * np.dtype(COMPUTED).itemsize
 
-    def _states(self):
+    def _states(self) -> int:
         return sum(part.state_size for part in self.layer.components.components)
 
     def _refuse_open(self):
@@ -213,7 +223,7 @@ class StateSpace(TrainedTask):
             f"alone take {self.least_observations * series}"
         )
 
-    def array(self, values):
+    def array(self, values: np.ndarray) -> mx.nd.NDArray:
         # What the exported model could not take is refused before anything is trained.
         to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
         return to_model_array(values, COMPUTED, self.context, self.dataset.path)
