@@ -105,12 +105,11 @@ def _device(library, index):
     handle, name = ctypes.c_int(), ctypes.create_string_buffer(256)
     library.cuDeviceGet(ctypes.byref(handle), index)
     library.cuDeviceGetName(name, len(name), handle)
-    capability = []
-    for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
-        number = ctypes.c_int()
-        library.cuDeviceGetAttribute(ctypes.byref(number), attribute, handle)
-        capability.append(number.value)
-    return Device(index, name.value.decode("utf-8", "replace"), tuple(capability))
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    library.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, handle)
+    library.cuDeviceGetAttribute(ctypes.byref(minor), CAPABILITY_MINOR, handle)
+    capability = (major.value, minor.value)
+    return Device(index, name.value.decode("utf-8", "replace"), capability)
 
 
 def _fits(device):

@@ -2,7 +2,7 @@
 
 import inspect
 import numbers
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING, Dict, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -85,7 +85,7 @@ def _step(trainer, config):
 
 def _numeric_arguments(cls):
     """The arguments of an optimizer and its base classes that are numbers, and their types."""
-    types = {}
+    types: Dict[str, type] = {}
     for part in cls.__mro__:
         if part is object or "__init__" not in vars(part):
             continue

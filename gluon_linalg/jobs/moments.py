@@ -180,8 +180,8 @@ def _wall(match, day_first):
     else:
         month, day = match["month"] or match["month_"], match["day"] or match["day_"] or 1
         date = int(match["year"]), int(month), int(day)
-    clock = [int(match[name] or 0) for name in ("hour", "minute", "seconds")]
-    return datetime(*date, *clock, int(f"{match['fraction'] or '':0<6}"[:6]))
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "seconds"))
+    return datetime(*date, hour, minute, second, int(f"{match['fraction'] or '':0<6}"[:6]))
 
 
 def _has_day_first(match, day_first):

@@ -28,7 +28,7 @@ class Objective:
         self.evaluations, self.stop = 0, False
         self._shares: Any = None
         self._gradient: Any = None
-        self._store = None
+        self._store: Any = None
         if len(devices) > 1:
             # MXNet adds up on the GPUs themselves where there are any.
             is_gpu = devices[0].device_type == "gpu"

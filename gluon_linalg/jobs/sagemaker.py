@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Optional
 
 from . import interruption, log
 from . import sagemaker_cluster as cluster
@@ -121,14 +121,14 @@ def _run(command, environment):
         # Ctrl-C of a terminal would reach it twice.
         start_new_session=True,
     )
-    lines = collections.deque(maxlen=TAIL)
+    tail: Deque[str] = collections.deque(maxlen=TAIL)
     with _forwarding(process):
-        for line in process.stderr:
+        for line in process.stderr or ():
             sys.stderr.write(line)
             sys.stderr.flush()
-            lines.append(line.strip())
+            tail.append(line.strip())
         status = process.wait()
-    lines = [line for line in lines if line]
+    lines = [line for line in tail if line]
     if status == interruption.STATUS[signal.SIGTERM]:
         # Here that is how a spot instance is taken away, or StopTrainingJob: no failure.
         return 0, None

@@ -1,5 +1,7 @@
 """Where a search begins: at the best of several initial values, if the task offers any."""
 
+from typing import Any, Dict, Tuple
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -46,7 +48,7 @@ def choose_start(objective: Objective, task: TrainedTask) -> float:
 def _leading_lowest(objective, found, families):
     """The (loss, vector) from which a short search comes lowest."""
     order = sorted(range(len(found)), key=lambda number: found[number][0])
-    lowest = {}
+    lowest: Dict[Any, Tuple[float, np.ndarray]] = {}
     for number in order:
         if np.isfinite(found[number][0]):
             lowest.setdefault(families[number], found[number])

@@ -29,6 +29,7 @@ from .progress import Progress, find_scalars
 from .sample import write_sample
 from .starts import choose_start
 from .state import TrainingState, data_fingerprint, digest
+from .task import TrainedTask
 from .warning import find_warnings
 from .workers import OneProcess, Processes, connect
 
@@ -121,7 +122,7 @@ def _compute(job, dataset, context, folder, status):
 def _train(job, dataset, devices, workers, folder, status, show_bar):
     """A model whose parameters are found step by step; returns its metrics."""
     mx.random.seed(job.seed)
-    task = kind_of(job.task).task(job, dataset, devices[0])
+    task = cast(TrainedTask, kind_of(job.task).task(job, dataset, devices[0]))
     objective = Objective(task, devices, workers)
     try:
         loss = choose_start(objective, task)
