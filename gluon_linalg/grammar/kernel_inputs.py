@@ -23,13 +23,21 @@ class InputNames(Protocol):
 class SeenColumns(Protocol):
     """The columns that one kernel sees. Sizes: one for each, or one for all, (k,)."""
 
-    # As kernels take them.
-    active_dims: Any
-    # How many columns each of the names stands for, where it can be several.
-    widths: Sequence[int]
-    # Of the inputs: the distance over which they differ, and the mean square about x = 0.
-    spread: np.ndarray
-    mean_squares: np.ndarray
+    @property
+    def active_dims(self) -> Any:
+        """As kernels take them."""
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """How many columns each of the names stands for, where it can be several."""
+
+    @property
+    def spread(self) -> np.ndarray:
+        """The distance over which the inputs differ."""
+
+    @property
+    def mean_squares(self) -> np.ndarray:
+        """The mean square of the inputs about x = 0."""
 
     def periods(self) -> np.ndarray:
         """After what the target repeats itself."""
