@@ -37,7 +37,7 @@ class SeenColumns(Protocol):
 
     @property
     def mean_squares(self) -> np.ndarray:
-        """Of the inputs, about x = 0."""
+        """The mean square of the inputs about x = 0."""
 
     def periods(self) -> np.ndarray:
         """After what the target repeats itself."""
