@@ -65,6 +65,8 @@ BROUGHT_BY = {
     "pydantic_core": "pydantic",
     "starlette": "fastapi",
     "yaml": "PyYAML",
+    # Python's own from 3.9 on.
+    "zoneinfo": "backports.zoneinfo",
 }
 
 

@@ -140,7 +140,10 @@ def test_numpy_2_is_refused_with_what_to_install(simulated):
         lines += [f"Requires-Dist: {one}" for one in needed]
         (folder / "METADATA").write_text("\n".join(lines) + "\n")
     versions = ">=1.26,<2" if sys.version_info >= (3, 12) else ">=1.20,<1.24"
-    error = simulated.error_of(IMPORT_MXNET)
+    # Python 3.8 finds no distributions in the folder that it is in, unless it knows its name.
+    error = simulated.error_of(
+        f"import sys; sys.path[0] = {str(simulated.folder)!r}\n{IMPORT_MXNET}"
+    )
     assert error.endswith(f'numpy 2.1.3: pip install "numpy{versions}" Scipy_like a-frame')
 
 

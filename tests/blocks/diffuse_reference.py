@@ -163,9 +163,7 @@ class Reference:
             for block in self._responses(piece, REAL)[2]:
                 own = _double(model.turn(block)[model.rank :]).T
                 stacked = own if root is None else np.concatenate([root, own])
-                root = scipy.linalg.qr(
-                    stacked, mode="r", overwrite_a=True, check_finite=False
-                )[0][:count]  # fmt: skip
+                root = np.linalg.qr(stacked, mode="r")
         model.factor = root.T
         model.whitened = model.solve(model.residual)
         return model
@@ -260,7 +258,7 @@ class Reference:
             turned = model.turn(block)
             left = target - start.dot(model.left_inverse(turned))
             stacked.append(_double(np.concatenate([turned[model.rank :], left]).T))
-        root = scipy.linalg.qr(np.concatenate(stacked), mode="r")[0]
+        root = np.linalg.qr(np.concatenate(stacked), mode="r")
         size = count - model.rank
         whitened = scipy.linalg.solve_triangular(root[:size, :size].T, model.residual, lower=True)
         plain = start.dot(model.left_inverse(model.turned_y))[:, 0]
