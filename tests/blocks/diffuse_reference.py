@@ -260,7 +260,10 @@ class Reference:
             stacked.append(_double(np.concatenate([turned[model.rank :], left]).T))
         root = np.linalg.qr(np.concatenate(stacked), mode="r")
         size = count - model.rank
-        whitened = scipy.linalg.solve_triangular(root[:size, :size].T, model.residual, lower=True)
+        whitened = model.residual
+        if size:
+            # Older versions of SciPy take no empty system.
+            whitened = scipy.linalg.solve_triangular(root[:size, :size].T, whitened, lower=True)
         plain = start.dot(model.left_inverse(model.turned_y))[:, 0]
         mean = _double(mean + plain) + root[:size, size:].T @ whitened
         rest = root[size:, size:]
