@@ -49,6 +49,9 @@ class Eliminated:
 
     def solve(self, array, transposed=False):
         """L⁻¹ array, or L⁻ᵀ array, L Lᵀ = Nᵀ M Mᵀ N."""
+        if not len(self.factor):
+            # Older versions of SciPy take no empty system.
+            return array
         return scipy.linalg.solve_triangular(
             self.factor, array, lower=True, trans=int(transposed), check_finite=False
         )
