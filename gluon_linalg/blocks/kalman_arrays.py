@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import DtypeError, NonFiniteError, NotPositiveDefiniteError, ShapeError
+from ..typing import Device
 from .arguments import axis_sizes
 from .casting import FLOATS
 
@@ -45,7 +46,7 @@ def kalman_arrays(
     transition_offset: Any = None,
     emission_offset: Any = None,
     dtype: str = "float64",
-    ctx: Optional[mx.Context] = None,
+    device: Optional[Device] = None,
 ) -> Dict[str, mx.nd.NDArray]:
     """The arguments of a Kalman layer by name: ``layer(**kalman_arrays(y, A, H, Q, R, m, P))``.
 
@@ -65,7 +66,7 @@ def kalman_arrays(
     that are rounding are 0: so it has the rank of the covariance, and each element is kept to the
     rounding of its own row and column, whatever their units.
 
-    dtype: of the arrays, 'float32' or 'float64'; ctx: their device, unless given that of y where
+    dtype: of the arrays, 'float32' or 'float64'; device: theirs, unless given that of y where
     this is an NDArray, else the current one.
 
     Raises ShapeError, NonFiniteError, and NotPositiveDefiniteError for what is no covariance, all
@@ -97,14 +98,14 @@ def kalman_arrays(
     arrays.setdefault("prior_covariance", np.zeros((1, sizes["d"], sizes["d"])))
     if mask is None and np.isnan(arrays["y"]).any():
         arrays["mask"] = ~np.isnan(arrays["y"])
-    if ctx is None:
-        ctx = y.context if isinstance(y, mx.nd.NDArray) else mx.current_context()
+    if device is None:
+        device = y.context if isinstance(y, mx.nd.NDArray) else mx.current_context()
     found = {}
     for name, array in arrays.items():
         if name.endswith("_covariance"):
             precision = np.finfo(_float_of(given[name])).eps
             name, array = name.replace("_covariance", "_factor"), _factor(name, array, precision)
-        found[name] = mx.nd.array(array, dtype=dtype, ctx=ctx)
+        found[name] = mx.nd.array(array, dtype=dtype, ctx=device)
     return found
 
 

@@ -125,7 +125,7 @@ def test_nothing_known_in_some_directions():
 def test_arrays_stay_on_the_device_of_y():
     given = [mx.nd.array(value, ctx=mx.cpu(1)) for value in (observed(), *MATRICES)]
     assert {a.context for a in gl.kalman_arrays(*given).values()} == {mx.cpu(1)}
-    assert gl.kalman_arrays(*given, ctx=mx.cpu(0))["y"].context == mx.cpu(0)
+    assert gl.kalman_arrays(*given, device=mx.cpu(0))["y"].context == mx.cpu(0)
 
 
 def changed(name, value):

@@ -19,9 +19,8 @@ LENGTH, AHEAD = 30, 3
 # The unit of the target and where it begins, and the same of the features, in their units.
 UNITS = {
     "small": (1e-9, 0.0, 1e9, 0.0),
-    "large": (1e9, 0.0, 1e-9, 0.0),
     "features alone": (1.0, 0.0, 1e3, 0.0),
-    "far": (1e-4, 1e6, 1e-3, 1e6),
+    "large and far": (1e9, 1e6, 1e-9, 1e6),
 }
 RBF_OF_FEATURES = {"sum": [{"rbf": {}}, {"rbf": {"columns": ["feat_dynamic_real"]}}]}
 FEATURES = {"use_feat_dynamic_real": True, "use_feat_static_real": True}
@@ -117,7 +116,7 @@ def test_structural_models_with_a_regression(name):
         return mean / units[0] - units[1], likelihoods
 
     base, likelihoods = fitted(1.0, 0.0, 1.0, 0.0)
-    for units in (UNITS["small"], UNITS["far"]):
+    for units in (UNITS["small"], UNITS["large and far"]):
         mean, found = fitted(*units)
         numbers = LENGTH - 1 - initial_values - 2
         expected = likelihoods - numbers * np.log(units[0]) - 2 * np.log(units[2])

@@ -26,8 +26,7 @@ DIFFUSE = {"trend and season": 5, "semilocal trend": 2, "regression": 2, "drifti
 # The unit of y, where y begins in units of its spread, and unit and beginning of the covariate.
 UNITS = {
     "small": (1e-9, 0.0, 1e9, 0.0),
-    "large": (1e9, 0.0, 1e-9, 0.0),
-    "far": (1.0, 1e6, 1.0, 1e6),
+    "large and far": (1e9, 1e6, 1e-9, 1e6),
 }
 
 
