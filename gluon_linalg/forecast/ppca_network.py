@@ -27,7 +27,7 @@ class WindowShapes(mx.gluon.HybridBlock):
 
     def __init__(self, length: int, shapes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._half, self._count = max(1.0, (length - 1) / 2.0), shapes
+        self._half = max(1.0, (length - 1) / 2.0)
         initial = {name: (PRIOR_VARIANCE[name],) for name in ("level", "trend")}
         initial["noise_variance"] = (NOISE_VARIANCE,)
         with self.name_scope():

@@ -92,6 +92,16 @@ def test_the_same_in_float32(trained, run, tmp_path):
         np.testing.assert_allclose(predicted["mean"], moved["mean"], rtol=1e-5)
 
 
+def test_a_known_level_keeps_the_zero_of_covariates(trained, run, tmp_path):
+    """Its prior is that at x = 0: predictions of a float32 model are those of the training."""
+    components = [{"level": {"prior": [0.0, 0.5]}}, {"regression": {}}]
+    _, forecast = trained(components, (1.0, 0.0, 1.0, 3.0), dtype="float32")
+    assert run("predict", "out", "--data", "table.csv")[0] == 0
+    predicted = columns_of(tmp_path / "out" / "predictions.csv")
+    np.testing.assert_allclose(predicted["mean"], forecast["mean"], rtol=1e-5)
+    np.testing.assert_allclose(predicted["std"], forecast["std"], rtol=1e-5)
+
+
 def test_an_autoregression_that_has_two_maxima(trained, tmp_path, run):
     """US unemployment, a level and an AR(2): from φ = 0 alone the search ends 30 lower."""
     values = sm.datasets.macrodata.load_pandas().data["unemp"].to_numpy("float64")

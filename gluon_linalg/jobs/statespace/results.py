@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any, Dict
 
 import numpy as np
 
-from ...grammar.component import Regression
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
@@ -90,11 +89,11 @@ def _covariate_offsets(task):
     With an initial level that is unknown, another zero of a covariate changes no forecast; where
     its coefficient drifts, it would.
     """
-    parts = [component.chosen()[1] for component in task.job.model.components]
-    regressions = [part for part in parts if isinstance(part, Regression)]
-    columns = zip(task.dataset.regressors, regressions)
+    model = task.job.model
+    columns = zip(task.dataset.regressors, model.regressions)
     keeps = [part.drifting for names, part in columns for _ in names]
-    if task.job.model.dtype == COMPUTED or not any(part.is_level for part in parts):
+    has_unknown_level = any(p.is_level and not isinstance(p.prior, list) for p in model.parts)
+    if model.dtype == COMPUTED or not has_unknown_level:
         keeps = [True] * len(keeps)
     covariates = [member.training_covariates() for member in task.dataset.members]
     return np.where(keeps, 0.0, np.concatenate(covariates).mean(axis=0) if keeps else 0.0)
