@@ -7,6 +7,7 @@ triangular factors are L.
 
 from typing import Tuple
 
+from .. import native
 from ..typing import Array, Namespace
 from .tangent import guarded, stop, zeros_like
 
