@@ -1,6 +1,6 @@
 """The Gluon blocks."""
 
-from . import structural
+from . import likelihoods, priors, structural
 from .base import LinearAlgebraBlock, explain
 from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
@@ -10,6 +10,7 @@ from .determinant import DetBlock, SLogDetBlock
 from .eig import EigBlock
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
+from .inducing_points import inducing_points
 from .kalman import KalmanFilterLayer
 from .kalman_arrays import kalman_arrays
 from .lda import LDABlock
@@ -27,8 +28,11 @@ from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
 from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLayer
 from .solve import InverseBlock, TriangularSolveBlock
+from .sparse_gp import FITCLikelihoodLayer, SGPRLikelihoodLayer
+from .sparse_gp_predictor import SparseGPPredictor
 from .structural import StructuralForecaster, StructuralModel
 from .svd import SVDBlock
+from .svgp import SVGPLikelihoodLayer
 from .whitening import WhiteningBlock
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "CholeskySolveBlock",
     "DetBlock",
     "EigBlock",
+    "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
@@ -60,13 +65,19 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "SGPRLikelihoodLayer",
     "SLogDetBlock",
     "SVDBlock",
+    "SVGPLikelihoodLayer",
+    "SparseGPPredictor",
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
     "WhiteningBlock",
     "explain",
+    "inducing_points",
     "kalman_arrays",
+    "likelihoods",
+    "priors",
     "structural",
 ]

@@ -107,9 +107,7 @@ class InducingBlock(LinearAlgebraBlock):
         return fn.cholesky(F, covariance, self._jitter, self.name)
 
 
-def projection(
-    F: Namespace, kernel: Kernel, factor: Array, points: Array, x: Array
-) -> Projection:
+def projection(F: Namespace, kernel: Kernel, factor: Array, points: Array, x: Array) -> Projection:
     """`Projection` at x (B, n, d) on points (B, m, d), both in float64."""
     features = fn.triangular_solve(F, factor, kernel.evaluate(F, points, x, WIDE))
     prior = kernel.evaluate_diagonal(F, x, WIDE)

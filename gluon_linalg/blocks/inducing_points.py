@@ -42,9 +42,7 @@ def inducing_points(
             "from 1 to that of the rows."
         )
     if method not in METHODS:
-        raise ValueError(
-            f"inducing_points: method is {method!r}, expected {', '.join(METHODS)}."
-        )
+        raise ValueError(f"inducing_points: method is {method!r}, expected {', '.join(METHODS)}.")
     if values.ndim == 3:
         each = [inducing_points(rows, count, method, kernel, seed) for rows in values]
         return np.stack([rows[: min(map(len, each))] for rows in each])

@@ -18,11 +18,11 @@ from .sparse_gp_predictor import SparseGPPredictor
 
 
 class CollapsedGPLayer(InducingBlock):
-    """What `SGPRLikelihoodLayer` and `FITCLikelihoodLayer` share: a regression on φ(x) = L⁻¹k(Z, x).
+    """What SGPR and FITC share: a regression on φ(x) = L⁻¹ k(Z, x).
 
-    y - m(x) = Φ v + ε with v ~ N(0, I) and independent ε: what `functional.regression_nll` computes
-    from the LQ of [I, S^-½ Φ], whose condition number is the square root of that of
-    I + Φ S⁻¹ Φᵀ. Costs n m² time and n m memory.
+    y - m(x) = Φᵀ v + ε with v ~ N(0, I) and independent ε of variances S: what
+    `functional.regression_nll` computes from the LQ of [I, Φ S^-½], whose condition number is the
+    square root of that of I + Φ S⁻¹ Φᵀ. Costs n m² time and n m memory.
 
     kernel, inducing_points, jitter: as in `InducingBlock`. mean, noise_variance, precision: as in
     `GPLikelihoodLayer`, but noise_variance is one number.
@@ -60,7 +60,9 @@ class CollapsedGPLayer(InducingBlock):
                 )
 
     @hook
-    def with_rest(self, F: Namespace, noise: Array, rest: Array, seen: Array) -> Tuple[Array, Array]:
+    def with_rest(
+        self, F: Namespace, noise: Array, rest: Array, seen: Array
+    ) -> Tuple[Array, Array]:
         """The variances of ε (B, n), and what is added to φ, (B,), from k(x, x) - |φ(x)|²."""
         raise NotImplementedError(f"{type(self).__name__} does not implement with_rest")
 
@@ -98,7 +100,8 @@ class CollapsedGPLayer(InducingBlock):
                 f"{self.name}: include_noise needs a noise_variance that holds for new "
                 "observations too."
             )
-        observed, _, factor = self._system(mx.nd, *data, WIDE)
+        x, y, noise, mask = data
+        observed, _, factor = self._system(mx.nd, x, y, noise, mask, WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(
@@ -113,7 +116,7 @@ class CollapsedGPLayer(InducingBlock):
             return SparseGPPredictor(
                 self.kernels,
                 self.means,
-                self._points_of(data[0]),
+                self._points_of(x),
                 [factor],
                 found.weights,
                 [root],
@@ -189,7 +192,9 @@ class SGPRLikelihoodLayer(CollapsedGPLayer):
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
     """
 
-    def with_rest(self, F: Namespace, noise: Array, rest: Array, seen: Array) -> Tuple[Array, Array]:
+    def with_rest(
+        self, F: Namespace, noise: Array, rest: Array, seen: Array
+    ) -> Tuple[Array, Array]:
         return noise, 0.5 * F.sum(seen * rest / noise, axis=1)
 
 
@@ -201,7 +206,9 @@ class FITCLikelihoodLayer(CollapsedGPLayer):
     does not explain is noise of single observations. Snelson & Ghahramani 2006.
     """
 
-    def with_rest(self, F: Namespace, noise: Array, rest: Array, seen: Array) -> Tuple[Array, Array]:
+    def with_rest(
+        self, F: Namespace, noise: Array, rest: Array, seen: Array
+    ) -> Tuple[Array, Array]:
         return noise + seen * rest, F.sum(fn.zeros_like(F, noise), axis=1)
 
 

@@ -115,9 +115,7 @@ class SparseGPPredictor(LinearAlgebraBlock):
             factor = fn.cholesky(
                 mx.nd, fn.add_diagonal(mx.nd, covariance, rounding), jitter="auto", name=self.name
             ).astype(self.dtype)
-            noise = mx.nd.random.normal(
-                shape=(*x.shape[:2], size), dtype=self.dtype, ctx=x.context
-            )
+            noise = mx.nd.random.normal(shape=(*x.shape[:2], size), dtype=self.dtype, ctx=x.context)
             own = columns.slice_axis(axis=2, begin=i, end=i + 1)
             drawn = mx.nd.broadcast_add(fn.product(mx.nd, factor, noise), own)
             draws.append(drawn.transpose((2, 0, 1)))
@@ -174,7 +172,9 @@ class SparseGPPredictor(LinearAlgebraBlock):
     def _stored(self, x: mx.nd.NDArray) -> Mapping[str, mx.nd.NDArray]:
         return {name: p.data(x.context) for name, p in self._reg_params.items()}
 
-    def _projection(self, F: Namespace, i: int, x: Array, stored: Mapping[str, Array]) -> Projection:
+    def _projection(
+        self, F: Namespace, i: int, x: Array, stored: Mapping[str, Array]
+    ) -> Projection:
         index = i % len(self.kernels)
         factor = stored[f"factor_{index}"]
         return projection(F, self.kernels[index], factor, stored["inducing"], x)

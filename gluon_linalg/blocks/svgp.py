@@ -33,8 +33,8 @@ class SVGPLikelihoodLayer(InducingBlock):
     all observations; None where each call has all of them. batch: B, how many data sets, each with
     its own q, share the parameters.
 
-    w and R are the parameters `variational_mean` (B, m, p) and `variational_factor` (B, p, m, m), of
-    which the lower triangle is read. Train them with the rest, or by `natural_step`, and then with
+    w and R are the parameters `variational_mean` (B, m, p) and `variational_factor` (B, p, m, m),
+    of which the lower triangle is read. Train them with the rest, or by `natural_step`, and then with
     ``grad_req = 'null'``. Hensman, Matthews & Ghahramani 2015.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
@@ -115,14 +115,14 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         if not 0.0 < step <= 1.0:
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
-        x, y, mask = (*self._data(x, y, mask), None)[:3]
+        inputs, targets, seen = (*self._data(x, y, mask), None)[:3]
         with mx.autograd.pause():
-            x = seen_inputs(mx.nd, x, mask)
-            found = self.projections(mx.nd, x)
-            weights, roots = self._variational(mx.nd, x)
+            inputs = seen_inputs(mx.nd, inputs, seen)
+            found = self.projections(mx.nd, inputs)
+            weights, roots = self._variational(mx.nd, inputs)
             mean, variance = latent_moments(mx.nd, found, weights, roots)
-            mean = self._shifted(mx.nd, x, mean)
-            slopes = self._slopes(x, y, mask, mean, variance)
+            mean = self._shifted(mx.nd, inputs, mean)
+            slopes = self._slopes(inputs, targets, seen, mean, variance)
             updates = []
             for i, root in enumerate(roots):
                 w = weights.slice_axis(axis=2, begin=i, end=i + 1)
@@ -231,8 +231,7 @@ def divergence(F: Namespace, weights: Array, roots: Sequence[Array]) -> Array:
     for root in roots:
         diagonal = fn.diagonal(F, root)
         total = total + 0.5 * (
-            F.sum(F.square(root), axis=(1, 2))
-            - F.sum(F.log(F.square(diagonal)) + 1.0, axis=1)
+            F.sum(F.square(root), axis=(1, 2)) - F.sum(F.log(F.square(diagonal)) + 1.0, axis=1)
         )
     return total
 

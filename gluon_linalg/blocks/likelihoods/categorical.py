@@ -41,7 +41,9 @@ class Categorical(Likelihood):
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         chosen = F.sum(self._indicator(F, y) * mean, axis=2)
-        first, by_mean, by_variance = self._log_normalizer(F, fn.stop(F, mean), fn.stop(F, variance))
+        first, by_mean, by_variance = self._log_normalizer(
+            F, fn.stop(F, mean), fn.stop(F, variance)
+        )
         linear = F.sum(by_mean * mean + by_variance * variance, axis=2)
         return chosen - fn.with_gradient(F, F.reshape_like(first, chosen), linear)
 
@@ -52,8 +54,8 @@ class Categorical(Likelihood):
         u, step, _ = self._grid(F, fn.stop(F, mean), fn.stop(F, variance))
         log_below = F.log(self._below(F, mean, variance, u)[0] + TINY)
         others = F.broadcast_mul(log_below, 1.0 - self._rows(F, indicator))
-        own = (F.sum(indicator * a, axis=2, keepdims=True) for a in (mean, variance))
-        scaled, log_weights = self._apart(F, *own, u, 1)
+        own, spread = (F.sum(indicator * a, axis=2, keepdims=True) for a in (mean, variance))
+        scaled, log_weights = self._apart(F, own, spread, u, 1)
         log_slope = F.broadcast_add(-scaled - F.exp(-scaled), log_weights)
         log_slope = log_sum_exp(F, F.reshape(log_slope, shape=(0, -3, -2)))
         total = log_sum_exp(F, F.expand_dims(F.sum(others, axis=1) + log_slope, axis=1))

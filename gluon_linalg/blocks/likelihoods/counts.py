@@ -62,10 +62,10 @@ class Poisson(Likelihood):
 
 
 class NegativeBinomial(Likelihood):
-    """y of mean μ = e^f and variance μ + dispersion μ², as r = 1/dispersion tends to infinity Poisson.
+    """y of mean μ = e^f and variance μ + dispersion μ²: an overdispersed Poisson.
 
-    log p = log Γ(y + r)/(Γ(r) y!) + y log(μ/(μ + r)) + r log(r/(μ + r)), in a form that cancels
-    neither for large counts nor for large r. E log p by Gauss-Hermite with `points` nodes, the
+    log p = log Γ(y + r)/(Γ(r) y!) + y log(μ/(μ + r)) + r log(r/(μ + r)), r = 1/dispersion, in a
+    form that cancels neither for large counts nor for large r. E log p by Gauss-Hermite with `points` nodes, the
     density of y around the largest value of its integrand. dispersion: the initial value of a
     learnable parameter. Hilbe 2011.
     """
@@ -97,9 +97,7 @@ class NegativeBinomial(Likelihood):
             slope = F.broadcast_add(y, size) * share
             return y - slope, -slope * (1.0 - share)
 
-        total = log_normal_expectation(
-            F, lambda f: -bent(f), mean, variance, self._points, slopes
-        )
+        total = log_normal_expectation(F, lambda f: -bent(f), mean, variance, self._points, slopes)
         return total + self._constant(F, y, size)
 
     def predictive_moments(

@@ -1,6 +1,5 @@
 """Likelihoods of two classes, and of classes that have an order."""
 
-import math
 from typing import Any, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -77,9 +76,9 @@ class Ordinal(Likelihood):
     """y of 0, ..., K - 1 in their order: p(y <= k | f) = Φ(b_k - f), b_0 < ... < b_{K-2}.
 
     cutpoints: the initial values of b, K - 1 rising numbers. Its first is the parameter
-    `first_cutpoint`; the steps between them, for K > 2, are the positive parameter `gaps`. The noise
-    has variance 1: the kernel's variance sets the scale of f. p(y) in closed form; E log p by
-    Gauss-Hermite. Chu & Ghahramani 2005.
+    `first_cutpoint`; the steps between them, for K > 2, are the positive parameter `gaps`. The
+    noise has variance 1: the kernel's variance sets the scale of f. p(y) in closed form; E log p
+    by Gauss-Hermite. Chu & Ghahramani 2005.
     """
 
     def __init__(self, cutpoints: Sequence[float], points: int = POINTS, **kwargs: Any) -> None:
@@ -104,7 +103,9 @@ class Ordinal(Likelihood):
         lower, upper = (F.expand_dims(b, axis=2) for b in self._bounds(F, mean, y))
 
         def log_density(f: Array) -> Array:
-            return log_normal_cdf_difference(F, F.broadcast_sub(upper, f), F.broadcast_sub(lower, f))
+            return log_normal_cdf_difference(
+                F, F.broadcast_sub(upper, f), F.broadcast_sub(lower, f)
+            )
 
         return normal_expectation(F, log_density, mean, variance, self._points)
 
