@@ -94,14 +94,14 @@ class CollapsedGPLayer(InducingBlock):
         the batch axis. The data are factored once, here, in float64; what the predictor keeps
         does not grow with them. include_noise: as in `GPLikelihoodLayer.condition`.
         """
-        data = (*self._data(x, y, noise, mask), None, None)[:4]
+        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
         if include_noise and self.noise_variance is None:
             raise ValueError(
                 f"{self.name}: include_noise needs a noise_variance that holds for new "
                 "observations too."
             )
-        x, y, noise, mask = data
-        observed, _, factor = self._system(mx.nd, x, y, noise, mask, WIDE)
+        inputs = data[0]
+        observed, _, factor = self._system(mx.nd, inputs, *data[1:4], dtype=WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(
@@ -116,7 +116,7 @@ class CollapsedGPLayer(InducingBlock):
             return SparseGPPredictor(
                 self.kernels,
                 self.means,
-                self._points_of(x),
+                self._points_of(inputs),
                 [factor],
                 found.weights,
                 [root],

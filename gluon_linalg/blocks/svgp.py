@@ -34,8 +34,8 @@ class SVGPLikelihoodLayer(InducingBlock):
     its own q, share the parameters.
 
     w and R are the parameters `variational_mean` (B, m, p) and `variational_factor` (B, p, m, m),
-    of which the lower triangle is read. Train them with the rest, or by `natural_step`, and then with
-    ``grad_req = 'null'``. Hensman, Matthews & Ghahramani 2015.
+    of which the lower triangle is read. Train them with the rest, or by `natural_step` and
+    then with ``grad_req = 'null'``. Hensman, Matthews & Ghahramani 2015.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
     """

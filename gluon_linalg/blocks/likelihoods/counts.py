@@ -65,9 +65,9 @@ class NegativeBinomial(Likelihood):
     """y of mean μ = e^f and variance μ + dispersion μ²: an overdispersed Poisson.
 
     log p = log Γ(y + r)/(Γ(r) y!) + y log(μ/(μ + r)) + r log(r/(μ + r)), r = 1/dispersion, in a
-    form that cancels neither for large counts nor for large r. E log p by Gauss-Hermite with `points` nodes, the
-    density of y around the largest value of its integrand. dispersion: the initial value of a
-    learnable parameter. Hilbe 2011.
+    form that cancels neither for large counts nor for large r. E log p by Gauss-Hermite with
+    `points` nodes, the density of y around the largest value of its integrand. dispersion: the
+    initial value of a learnable parameter. Hilbe 2011.
     """
 
     def __init__(self, dispersion: float = 1.0, points: int = POINTS, **kwargs: Any) -> None:
