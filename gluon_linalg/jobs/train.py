@@ -13,7 +13,7 @@ from ..server import ROLE
 from . import interruption, log
 from . import output as names
 from .config import LBFGS, Job, TrainedJob
-from .context import find_context, find_devices
+from .devices import find_device, find_devices
 from .earlier_run import FINISHED, NEW, STARTED, find_status
 from .errors import JobError
 from .files import read_bytes, read_json, write_arrays, write_csv, write_json
@@ -51,7 +51,7 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
     kind, is_trained = kind_of(job.task), job.has_steps()
-    devices = [find_context(job.context)]
+    devices = [find_device(job.context)]
     workers: Processes = OneProcess()
     if is_trained:
         trained = cast(TrainedJob, job)
@@ -109,9 +109,9 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
     return Result(folder, metrics, False)
 
 
-def _compute(job, dataset, context, folder, status):
+def _compute(job, dataset, device, folder, status):
     """A model that needs no steps; returns its metrics."""
-    task = kind_of(job.task).task(job, dataset, context)
+    task = kind_of(job.task).task(job, dataset, device)
     _open(folder, job, status)
     # So that a later run knows which rows these results are of.
     write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))
