@@ -1,9 +1,11 @@
 """A training job from the job file to the folder of results."""
 
+import contextlib
 import hashlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional, cast
+from collections import defaultdict
+from typing import Any, Dict, Iterator, NamedTuple, Optional, cast
 
 import mxnet as mx
 import numpy as np
@@ -22,7 +24,6 @@ from .kinds import all_kinds, kind_of
 from .lbfgs import train_lbfgs
 from .memory import is_shortage
 from .metrics import versions
-from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
 from .progress import Progress, find_scalars
@@ -81,7 +82,7 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
         versions=versions(),
     )
     try:
-        with counted_anew():
+        with _counted_anew():
             if is_trained:
                 found = _train(job, dataset, devices, workers, folder, status, show_bar)
             else:
@@ -107,6 +108,23 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
         log.event("finished", output=folder.path, **_numbers(found))
     workers.close()
     return Result(folder, metrics, False)
+
+
+@contextlib.contextmanager
+def _counted_anew() -> Iterator[None]:
+    """Within the block MXNet numbers blocks, operators and loops from 0 on.
+
+    Exported files have these names. MXNet counts in the whole process, also what a job file was
+    checked with; and a training that is continued has made other things before than one that ran
+    through.
+    """
+    loops = mx.AttrScope._subgraph_names
+    mx.AttrScope._subgraph_names = defaultdict(int)
+    try:
+        with mx.name.NameManager():
+            yield
+    finally:
+        mx.AttrScope._subgraph_names = loops
 
 
 def _compute(job, dataset, device, folder, status):
