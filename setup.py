@@ -1,8 +1,12 @@
 """Metadata of the distribution ``gluon-linalg``; the build system is named in pyproject.toml."""
 
+import os
+import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 
@@ -17,6 +21,80 @@ def read_version():
 def read_long_description():
     readme = ROOT / "README.md"
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+SOURCE = Path("gluon_linalg", "native", "source")
+LIBRARY = "gluon_linalg.native.operators"
+
+# The instruction sets that each family of operators is compiled for: bytes of a register, options.
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw"]
+LEVELS = {"plain": (16, [])}
+if platform.machine() in ("x86_64", "AMD64"):
+    LEVELS["avx2"] = (32, AVX2)
+    LEVELS["avx512"] = (64, [*AVX512, "-mprefer-vector-width=512"])
+
+OPTIONS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+OPTIONS += ["-Wno-psabi", "-pthread", "-I" + str(SOURCE)]
+
+
+class BuildNative(build_ext):
+    """The operators in C++: one library without anything of Python in it, and never required."""
+
+    def build_extension(self, extension):
+        target = Path(self.get_ext_fullpath(extension.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # CXX and CXXFLAGS of the environment count as they do for any C++ program.
+        compiler = os.environ.get("CXX", "g++").split()
+        extra = os.environ.get("CXXFLAGS", "").split()
+        folder = Path(self.build_temp, "native")
+        folder.mkdir(parents=True, exist_ok=True)
+        jobs = [(path, path.stem, []) for path in sorted((SOURCE / "core").glob("*.cc"))]
+        for level, (width, options) in LEVELS.items():
+            own = [*options, f"-DGL_LEVEL={level}", f"-DGL_BYTES={width}"]
+            jobs += [(p, f"{p.stem}_{level}", own) for p in sorted(SOURCE.glob("*.cc"))]
+
+        headers = max(path.stat().st_mtime for path in [*SOURCE.rglob("*.h"), Path("setup.py")])
+
+        def compiled(job):
+            path, name, options = job
+            made = folder / f"{name}.o"
+            newest = max(headers, path.stat().st_mtime)
+            if made.exists() and made.stat().st_mtime > newest and not self.force:
+                return str(made)
+            arguments = [*OPTIONS, *options, *extra, "-fPIC", "-c", str(path), "-o", str(made)]
+            self.spawn([*compiler, *arguments])
+            return str(made)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            objects = list(pool.map(compiled, jobs))
+        self.spawn([*compiler, "-shared", "-pthread", *extra, *objects, "-ldl", "-o", str(target)])
+
+    def get_ext_filename(self, name):
+        # Without the version of Python, which has no part in it.
+        return name.replace(".", os.sep) + ".so"
+
+    def get_source_files(self):
+        return [str(path) for path in SOURCE.rglob("*") if path.is_file()]
+
+
+def commands():
+    """The commands that differ from setuptools' own."""
+    try:
+        from setuptools.command.bdist_wheel import bdist_wheel
+    except ImportError:
+        try:
+            from wheel.bdist_wheel import bdist_wheel
+        except ImportError:
+            # Nothing makes a wheel here.
+            return {"build_ext": BuildNative}
+
+    class Wheel(bdist_wheel):
+        def get_tag(self):
+            # For any Python 3 on this platform.
+            return ("py3", "none", super().get_tag()[2])
+
+    return {"build_ext": BuildNative, "bdist_wheel": Wheel}
 
 
 # MXNet is an extra, because one of several packages provides it: `cpu` and `gpu` exclude each
@@ -140,6 +218,9 @@ setup(
     # Every other file that lies beside the modules belongs to the package too.
     package_data={"": ["*"]},
     exclude_package_data={"": ["*.py[cod]"]},
+    # Where it cannot be compiled, the package works without it, in MXNet's own operators.
+    ext_modules=[Extension(LIBRARY, [], optional=True)],
+    cmdclass=commands(),
     install_requires=CORE,
     extras_require={
         "cpu": CPU,

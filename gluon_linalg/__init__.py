@@ -51,6 +51,7 @@ from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
 from .generators import install_generators as _install_generators
+from .native import backend_status, use_backend
 
 _install_translation()
 _install_generators()
@@ -93,6 +94,7 @@ __all__ = [
     "TriangularSolveBlock",
     "WhiteningBlock",
     "__version__",
+    "backend_status",
     "errors",
     "explain",
     "export",
@@ -100,4 +102,5 @@ __all__ = [
     "kernels",
     "load",
     "structural",
+    "use_backend",
 ]

@@ -15,15 +15,19 @@
   used. Here copies have none, and compile anew.
 * A graph that has refused shapes or dtypes says the next time that an attribute of its own is
   missing. Here it repeats its error.
+* A graph that is run on the CPU has operators in C++ (`native`); the one that Gluon keeps, exports
+  and infers shapes with has MXNet's own.
 """
 
+import contextlib
 import json
 import threading
-from typing import Any, Callable, Iterable, Tuple
+from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple
 
 import mxnet as mx
 
 from .host_memory import from_loader
+from .native import native_tracing, wanted_for
 from .typing import Array
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
@@ -61,6 +65,9 @@ def compiling() -> Any:
 
 class CachedOp(mx.nd.CachedOp):
     """MXNet's compiled graph."""
+
+    # Whether it was traced with native operators.
+    native = False
 
     def __init__(self, sym: Array, flags: Iterable[Tuple[str, Any]] = (), **kwargs: Any) -> None:
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
@@ -103,6 +110,7 @@ def install_compilation() -> None:
     block = mx.gluon.HybridBlock
     block._build_cache = _one_at_a_time(block._build_cache)
     block._get_graph = _traced_once(block._get_graph)
+    block._call_cached_op = _of_one_backend(block._call_cached_op)
 
 
 def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
@@ -111,9 +119,48 @@ def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
         with _compile_lock:
             # Unless another thread has built it meanwhile.
             if self._cached_op is before:
-                build(self, *args)
+                native = _is_native(self, args)
+                with _native_graph(self, args) if native else contextlib.nullcontext():
+                    build(self, *args)
+                self._cached_op.native = native
 
     return _build_cache
+
+
+@contextlib.contextmanager
+def _native_graph(block: Any, args: Sequence[Any]) -> Iterator[None]:
+    """Inside it the block is traced with native operators, its own graph being kept aside.
+
+    They take no part in the inference of shapes: parameters get theirs first.
+    """
+    if any(parameter._deferred_init for parameter in block.collect_params().values()):
+        block._deferred_infer_shape(*args)
+        for parameter in block.collect_params().values():
+            parameter._finish_deferred_init()
+    plain = block._get_graph(*args)
+    block._cached_graph = ()
+    try:
+        with native_tracing(True):
+            yield
+    finally:
+        block._cached_graph = plain
+
+
+def _is_native(block: Any, args: Sequence[Any]) -> bool:
+    # The graph of a file stays as it is, one for a backend of MXNet's is partitioned for that.
+    if isinstance(block, mx.gluon.SymbolBlock) or block._backend:
+        return False
+    return wanted_for(args)
+
+
+def _of_one_backend(call: Callable[..., Any]) -> Callable[..., Any]:
+    def _call_cached_op(self: Any, *args: Any) -> Any:
+        compiled = self._cached_op
+        if compiled is not None and compiled.native != _is_native(self, args):
+            self._build_cache(*args)
+        return call(self, *args)
+
+    return _call_cached_op
 
 
 def _traced_once(trace: Callable[..., Any]) -> Callable[..., Any]:

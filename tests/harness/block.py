@@ -60,7 +60,9 @@ def check_modes(factory, cases, folder, dtype):
             assert len(found[0]) == len(expected[0]), what
             for i, (a, b) in enumerate(zip(found[0], expected[0])):
                 difference = relative_difference(a, b)
-                assert difference <= PARITY[dtype], f"{what}: output {i} differs by {difference:.3g}"
+                assert difference <= PARITY[dtype], (
+                    f"{what}: output {i} differs by {difference:.3g}"
+                )
             assert_same(found[1], expected[1], PARITY[dtype], what)
 
 
