@@ -8,12 +8,14 @@ from typing import Any, Callable, NoReturn, Optional, Sequence, Tuple
 import click
 
 from .._version import __version__
+from ..native import backend_status
 from . import interruption, log
 from .config import DISTRIBUTED
 from .errors import JobError
 from .job_schema import job_schema
 from .kinds import all_kinds, kind_of
 from .launch import launch as launch_job
+from .metrics import versions
 from .predict import STDOUT, predict_file
 from .reading import read_job
 from .task_kind import TaskKind
@@ -204,6 +206,15 @@ def schema() -> None:
     # yaml-language-server: $schema=job.schema.json
     """
     click.echo(json.dumps(job_schema(), indent=2))
+
+
+@command.command()
+def info() -> None:
+    """Prints the versions in use, and whether operators in C++ are used, or why not."""
+    for name, version in versions().items():
+        click.echo(f"{name.replace('_', '-')}: {version}")
+    status = backend_status()
+    click.echo(f"backend: {status.backend}, {status.reason}")
 
 
 @command.command(cls=OfKinds, tell=lambda kind: kind.predicts)
