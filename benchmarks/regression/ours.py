@@ -9,7 +9,7 @@ from ..backend import Layer
 
 def _by_logarithm(parameter):
     """From the stored number, which is above `lower`, to the logarithm of the value."""
-    value = parameter.value().asnumpy()
+    value = parameter.value()
     return parameter.grad().asnumpy() * value / (value - parameter.lower)
 
 
