@@ -101,7 +101,7 @@ class CollapsedGPLayer(InducingBlock):
                 "observations too."
             )
         inputs = data[0]
-        observed, _, factor = self._system(mx.nd, inputs, *data[1:4], dtype=WIDE)
+        observed, _, factor = self._system(mx.nd, inputs, data[1], data[2], data[3], WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(

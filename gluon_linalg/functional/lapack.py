@@ -7,7 +7,6 @@ triangular factors are L.
 
 from typing import Tuple
 
-from .. import native
 from ..typing import Array, Namespace
 from .tangent import guarded, stop, zeros_like
 
