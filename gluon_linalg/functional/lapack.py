@@ -38,7 +38,9 @@ def trsm(
 
 
 def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
-    """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open."""
+    """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open (those in C++: positive)."""
+    if applies(F, a):
+        return matrices.gelqf(F, a)
     return F.linalg.gelqf(guarded(F, a))
 
 

@@ -4,6 +4,8 @@ Matrices are (..., m, n) with any batch axes. A batch element that fails is NaN 
 gradients are analytic. `source/cholesky.cc` and its neighbours compute.
 """
 
+from typing import Tuple
+
 from ..typing import Array, Namespace
 from .library import call
 
@@ -43,3 +45,18 @@ def inverse_spd(F: Namespace, a: Array) -> Array:
 def solve_spd(F: Namespace, a: Array, b: Array) -> Array:
     """A⁻¹ B of a positive definite A, (..., n, n) and (..., n, k) -> (..., n, k)."""
     return call(F, "solve_spd", a, b)
+
+
+def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
+    """(Q, L) with A = L Q, Q Qᵀ = I and L's diagonal >= 0, (..., m, n), m <= n.
+
+    The gradient is that of `functional.lq`: NaN for a batch element with dependent rows where the
+    loss depends on Q.
+    """
+    q, factor = call(F, "gelqf", a)
+    return q, factor
+
+
+def independent_rows(F: Namespace, factor: Array) -> Array:
+    """1 where the rows of L are independent up to rounding, else 0, (..., m, m) -> (..., 1)."""
+    return call(F, "independent_rows", factor)
