@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gluon_linalg as gl
-from gluon_linalg import native
+from gluon_linalg import _runtime, native
 from gluon_linalg import kernels as k
 
 
@@ -61,6 +61,8 @@ def run_plain(path, inputs, dtype, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        # With the kernels of OpenBLAS that this process has, so that it rounds alike.
+        env={**os.environ, "OPENBLAS_CORETYPE": _runtime._kernels() or ""},
     )
     assert run.returncode == 0, run.stderr
     return list(np.load(tmp_path / "out.npz").values())
