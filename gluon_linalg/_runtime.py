@@ -46,8 +46,8 @@ _CUDA_LIBRARIES = (
 # A requirement of a package, unless it is of one of its extras.
 _NEEDS_NUMPY = re.compile(r"numpy\b(?!-)(?!.*extra\s*==)", re.IGNORECASE)
 
-# The OpenBLAS 0.3.13 of MXNet's wheel takes processors that are newer than itself for those of 2004,
-# a quarter as fast. These kernels of it run wherever there are AVX2 and FMA.
+# The OpenBLAS 0.3.13 of MXNet's wheel takes processors newer than itself for those of 2004, at
+# a quarter of the speed. These kernels of it run wherever there are AVX2 and FMA.
 _PROCESSOR = "OPENBLAS_CORETYPE"
 _KERNELS = {"GenuineIntel": "Haswell", "AuthenticAMD": "Zen", "HygonGenuine": "Zen"}
 

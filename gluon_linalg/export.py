@@ -10,7 +10,8 @@ import mxnet as mx
 import numpy as np
 
 from .blocks.arguments import axis_sizes, bound
-from .blocks.base import LinearAlgebraBlock, listed
+from .blocks.base import LinearAlgebraBlock
+from .blocks.explaining import listed
 from .compilation import compiling
 from .deprecation import renamed_arguments
 from .errors import DtypeError, ExportError, LinearAlgebraError, ShapeError, listing

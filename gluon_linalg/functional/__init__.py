@@ -87,7 +87,6 @@ from .tangent import (
     with_gradient,
     zeros_like,
 )
-from .transform import positive
 
 __all__ = [
     "MomentTangents",
@@ -153,7 +152,6 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
-    "positive",
     "potrf",
     "ppca_nll",
     "product",
