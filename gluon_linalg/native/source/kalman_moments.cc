@@ -54,6 +54,12 @@ struct Places {
 int inputs(const Attributes& attributes) { return Places(attributes).inputs; }
 int outputs(const Attributes& attributes) { return Places(attributes).outputs; }
 
+// How many of the T + 1 predictions are given: the last ones, or all.
+int64_t predictions(const Attributes& attributes, int64_t times) {
+  const int64_t last = attributes.integer("last", 0);
+  return last > 0 && last <= times ? last : times + 1;
+}
+
 void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
   const Places places(attributes);
   const Shape& y = input[observed];
@@ -62,9 +68,8 @@ void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
   for (int i = 0; i < all_outputs; ++i) {
     if (places.output[i] < 0) continue;
     int64_t count = times;
-    if (i <= predicted_covariance) count = times + 1 - attributes.integer("first", 0);
+    if (i <= predicted_covariance) count = predictions(attributes, times);
     if (i == lag_one) count = times > 0 ? times - 1 : 0;
-    if (count < 0) fail("kalman_moments: nothing is predicted so late");
     Shape& shape = output[places.output[i]];
     if (i == status) {
       shape = Shape::of(batch);
@@ -97,7 +102,7 @@ struct Problem {
   bool follows, filters, smooths;
 
   Problem(const Attributes& attributes, const Array* input)
-      : places(attributes), first(attributes.integer("first", 0)) {
+      : places(attributes) {
     for (int i = 0; i < all_inputs; ++i) {
       given[i] = places.input[i] >= 0;
       if (given[i])
@@ -105,6 +110,7 @@ struct Problem {
     }
     const Shape& y = input[0].shape;
     batch = y[0], times = y[1], observations = y[2];
+    first = times + 1 - predictions(attributes, times);
     states = array[prior_mean].rows;
     prior_columns = array[prior_factor].columns;
     system = {array[transition],         array[emission], array[process_factor],
