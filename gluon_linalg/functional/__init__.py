@@ -46,7 +46,7 @@ from .kalman_moments import (
     observation_moments,
     smoothed_covariances,
 )
-from .kalman_score import backward_pass, scored_likelihood
+from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
 from .least_squares import least_squares, minimum_norm
@@ -150,6 +150,7 @@ __all__ = [
     "matrix_sqrt",
     "minimum_norm",
     "mirror_lower",
+    "native_likelihood",
     "native_moments",
     "negative_half_squared_distance",
     "observation_marginals",

@@ -75,6 +75,49 @@ GL_INLINE void add_multiple(int64_t n, E a, const E* x, E* y) {
   for (int64_t k = 0; k < n / block; ++k) to[k] += factor * from[k];
 }
 
+// A matrix of numbers, or its transpose: element (i, k) is data[i * row + k * column].
+template <class E>
+struct Factor {
+  const E* data;
+  int64_t row, column;
+};
+
+enum Result { set, add, subtract };
+
+// `tile` registers of a row of c from as many of the rows of b.
+template <Result result, int tile, class E, class Row>
+GL_INLINE void product_tile(int64_t inner, const E* a, int64_t step, const Row* b, int64_t across_b,
+                            Row* c) {
+  Row sum[tile];
+  for (int j = 0; j < tile; ++j) sum[j] = result == set ? Row{} : c[j];
+  for (int64_t k = 0; k < inner; ++k) {
+    const Row factor = Row{} + (result == subtract ? -a[k * step] : a[k * step]);
+    for (int j = 0; j < tile; ++j) sum[j] += factor * b[k * across_b + j];
+  }
+  for (int j = 0; j < tile; ++j) c[j] = sum[j];
+}
+
+// c = a b, c += a b or c -= a b of matrices whose rows are padded: a (rows, inner), b (inner,
+// across) and c (rows, across), of which `across_b` and `across_c` elements make a row in memory.
+template <Result result, class E>
+__attribute__((noinline)) void product(int64_t rows, int64_t inner, int64_t across, Factor<E> a,
+                                       const E* b, int64_t across_b, E* c, int64_t across_c) {
+  typedef typename Element<E>::Row Row;
+  constexpr int64_t block = Element<E>::block;
+  const int64_t count = across / block;
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto* from = reinterpret_cast<const Row*>(b);
+    auto* to = reinterpret_cast<Row*>(c + i * across_c);
+    const E* factors = a.data + i * a.row;
+    int64_t left = count;
+    for (; left >= 4; left -= 4, from += 4, to += 4)
+      product_tile<result, 4>(inner, factors, a.column, from, across_b / block, to);
+    if (left == 3) product_tile<result, 3>(inner, factors, a.column, from, across_b / block, to);
+    if (left == 2) product_tile<result, 2>(inner, factors, a.column, from, across_b / block, to);
+    if (left == 1) product_tile<result, 1>(inner, factors, a.column, from, across_b / block, to);
+  }
+}
+
 // y += x x, element by element; y *= a; y = 0.
 template <class E>
 GL_INLINE void add_squares(int64_t n, const E* x, E* y) {
@@ -135,15 +178,13 @@ inline constexpr T largest_square = sizeof(T) == 8 ? T(1e280) : T(1e34);
 // triangle[k] for k ≥ i, the column i of the triangle. arrayT: (length, across), of which the rows
 // up to i are done with. hidden: 1 where the row, being 0, is to count as 1 beside all others.
 template <class E>
-inline void orthogonalize(int64_t i, int64_t length, int64_t across, E* arrayT, E hidden,
-                          E* triangle, E* u) {
+__attribute__((noinline)) void orthogonalize(int64_t i, int64_t length, int64_t across, E* arrayT,
+                                             E hidden, E* triangle, E* u) {
   typedef typename Element<E>::T T;
   const int64_t first = begin_of<E>(i), next = begin_of<E>(i + 1);
-  clear(across, triangle);
-  for (int64_t j = 0; j < length; ++j) {
-    const E* row = arrayT + j * across;
-    add_multiple(across - first, row[i], row + first, triangle + first);
-  }
+  clear(first, triangle);
+  product<set, E>(1, length, across - first, {arrayT + i, 0, across}, arrayT + first, across,
+               triangle + first, across);
   const E square = triangle[i] + hidden;
   if (__builtin_expect(any(!(square >= least_square<T> && square <= largest_square<T>)), 0)) {
     E largest{};
@@ -159,11 +200,9 @@ inline void orthogonalize(int64_t i, int64_t length, int64_t across, E* arrayT, 
       sum += u[j] * u[j];
     }
     const E size = root(sum);
-    clear(across, triangle);
-    for (int64_t j = 0; j < length; ++j) {
-      u[j] = sum > 0 ? u[j] / size : sum;
-      add_multiple(across - first, u[j], arrayT + j * across + first, triangle + first);
-    }
+    for (int64_t j = 0; j < length; ++j) u[j] = sum > 0 ? u[j] / size : sum;
+    product<set, E>(1, length, across - first, {u, 0, 1}, arrayT + first, across, triangle + first,
+                    across);
     triangle[i] = size * unit;
   } else {
     const E size = root(square), inverse = T(1) / size;
@@ -198,26 +237,24 @@ GL_INLINE void turn_back_all(int64_t n, int64_t c, int64_t stride, const E* u, c
   for (int64_t i = n - 1; i >= 0; --i) {
     const E* row = u + i * stride;
     for (int64_t k = 0; k < columns; ++k) change[k] = zs[i * columns + k];
-    for (int64_t j = 0; j < c; ++j) add_multiple(columns, -row[j], ws + j * columns, change);
-    for (int64_t j = 0; j < c; ++j) add_multiple(columns, row[j], change, ws + j * columns);
+    product<subtract, E>(1, c, columns, {row, 0, 1}, ws, columns, change, columns);
+    product<add, E>(c, 1, columns, {row, 1, 0}, change, columns, ws, columns);
   }
 }
 
 // The first d columns of the orthogonal matrix that Q is part of: Ω and Θ in the rows of
 // head (n, across d), and Ψ, what completes them, in those of rest (c, across d).
 template <class E>
-inline void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride, const E* u, E* head,
+__attribute__((noinline)) void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride, const E* u, E* head,
                           E* rest) {
   const int64_t across = padded<E>(d);
   clear(c * across, rest);
   for (int64_t j = 0; j < d; ++j) rest[j * across + j] += 1;
-  clear(n * across, head);
   for (int64_t i = 0; i < n; ++i) {
+    const E* own = u + i * stride;
     E* row = head + i * across;
-    for (int64_t j = 0; j < c; ++j)
-      add_multiple(across, u[i * stride + j], rest + j * across, row);
-    for (int64_t j = 0; j < c; ++j)
-      add_multiple(across, -u[i * stride + j], row, rest + j * across);
+    product<set, E>(1, c, across, {own, 0, 1}, rest, across, row, across);
+    product<subtract, E>(c, 1, across, {own, 1, 0}, row, across, rest, across);
   }
 }
 
@@ -282,7 +319,7 @@ struct StepArrays {
 
   template <class S>
   static int64_t size(const S& s) {
-    return (s.c() + 0) * s.across(s.n()) + 2 * s.across(s.p());
+    return s.c() * s.across(s.n()) + 2 * s.across(s.p());
   }
   template <class S>
   StepArrays(const S& s, E* memory)
@@ -307,7 +344,7 @@ struct SystemArrays {
 
 // Loads what is missing at step t: hidden and shown; returns whether the mask is one of 0 and 1.
 template <class E, class S>
-inline bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
+__attribute__((noinline)) bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
                       int64_t t, int count, E* hidden, E* shown) {
   typedef typename Element<E>::T T;
   bool valid = true;
@@ -328,7 +365,7 @@ inline bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& sy
 // Loads the arrays of step t for `count` batch elements from b on, N divided by `unit`. Of the last
 // step, which leads nowhere, A and G are 0.
 template <class E, class S>
-inline void load_step(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
+__attribute__((noinline)) void load_step(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
                       int64_t t, int count, E per_unit, bool is_last, const StepArrays<E>& into) {
   const int64_t d = s.d(), p = s.p(), across = s.across(s.n());
   const auto row = [&](const auto& array, int64_t i, int64_t columns, int64_t at, E* to, E factor,
@@ -382,15 +419,13 @@ struct StepResults {
 // One step from the factor S, given transposed; S⁺ may overwrite it. arrayT: memory (c, across n).
 // Of the last step only F½, and the rows of u that belong to it, are found.
 template <class E, class S>
-inline void array_step(const S& s, const E* factorT, const StepArrays<E>& arrays, bool is_last,
+__attribute__((noinline)) void array_step(const S& s, const E* factorT, const StepArrays<E>& arrays, bool is_last,
                        E* arrayT, const StepResults<E>& results) {
   const int64_t d = s.d(), p = s.p(), n = s.n(), c = s.c(), across = s.across(n),
                 across_d = s.across(d), stride = s.across(c);
   for (int64_t j = 0; j < d; ++j) {
-    E* row = arrayT + j * across;
-    clear(across, row);
-    for (int64_t l = j; l < d; ++l)
-      add_multiple(across, factorT[j * across_d + l], arrays.matrixT + l * across, row);
+    product<set, E>(1, d - j, across, {factorT + j * across_d + j, 0, 1},
+                    arrays.matrixT + j * across, across, arrayT + j * across, across);
   }
   for (int64_t k = 0; k < (s.q + s.r) * across; ++k) arrayT[d * across + k] = arrays.noiseT[k];
   clear(across, results.lengths);
