@@ -38,10 +38,12 @@ from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
 from .kalman_moments import (
     emitted,
+    emitted_moments,
     filtered_covariance,
     filtered_factor,
     filtered_mean,
     last_steps,
+    native_moments,
     observation_moments,
     smoothed_covariances,
 )
@@ -112,6 +114,7 @@ __all__ = [
     "drawn_observations",
     "eigh",
     "emitted",
+    "emitted_moments",
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
@@ -149,6 +152,7 @@ __all__ = [
     "minimum_norm",
     "mirror_lower",
     "native_likelihood",
+    "native_moments",
     "negative_half_squared_distance",
     "observation_marginals",
     "observation_moments",
