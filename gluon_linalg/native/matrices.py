@@ -60,3 +60,25 @@ def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
 def independent_rows(F: Namespace, factor: Array) -> Array:
     """1 where the rows of L are independent up to rounding, else 0, (..., m, m) -> (..., 1)."""
     return call(F, "independent_rows", factor)
+
+
+def inverse(F: Namespace, a: Array) -> Array:
+    """A⁻¹ of a general square matrix; NaN where it is singular by `functional.invertible`."""
+    return call(F, "inverse", a)
+
+
+def slogdet(F: Namespace, a: Array) -> Tuple[Array, Array]:
+    """(sign, log|det A|), (..., n, n) -> (...) twice; (0, -inf) where `inverse` is NaN.
+
+    The gradient of the logarithm is A⁻ᵀ, and NaN where it is -inf and counts.
+    """
+    sign, logarithm = call(F, "slogdet", a)
+    return sign, logarithm
+
+
+def det(F: Namespace, a: Array) -> Array:
+    """det A, (..., n, n) -> (...), with the cofactors as gradient, also of a singular A.
+
+    From an LU with complete pivoting; NaN where the determinant or a cofactor is out of range.
+    """
+    return call(F, "det", a)
