@@ -37,6 +37,16 @@ def log_det(F: Namespace, a: Array) -> Array:
     return call(F, "log_det", a)
 
 
+def jitter_shift(F: Namespace, a: Array) -> Tuple[Array, Array]:
+    """The shift of `functional.jitter_shift` for 'auto', and what is told of A, (..., 1) twice.
+
+    0: nothing; 1: A is not finite; 2: A is indefinite by more than rounding. There the shift is
+    NaN. Both are constants. One factorization where A is safely positive definite.
+    """
+    shift, state = call(F, "jitter_shift", a)
+    return shift, state
+
+
 def inverse_spd(F: Namespace, a: Array) -> Array:
     """A⁻¹ of a positive definite A; the gradient is -½ A⁻¹ (G + Gᵀ) A⁻¹."""
     return call(F, "inverse_spd", a)
