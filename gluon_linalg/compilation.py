@@ -147,8 +147,10 @@ def _native_graph(block: Any, args: Sequence[Any]) -> Iterator[None]:
 
 
 def _is_native(block: Any, args: Sequence[Any]) -> bool:
-    # A graph that was given to a backend of MXNet's is partitioned for it.
-    return not getattr(block, "_backend", None) and wanted_for(args)
+    # The graph of a file stays as it is, one for a backend of MXNet's is partitioned for that.
+    if isinstance(block, mx.gluon.SymbolBlock) or block._backend:
+        return False
+    return wanted_for(args)
 
 
 def _of_one_backend(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,13 +1,14 @@
 """The Gluon blocks."""
 
 from . import structural
-from .base import LinearAlgebraBlock, explain
+from .base import LinearAlgebraBlock
 from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
 from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .determinant import DetBlock, SLogDetBlock
 from .eig import EigBlock
+from .explaining import explain
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer

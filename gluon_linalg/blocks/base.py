@@ -10,9 +10,10 @@ from .. import functional as fn
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
-from ..typing import Array, Arrays, Device, Rules
+from ..typing import Array, Device, Rules
 from .arguments import axis_sizes, bound, data_dtype, from_data
 from .casting import FLOATS, check_casts
+from .explaining import explain, has_nan, listed
 
 
 class LinearAlgebraBlock(mx.gluon.HybridBlock):
@@ -55,7 +56,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             with self._lock:
                 self._compile_anew_for(self._pattern_of(args))
                 outputs = super().forward(*args)
-                failed = _has_nan(outputs)
+                failed = has_nan(outputs)
         except LinearAlgebraError:
             with self._lock:
                 self._clear_cached_op()
@@ -267,47 +268,3 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             raise DtypeError(
                 f"{self.name}: the inputs are {dtype} and the block is {self._dtype}. {remedy}"
             )
-
-
-def explain(
-    net: mx.gluon.HybridBlock, *inputs: Optional[Array], **keywords: Optional[Array]
-) -> Any:
-    """Runs `net` imperatively, so that a failing matrix is named by block and batch element.
-
-    net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
-    it. Raises the named error; returns the outputs when nothing fails.
-    """
-    with _imperative(net):
-        outputs = net(*inputs, **keywords)
-        _has_nan(outputs)
-    return outputs
-
-
-def listed(outputs: Arrays) -> List[Any]:
-    """The outputs of a block as a list, also when there is one."""
-    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-
-
-def _has_nan(outputs: Arrays) -> bool:
-    """Whether any output has a NaN; waits for all of them."""
-    with mx.autograd.pause():
-        totals = [mx.nd.sum(output).asscalar() for output in listed(outputs)]
-    return bool(np.isnan(totals).any())
-
-
-_explaining = Lock()
-
-
-@contextlib.contextmanager
-def _imperative(net: mx.gluon.HybridBlock) -> Iterator[None]:
-    # One thread at a time: a second one would take the state made here for that of the network.
-    with _explaining:
-        active = []
-        net.apply(lambda block: active.append((block, getattr(block, "_active", False))))
-        try:
-            for block, _ in active:
-                block._active = False
-            yield
-        finally:
-            for block, was in active:
-                block._active = was

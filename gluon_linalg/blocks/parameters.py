@@ -6,7 +6,6 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from .. import functional as fn
 from ..errors import ShapeError
 from ..typing import Array, ArrayLike, Namespace
 
@@ -50,7 +49,7 @@ class PositiveParameter(mx.gluon.Parameter):
 
     def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
-        return fn.positive(F, stored, self.lower)
+        return F.exp(stored) + self.lower
 
     def _stored(self, value: np.ndarray, name: str) -> np.ndarray:
         if not (np.isfinite(value).all() and (value > self.lower).all()):

@@ -19,6 +19,7 @@ from .cholesky import (
     log_determinant,
     potrf,
     shift_diagonal,
+    solve_spd,
     triangular_solve,
 )
 from .covariance import covariance
@@ -87,7 +88,6 @@ from .tangent import (
     with_gradient,
     zeros_like,
 )
-from .transform import positive
 
 __all__ = [
     "MomentTangents",
@@ -153,7 +153,6 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
-    "positive",
     "potrf",
     "ppca_nll",
     "product",
@@ -168,6 +167,7 @@ __all__ = [
     "sign_log_determinant",
     "simulated_states",
     "smoothed_covariances",
+    "solve_spd",
     "state_space_system",
     "step_log_likelihood",
     "stop",

@@ -3,7 +3,7 @@
 A compiled or exported graph has no operator that raises an error of our wording, so there a batch
 element that fails becomes NaN as a whole: never a finite number that looks valid. Imperatively
 the answer is read at once and the error names the block and the batch element; blocks that are
-called compiled rerun imperatively when they meet an error or NaN (`blocks.base`).
+called compiled rerun imperatively when they meet an error or NaN (`blocks.explaining`).
 """
 
 from typing import Type

@@ -4,7 +4,7 @@ A kind of job, the key `task` of a job file, is a folder whose module `kind` has
 `TaskKind`; `kinds` names it. Nothing else knows the kinds one by one. Modules import from their own
 line of this table and from those above it, never from below:
 
-    surroundings    errors files log interruption memory metrics names cuda_devices context
+    surroundings    errors files log interruption memory metrics cuda_devices devices
     tables          moments values clocks steps axis units table_format delimited data categories
     what a kind has config output sample predictions picture summary task predictor
                     series_predictor task_kind

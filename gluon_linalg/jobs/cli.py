@@ -4,6 +4,7 @@ import os
 import sys
 from typing import NoReturn, Optional, Sequence
 
+from ..native import backend_status
 from ..server import ROLE
 from . import log
 
@@ -17,6 +18,12 @@ EXTRAS = {
 def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
     """Runs the command; exits with 0, 2 for wrong input, 130 or 143 when it was stopped."""
     log.set_up()
+    try:
+        backend_status()
+    except (ValueError, RuntimeError) as error:
+        # GLUON_LINALG_BACKEND names no operators that are there.
+        log.failure(str(error))
+        sys.exit(2)
     try:
         from .commands import run
 

@@ -8,12 +8,14 @@ from typing import Any, Callable, NoReturn, Optional, Sequence, Tuple
 import click
 
 from .._version import __version__
+from ..native import backend_status
 from . import interruption, log
 from .config import DISTRIBUTED
 from .errors import JobError
 from .job_schema import job_schema
 from .kinds import all_kinds, kind_of
 from .launch import launch as launch_job
+from .metrics import versions
 from .predict import STDOUT, predict_file
 from .reading import read_job
 from .task_kind import TaskKind
@@ -35,6 +37,9 @@ LOG = click.option(
     is_eager=True,
     callback=_set_up_log,
     help="What is written to stderr.",
+)
+DEVICE = click.option(
+    "--context", "device", type=CONTEXT, default="auto", show_default=True, help="The device."
 )
 POSITIVE = click.IntRange(min=1)
 SECONDS = click.FloatRange(min=0.001, max=86400.0)
@@ -104,7 +109,9 @@ def command() -> None:
 @command.command(cls=OfKinds, tell=_left)
 @click.argument("job_file", metavar="JOB.yaml")
 @click.option("--output", metavar="FOLDER", help="Write here instead of to the job's `output`.")
-@click.option("--context", type=CONTEXT, help="Compute here instead of on the job's `context`.")
+@click.option(
+    "--context", "device", type=CONTEXT, help="Compute here instead of on the job's `context`."
+)
 @click.option("--devices", metavar="LIST", help="Share each batch among these: gpu(0),gpu(1)")
 @click.option("--kvstore", type=KVSTORE, help="Instead of the job's `training.kvstore`.")
 @LOG
@@ -112,7 +119,7 @@ def command() -> None:
 def train(
     job_file: str,
     output: Optional[str],
-    context: Optional[str],
+    device: Optional[str],
     devices: Optional[str],
     kvstore: Optional[str],
     overwrite: bool,
@@ -127,7 +134,7 @@ def train(
     The exit status is 0, 2 if something is wrong with the input, 130 after Ctrl-C and 143 after
     SIGTERM, for which the state of the training is saved.
     """
-    job = _job(job_file, output, context, devices, kvstore)
+    job = _job(job_file, output, device, devices, kvstore)
     result = train_job(job, overwrite)
     if result.folder is None or result.metrics is None:
         return
@@ -140,8 +147,8 @@ def train(
     click.echo(f"results in {result.folder.path}")
 
 
-def _job(job_file, output, context, devices, kvstore):
-    overrides = {"output": output, "context": context, "training.kvstore": kvstore}
+def _job(job_file, output, device, devices, kvstore):
+    overrides = {"output": output, "context": device, "training.kvstore": kvstore}
     if devices is not None:
         overrides["devices"] = devices.split(",")
     return read_job(job_file, overrides)
@@ -201,21 +208,30 @@ def schema() -> None:
     click.echo(json.dumps(job_schema(), indent=2))
 
 
+@command.command()
+def info() -> None:
+    """Prints the versions in use, and whether operators in C++ are used, or why not."""
+    for name, version in versions().items():
+        click.echo(f"{name.replace('_', '-')}: {version}")
+    status = backend_status()
+    click.echo(f"backend: {status.backend}, {status.reason}")
+
+
 @command.command(cls=OfKinds, tell=lambda kind: kind.predicts)
 @click.argument("folder", metavar="OUT")
 @click.option("--data", "data_path", required=True, metavar="NEW.csv", help="The rows.")
 @click.option(
     "--output", metavar="FILE", help="Write here, - for stdout, instead of to OUT/predictions.csv."
 )
-@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+@DEVICE
 @LOG
-def predict(folder: str, data_path: str, output: Optional[str], context: str) -> None:
+def predict(folder: str, data_path: str, output: Optional[str], device: str) -> None:
     """Predicts new observations with the model that `train` has left in OUT.
 
     What NEW.csv needs, and what is predicted, depends on the kind of job. Predictions of a target
     have mean, std, lower_95 and upper_95, in its units.
     """
-    path, rows, what = predict_file(folder, data_path, output, context)
+    path, rows, what = predict_file(folder, data_path, output, device)
     log.event("predicted", rows=rows, data=data_path, output=path)
     if path != STDOUT:
         click.echo(f"{rows} {what} in {path}")
@@ -230,9 +246,9 @@ def predict(folder: str, data_path: str, output: Optional[str], context: str) ->
 @click.option(
     "--timeout", type=SECONDS, default=60.0, show_default=True, help="Seconds for an answer."
 )
-@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+@DEVICE
 def serve(
-    folder: str, host: str, port: int, max_body: int, max_rows: int, timeout: float, context: str
+    folder: str, host: str, port: int, max_body: int, max_rows: int, timeout: float, device: str
 ) -> None:
     """Answers requests over HTTP with the model that `train` has left in OUT.
 
@@ -244,7 +260,7 @@ def serve(
     from .serving.server import Limits
     from .serving.server import serve as serve_model
 
-    serve_model(folder, host, port, Limits(max_body, max_rows, timeout), context, click.echo)
+    serve_model(folder, host, port, Limits(max_body, max_rows, timeout), device, click.echo)
 
 
 @command.command()
@@ -254,15 +270,15 @@ def serve(
 )
 @click.option("--seconds", type=SECONDS, default=3.0, show_default=True, help="For each of these.")
 @click.option("--url", help="Ask the server of this model there, with one client.")
-@click.option("--context", type=CONTEXT, default="auto", show_default=True, help="The device.")
+@DEVICE
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def bench(
-    folder: str, row_counts: str, seconds: float, url: Optional[str], context: str, as_json: bool
+    folder: str, row_counts: str, seconds: float, url: Optional[str], device: str, as_json: bool
 ) -> None:
     """Measures latency and throughput of the model that `train` has left in OUT."""
     from .serving.bench import bench as measure
     from .serving.bench import lines
 
-    report = measure(folder, row_counts, seconds, context, url)
+    report = measure(folder, row_counts, seconds, device, url)
     for line in [json.dumps(report, indent=2)] if as_json else lines(report):
         click.echo(line)

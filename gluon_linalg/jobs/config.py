@@ -8,7 +8,7 @@ from typing_extensions import Annotated
 
 from ..grammar.json_schema import ShownAs
 from ..grammar.section import Name, Names, Number, Section
-from .context import check_device_names
+from .devices import check_device_names
 from .errors import suggestion
 
 LBFGS = "lbfgs"

@@ -12,6 +12,7 @@ from typing import Iterable, NoReturn, Optional
 import mxnet as mx
 
 from .._version import __version__
+from ..native import backend_status
 from . import cuda_devices, log, sagemaker
 from .cli import main as run_command
 from .errors import JobError
@@ -48,7 +49,8 @@ def introduce() -> None:
     else:
         print(
             f"gluon-linalg {__version__}, Python {platform.python_version()}, MXNet "
-            f"{mx.__version__} {f'with CUDA {cuda}' if has_cuda else 'for the CPU'}",
+            f"{mx.__version__} {f'with CUDA {cuda}' if has_cuda else 'for the CPU'}, "
+            f"{backend_status().reason}",
             *devices,
             sep="\n",
             file=sys.stderr,

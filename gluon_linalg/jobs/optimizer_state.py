@@ -9,18 +9,20 @@ from typing import Dict, Iterable, Mapping
 
 import mxnet as mx
 
+from ..typing import Device
+
 PREFIX = "optimizer:"
 
 
-def reset(trainer: mx.gluon.Trainer, contexts: Iterable[mx.Context]) -> None:
+def reset(trainer: mx.gluon.Trainer, devices: Iterable[Device]) -> None:
     """Gives every parameter a fresh state.
 
     Of its own dtype: several optimizers make float32 states for float64 parameters, which their
     operators refuse.
     """
-    for updater, context in zip(trainer._updaters, contexts):
+    for updater, device in zip(trainer._updaters, devices):
         for index, parameter in enumerate(trainer._params):
-            data = parameter.data(context)
+            data = parameter.data(device)
             state = trainer.optimizer.create_state_multi_precision(index, data)
             updater.states[index] = _cast(state, data.dtype)
             updater.states_synced[index] = True

@@ -7,8 +7,8 @@ from typing import Any, Iterator, Optional, Tuple, Union
 import numpy as np
 
 from . import output as names
-from .context import find_context
 from .data import JsonSeries, TableRows
+from .devices import find_device
 from .errors import JobError
 from .files import read_json
 from .kinds import kind_of
@@ -21,13 +21,13 @@ STDOUT = "-"
 
 
 def predict_file(
-    folder: str, data_path: str, output_path: Optional[str] = None, context: str = "auto"
+    folder: str, data_path: str, output_path: Optional[str] = None, device: str = "auto"
 ) -> Tuple[str, int, str]:
     """Writes what the model says of new rows; returns path, row count and what the rows are.
 
     output_path: `STDOUT` for no file.
     """
-    model = TrainedModel(folder, context)
+    model = TrainedModel(folder, device)
     columns = model.predict(model.read(data_path))
     output_path = output_path or os.path.join(folder, names.PREDICTIONS)
     if output_path == STDOUT:
@@ -40,12 +40,12 @@ def predict_file(
 class TrainedModel:
     """The exported model of a finished job, and what reads its rows and knows its units.
 
-    folder: the output of the job; context: cpu, gpu or auto. JobError where the job is not finished
+    folder: the output of the job; device: cpu, gpu or auto. JobError where the job is not finished
     or a file is damaged.
     """
 
-    def __init__(self, folder: str, context: str = "auto") -> None:
-        self.context = find_context(context)
+    def __init__(self, folder: str, device: str = "auto") -> None:
+        self.device = find_device(device)
         if not os.path.exists(os.path.join(folder, names.METRICS)):
             raise JobError(
                 f"{folder}: there is no finished job here; name the output folder of one"
@@ -58,7 +58,7 @@ class TrainedModel:
             self.predictor = kind.predictor(self.description)
         except (KeyError, TypeError, JobError) as error:
             raise damaged(path, error) from None
-        self.block = kind.load(folder, self.description, self.context)
+        self.block = kind.load(folder, self.description, self.device)
 
     def read(self, source: Union[str, TableRows, JsonSeries]) -> Any:
         """The rows of a CSV file, by its path, or of `TableRows`; JobError for what is wrong."""
@@ -66,7 +66,7 @@ class TrainedModel:
 
     def predict(self, rows: Any) -> Columns:
         """The columns of predictions for what `read` returned: pairs of a name and its values."""
-        columns = self.predictor.predict(rows, self.block, self.context)
+        columns = self.predictor.predict(rows, self.block, self.device)
         numbers = [values for _, values in columns if isinstance(values, np.ndarray)]
         if not all(np.isfinite(values).all() for values in numbers):
             raise JobError(f"{rows.path}: {self.predictor.not_finite}")

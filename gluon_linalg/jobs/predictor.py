@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..export import load
+from ..typing import Device
 from .data import Column, Format, Table, TableRows, read_table
 from .errors import JobError, one_line
 from .output import MODEL
@@ -40,7 +41,7 @@ class JobPredictor:
         """How many rows the model computes for what `read` returned."""
         raise NotImplementedError
 
-    def predict(self, rows: Any, model: Any, context: mx.Context) -> List[Tuple[str, Any]]:
+    def predict(self, rows: Any, model: Any, device: Device) -> List[Tuple[str, Any]]:
         """The columns of the answer: pairs of a name and a list of texts or array of numbers."""
         raise NotImplementedError
 
@@ -87,25 +88,25 @@ def answers(
     model: mx.gluon.Block,
     x: np.ndarray,
     dtype: str,
-    context: mx.Context,
+    device: Device,
     source: Any,
     chunk: int,
 ) -> List[np.ndarray]:
     """The outputs of a graph for rows x (m, d), each (m, ...) in float64; so many rows at once."""
     parts = []
     for start in range(0, len(x), chunk):
-        rows = to_model_array(x[None, start : start + chunk], dtype, context, source)
+        rows = to_model_array(x[None, start : start + chunk], dtype, device, source)
         found = model(rows)
         found = found if isinstance(found, (list, tuple)) else [found]
         parts.append([array.asnumpy()[0].astype("float64") for array in found])
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
-def load_graph(folder: str, description: Dict[str, Any], context: mx.Context) -> mx.gluon.Block:
+def load_graph(folder: str, description: Dict[str, Any], device: Device) -> mx.gluon.Block:
     """The exported model of a finished job; JobError where its files are damaged."""
     path = os.path.join(folder, MODEL)
     try:
-        return load(path, context)
+        return load(path, device)
     except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:
         raise damaged(path, error) from None
 

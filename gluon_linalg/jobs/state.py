@@ -94,7 +94,7 @@ class TrainingState:
             **self._fingerprint,
         }
         for path, parameter in self.task.parameters.items():
-            arrays[f"parameter:{path}"] = parameter.data(self.task.context)
+            arrays[f"parameter:{path}"] = parameter.data(self.task.device)
         if self._trainer is not None:
             arrays.update(optimizer_state.arrays(self._trainer))
         if self.first_vector is not None:

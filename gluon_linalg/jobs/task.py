@@ -9,6 +9,7 @@ from typing_extensions import Protocol
 from ..blocks.parameters import PositiveParameter
 from ..errors import LinearAlgebraError
 from ..export import export
+from ..typing import Device
 from .config import Job
 from .errors import JobError, reason
 from .metrics import Band, nlml_metrics
@@ -45,8 +46,8 @@ class Task:
     job: Any
     dataset: Any
 
-    def __init__(self, job: Job, dataset: Dataset, context: mx.Context) -> None:
-        self.job, self.dataset, self.context = job, dataset, context
+    def __init__(self, job: Job, dataset: Dataset, device: Device) -> None:
+        self.job, self.dataset, self.device = job, dataset, device
         self.parameters: Dict[str, mx.gluon.Parameter] = {}
 
     @staticmethod
@@ -113,7 +114,7 @@ class TrainedTask(Task):
         generator = np.random.RandomState([self.job.seed, epoch])
         order = generator.permutation(self.batch_axis_size)
         rows = order[position * self.batch_size :][: self.batch_size]
-        chosen = mx.nd.array(rows, dtype="int32", ctx=self.context)
+        chosen = mx.nd.array(rows, dtype="int32", ctx=self.device)
         arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
         return arguments, self.batch_axis_size / self.batch_size
 
@@ -150,7 +151,7 @@ class TrainedTask(Task):
         parameter = self.parameters[path]
         if isinstance(parameter, PositiveParameter):
             return number_or_list(parameter.value())
-        return number_or_list(parameter.data(self.context).asnumpy())
+        return number_or_list(parameter.data(self.device).asnumpy())
 
 
 def export_model(block: mx.gluon.HybridBlock, path: str, *examples: mx.nd.NDArray) -> None:
@@ -165,15 +166,13 @@ def export_model(block: mx.gluon.HybridBlock, path: str, *examples: mx.nd.NDArra
         raise JobError(f"{path}: the model cannot be written: {why}") from None
 
 
-def to_model_array(
-    values: np.ndarray, dtype: str, context: mx.Context, source: object
-) -> mx.nd.NDArray:
+def to_model_array(values: np.ndarray, dtype: str, device: Device, source: object) -> mx.nd.NDArray:
     """An NDArray of a NumPy array; JobError when a number is too large for the dtype."""
     with np.errstate(over="ignore"):
         values = np.asarray(values, dtype=dtype)
     if not np.isfinite(values).all():
         raise JobError(f"{source}: a number is too large for {dtype}; rescale the column")
-    return mx.nd.array(values, dtype=dtype, ctx=context)
+    return mx.nd.array(values, dtype=dtype, ctx=device)
 
 
 def number_or_list(array: Any) -> Union[float, List[float]]:

@@ -18,7 +18,7 @@ class TaskKind:
     name: the value of `task`, and the name of the folder; title: what is modelled by, in a few
     words; sections: of its job file; task: what computes or trains; summary: the lines that tell
     how a job went, of its metrics; predictor: made of model-io.json; predicts: what `predict`
-    needs and writes, a sentence; load: the model of a finished job (folder, model-io.json, context)
+    needs and writes, a sentence; load: the model of a finished job (folder, model-io.json, device)
     that the predictor asks; files and folders: what it writes, beside what all jobs have;
     takes_folders: whether `data.path` may be a folder of files.
     """

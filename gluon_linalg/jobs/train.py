@@ -1,9 +1,11 @@
 """A training job from the job file to the folder of results."""
 
+import contextlib
 import hashlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional, cast
+from collections import defaultdict
+from typing import Any, Dict, Iterator, NamedTuple, Optional, cast
 
 import mxnet as mx
 import numpy as np
@@ -13,7 +15,7 @@ from ..server import ROLE
 from . import interruption, log
 from . import output as names
 from .config import LBFGS, Job, TrainedJob
-from .context import find_context, find_devices
+from .devices import find_device, find_devices
 from .earlier_run import FINISHED, NEW, STARTED, find_status
 from .errors import JobError
 from .files import read_bytes, read_json, write_arrays, write_csv, write_json
@@ -22,7 +24,6 @@ from .kinds import all_kinds, kind_of
 from .lbfgs import train_lbfgs
 from .memory import is_shortage
 from .metrics import versions
-from .names import counted_anew
 from .objective import Objective
 from .output import OutputFolder
 from .progress import Progress, find_scalars
@@ -51,7 +52,7 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
     Of several processes that train together, only the one of rank 0 has a folder and metrics.
     """
     kind, is_trained = kind_of(job.task), job.has_steps()
-    devices = [find_context(job.context)]
+    devices = [find_device(job.context)]
     workers: Processes = OneProcess()
     if is_trained:
         trained = cast(TrainedJob, job)
@@ -81,7 +82,7 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
         versions=versions(),
     )
     try:
-        with counted_anew():
+        with _counted_anew():
             if is_trained:
                 found = _train(job, dataset, devices, workers, folder, status, show_bar)
             else:
@@ -109,9 +110,26 @@ def train(job: Job, overwrite: bool = False, show_bar: Optional[bool] = None) ->
     return Result(folder, metrics, False)
 
 
-def _compute(job, dataset, context, folder, status):
+@contextlib.contextmanager
+def _counted_anew() -> Iterator[None]:
+    """Within the block MXNet numbers blocks, operators and loops from 0 on.
+
+    Exported files have these names. MXNet counts in the whole process, also what a job file was
+    checked with; and a training that is continued has made other things before than one that ran
+    through.
+    """
+    loops = mx.AttrScope._subgraph_names
+    mx.AttrScope._subgraph_names = defaultdict(int)
+    try:
+        with mx.name.NameManager():
+            yield
+    finally:
+        mx.AttrScope._subgraph_names = loops
+
+
+def _compute(job, dataset, device, folder, status):
     """A model that needs no steps; returns its metrics."""
-    task = kind_of(job.task).task(job, dataset, context)
+    task = kind_of(job.task).task(job, dataset, device)
     _open(folder, job, status)
     # So that a later run knows which rows these results are of.
     write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))

@@ -56,11 +56,16 @@ class Status(NamedTuple):
 
 
 def backend_status() -> Status:
-    """The operators that are in use on the CPU; loads the library if it may be used."""
+    """The operators that are in use on the CPU; loads the library if it may be used.
+
+    Raises RuntimeError where the environment variable asks for native ones that are not there.
+    """
     backend = chosen()
     if backend == "mxnet":
         return Status(backend, None, "native operators are switched off")
     found = library()
+    if found.level is None and backend == "native":
+        raise RuntimeError(f"{VARIABLE}: there are no native operators: {found.reason}.")
     if found.level is None:
         return Status(backend, None, f"no native operators: {found.reason}")
     return Status(backend, found.level, f"native operators on the CPU ({found.level})")
@@ -114,14 +119,7 @@ def _choose(name: str) -> None:
 
 
 def _is_native() -> bool:
-    backend = chosen()
-    if backend == "mxnet":
-        return False
-    if library().level is not None:
-        return True
-    if backend == "native":
-        raise RuntimeError(f"{VARIABLE}: there are no native operators: {library().reason}.")
-    return False
+    return backend_status().native
 
 
 def _first_array(arrays: Any) -> Optional[Array]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .modes import arrays, build, evaluate
+from .modes import arrays, build, evaluate, listed
 
 
 def central_differences(factory, inputs, weights, step=1e-5, symmetric=()):
@@ -38,8 +38,7 @@ def central_differences(factory, inputs, weights, step=1e-5, symmetric=()):
 
 
 def _loss(block, inputs, weights):
-    outputs = block(*arrays(inputs, "float64"))
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    outputs = listed(block(*arrays(inputs, "float64")))
     return sum((o * w).sum().asscalar() for o, w in zip(outputs, weights) if w is not None)
 
 

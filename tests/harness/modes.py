@@ -1,4 +1,4 @@
-"""Value and gradients of a block in the five execution modes."""
+"""Value and gradients of a block in the five execution modes, with both backends."""
 
 import os
 from collections import namedtuple
@@ -16,8 +16,7 @@ MODES = {
     "exported": {},
 }
 
-# outputs: list of arrays; gradients: by input position or parameter name (its tail, without the
-# numbers that Gluon gives to blocks).
+# outputs: list of arrays; gradients: by input position or parameter.
 Result = namedtuple("Result", ["outputs", "gradients"])
 
 
@@ -32,7 +31,8 @@ def build(factory, dtype, example):
     block = factory()
     block.initialize(ctx=context())
     block.cast(dtype)
-    block(*arrays(example, dtype))
+    if any(p.shape is None or 0 in p.shape for p in block.collect_params().values()):
+        block(*arrays(example, dtype))
     return block
 
 
@@ -52,10 +52,11 @@ def in_mode(block, mode, example, folder):
     return block
 
 
-def evaluate(block, inputs, weights, grad_req="write", constants=(), repeats=1):
+def evaluate(block, inputs, weights=None, grad_req="write", constants=(), repeats=1):
     """Outputs of `block` and the gradients of Σ weights ∘ outputs.
 
-    inputs: NDArrays, which get gradients except those whose position is in `constants`.
+    inputs: NDArrays, which get gradients except those whose position is in `constants`; weights:
+    unless given, those of `cotangents`.
     """
     for position, array in enumerate(inputs):
         array.attach_grad("null" if position in constants else grad_req)
@@ -66,8 +67,8 @@ def evaluate(block, inputs, weights, grad_req="write", constants=(), repeats=1):
             parameter.zero_grad()
     for _ in range(repeats):
         with mx.autograd.record():
-            outputs = block(*inputs)
-            outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+            outputs = listed(block(*inputs))
+            weights = cotangents(outputs) if weights is None else weights
             loss = sum((output * w).sum() for output, w in zip(outputs, weights) if w is not None)
         loss.backward()
     gradients = {
@@ -81,32 +82,61 @@ def evaluate(block, inputs, weights, grad_req="write", constants=(), repeats=1):
     return Result([output.asnumpy() for output in outputs], gradients)
 
 
-def cotangents(outputs, dtype, seed=3):
+def cotangents(outputs, seed=3):
     """Random weights, one array for each output."""
     random = np.random.RandomState(seed)
-    return arrays([random.uniform(0.5, 1.5, size=output.shape) for output in outputs], dtype)
+    weights = [random.uniform(0.5, 1.5, size=output.shape) for output in outputs]
+    return arrays(weights, outputs[0].dtype)
 
 
-def run_modes(factory, inputs, dtype, folder, only=None):
+def run_modes(factory, inputs, dtype, folder):
     """{mode: Result} of one block on the same inputs, each from the same parameters."""
-    results = {}
-    live = build(factory, dtype, inputs)
-    start = {p: p.data(context()).copy() for p in live.collect_params().values()}
-    for mode in only or MODES:
-        live.hybridize(False)
-        # Running averages move with each call.
-        for parameter, value in start.items():
-            parameter.set_data(value)
-        example = arrays(inputs, dtype)
-        block = in_mode(live, mode, example, folder)
-        outputs = block(*example)
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        for output in outputs:
-            found = np.dtype(output.dtype).name
-            assert found == dtype, f"{found} output of {dtype} inputs, {mode}"
-        weights = cotangents(outputs, dtype)
-        results[mode] = stable_names(evaluate(block, example, weights))
-    return results
+    runs = run_cases(factory, [inputs], dtype, folder)
+    return {mode: recorded for mode, ((_, recorded),) in runs.items()}
+
+
+def run_cases(factory, cases, dtype, folder):
+    """{mode: for each case the outputs of inference and the Result}, from the same parameters.
+
+    One block is compiled, or exported, for all cases, whatever their shapes; imperatively a fresh
+    one runs each. Where these modes have operators in C++, two more have MXNet's own, as exported
+    graphs have.
+    """
+    blocks = [build(factory, dtype, inputs) for inputs in cases]
+    runs = {"imperative": [_run(block, inputs, dtype) for block, inputs in zip(blocks, cases)]}
+
+    def add(name, mode):
+        blocks[0].hybridize(False)
+        block = in_mode(blocks[0], mode, arrays(cases[0], dtype), folder)
+        runs[name] = [_run(block, inputs, dtype) for inputs in cases]
+
+    for mode in MODES:
+        if mode not in runs:
+            add(mode, mode)
+    if gl.backend_status().native:
+        with gl.use_backend("mxnet"):
+            add("mxnet, imperative", "imperative")
+            add("mxnet, static_shape", "static_shape")
+    return runs
+
+
+def _run(block, inputs, dtype):
+    example, parameters = arrays(inputs, dtype), block.collect_params().values()
+    start = {p: p.data(context()).copy() for p in parameters}
+    inferred = listed(block(*example))
+    for output in inferred:
+        found = np.dtype(output.dtype).name
+        assert found == dtype, f"{found} output of {dtype} inputs"
+    run = [output.asnumpy() for output in inferred], stable_names(evaluate(block, example))
+    # Running averages move with each call.
+    for parameter, value in start.items():
+        parameter.set_data(value)
+    return run
+
+
+def listed(outputs):
+    """The outputs of a block as a list, also when there is one."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def stable_names(result):

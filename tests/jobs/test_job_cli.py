@@ -1,11 +1,13 @@
 """The command line itself."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 from small_job import ROOT
 
+import gluon_linalg as gl
 from gluon_linalg._version import __version__
 from gluon_linalg.jobs.progress import Progress
 
@@ -18,6 +20,24 @@ def test_version_and_help(run):
         assert word in out
     status, out, _ = run("predict", "--help")
     assert status == 0 and "--data NEW.csv" in out
+
+
+def test_info_tells_versions_and_operators(run):
+    status, out, _ = run("info")
+    assert status == 0
+    assert f"gluon-linalg: {__version__}\n" in out
+    assert out.splitlines()[-1] == f"backend: auto, {gl.backend_status().reason}"
+
+
+def test_a_backend_that_does_not_exist_is_one_line():
+    command = [sys.executable, "-m", "gluon_linalg.jobs", "info"]
+    environment = {**os.environ, "GLUON_LINALG_BACKEND": "cuda"}
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == (
+        "GLUON_LINALG_BACKEND: the backend is 'cuda', expected one of "
+        "('auto', 'native', 'mxnet').\n"
+    )
 
 
 def test_module():

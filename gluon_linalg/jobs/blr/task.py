@@ -31,8 +31,8 @@ class LinearRegression(RegressionTask):
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job: LinearRegressionJob, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: LinearRegressionJob, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         self.layer = self._build_layer()
 
     def values(self) -> Dict[str, Any]:
@@ -82,7 +82,7 @@ class LinearRegression(RegressionTask):
         for index, dense in enumerate(getattr(features, "layers", ())):
             for name, parameter in dense._reg_params.items():
                 self.parameters[f"features.mlp.{index}.{name}"] = parameter
-        layer.initialize(ctx=self.context)
+        layer.initialize(ctx=self.device)
         layer.cast(model.dtype)
         return layer
 

@@ -46,7 +46,7 @@ def require_gluonts() -> None:
     logging.getLogger("gluonts").setLevel(logging.ERROR)
 
 
-def build_estimator(job: ForecastJob, context: Device) -> Any:
+def build_estimator(job: ForecastJob, device: Device) -> Any:
     """The estimator, or for structural the predictor, of a job; JobError for its options."""
     require_gluonts()
     from gluonts.mx.trainer import Trainer
@@ -66,7 +66,7 @@ def build_estimator(job: ForecastJob, context: Device) -> Any:
             arguments[length] = model.context_length
         # The paths of a network in float32, too, are of float64.
         arguments["dtype"] = np.float64 if model.dtype == "float64" else None
-        arguments["trainer"] = Trainer(ctx=context, hybridize=False)
+        arguments["trainer"] = Trainer(ctx=device, hybridize=False)
     arguments.update(_checked_options(cls, model))
     try:
         return cls(**arguments)

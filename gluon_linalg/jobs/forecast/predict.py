@@ -61,7 +61,7 @@ class ForecastPredictor(SeriesPredictor):
         """How many steps are read, absent ones included."""
         return sum(len(entry["target"]) for entry in rows.entries)
 
-    def predict(self, rows: Entries, predictor: Any, context: Device) -> Columns:
+    def predict(self, rows: Entries, predictor: Any, device: Device) -> Columns:
         """item, time, mean and the quantiles 0.1, 0.5 and 0.9 of the next steps."""
         from .forecasting import forecast_columns, forecasts
 
@@ -107,14 +107,14 @@ class ForecastPredictor(SeriesPredictor):
         return Times(texts, self.freq, self.format, order_of(texts, self.format))
 
 
-def load_predictor(folder: str, description: Dict[str, Any], context: Device) -> Any:
+def load_predictor(folder: str, description: Dict[str, Any], device: Device) -> Any:
     """The predictor of a finished job, read by GluonTS."""
     require_gluonts()
     from gluonts.model.predictor import Predictor as Deserialized
 
     path = os.path.join(folder, PREDICTOR)
     # A predictor without a network has no device.
-    options = {} if description["estimator"] == "structural" else {"ctx": context}
+    options = {} if description["estimator"] == "structural" else {"ctx": device}
     try:
         return Deserialized.deserialize(Path(path), **options)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers

@@ -43,9 +43,9 @@ class Forecasting(TrainedTask):
 
         return read_dataset(job)
 
-    def __init__(self, job: ForecastJob, dataset: "ForecastData", context: Device) -> None:
-        super().__init__(job, dataset, context)
-        self.estimator = build_estimator(job, context)
+    def __init__(self, job: ForecastJob, dataset: "ForecastData", device: Device) -> None:
+        super().__init__(job, dataset, device)
+        self.estimator = build_estimator(job, device)
         with explained(dataset.path):
             self._refuse_unknown_future()
             if job.has_steps():
@@ -107,7 +107,7 @@ class Forecasting(TrainedTask):
         self.windows = self.estimator.create_windows(self.dataset.training(), self.job.seed)
         self.layer = self.estimator.create_training_network()
         self.layer.cast(self.job.model.dtype)
-        self.layer.initialize(ctx=self.context, init=self.estimator.trainer.init)
+        self.layer.initialize(ctx=self.device, init=self.estimator.trainer.init)
         with mx.autograd.pause():
             # Some parameters get their shapes only now.
             self.layer(*self.batch(0)[0]).wait_to_read()
@@ -128,7 +128,7 @@ class Forecasting(TrainedTask):
 
     def _arrays(self, fields: Iterable[np.ndarray]) -> Tuple[mx.nd.NDArray, ...]:
         dtype, path = self.job.model.dtype, self.dataset.path
-        return tuple(to_model_array(field, dtype, self.context, path) for field in fields)
+        return tuple(to_model_array(field, dtype, self.device, path) for field in fields)
 
     def _refuse_unknown_future(self):
         """GluonTSDataError where a feature is not known for the steps of the forecast."""

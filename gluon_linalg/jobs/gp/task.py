@@ -43,8 +43,8 @@ class GaussianProcess(RegressionTask):
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job: GaussianProcessJob, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: GaussianProcessJob, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         self.layer = self._build_layer()
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
@@ -127,7 +127,7 @@ class GaussianProcess(RegressionTask):
             for name in ("constant", "bias", "weight"):
                 if hasattr(layer.mean, name):
                     self.parameters[f"mean.{name}"] = getattr(layer.mean, name)
-        layer.initialize(ctx=self.context)
+        layer.initialize(ctx=self.device)
         layer.cast(model.dtype)
         return layer
 

@@ -30,10 +30,10 @@ class DiscriminantPredictor(RowsPredictor):
         ]
         self.what = f"predictions of {self.target}"
 
-    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
+    def predict(self, table: Table, model: mx.gluon.Block, device: Device) -> Columns:
         """The most probable class, the probabilities of all, and the scores."""
         x = table.array(add_contrasts(table, self.names, self.levels)) - self.input_offset
-        found = answers(model, x, self.dtype, context, table.path, CHUNK)
+        found = answers(model, x, self.dtype, device, table.path, CHUNK)
         return class_columns(self.target, self.classes, *found)
 
 

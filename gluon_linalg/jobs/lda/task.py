@@ -36,8 +36,8 @@ class Discriminants(Task):
     dataset: Dataset
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job: DiscriminantJob, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: DiscriminantJob, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         x, labels = dataset.training()
         fitted = self._fit(x, labels)
         count = job.model.components or len(fitted.values)
@@ -52,7 +52,7 @@ class Discriminants(Task):
         dataset = self.dataset
         x = dataset.x - dataset.mean
         dtype = self.job.model.dtype
-        example = to_model_array(x[None, :EXAMPLE_ROWS], dtype, self.context, dataset.path)
+        example = to_model_array(x[None, :EXAMPLE_ROWS], dtype, self.device, dataset.path)
         export_model(self.classifier, folder.file(names.MODEL), example)
         write_json(folder.file(names.MODEL_IO), self._description())
         scores, probabilities = self._answers(x)
@@ -87,7 +87,7 @@ class Discriminants(Task):
     def _answers(self, x: np.ndarray) -> List[np.ndarray]:
         """Scores and probabilities of rows, minus input_offset."""
         dtype, path = self.job.model.dtype, self.dataset.path
-        return answers(self.classifier, x, dtype, self.context, path, CHUNK)
+        return answers(self.classifier, x, dtype, self.device, path, CHUNK)
 
     def _fit(self, x: np.ndarray, labels: np.ndarray) -> ProjectionBlock:
         classes, columns = len(self.dataset.classes), x.shape[1]
@@ -116,7 +116,7 @@ class Discriminants(Task):
             priors = np.full(len(priors), 1.0 / len(priors))
         matrix = self.matrix / dataset.scale[:, None]
         classifier = Classifier(matrix, self.values, centres, priors, model.dtype)
-        classifier.collect_params().reset_ctx(self.context)
+        classifier.collect_params().reset_ctx(self.device)
         return classifier
 
     def _directions(self) -> Columns:

@@ -29,8 +29,8 @@ class PrincipalComponentsPredictor(RowsPredictor):
         ]
         self.what = f"rows of scores on {description['components']} components"
 
-    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
+    def predict(self, table: Table, model: mx.gluon.Block, device: Device) -> Columns:
         """The columns of scores."""
         x = encoded(table, self.names, self.levels) - self.input_offset
-        (scores,) = answers(model, x, self.dtype, context, table.path, CHUNK)
+        (scores,) = answers(model, x, self.dtype, device, table.path, CHUNK)
         return score_columns(scores)

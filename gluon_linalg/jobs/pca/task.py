@@ -32,10 +32,10 @@ class PrincipalComponents(Task):
     dataset: Dataset
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job: PrincipalComponentsJob, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: PrincipalComponentsJob, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         x = dataset.x - dataset.input_offset
-        self.x = to_model_array(x[None], job.model.dtype, context, dataset.path)
+        self.x = to_model_array(x[None], job.model.dtype, device, dataset.path)
         scaled = dataset.scaled()
         fitted = PCABlock(dataset.components).fit(scaled)
         self.variances = fitted.values
@@ -80,7 +80,7 @@ class PrincipalComponents(Task):
             self.variances,
             model.dtype,
         )
-        projection.collect_params().reset_ctx(self.context)
+        projection.collect_params().reset_ctx(self.device)
         return projection
 
     def _components(self) -> Columns:

@@ -36,11 +36,11 @@ class RegressionPredictor(RowsPredictor):
         self.what = f"predictions of {self.target}"
         self.columns = [Column(name, self._kind(name)) for name in self.names]
 
-    def predict(self, table: Table, model: mx.gluon.Block, context: Device) -> Columns:
+    def predict(self, table: Table, model: mx.gluon.Block, device: Device) -> Columns:
         """The input columns, and mean, std and 95 % band of new observations."""
         x = encoded(table, self.names, self.levels)
         labels = {name: table.texts[name] for name in self.names}
-        moments = predict(model, self.units, self.noise_variance, x, self.dtype, context)
+        moments = predict(model, self.units, self.noise_variance, x, self.dtype, device)
         return prediction_columns(labels, *moments)
 
     def _kind(self, name: str) -> str:
@@ -55,9 +55,9 @@ def predict(
     noise_variance: float,
     x: np.ndarray,
     dtype: str,
-    context: Device,
+    device: Device,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Mean and variance of new observations in original units, (m, d) -> (m,), (m,)."""
     x = units.inputs_to_model(x)
-    mean, variance = answers(predictor, x, dtype, context, "the inputs", CHUNK)
+    mean, variance = answers(predictor, x, dtype, device, "the inputs", CHUNK)
     return units.mean_from_model(mean), units.variance_from_model(variance + noise_variance)

@@ -38,15 +38,15 @@ class RegressionTask(TrainedTask):
     dataset: Dataset
     layer: mx.gluon.HybridBlock
 
-    def __init__(self, job: Any, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: Any, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
         self.target_size = root_mean_square(y)
         self.loss_offset = len(y) * float(np.log(self.target_size))
         dtype, path = job.model.dtype, dataset.path
-        self.x = to_model_array(dataset.model_inputs()[None], dtype, context, path)
-        self.y = to_model_array(y[None] / self.target_size, dtype, context, path)
+        self.x = to_model_array(dataset.model_inputs()[None], dtype, device, path)
+        self.y = to_model_array(y[None] / self.target_size, dtype, device, path)
 
     def arguments(self) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         return self.x, self.y
@@ -109,7 +109,7 @@ class RegressionTask(TrainedTask):
 
         def predict_new(x: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
             noise_variance, dtype = self.noise_variance(), self.job.model.dtype
-            return predict(predictor, units, noise_variance, x, dtype, self.context)
+            return predict(predictor, units, noise_variance, x, dtype, self.device)
 
         holdout = None
         if len(dataset.holdout_y):

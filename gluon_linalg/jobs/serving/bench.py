@@ -21,7 +21,7 @@ MOST = 1_000_000
 
 
 def bench(
-    folder: str, row_counts: str, seconds: float, context: str = "auto", url: Optional[str] = None
+    folder: str, row_counts: str, seconds: float, device: str = "auto", url: Optional[str] = None
 ) -> Dict[str, Any]:
     """Latency and throughput of the model in `folder`, or of a server of it, as a dict.
 
@@ -29,13 +29,13 @@ def bench(
     seconds. What is timed goes from rows of numbers to predictions in original units; with a url it
     is the whole JSON request to /invocations there.
     """
-    model = TrainedModel(folder, context)
+    model = TrainedModel(folder, device)
     report = {
         "folder": str(folder),
         "url": url,
         "task": model.description["task"],
         "dtype": model.description.get("dtype", "float32"),
-        "context": str(model.context),
+        "context": str(model.device),
         "versions": versions(),
         "results": [],
     }

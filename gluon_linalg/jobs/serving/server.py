@@ -36,7 +36,7 @@ def serve(
     host: str,
     port: int,
     limits: Limits,
-    context: str = "auto",
+    device: str = "auto",
     announce: Callable[[str], Any] = print,
 ) -> None:
     """Answers requests with the model in `folder` until SIGTERM or Ctrl-C.
@@ -49,13 +49,13 @@ def serve(
     os.environ.setdefault(*CACHE)
     with listen(host, port) as listener:
         worker = Worker(limits.seconds)
-        service = worker.run(Service, folder, context, limits.most_rows)
+        service = worker.run(Service, folder, device, limits.most_rows)
         port = listener.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.set_up(log.JSON)
         # An error of the service, with its traceback.
         log.take_over("uvicorn.error")
-        log.event("serving", url=url, folder=folder, context=str(service.model.context))
+        log.event("serving", url=url, folder=folder, context=str(service.model.device))
         announce(f"{folder}: {url} (description: {url}/docs)")
         config = uvicorn.Config(
             create_app(service, worker, limits),

@@ -20,12 +20,12 @@ from .refused import Refused
 class Service:
     """A trained model that answers bodies with bodies.
 
-    folder, context: see `TrainedModel`; most_rows: of one request. JobError for a folder whose
+    folder, device: see `TrainedModel`; most_rows: of one request. JobError for a folder whose
     model does not answer its own example.
     """
 
-    def __init__(self, folder: str, context: str = "auto", most_rows: int = 10_000) -> None:
-        self.model, self.most_rows = TrainedModel(folder, context), most_rows
+    def __init__(self, folder: str, device: str = "auto", most_rows: int = 10_000) -> None:
+        self.model, self.most_rows = TrainedModel(folder, device), most_rows
         self.columns = self.model.predictor.columns
         # Whether an instance may be a whole series, as in JSON lines.
         self.takes_series = self.model.predictor.takes_series

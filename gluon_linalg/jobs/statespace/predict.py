@@ -64,7 +64,7 @@ class StateSpacePredictor(SeriesPredictor):
         return sum(len(series.y) for series in self._by_name(rows).values())
 
     def predict(
-        self, rows: Union[TableSeries, Panel], model: mx.gluon.Block, context: Device
+        self, rows: Union[TableSeries, Panel], model: mx.gluon.Block, device: Device
     ) -> Columns:
         """The names and times, and mean, std and 95 % band of the observations there."""
         found = self._by_name(rows)
@@ -75,7 +75,7 @@ class StateSpacePredictor(SeriesPredictor):
             batch = [names[place] for place in places]
             arguments = [self._arguments(found[name], units[name]) for name in batch]
             arrays = [
-                to_model_array(np.stack(parts), self.dtype, context, rows.path)
+                to_model_array(np.stack(parts), self.dtype, device, rows.path)
                 for parts in zip(*arguments)
             ]
             forecasts = _forecasts(model, [units[name] for name in batch], arrays)

@@ -44,10 +44,10 @@ class StateSpace(TrainedTask):
     )
     read_dataset = staticmethod(read_dataset)
 
-    def __init__(self, job: StateSpaceJob, dataset: Dataset, context: Device) -> None:
-        super().__init__(job, dataset, context)
+    def __init__(self, job: StateSpaceJob, dataset: Dataset, device: Device) -> None:
+        super().__init__(job, dataset, device)
         self.layer = self._build_layer(job.model.method, self.parameters)
-        self._refuse_too_large(memory.available() if context.device_type == "cpu" else np.inf)
+        self._refuse_too_large(memory.available() if device.device_type == "cpu" else np.inf)
         self.batch_axis_size = len(dataset.members)
         # What the initial states of a series take before anything is learned from it.
         self.least_observations = sum(self.layer.components.diffuse)
@@ -131,7 +131,7 @@ class StateSpace(TrainedTask):
         parameters: Dict[str, mx.gluon.Parameter] = {}
         model = self._build_layer("sequential", parameters)
         for path, parameter in parameters.items():
-            parameter.set_data(self.parameters[path].data(self.context))
+            parameter.set_data(self.parameters[path].data(self.device))
         return model
 
     def value(self, path: str) -> Union[float, List[float]]:
@@ -161,7 +161,7 @@ class StateSpace(TrainedTask):
             parameters["noise_variance"] = layer.noise_variance
             if "noise_variance" in model.fixed:
                 layer.noise_variance.grad_req = "null"
-        layer.initialize(ctx=self.context)
+        layer.initialize(ctx=self.device)
         # What it computes is float64, so that a covariate far from 0 keeps its digits.
         layer.cast(COMPUTED)
         return layer
@@ -225,8 +225,8 @@ class StateSpace(TrainedTask):
 
     def array(self, values: np.ndarray) -> mx.nd.NDArray:
         # What the exported model could not take is refused before anything is trained.
-        to_model_array(values, self.job.model.dtype, self.context, self.dataset.path)
-        return to_model_array(values, COMPUTED, self.context, self.dataset.path)
+        to_model_array(values, self.job.model.dtype, self.device, self.dataset.path)
+        return to_model_array(values, COMPUTED, self.device, self.dataset.path)
 
 
 def _is_open(model, path):

@@ -5,22 +5,23 @@ from typing import Iterable, List
 
 import mxnet as mx
 
+from ..typing import Device
 from .cuda_devices import check_supported
 from .errors import JobError
 
 DEVICE = re.compile(r"(cpu|gpu)(?:\((\d{1,4})\))?")
 
 
-def find_context(name: str) -> mx.Context:
-    """The MXNet context for cpu, gpu or auto."""
+def find_device(name: str) -> Device:
+    """The device of MXNet for cpu, gpu or auto."""
     if name == "cpu" or (name == "auto" and _gpu_count() == 0):
         return mx.cpu()
     _refuse_missing_gpu(0)
     return mx.gpu(0)
 
 
-def find_devices(names: Iterable[str]) -> List[mx.Context]:
-    """The MXNet contexts for a list of names such as gpu(0)."""
+def find_devices(names: Iterable[str]) -> List[Device]:
+    """The devices of MXNet for a list of names such as gpu(0)."""
     devices = []
     for name in names:
         match = DEVICE.fullmatch(name)

@@ -1,0 +1,54 @@
+"""Which block and batch element failed: the imperative run that names it."""
+
+import contextlib
+from typing import Any, Iterator, List, Optional
+
+import mxnet as mx
+import numpy as np
+
+from ..compilation import Lock
+from ..typing import Array, Arrays
+
+
+def explain(
+    net: mx.gluon.HybridBlock, *inputs: Optional[Array], **keywords: Optional[Array]
+) -> Any:
+    """Runs `net` imperatively, so that a failing matrix is named by block and batch element.
+
+    net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
+    it. Raises the named error; returns the outputs when nothing fails.
+    """
+    with _imperative(net):
+        outputs = net(*inputs, **keywords)
+        has_nan(outputs)
+    return outputs
+
+
+def listed(outputs: Arrays) -> List[Any]:
+    """The outputs of a block as a list, also when there is one."""
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def has_nan(outputs: Arrays) -> bool:
+    """Whether any output has a NaN; waits for all of them."""
+    with mx.autograd.pause():
+        totals = [mx.nd.sum(output).asscalar() for output in listed(outputs)]
+    return bool(np.isnan(totals).any())
+
+
+_explaining = Lock()
+
+
+@contextlib.contextmanager
+def _imperative(net: mx.gluon.HybridBlock) -> Iterator[None]:
+    # One thread at a time: a second one would take the state made here for that of the network.
+    with _explaining:
+        active = []
+        net.apply(lambda block: active.append((block, getattr(block, "_active", False))))
+        try:
+            for block, _ in active:
+                block._active = False
+            yield
+        finally:
+            for block, was in active:
+                block._active = was

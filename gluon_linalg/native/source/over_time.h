@@ -1,0 +1,166 @@
+// Arrays over time and a batch, either of which may be one for all, and sums of their gradients.
+#pragma once
+
+#include "lanes.h"
+
+namespace gluon_linalg {
+namespace GL_LEVEL {
+namespace {
+
+// An array of `size` contiguous numbers for each time and batch element; steps of 0 share them.
+struct Steps {
+  void* data = nullptr;
+  int64_t times = 1, batch = 1, size = 0;
+  int64_t time_step = 0, batch_step = 0;
+
+  // From axes `time` and `batch` of an array whose last `last` axes are the numbers.
+  static Steps of(const Array& array, int time, int batch, int last) {
+    Steps steps;
+    const Shape& shape = array.shape;
+    steps.data = array.data;
+    steps.size = shape.product(shape.axes - last, shape.axes);
+    steps.times = time < 0 ? 1 : shape[time];
+    steps.batch = shape[batch];
+    const bool time_last = time > batch;
+    if (steps.times != 1) steps.time_step = steps.size * (time_last ? 1 : steps.batch);
+    if (steps.batch != 1) steps.batch_step = steps.size * (time_last ? steps.times : 1);
+    return steps;
+  }
+};
+
+// Reads the numbers of a group of batch elements into registers, once where they stay.
+template <class T>
+struct Reader {
+  const T* data = nullptr;
+  int64_t time_step = 0, batch_step = 0, size = 0, at = -1;
+  int count = 0;
+  Lanes<T>* values = nullptr;
+
+  // values: room for steps.size, uninitialized.
+  Reader(const Steps& steps, Lanes<T>* values, int64_t first, int count)
+      : data(static_cast<const T*>(steps.data) + first * steps.batch_step),
+        time_step(steps.time_step), batch_step(steps.batch_step), size(steps.size), count(count),
+        values(values) {}
+
+  GL_INLINE Lanes<T>* operator()(int64_t t) {
+    const int64_t offset = t * time_step;
+    if (offset == at) return values;
+    at = offset;
+    const T* p = data + offset;
+    if (batch_step == 0) {
+      for (int64_t i = 0; i < size; ++i) values[i] = all(p[i]);
+    } else {
+      for (int64_t i = 0; i < size; ++i) values[i] = load(p + i, batch_step, count);
+    }
+    return values;
+  }
+};
+
+template <class T>
+GL_INLINE void write(const Steps& steps, int64_t t, int64_t first, int count,
+                     const Lanes<T>* values) {
+  T* p = static_cast<T*>(steps.data) + t * steps.time_step + first * steps.batch_step;
+  for (int64_t i = 0; i < steps.size; ++i) store(p + i, steps.batch_step, values[i], count);
+}
+
+// Sums over the batch are made of those of this many parts, whatever the number of threads.
+constexpr int64_t most_parts = 16;
+
+// The gradient of an array: what belongs to all times or to all batch elements is summed, in
+// float64 over the batch and with compensation over time.
+template <class T>
+struct Gradient {
+  Steps steps;
+  double* shared = nullptr;  // parts x times x size, where the batch is one for all
+  int64_t parts = 0;
+
+  static size_t room(const Steps& steps, int64_t parts) {
+    return steps.batch_step ? 0 : sizeof(double) * parts * steps.times * steps.size;
+  }
+  void begin(const Steps& of, double* memory, int64_t count) {
+    steps = of;
+    parts = count;
+    shared = steps.batch_step ? nullptr : memory;
+    if (shared)
+      for (int64_t i = 0; i < parts * steps.times * steps.size; ++i) shared[i] = 0;
+  }
+  void end() const {
+    if (!shared) return;
+    const int64_t length = steps.times * steps.size;
+    for (int64_t i = 0; i < length; ++i) {
+      double sum = 0;
+      for (int64_t k = 0; k < parts; ++k) sum += shared[k * length + i];
+      static_cast<T*>(steps.data)[i] = T(sum);
+    }
+  }
+};
+
+template <class T>
+struct Writer {
+  const Gradient<T>& to;
+  int64_t part, first;
+  int count;
+  Lanes<T>*sum, *missed;  // over time, each of the size
+
+  Writer(const Gradient<T>& to, int64_t part, int64_t first, int count, Lanes<T>* memory)
+      : to(to), part(part), first(first), count(count), sum(memory),
+        missed(memory + to.steps.size) {
+    if (!to.steps.time_step)
+      for (int64_t i = 0; i < 2 * to.steps.size; ++i) memory[i] = Lanes<T>{};
+  }
+  static int64_t room(const Steps& steps) { return 2 * steps.size; }
+
+  // What time t adds.
+  GL_INLINE void operator()(int64_t t, const Lanes<T>* values) const {
+    const int64_t size = to.steps.size;
+    if (to.steps.time_step) return put(t, values);
+    for (int64_t i = 0; i < size; ++i) {
+      const Lanes<T> addend = values[i] - missed[i], total = sum[i] + addend;
+      missed[i] = (total - sum[i]) - addend;
+      sum[i] = total;
+    }
+  }
+  void end() const {
+    if (!to.steps.time_step) put(0, sum);
+  }
+
+ private:
+  GL_INLINE void put(int64_t t, const Lanes<T>* values) const {
+    if (to.steps.batch_step) return write<T>(to.steps, t, first, count, values);
+    double* shared = to.shared + (part * to.steps.times + t) * to.steps.size;
+    for (int64_t i = 0; i < to.steps.size; ++i)
+      for (int lane = 0; lane < count; ++lane) shared[i] += double(values[i][lane]);
+  }
+};
+
+inline int64_t parts_of(int64_t groups) { return groups < most_parts ? groups : most_parts; }
+
+template <class T>
+inline int64_t groups_of(int64_t batch) {
+  return (batch + width<T> - 1) / width<T>;
+}
+
+// Calls body(part, first, count) for all groups of batch elements, over threads.
+template <class T, class Body>
+inline void over_parts(int64_t batch, double nanoseconds_each, const Body& body) {
+  const int64_t groups = groups_of<T>(batch), parts = parts_of(groups);
+  if (!parts) return;
+  const double cost = nanoseconds_each * width<T> * double(groups) / double(parts);
+  parallel_for(parts, cost, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part)
+      for (int64_t g = groups * part / parts; g < groups * (part + 1) / parts; ++g) {
+        const int64_t first = g * width<T>, left = batch - first;
+        body(part, first, left < width<T> ? int(left) : width<T>);
+      }
+  });
+}
+
+// The size that axes have in common, 1 standing for any.
+inline int64_t common(int64_t a, int64_t b) {
+  if (a != b && a != 1 && b != 1) fail("axes of %ld and %ld do not fit", long(a), long(b));
+  return a == 1 ? b : a;
+}
+
+}  // namespace
+}  // namespace GL_LEVEL
+}  // namespace gluon_linalg
