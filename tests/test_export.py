@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gluon_linalg as gl
+from gluon_linalg import _runtime, native
 from gluon_linalg import kernels as k
 
 
@@ -60,6 +61,8 @@ def run_plain(path, inputs, dtype, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        # With the kernels of OpenBLAS that this process has, so that it rounds alike.
+        env={**os.environ, "OPENBLAS_CORETYPE": _runtime._kernels() or ""},
     )
     assert run.returncode == 0, run.stderr
     return list(np.load(tmp_path / "out.npz").values())
@@ -184,6 +187,34 @@ def test_a_graph_that_differs_is_not_written(tmp_path):
     with pytest.raises(gl.errors.ExportError, match="0.001"):
         gl.export(Dishonest(), str(tmp_path / "model"), nd([1.0, 2.0]))
     assert os.listdir(tmp_path) == []
+
+
+class OfTwoMinds(mx.gluon.HybridBlock):
+    """Another value where native operators compute."""
+
+    def __init__(self, difference, **kwargs):
+        super().__init__(**kwargs)
+        self._difference = difference
+
+    def hybrid_forward(self, F, x):
+        return x * (1.0 + self._difference * native.applies(F, x))
+
+
+@pytest.mark.skipif(not gl.backend_status().native, reason="there are no native operators")
+@pytest.mark.parametrize("hybridized", [False, True])
+def test_backends_may_round_differently_and_no_more(tmp_path, hybridized):
+    path = str(tmp_path / "model")
+    x = nd([1.0, 2.0]).astype("float64")
+    for difference, exports in ((1e-9, True), (1e-3, False)):
+        block = OfTwoMinds(difference)
+        if hybridized:
+            block.hybridize()
+        if exports:
+            gl.export(block, path, x)
+            np.testing.assert_array_equal(gl.load(path)(x).asnumpy(), x.asnumpy())
+        else:
+            with pytest.raises(gl.errors.ExportError, match="with native operators by 0.001"):
+                gl.export(block, path, x)
 
 
 def test_a_failing_block_leaves_the_old_files(tmp_path):

@@ -35,7 +35,7 @@ MAY_USE = {
     "_runtime": {"server"},
     "compilation": {"host_memory", "native", "typing"},
     "native": {"typing"},
-    "export": {"blocks", *COMPILED},
+    "export": {"blocks", "native", *COMPILED},
     "functional": {"typing", "errors", "native"},
     "blocks": {"functional", "native", *COMPILED},
     "grammar": {"blocks", "errors"},

@@ -339,3 +339,34 @@ def test_environment_of_a_cpu_build_is_not_touched(simulated):
     simulated.write_module("mxnet", "__version__ = '1.9.1'")
     code = "import os; before = dict(os.environ)\n" + IMPORT_MXNET + "print(before == os.environ)"
     assert simulated.output_of(code) == ["True"]
+
+
+CORE = (
+    "import ctypes, glob, os\n"
+    "(path,) = glob.glob(os.path.join(os.path.dirname(mxnet.__file__), 'libopenblas.so*'))\n"
+    "blas = ctypes.CDLL(path)\n"
+    "blas.openblas_get_corename.restype = ctypes.c_char_p\n"
+    "print(blas.openblas_get_corename().decode(), os.environ.get('OPENBLAS_CORETYPE'))\n"
+)
+
+
+@pytest.mark.skipif(_runtime._kernels() is None, reason="no processor with AVX2 that is known")
+def test_openblas_takes_the_kernels_of_a_newer_processor(installed):
+    # And leaves no trace for libraries that are loaded later.
+    assert installed.output_of(IMPORT_MXNET + CORE) == [f"{_runtime._kernels()} None"]
+    user = {"OPENBLAS_CORETYPE": "Sandybridge"}
+    assert installed.output_of(IMPORT_MXNET + CORE, **user) == ["Sandybridge Sandybridge"]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fma avx2 sse\n", "Haswell"),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fma avx2 sse\n", "Zen"),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx sse\n", None),
+        ("CPU implementer\t: 0x41\nFeatures\t: asimd\n", None),
+    ],
+)
+def test_kernels_by_processor(monkeypatch, text, expected):
+    monkeypatch.setattr(_runtime.Path, "read_text", lambda path: text)
+    assert _runtime._kernels() == expected

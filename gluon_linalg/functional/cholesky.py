@@ -12,6 +12,7 @@ from ..errors import (
     SingularMatrixError,
     listing,
 )
+from ..native import applies, matrices
 from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
@@ -28,6 +29,8 @@ def cholesky(
     `jitter_shift`. Raises NotPositiveDefiniteError or NonFiniteError, naming `name`.
     """
     factor = potrf(F, add_jitter(F, a, jitter, name), name)
+    if applies(F, a):
+        return factor
     diagonals = stop(F, diagonal(F, factor))
     return require(
         F,
@@ -104,7 +107,22 @@ def jitter_shift(
 
 def cholesky_solve(F: Namespace, factor: Array, b: Array) -> Array:
     """X = A⁻¹ B from A = L Lᵀ, (B, n, n) and (B, n, k) -> (B, n, k) (potrs)."""
+    if applies(F, factor):
+        return matrices.potrs(F, factor, b)
     return triangular_solve(F, factor, triangular_solve(F, factor, b), transpose=True)
+
+
+def solve_spd(
+    F: Namespace, a: Array, b: Array, jitter: Union[float, str] = 0.0, name: str = "CholeskySolve"
+) -> Array:
+    """X = A⁻¹ B of a positive definite A, (B, n, n) and (B, n, k) -> (B, n, k) (posv).
+
+    The gradient of A is symmetric, -½ (B̄ Xᵀ + X B̄ᵀ) with B̄ = A⁻¹ X̄, that of B.
+    """
+    if not applies(F, a):
+        return cholesky_solve(F, cholesky(F, a, jitter, name), b)
+    a = add_jitter(F, a, jitter, name)
+    return _of_definite(F, a, matrices.solve_spd(F, a, b), name)
 
 
 def triangular_solve(
@@ -161,6 +179,8 @@ def log_determinant(
     through potrf.
     """
     a = add_jitter(F, a, jitter, name)
+    if applies(F, a):
+        return _of_definite(F, a, matrices.log_det(F, a), name)
     factor = potrf(F, stop(F, a), name)
     value = factor_log_determinant(F, factor)
     return with_gradient(F, value, inner(F, stop(F, factor_inverse(F, factor)), a))
@@ -174,6 +194,8 @@ def inverse_spd(
     The tangent ``-A⁻¹ dA A⁻¹`` makes the gradient -A⁻¹ Ḡ A⁻¹, symmetric for symmetric Ḡ.
     """
     a = add_jitter(F, a, jitter, name)
+    if applies(F, a):
+        return _of_definite(F, a, matrices.inverse_spd(F, a), name)
     inverse = stop(F, factor_inverse(F, cholesky(F, stop(F, a), name=name)))
     change = product(F, product(F, inverse, mirror_lower(F, a)), inverse)
     return with_gradient(F, inverse, -change)
@@ -188,6 +210,16 @@ def potrf(F: Namespace, a: Array, name: str = "Cholesky") -> Array:
     if F is mx.nd:
         _raise_if_failed(a, factor, name)
     return factor
+
+
+def _of_definite(F: Namespace, a: Array, found: Array, name: str) -> Array:
+    """What was computed from A (B, ...), where A was positive definite: an error imperatively."""
+    if F is mx.nd and found.size:
+        first = stop(F, F.slice_axis(F.reshape(found, shape=(0, -1)), axis=1, begin=0, end=1))
+        if not np.isfinite(first.asnumpy()).all():
+            a = stop(F, a)
+            _raise_if_failed(a, lapack.potrf(F, a), name)
+    return found
 
 
 def _raise_if_failed(a: Array, factor: Array, name: str) -> None:

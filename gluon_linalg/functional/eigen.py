@@ -2,7 +2,10 @@
 
 from typing import Optional, Tuple
 
+import mxnet as mx
+
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from ..native import applies, spectra
 from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
@@ -35,6 +38,12 @@ def eigh(
     not unique, and no rotation among them is blamed on A. Raises NonFiniteError. Giles 2008,
     section 3.1.
     """
+    if applies(F, a):
+        u, eigenvalues = spectra.eigh(F, a, descending, top_k)
+        if F is mx.nd:
+            holds = eigenvalues == eigenvalues
+            require(F, eigenvalues, holds, NonFiniteError, not_finite(name), axes=2)
+        return u, eigenvalues
     u, eigenvalues = decomposed(F, a, name)
     u = F.broadcast_mul(u, F.expand_dims(row_signs(F, u), axis=2))
     if descending:
@@ -87,10 +96,15 @@ def decomposed(F: Namespace, a: Array, name: str = "Eig") -> Tuple[Array, Array]
     """(U, λ) of a finite A as LAPACK gives them, constants."""
     is_finite = finite(F, a)
     u, eigenvalues = lapack.syevd(F, a)
-    text = f"{name}: the matrix contains NaN or infinity."
+    text = not_finite(name)
     u = require(F, u, is_finite, NonFiniteError, text)
     eigenvalues = require(F, eigenvalues, is_finite, NonFiniteError, text, axes=2)
     return u, eigenvalues
+
+
+def not_finite(name: str) -> str:
+    """What is wrong with a matrix that has no decomposition."""
+    return f"{name}: the matrix contains NaN or infinity."
 
 
 def row_signs(F: Namespace, rows: Array) -> Array:

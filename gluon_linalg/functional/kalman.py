@@ -30,7 +30,7 @@ from .kalman_gains import (
 )
 from .kalman_scan import Scanned, scanned_states, times
 from .matrix import diagonal, identity_like, product, symmetrize, with_axis
-from .recursion import affine_recursion, before_steps, loop
+from .recursion import affine_recursion, before_steps, corrected_recursion, corrected_step
 from .state_space import (
     Joint,
     LinearGaussianSystem,
@@ -133,7 +133,7 @@ def kalman_filter(
 def _mean_loop(F: Namespace, joint: Joint, fixed: LinearGaussianSystem, gain: Array) -> Array:
     """a by a⁺ = A a + b + K (y - d - H a): small innovations survive large gains."""
     initial = over_batch(F, fixed.prior_mean, fixed.observed)
-    return loop(F, _mean_step, _mean_arrays(F, joint, fixed, gain), initial)
+    return corrected_recursion(F, *_mean_arrays(F, joint, fixed, gain), initial)
 
 
 def _mean_arrays(
@@ -147,10 +147,6 @@ def _mean_arrays(
     gain = F.concat(gain, -identity_like(F, product(F, gain, gain, transpose_b=True)), dim=4)
     target = F.concat(residual, pull, dim=3)
     return over_batch(F, gain, residual), over_batch(F, joint.matrix, residual), target
-
-
-def _mean_step(F: Namespace, gain: Array, matrix: Array, target: Array, mean: Array) -> Array:
-    return product(F, gain, target - product(F, matrix, mean))
 
 
 def _predicted_means(
@@ -177,7 +173,7 @@ def _refined_means(
     What a scan adds up in float32 is biased by a few ε of the level over long stretches, and sums
     over time (gradients of shared arrays) feel that.
     """
-    stepped = _mean_step(F, *_mean_arrays(F, joint, fixed, gain), mean)
+    stepped = corrected_step(F, *_mean_arrays(F, joint, fixed, gain), mean)
     following = F.slice_axis(F.concat(mean, stepped, dim=1), axis=1, begin=1, end=None)
     following = F.slice_axis(following, axis=1, begin=0, end=length)
     zero = F.slice_axis(zeros_like(F, mean), axis=1, begin=0, end=1)

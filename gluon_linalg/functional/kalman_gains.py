@@ -4,9 +4,12 @@ import re
 from itertools import count
 from typing import List, NamedTuple, Optional, Tuple
 
+from .. import native
 from ..errors import NotPositiveDefiniteError, SingularMatrixError
+from ..native import recursion as native_recursion
 from ..typing import Array, Namespace, given
 from . import lapack
+from .checks import finite, require_each
 from .cholesky import potrf, triangular_solve
 from .matrix import product, transpose
 from .recursion import before_steps, for_each
@@ -20,6 +23,7 @@ SINGULAR_INNOVATION = (
     "singular innovation covariance: an observation without noise is determined by the others; "
     "give its row of the observation factor some noise, or mask it"
 )
+IN_COVARIANCE_FORM = "; in the covariance form rounding can do it, too: use form='square_root'"
 
 
 class Roots(NamedTuple):
@@ -31,6 +35,7 @@ class Roots(NamedTuple):
     following: Array  # S⁺, of the next step, (1, T, b, d, d)
     matrix: Array  # M, (1, T, b, p + d, d)
     noise: Array  # N, (1, T, b, p + d, p + r)
+    free: Optional[Array] = None  # Ψ, (1, T, b, r, d), where it is known
 
 
 class Gains(NamedTuple):
@@ -49,6 +54,13 @@ class Gains(NamedTuple):
 
 def square_root_loop(F: Namespace, joint: Joint, states: int, observations: int) -> Gains:
     """`Gains` by a loop over time: any T."""
+    noise = joint_noise(F, joint)
+    if native.applies(F, noise):
+        lower, orthogonal, free, factor = native_recursion.square_root_recursion(
+            F, joint.matrix, noise, joint.prior_factor
+        )
+        gains = _gains(F, factor, joint.matrix, noise, lower, orthogonal, states, observations)
+        return gains._replace(roots=gains.square_roots._replace(free=free))
 
     def body(data: List[Array], state: List[Array]) -> Tuple[List[Array], List[Array]]:
         (factor,) = state
@@ -57,7 +69,6 @@ def square_root_loop(F: Namespace, joint: Joint, states: int, observations: int)
         following = F.slice(lower, begin=(None, observations, observations), end=(None, None, None))
         return [lower, orthogonal], [following]
 
-    noise = joint_noise(F, joint)
     data = [joint.matrix, noise]
     (lower, orthogonal), _ = for_each(F, body, data, joint.prior_factor)
     p = observations
@@ -88,6 +99,14 @@ def covariance_loop(F: Namespace, joint: Joint, observations: int, name: str) ->
     noise = joint_noise(F, joint)
     noise = product(F, noise, noise, transpose_b=True)
     prior = product(F, joint.prior_factor, joint.prior_factor, transpose_b=True)
+    if native.applies(F, noise):
+        factor, gain, covariance = native_recursion.covariance_recursion(
+            F, joint.matrix, noise, prior
+        )
+        is_factor = F.min(finite(F, factor), axis=4, keepdims=True)
+        text = f"{name}: {SINGULAR_INNOVATION}{IN_COVARIANCE_FORM}"
+        factor = require_each(F, factor, is_factor, SingularMatrixError, text)
+        return Gains(factor, gain, covariance, None)
     times_seen = count()
 
     def body(data: List[Array], state: List[Array]) -> Tuple[List[Array], List[Array]]:
@@ -155,8 +174,8 @@ def _innovation_factor(F: Namespace, covariance: Array, name: str, time: int) ->
     except NotPositiveDefiniteError as error:
         element = re.sub(r".*batch element (\S+).*", r"\1", str(error), flags=re.DOTALL)
         raise SingularMatrixError(
-            f"{name}: {SINGULAR_INNOVATION} (batch element {element}, t = {time}). In the "
-            "covariance form rounding can do it, too: use form='square_root'."
+            f"{name}: {SINGULAR_INNOVATION}{IN_COVARIANCE_FORM} (batch element {element}, "
+            f"t = {time})."
         ) from None
 
 

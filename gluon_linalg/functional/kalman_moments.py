@@ -142,6 +142,8 @@ def _free_rows(F: Namespace, roots: Roots, states: int, observations: int) -> Ar
 
     The LQ of [M S  N] with the rows [0  I] of the process noise below it is square.
     """
+    if roots.free is not None:
+        return roots.free
     p = observations
     process = F.slice_axis(roots.noise, axis=4, begin=p, end=None)
     _, process = split_rows(F, process, p)

@@ -2,7 +2,7 @@
 
 Arrays are (1, T, B, m, n): time comes first, after an axis that `for_each` explains. With
 ``length=None`` a recursion is MXNet's `foreach`: any T, a graph of one size. With ``length=T`` it
-is a scan of depth O(log T) (Blelloch 1990).
+is a scan of depth O(log T) (Blelloch 1990). Native operators, where they apply, need neither.
 
 Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gradients for such
 arrays. Everything is passed as data or as a state.
@@ -10,6 +10,8 @@ arrays. Everything is passed as data or as a state.
 
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
+from .. import native
+from ..native import recursion as native_recursion
 from ..typing import Array, Namespace
 from .matrix import congruence, product, with_axis
 from .tangent import zeros_like
@@ -32,6 +34,8 @@ def affine_recursion(
     have any number of columns. With `reverse` time runs backwards: x_T = initial,
     x_{t-1} = Φ_t x_t + c_t.
     """
+    if native.applies(F, offset):
+        return native_recursion.affine_recursion(F, matrix, offset, initial, reverse)
     if length is None:
         return loop(F, _affine_step, (matrix, offset), initial, reverse)
     turned, moved = scan(F, _compose_affine, [matrix, offset], length, reverse)
@@ -51,11 +55,31 @@ def quadratic_recursion(
 
     As `affine_recursion`, with offsets C of shape (1, T, B, d, d) and an initial (1, 1, B, d, d).
     """
+    if native.applies(F, offset):
+        return native_recursion.quadratic_recursion(F, matrix, offset, initial, reverse)
     if length is None:
         return loop(F, _quadratic_step, (matrix, offset), initial, reverse)
     turned, moved = scan(F, _compose_quadratic, [matrix, offset], length, reverse)
     start = F.broadcast_add(initial, zeros_like(F, offset))
     return before_steps(F, congruence(F, turned, start) + moved, initial, reverse)
+
+
+def corrected_recursion(
+    F: Namespace, gain: Array, matrix: Array, target: Array, initial: Array
+) -> Array:
+    """x_1 = initial, x_{t+1} = W_t (c_t - M_t x_t), all of x as constants, (1, T, B, d, k).
+
+    gain W: (1, T, B, d, n); matrix M: (1, T, B, n, d); target c: (1, T, B, n, k); initial:
+    (1, 1, B, d, k).
+    """
+    if native.applies(F, target):
+        return native_recursion.corrected_recursion(F, gain, matrix, target, initial)
+    return loop(F, corrected_step, (gain, matrix, target), initial)
+
+
+def corrected_step(F: Namespace, gain: Array, matrix: Array, target: Array, state: Array) -> Array:
+    """W (c - M x)."""
+    return product(F, gain, target - product(F, matrix, state))
 
 
 def loop(

@@ -1,0 +1,396 @@
+// Linear recursions over time, and those of the gains of the Kalman filter. Arrays are
+// (1, T, B, m, n), either of T and B being 1 for what is the same for all.
+
+#include "over_time.h"
+#include "small_matrix.h"
+
+namespace gluon_linalg {
+namespace GL_LEVEL {
+namespace {
+
+int takes_four(const Attributes&) { return 4; }
+
+// Reads the numbers of a group of batch elements into registers, once where they stay.
+template <class T>
+struct Reader {
+  const T* data = nullptr;
+  int64_t time_step = 0, batch_step = 0, size = 0, at = -1;
+  int count = 0;
+  Lanes<T>* values = nullptr;
+
+  // values: room for steps.size, uninitialized.
+  Reader(const Steps& steps, Lanes<T>* values, int64_t first, int count)
+      : data(static_cast<const T*>(steps.data) + first * steps.batch_step),
+        time_step(steps.time_step), batch_step(steps.batch_step), size(steps.size), count(count),
+        values(values) {}
+
+  GL_INLINE Lanes<T>* operator()(int64_t t) {
+    const int64_t offset = t * time_step;
+    if (offset == at) return values;
+    at = offset;
+    const T* p = data + offset;
+    if (batch_step == 0) {
+      for (int64_t i = 0; i < size; ++i) values[i] = all(p[i]);
+    } else {
+      for (int64_t i = 0; i < size; ++i) values[i] = load(p + i, batch_step, count);
+    }
+    return values;
+  }
+};
+
+template <class T>
+GL_INLINE void write(const Steps& steps, int64_t t, int64_t first, int count,
+                     const Lanes<T>* values) {
+  T* p = static_cast<T*>(steps.data) + t * steps.time_step + first * steps.batch_step;
+  for (int64_t i = 0; i < steps.size; ++i) store(p + i, steps.batch_step, values[i], count);
+}
+
+void require_axes(const Shape* input, int count) {
+  for (int i = 0; i < count; ++i)
+    if (input[i].axes != 5 || input[i][0] != 1) fail("arrays over time are (1, T, B, m, n)");
+}
+
+struct Extent {
+  int64_t times = 1, batch = 1;
+};
+
+Extent extent_of(const Shape* input, int count) {
+  Extent sizes;
+  for (int i = 0; i < count; ++i) {
+    sizes.times = common(sizes.times, input[i][1]);
+    sizes.batch = common(sizes.batch, input[i][2]);
+  }
+  return sizes;
+}
+
+// Of results that are constants. MXNet asks for their gradient where one of several is not used.
+void without_gradient(const Call& call) {
+  for (int i = 0; i < call.inputs; ++i) {
+    const Array& gradient = call.input_gradient[i];
+    std::memset(gradient.data, 0, gradient.shape.elements() * (gradient.type == float64 ? 8 : 4));
+  }
+}
+
+Steps steps_of(const Array& array) { return Steps::of(array, 1, 2, 2); }
+
+// x_1 = initial, x_{t+1} = A_t x_t + c_t, or with `quadratic` X_{t+1} = A_t X_t A_t' + C_t.
+
+void recursion_shapes(const Attributes&, const Shape* input, Shape* output) {
+  require_axes(input, 3);
+  const Shape &matrix = input[0], &offset = input[1], &initial = input[2];
+  if (matrix[3] != matrix[4] || offset[3] != matrix[4] || initial[3] != matrix[4] ||
+      initial[4] != offset[4] || initial[1] != 1)
+    fail("matrix (1, T, B, d, d), offset (1, T, B, d, n), initial (1, 1, B, d, n)");
+  const Extent sizes = extent_of(input, 3);
+  output[0] = Shape::of(int64_t(1), sizes.times, sizes.batch, offset[3], offset[4]);
+}
+
+void quadratic_shapes(const Attributes& attributes, const Shape* input, Shape* output) {
+  recursion_shapes(attributes, input, output);
+  if (output[0][3] != output[0][4]) fail("offset (1, T, B, d, d)");
+}
+
+template <class T>
+void run_recursion(const Call& call, bool quadratic) {
+  using V = Lanes<T>;
+  const Steps matrix = steps_of(call.input[0]), offset = steps_of(call.input[1]),
+              initial = steps_of(call.input[2]), states = steps_of(call.output[0]);
+  const Shape& shape = call.output[0].shape;
+  const int64_t times = shape[1], d = shape[3], n = shape[4];
+  const bool reverse = call.attributes.flag("reverse");
+  const double work = double(times) * double(d * d * n) * (quadratic ? 2 : 1);
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+    Scratch scratch(sizeof(V) * (d * d + 4 * d * n));
+    V *x = scratch.as<V>(), *turned = x + d * n, *memory = turned + d * n;
+    Reader<T> start(initial, x, first, count), moves(offset, memory, first, count),
+        turns(matrix, memory + d * n, first, count);
+    start(0);
+    for (int64_t k = 0; k < times; ++k) {
+      const int64_t t = reverse ? times - 1 - k : k;
+      write<T>(states, t, first, count, x);
+      if (k == times - 1) break;
+      const V *c = moves(t);
+      V* a = turns(t);
+      if (quadratic) {
+        multiply<V>({a, d}, {x, d}, {turned, d}, d, d, d);
+        copy(c, x, d * d);
+        multiply<V>({turned, d}, Matrix<V>(a, d).transposed(), {x, d}, d, d, d, add);
+      } else {
+        copy(c, turned, d * n);
+        multiply<V>({a, d}, {x, n}, {turned, n}, d, d, n, add);
+        V* other = x;
+        x = turned;
+        turned = other;
+      }
+    }
+  });
+}
+
+// With the gradient G of X and Λ_t = G_t + A_t' Λ_{t+1} (A_t): that of the initial state is Λ_1, of
+// c_t is Λ_{t+1}, of A_t is Λ_{t+1} x_t', or Λ A X' + Λ' A X.
+template <class T>
+void differentiate_recursion(const Call& call, bool quadratic) {
+  using V = Lanes<T>;
+  const Steps matrix = steps_of(call.input[0]), states = steps_of(call.output[0]),
+              given = steps_of(call.output_gradient[0]);
+  const Shape& shape = call.output[0].shape;
+  const int64_t times = shape[1], batch = shape[2], d = shape[3], n = shape[4];
+  const bool reverse = call.attributes.flag("reverse");
+  const int64_t parts = parts_of(groups_of<V>(batch));
+  Steps steps[3];
+  size_t room[3], total = 0;
+  for (int i = 0; i < 3; ++i) {
+    steps[i] = steps_of(call.input_gradient[i]);
+    total += room[i] = Gradient<T>::room(steps[i], parts);
+  }
+  Scratch sums(total);
+  Gradient<T> gradient[3];
+  double* memory = sums.as<double>();
+  for (int i = 0; i < 3; ++i) {
+    gradient[i].begin(steps[i], memory, parts);
+    memory += room[i] / sizeof(double);
+  }
+  const double work = double(times) * double(d * d * n) * (quadratic ? 5 : 2);
+  over_parts<V>(batch, 0.2 * work, [&](int64_t part, int64_t first, int count) {
+    Scratch scratch(sizeof(V) * (4 * d * d + 8 * d * n));
+    V *a_memory = scratch.as<V>(), *a_gradient = a_memory + d * d,
+      *sum = a_gradient + d * d, *ahead = sum + 2 * d * d, *x_memory = ahead + d * n,
+      *g_memory = x_memory + d * n, *turned = g_memory + d * n, *moved = turned + d * n;
+    Reader<T> turns(matrix, a_memory, first, count), states_at(states, x_memory, first, count),
+        given_at(given, g_memory, first, count);
+    const Writer<V> to_matrix(gradient[0], part, first, count, sum),
+        to_offset(gradient[1], part, first, count, moved + 2 * d * n),
+        to_initial(gradient[2], part, first, count, moved);
+    clear(ahead, d * n);
+    for (int64_t k = times - 1; k >= 0; --k) {
+      const int64_t t = reverse ? times - 1 - k : k;
+      V* g = given_at(t);
+      if (k == times - 1) {
+        clear(a_gradient, d * d);
+        to_matrix(t, a_gradient);
+        to_offset(t, ahead);
+        copy(g, ahead, d * n);
+        continue;
+      }
+      V *a = turns(t), *x = states_at(t);
+      const Matrix<V> A(a, d);
+      to_offset(t, ahead);
+      if (quadratic) {
+        multiply<V>({ahead, d}, A, {turned, d}, d, d, d);
+        multiply<V>({turned, d}, Matrix<V>(x, d).transposed(), {a_gradient, d}, d, d, d);
+        copy(g, g_memory, d * d);
+        multiply<V>(A.transposed(), {turned, d}, {g_memory, d}, d, d, d, add);
+        multiply<V>(Matrix<V>(ahead, d).transposed(), A, {turned, d}, d, d, d);
+        multiply<V>({turned, d}, {x, d}, {a_gradient, d}, d, d, d, add);
+        copy(g_memory, ahead, d * d);
+      } else {
+        multiply<V>({ahead, n}, Matrix<V>(x, n).transposed(), {a_gradient, d}, d, n, d);
+        multiply<V>(A.transposed(), {ahead, n}, {g_memory, n}, d, d, n, add);
+        copy(g_memory, ahead, d * n);
+      }
+      to_matrix(t, a_gradient);
+    }
+    to_matrix.end();
+    to_offset.end();
+    to_initial(0, ahead);
+    to_initial.end();
+  });
+  for (auto& one : gradient) one.end();
+}
+
+template <bool quadratic>
+void recursion_forward(const Call& call) {
+  by_type(call.output[0].type,
+          [&](auto zero) { run_recursion<decltype(zero)>(call, quadratic); });
+}
+
+template <bool quadratic>
+void recursion_backward(const Call& call) {
+  by_type(call.output[0].type,
+          [&](auto zero) { differentiate_recursion<decltype(zero)>(call, quadratic); });
+}
+
+GL_OPERATOR("_gluon_linalg_affine_recursion", three, one, recursion_shapes,
+            recursion_forward<false>, recursion_backward<false>, false);
+GL_OPERATOR("_gluon_linalg_quadratic_recursion", three, one, quadratic_shapes,
+            recursion_forward<true>, recursion_backward<true>, false);
+
+// x_1 = initial, x_{t+1} = W_t (c_t - M_t x_t).
+
+void corrected_shapes(const Attributes&, const Shape* input, Shape* output) {
+  require_axes(input, 4);
+  const Shape &gain = input[0], &matrix = input[1], &target = input[2], &initial = input[3];
+  if (gain[3] != matrix[4] || gain[4] != matrix[3] || target[3] != matrix[3] ||
+      initial[3] != gain[3] || initial[4] != target[4] || initial[1] != 1)
+    fail("gain (1, T, B, d, n), matrix (., n, d), target (., n, k), initial (1, 1, B, d, k)");
+  const Extent sizes = extent_of(input, 4);
+  output[0] = Shape::of(int64_t(1), sizes.times, sizes.batch, initial[3], initial[4]);
+}
+
+template <class T>
+void run_corrected(const Call& call) {
+  using V = Lanes<T>;
+  const Steps gain = steps_of(call.input[0]), matrix = steps_of(call.input[1]),
+              target = steps_of(call.input[2]), initial = steps_of(call.input[3]),
+              states = steps_of(call.output[0]);
+  const Shape& shape = call.output[0].shape;
+  const int64_t times = shape[1], d = shape[3], k = shape[4], n = call.input[0].shape[4];
+  const double work = double(times) * double(2 * d * n * k);
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+    Scratch scratch(sizeof(V) * (2 * d * n + d * k + 2 * n * k));
+    V *x = scratch.as<V>(), *left = x + d * k, *memory = left + n * k;
+    Reader<T> start(initial, x, first, count), gains(gain, memory, first, count),
+        matrices(matrix, memory + d * n, first, count),
+        targets(target, memory + 2 * d * n, first, count);
+    start(0);
+    for (int64_t t = 0; t < times; ++t) {
+      write<T>(states, t, first, count, x);
+      if (t == times - 1) break;
+      copy(targets(t), left, n * k);
+      multiply<V>({matrices(t), d}, {x, k}, {left, k}, n, d, k, subtract);
+      multiply<V>({gains(t), n}, {left, k}, {x, k}, d, n, k);
+    }
+  });
+}
+
+void corrected_forward(const Call& call) {
+  by_type(call.output[0].type, [&](auto zero) { run_corrected<decltype(zero)>(call); });
+}
+
+GL_OPERATOR("_gluon_linalg_corrected_recursion", takes_four, one, corrected_shapes,
+            corrected_forward, without_gradient, false);
+
+// Of [M S  N] with M (p + d, d), S (d, d) and N (p + d, p + r), the first p columns of whose last d
+// rows are 0, as the last r of the first p rows: L, the first d columns of Q, Ψ and S itself, where
+// the last block of L is S of the next time (`kalman_gains`).
+
+int gives_four(const Attributes&) { return 4; }
+
+void root_shapes(const Attributes&, const Shape* input, Shape* output) {
+  require_axes(input, 3);
+  const Shape &matrix = input[0], &noise = input[1], &factor = input[2];
+  const int64_t d = matrix[4], m = matrix[3], p = m - d, r = noise[4] - p;
+  if (noise[3] != m || factor[3] != d || factor[4] != d || factor[1] != 1 || p < 0 || r < 0)
+    fail("matrix (1, T, B, p + d, d), noise (1, T, B, p + d, p + r), factor (1, 1, B, d, d)");
+  const Extent sizes = extent_of(input, 3);
+  const int64_t unit = 1;
+  output[0] = Shape::of(unit, sizes.times, sizes.batch, m, m);
+  output[1] = Shape::of(unit, sizes.times, sizes.batch, m, d);
+  output[2] = Shape::of(unit, sizes.times, sizes.batch, r, d);
+  output[3] = Shape::of(unit, sizes.times, sizes.batch, d, d);
+}
+
+template <class T>
+void run_root(const Call& call) {
+  using V = Lanes<T>;
+  const Steps matrix = steps_of(call.input[0]), noise = steps_of(call.input[1]),
+              prior = steps_of(call.input[2]), to_lower = steps_of(call.output[0]),
+              to_columns = steps_of(call.output[1]), to_free = steps_of(call.output[2]),
+              to_factor = steps_of(call.output[3]);
+  const Shape& shape = call.output[0].shape;
+  const int64_t times = shape[1], d = call.input[0].shape[4], m = shape[3], p = m - d;
+  const int64_t width = d + call.input[1].shape[4], rows = m + d, r = width - m;
+  const double work = double(times) * double(m * rows * width);
+  over_parts<V>(shape[2], 0.4 * work, [&](int64_t, int64_t first, int count) {
+    Scratch scratch(sizeof(V) * (rows * width + width + d * d + 2 * m * m + m * width));
+    V *array = scratch.as<V>(), *v = array + rows * width, *s = v + width, *part = s + d * d,
+      *memory = part + m * m;
+    Reader<T> start(prior, s, first, count), matrices(matrix, memory, first, count),
+        noises(noise, memory + m * d, first, count);
+    start(0);
+    for (int64_t t = 0; t < times; ++t) {
+      write<T>(to_factor, t, first, count, s);
+      const V* n = noises(t);
+      multiply<V>({matrices(t), d}, {s, d}, {array, width}, m, d, d);
+      for (int64_t i = 0; i < m; ++i) copy(n + i * (width - d), array + i * width + d, width - d);
+      clear(array + m * width, d * width);
+      for (int64_t i = 0; i < d; ++i) array[(m + i) * width + i] = V{} + 1;
+      triangularize<T>(array, rows, width, m, p, d + p, v);
+      for (int64_t i = 0; i < m; ++i) copy(array + i * width, part + i * m, m);
+      write<T>(to_lower, t, first, count, part);
+      for (int64_t i = 0; i < d; ++i) copy(part + (p + i) * m + p, s + i * d, d);
+      const V* turned = array + m * width;
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < d; ++j) part[i * d + j] = turned[j * width + i];
+      write<T>(to_columns, t, first, count, part);
+      for (int64_t i = 0; i < r; ++i)
+        for (int64_t j = 0; j < d; ++j) part[i * d + j] = turned[j * width + m + i];
+      write<T>(to_free, t, first, count, part);
+    }
+  });
+}
+
+void root_forward(const Call& call) {
+  by_type(call.output[0].type, [&](auto zero) { run_root<decltype(zero)>(call); });
+}
+
+GL_OPERATOR("_gluon_linalg_square_root_recursion", three, gives_four, root_shapes, root_forward,
+            without_gradient, false);
+
+// With the spread [F C'; C E] = M P M' + N: the Cholesky factor of F, the gain (F½⁻¹ C')' and P
+// itself, where P of the next time is E minus gain times gain'. NaN where F has no factor.
+
+int gives_three(const Attributes&) { return 3; }
+
+void covariance_shapes(const Attributes&, const Shape* input, Shape* output) {
+  require_axes(input, 3);
+  const Shape &matrix = input[0], &noise = input[1], &prior = input[2];
+  const int64_t d = matrix[4], m = matrix[3], p = m - d;
+  if (noise[3] != m || noise[4] != m || prior[3] != d || prior[4] != d || prior[1] != 1 || p < 0)
+    fail("matrix (1, T, B, p + d, d), noise (1, T, B, p + d, p + d), prior (1, 1, B, d, d)");
+  const Extent sizes = extent_of(input, 3);
+  const int64_t unit = 1;
+  output[0] = Shape::of(unit, sizes.times, sizes.batch, p, p);
+  output[1] = Shape::of(unit, sizes.times, sizes.batch, d, p);
+  output[2] = Shape::of(unit, sizes.times, sizes.batch, d, d);
+}
+
+template <class T>
+void run_covariance(const Call& call) {
+  using V = Lanes<T>;
+  const Steps matrix = steps_of(call.input[0]), noise = steps_of(call.input[1]),
+              prior = steps_of(call.input[2]), to_factor = steps_of(call.output[0]),
+              to_gain = steps_of(call.output[1]), to_covariance = steps_of(call.output[2]);
+  const Shape& shape = call.output[0].shape;
+  const int64_t times = shape[1], d = call.input[0].shape[4], p = shape[3], m = p + d;
+  const double work = double(times) * double(m * d * (m + d) + m * m * p);
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+    Scratch scratch(sizeof(V) * (2 * m * d + 2 * m * m + d * d + p * p + d * p));
+    V *x = scratch.as<V>(), *half = x + d * d, *spread = half + m * d, *factor = spread + m * m,
+      *gain = factor + p * p, *memory = gain + d * p;
+    Reader<T> start(prior, x, first, count), matrices(matrix, memory, first, count),
+        noises(noise, memory + m * d, first, count);
+    start(0);
+    for (int64_t t = 0; t < times; ++t) {
+      write<T>(to_covariance, t, first, count, x);
+      V* a = matrices(t);
+      copy(noises(t), spread, m * m);
+      multiply<V>({a, d}, {x, d}, {half, d}, m, d, d);
+      multiply<V>({half, d}, Matrix<V>(a, d).transposed(), {spread, m}, m, d, m, add);
+      cholesky(spread, p, m);
+      for (int64_t i = 0; i < p; ++i)
+        for (int64_t j = 0; j < p; ++j) factor[i * p + j] = j <= i ? spread[i * m + j] : V{};
+      for (int64_t i = 0; i < d; ++i)
+        for (int64_t j = 0; j < p; ++j) {
+          V sum = spread[(p + i) * m + j];
+          for (int64_t k = 0; k < j; ++k) sum -= gain[i * p + k] * spread[j * m + k];
+          gain[i * p + j] = sum / spread[j * m + j];
+        }
+      write<T>(to_factor, t, first, count, factor);
+      write<T>(to_gain, t, first, count, gain);
+      for (int64_t i = 0; i < d; ++i) copy(spread + (p + i) * m + p, x + i * d, d);
+      multiply<V>({gain, p}, Matrix<V>(gain, p).transposed(), {x, d}, d, p, d, subtract);
+    }
+  });
+}
+
+void covariance_forward(const Call& call) {
+  by_type(call.output[0].type, [&](auto zero) { run_covariance<decltype(zero)>(call); });
+}
+
+GL_OPERATOR("_gluon_linalg_covariance_recursion", three, gives_three, covariance_shapes,
+            covariance_forward, without_gradient, false);
+
+}  // namespace
+}  // namespace GL_LEVEL
+}  // namespace gluon_linalg
