@@ -10,7 +10,7 @@ from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .casting import check_casts
 from .copying import frozen_copies
-from .inducing import WIDE, Projection, projection
+from .inducing import WIDE, Projection, hyperparameters, projection
 from .kernels import Kernel
 from .likelihoods import Likelihood
 from .mean import mean_values
@@ -186,7 +186,9 @@ class SparseGPPredictor(LinearAlgebraBlock):
     ) -> Projection:
         index = i % len(self.kernels)
         factor = stored[f"factor_{index}"]
-        return projection(F, self.kernels[index], factor, stored["inducing"], x)
+        kernel = self.kernels[index]
+        values = hyperparameters(F, kernel, x)
+        return projection(F, kernel, factor, stored["inducing"], x, values)
 
     def _latent(
         self, F: Namespace, x: Array, stored: Mapping[str, Array]
