@@ -1,4 +1,4 @@
-"""Integrals over a normal distribution by Gauss-Hermite quadrature, and over lines by trapezoids.
+"""Integrals over a normal distribution: Gauss-Hermite sums, or trapezoids where it counts.
 
 Nodes are made in the graph, in the dtype of what is integrated: no file holds them.
 """
@@ -60,7 +60,8 @@ def log_concave_expectation(
     """log E[exp(g(f))] of a concave g with the derivative `slope`, (B, n) -> (B, n).
 
     However far from the mean the integrand is largest: `points` trapezoids between where it is
-    e^-37 of its largest value. The nodes are constants, the gradient is that of the sum.
+    e^-37 of its largest value, which converge exponentially (Trefethen & Weideman 2014). The nodes
+    are constants, the gradient is that of the sum.
     """
     start, end = _where_it_counts(F, log_function, slope, stop(F, mean), stop(F, variance))
     width = F.expand_dims(end - start, axis=2)
@@ -137,8 +138,8 @@ def _where_it_counts(
         return lambda s: exponent(largest + sign * F.exp(s)) > least
 
     # In logarithms: the integrand may be narrow beside the normal density.
-    ends = [math.log(FURTHEST) - NARROWEST, math.log(FURTHEST)]
-    below, above = (F.exp(_halved(counts(sign), zeros, *ends, times=8)) for sign in (-1.0, 1.0))
+    low, high = math.log(FURTHEST) - NARROWEST, math.log(FURTHEST)
+    below, above = (F.exp(_halved(counts(sign), zeros, low, high, 8)) for sign in (-1.0, 1.0))
     start, end = largest - below, largest + above
     return stop(F, mean + start * deviation), stop(F, mean + end * deviation)
 
