@@ -27,21 +27,34 @@ std::vector<Entry>& all_entries() {
   return entries;
 }
 
-const char* best_level() {
-  const char* wanted = std::getenv("GLUON_LINALG_NATIVE_LEVEL");
+bool is_compiled(const char* level) {
+  const auto& entries = all_entries();
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const Entry& entry) { return entry.level == level; });
+}
+
+bool runs_here(const char* level) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw");
-  const char* best = avx512 ? "avx512" : avx2 ? "avx2" : "plain";
-  if (wanted && avx512 && !std::strcmp(wanted, "avx2")) best = "avx2";
-#else
-  const char* best = "plain";
+  if (!std::strcmp(level, "avx2")) return avx2;
+  if (!std::strcmp(level, "avx512"))
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
 #endif
-  if (wanted && !std::strcmp(wanted, "plain")) best = "plain";
-  return best;
+  return !std::strcmp(level, "plain");
+}
+
+// The one that the environment asks for, or the best, of those that are there.
+const char* best_level() {
+  static const char* const levels[] = {"avx512", "avx2", "plain"};
+  const char* wanted = std::getenv("GLUON_LINALG_NATIVE_LEVEL");
+  const char* best = nullptr;
+  for (const char* level : levels) {
+    if (!is_compiled(level) || !runs_here(level)) continue;
+    if (!best || (wanted && !std::strcmp(wanted, level))) best = level;
+  }
+  return best ? best : "none";
 }
 
 // The operators of the level that this processor takes; their addresses stay.
@@ -165,6 +178,7 @@ DOOR int _opVersion() { return interface_version; }
 DOOR int initialize(int version) {
   return guarded([&] {
     if (version < 10900 || version >= 20000) fail("made for MXNet 1.9, not for %d", version);
+    if (operators().empty()) fail("compiled for no instruction set that this processor has");
   });
 }
 
