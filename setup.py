@@ -33,6 +33,9 @@ LEVELS = {"plain": (16, [])}
 if platform.machine() in ("x86_64", "AMD64"):
     LEVELS["avx2"] = (32, AVX2)
     LEVELS["avx512"] = (64, [*AVX512, "-mprefer-vector-width=512"])
+# Some of them alone, for a quick build, or where another compiler is for another processor.
+if "GLUON_LINALG_NATIVE_LEVELS" in os.environ:
+    LEVELS = {name: LEVELS[name] for name in os.environ["GLUON_LINALG_NATIVE_LEVELS"].split(",")}
 
 OPTIONS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 OPTIONS += ["-Wno-psabi", "-pthread", "-I" + str(SOURCE)]
