@@ -144,7 +144,7 @@ def covariance(x):
     return [x.over_time(times, p + d, d), noise, x.definite(d)[None, None]], {}
 
 
-def moments(x):
+def state_space(x):
     batch, times, d, p, r, s = x.batch, x.size(least=1), *(x.size(SMALL, 1) for _ in range(4))
     steps = x.one_of(1, times)
     arrays = [
@@ -156,12 +156,34 @@ def moments(x):
         x.shared(d),
         x.shared(d, s),
     ]
-    wanted = [w for w in ("predicted", "filtered", "steps", "smoothed", "lag_one") if x.flag()]
-    keywords = {name: True for name in wanted}
+    options = {
+        "mask": (x.general(batch, times, p) > 0.0).astype("float64"),
+        "transition_offset": x.shared(steps, d),
+        "emission_offset": x.shared(1, p),
+    }
+    return arrays, {name: array for name, array in options.items() if x.flag()}
+
+
+def moments(x):
+    arrays, options = state_space(x)
+    kinds = ("predicted", "filtered", "factor", "steps", "smoothed", "lag_one")
+    flags = {name: True for name in (*options, *(kind for kind in kinds if x.flag()))}
+    return [*arrays, *options.values()], {**flags, "first": x.one_of(0, 1)}
+
+
+def likelihood(x):
+    arrays, options = state_space(x)
     if x.flag():
-        arrays.append((x.general(batch, times, p) > 0.0).astype("float64"))
-        keywords["mask"] = True
-    return arrays, {**keywords, "first": 0}
+        d = arrays[1].shape[3]
+        directions = np.broadcast_to(np.eye(d, min(d, 2)), (1, d, min(d, 2)))
+        options = {"directions": directions, **options}
+    return [*arrays, *options.values()], {name: True for name in options}
+
+
+def singular_values(x):
+    arrays, _ = wide(x)
+    tall = x.flag()
+    return [a.transpose(0, 2, 1) if tall else a for a in arrays], {"tall": tall}
 
 
 RECIPES = {
@@ -169,12 +191,17 @@ RECIPES = {
     "corrected_recursion": corrected,
     "covariance_recursion": covariance,
     "eigh": eigenpairs,
+    "det": lambda x: ([x.definite(x.size())], {}),
     "eigvalsh": lambda x: ([x.definite(x.size())], {}),
     "gaussian_nll": normal,
     "gaussian_process_nll": process,
     "gelqf": wide,
+    "gesvd": wide,
     "independent_rows": lambda x: ([x.lower(x.size())], {}),
+    "inverse": lambda x: ([x.definite(x.size())], {}),
     "inverse_spd": lambda x: ([x.definite(x.size())], {}),
+    "jitter_shift": lambda x: ([x.definite(x.size())], {}),
+    "kalman_likelihood": likelihood,
     "kalman_moments": moments,
     "kernel_diagonal": lambda x: kernel(x, cross=False),
     "kernel_matrix": lambda x: kernel(x, cross=x.flag()),
@@ -183,8 +210,10 @@ RECIPES = {
     "potri": lambda x: ([x.lower(x.size())], {}),
     "potrs": square_and_sides(Numbers.lower),
     "quadratic_recursion": recursion(quadratic=True),
+    "slogdet": lambda x: ([x.definite(x.size())], {}),
     "solve_spd": square_and_sides(Numbers.definite),
     "square_root_recursion": square_root,
+    "svd": singular_values,
     "syevd": lambda x: ([x.definite(x.size())], {}),
     "symmetric_function": function_of_matrix,
     "trsm": triangular_solve,
@@ -192,7 +221,7 @@ RECIPES = {
 # Where the batch axis of all arrays is not the first.
 OVER_TIME = {name for name in RECIPES if name.endswith("_recursion")}
 # Vectors whose signs are as they come, and factors that are not unique.
-ANY_SIGN = {"syevd", "square_root_recursion"}
+ANY_SIGN = {"gesvd", "syevd", "square_root_recursion"}
 
 
 def check_fitting(door, name, x, dtype):
