@@ -10,17 +10,52 @@ namespace {
 
 int takes_four(const Attributes&) { return 4; }
 
+// Reads the numbers of a group of batch elements into registers, once where they stay.
+template <class T>
+struct Reader {
+  const T* data = nullptr;
+  int64_t time_step = 0, batch_step = 0, size = 0, at = -1;
+  int count = 0;
+  Lanes<T>* values = nullptr;
+
+  // values: room for steps.size, uninitialized.
+  Reader(const Steps& steps, Lanes<T>* values, int64_t first, int count)
+      : data(static_cast<const T*>(steps.data) + first * steps.batch_step),
+        time_step(steps.time_step), batch_step(steps.batch_step), size(steps.size), count(count),
+        values(values) {}
+
+  GL_INLINE Lanes<T>* operator()(int64_t t) {
+    const int64_t offset = t * time_step;
+    if (offset == at) return values;
+    at = offset;
+    const T* p = data + offset;
+    if (batch_step == 0) {
+      for (int64_t i = 0; i < size; ++i) values[i] = all(p[i]);
+    } else {
+      for (int64_t i = 0; i < size; ++i) values[i] = load(p + i, batch_step, count);
+    }
+    return values;
+  }
+};
+
+template <class T>
+GL_INLINE void write(const Steps& steps, int64_t t, int64_t first, int count,
+                     const Lanes<T>* values) {
+  T* p = static_cast<T*>(steps.data) + t * steps.time_step + first * steps.batch_step;
+  for (int64_t i = 0; i < steps.size; ++i) store(p + i, steps.batch_step, values[i], count);
+}
+
 void require_axes(const Shape* input, int count) {
   for (int i = 0; i < count; ++i)
     if (input[i].axes != 5 || input[i][0] != 1) fail("arrays over time are (1, T, B, m, n)");
 }
 
-struct Sizes {
+struct Extent {
   int64_t times = 1, batch = 1;
 };
 
-Sizes sizes_of(const Shape* input, int count) {
-  Sizes sizes;
+Extent extent_of(const Shape* input, int count) {
+  Extent sizes;
   for (int i = 0; i < count; ++i) {
     sizes.times = common(sizes.times, input[i][1]);
     sizes.batch = common(sizes.batch, input[i][2]);
@@ -46,7 +81,7 @@ void recursion_shapes(const Attributes&, const Shape* input, Shape* output) {
   if (matrix[3] != matrix[4] || offset[3] != matrix[4] || initial[3] != matrix[4] ||
       initial[4] != offset[4] || initial[1] != 1)
     fail("matrix (1, T, B, d, d), offset (1, T, B, d, n), initial (1, 1, B, d, n)");
-  const Sizes sizes = sizes_of(input, 3);
+  const Extent sizes = extent_of(input, 3);
   output[0] = Shape::of(int64_t(1), sizes.times, sizes.batch, offset[3], offset[4]);
 }
 
@@ -64,7 +99,7 @@ void run_recursion(const Call& call, bool quadratic) {
   const int64_t times = shape[1], d = shape[3], n = shape[4];
   const bool reverse = call.attributes.flag("reverse");
   const double work = double(times) * double(d * d * n) * (quadratic ? 2 : 1);
-  over_parts<T>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (d * d + 4 * d * n));
     V *x = scratch.as<V>(), *turned = x + d * n, *memory = turned + d * n;
     Reader<T> start(initial, x, first, count), moves(offset, memory, first, count),
@@ -101,7 +136,7 @@ void differentiate_recursion(const Call& call, bool quadratic) {
   const Shape& shape = call.output[0].shape;
   const int64_t times = shape[1], batch = shape[2], d = shape[3], n = shape[4];
   const bool reverse = call.attributes.flag("reverse");
-  const int64_t parts = parts_of(groups_of<T>(batch));
+  const int64_t parts = parts_of(groups_of<V>(batch));
   Steps steps[3];
   size_t room[3], total = 0;
   for (int i = 0; i < 3; ++i) {
@@ -116,14 +151,14 @@ void differentiate_recursion(const Call& call, bool quadratic) {
     memory += room[i] / sizeof(double);
   }
   const double work = double(times) * double(d * d * n) * (quadratic ? 5 : 2);
-  over_parts<T>(batch, 0.2 * work, [&](int64_t part, int64_t first, int count) {
+  over_parts<V>(batch, 0.2 * work, [&](int64_t part, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (4 * d * d + 8 * d * n));
     V *a_memory = scratch.as<V>(), *a_gradient = a_memory + d * d,
       *sum = a_gradient + d * d, *ahead = sum + 2 * d * d, *x_memory = ahead + d * n,
       *g_memory = x_memory + d * n, *turned = g_memory + d * n, *moved = turned + d * n;
     Reader<T> turns(matrix, a_memory, first, count), states_at(states, x_memory, first, count),
         given_at(given, g_memory, first, count);
-    const Writer<T> to_matrix(gradient[0], part, first, count, sum),
+    const Writer<V> to_matrix(gradient[0], part, first, count, sum),
         to_offset(gradient[1], part, first, count, moved + 2 * d * n),
         to_initial(gradient[2], part, first, count, moved);
     clear(ahead, d * n);
@@ -188,7 +223,7 @@ void corrected_shapes(const Attributes&, const Shape* input, Shape* output) {
   if (gain[3] != matrix[4] || gain[4] != matrix[3] || target[3] != matrix[3] ||
       initial[3] != gain[3] || initial[4] != target[4] || initial[1] != 1)
     fail("gain (1, T, B, d, n), matrix (., n, d), target (., n, k), initial (1, 1, B, d, k)");
-  const Sizes sizes = sizes_of(input, 4);
+  const Extent sizes = extent_of(input, 4);
   output[0] = Shape::of(int64_t(1), sizes.times, sizes.batch, initial[3], initial[4]);
 }
 
@@ -201,7 +236,7 @@ void run_corrected(const Call& call) {
   const Shape& shape = call.output[0].shape;
   const int64_t times = shape[1], d = shape[3], k = shape[4], n = call.input[0].shape[4];
   const double work = double(times) * double(2 * d * n * k);
-  over_parts<T>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (2 * d * n + d * k + 2 * n * k));
     V *x = scratch.as<V>(), *left = x + d * k, *memory = left + n * k;
     Reader<T> start(initial, x, first, count), gains(gain, memory, first, count),
@@ -237,7 +272,7 @@ void root_shapes(const Attributes&, const Shape* input, Shape* output) {
   const int64_t d = matrix[4], m = matrix[3], p = m - d, r = noise[4] - p;
   if (noise[3] != m || factor[3] != d || factor[4] != d || factor[1] != 1 || p < 0 || r < 0)
     fail("matrix (1, T, B, p + d, d), noise (1, T, B, p + d, p + r), factor (1, 1, B, d, d)");
-  const Sizes sizes = sizes_of(input, 3);
+  const Extent sizes = extent_of(input, 3);
   const int64_t unit = 1;
   output[0] = Shape::of(unit, sizes.times, sizes.batch, m, m);
   output[1] = Shape::of(unit, sizes.times, sizes.batch, m, d);
@@ -256,7 +291,7 @@ void run_root(const Call& call) {
   const int64_t times = shape[1], d = call.input[0].shape[4], m = shape[3], p = m - d;
   const int64_t width = d + call.input[1].shape[4], rows = m + d, r = width - m;
   const double work = double(times) * double(m * rows * width);
-  over_parts<T>(shape[2], 0.4 * work, [&](int64_t, int64_t first, int count) {
+  over_parts<V>(shape[2], 0.4 * work, [&](int64_t, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (rows * width + width + d * d + 2 * m * m + m * width));
     V *array = scratch.as<V>(), *v = array + rows * width, *s = v + width, *part = s + d * d,
       *memory = part + m * m;
@@ -303,7 +338,7 @@ void covariance_shapes(const Attributes&, const Shape* input, Shape* output) {
   const int64_t d = matrix[4], m = matrix[3], p = m - d;
   if (noise[3] != m || noise[4] != m || prior[3] != d || prior[4] != d || prior[1] != 1 || p < 0)
     fail("matrix (1, T, B, p + d, d), noise (1, T, B, p + d, p + d), prior (1, 1, B, d, d)");
-  const Sizes sizes = sizes_of(input, 3);
+  const Extent sizes = extent_of(input, 3);
   const int64_t unit = 1;
   output[0] = Shape::of(unit, sizes.times, sizes.batch, p, p);
   output[1] = Shape::of(unit, sizes.times, sizes.batch, d, p);
@@ -319,7 +354,7 @@ void run_covariance(const Call& call) {
   const Shape& shape = call.output[0].shape;
   const int64_t times = shape[1], d = call.input[0].shape[4], p = shape[3], m = p + d;
   const double work = double(times) * double(m * d * (m + d) + m * m * p);
-  over_parts<T>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
+  over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (2 * m * d + 2 * m * m + d * d + p * p + d * p));
     V *x = scratch.as<V>(), *half = x + d * d, *spread = half + m * d, *factor = spread + m * m,
       *gain = factor + p * p, *memory = gain + d * p;

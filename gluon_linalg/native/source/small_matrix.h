@@ -1,7 +1,7 @@
 // Small matrices of registers: each number is that of several batch elements.
 #pragma once
 
-#include "lanes.h"
+#include "kalman_step.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -107,13 +107,6 @@ GL_INLINE void reflect(const V* v, V* a, int64_t columns, int64_t count, V scale
   for (int i = 0; i < M; ++i) along[i] *= scale;
   for (int64_t j = 0; j < count; ++j)
     for (int i = 0; i < M; ++i) a[i * columns + j] -= along[i] * v[j];
-}
-
-template <class V>
-GL_INLINE bool any(V condition) {
-  bool found = false;
-  for (unsigned i = 0; i < sizeof(V) / sizeof(condition[0]); ++i) found |= condition[i] != 0;
-  return found;
 }
 
 // Turns the columns of a (rows x columns) so that its first `pivots` rows are lower triangular: of
