@@ -11,7 +11,6 @@ import pytest
 
 import gluon_linalg as gl
 from gluon_linalg.native import library, spectra
-
 from native.door import Door
 
 pytestmark = pytest.mark.skipif(not library.PATH.exists(), reason="the operators were not compiled")
@@ -363,6 +362,6 @@ def test_lesser_processors(level):
     environment = {**os.environ, "GLUON_LINALG_NATIVE_LEVEL": level}
     arguments = [sys.executable, "-c", LEVEL, str(library.PATH), os.path.dirname(__file__)]
     found = subprocess.run(
-        arguments, env=environment, stdout=subprocess.PIPE, universal_newlines=True, check=True
+        arguments, env=environment, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
     assert found in (level, "plain")
