@@ -53,7 +53,7 @@ def _case(name, batch, n):
             Contender("PyTorch", "torch", f"{__package__}.with_torch:{name.title()}"),
             *ours(f"{__package__}.ours:{name.title()}"),
         ],
-        tolerance=1e-7,
+        tolerance=1e-9,
         work=Work(batch * kind.operations * n**3, batch * 2 * 8.0 * numbers),
     )
 

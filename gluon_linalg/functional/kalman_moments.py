@@ -9,10 +9,17 @@ about ζ_t. So the mean ρ and the covariance C of ξ given all data go back in 
 without an inverse or a difference: this holds for singular and for very large covariances.
 
 **By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
+
+**Natively** one operator gives the moments that are asked for, with their gradients
+(`native_moments`); what follows is not needed then.
 """
 
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 
+import mxnet as mx
+
+from .. import native
+from ..native.kalman_moments import Moments, kalman_moments
 from ..typing import Array, Namespace
 from . import lapack
 from .kalman import Filtered
@@ -30,6 +37,23 @@ from .tangent import stop, zeros_like
 
 if TYPE_CHECKING:
     from .kalman_tangent import MomentTangents
+
+
+def native_moments(
+    F: Namespace, wanted: Sequence[str], *arrays: Optional[Array], **options: Any
+) -> Optional[Moments]:
+    """The moments `wanted` (`native.kalman_moments.KINDS`) of a model by the native operator.
+
+    arrays: those of a `KalmanLayer`, in their order, without diffuse directions; options: others of
+    `native.kalman_moments`. None where native operators do not apply and, imperatively, where
+    something is wrong: the other path tells what.
+    """
+    if not native.applies(F, arrays[0]):
+        return None
+    found = kalman_moments(F, *arrays, wanted=wanted, **options)
+    if F is mx.nd and found.status.asnumpy().any():
+        return None
+    return found
 
 
 def filtered_mean(F: Namespace, filtered: Filtered) -> Array:
@@ -94,6 +118,35 @@ def observation_moments(
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
     return observed, symmetrize(F, tangents.settled_covariance(spread, seen, change), axes=5)
+
+
+def emitted_moments(
+    F: Namespace,
+    observed: Array,
+    mean: Array,
+    covariance: Array,
+    emission: Array,
+    factor: Array,
+    offset: Optional[Array],
+    steps: int,
+    name: str,
+) -> Tuple[Array, Array]:
+    """As `observation_moments`, from the moments of the states, (B, h, d) and (B, h, d, d).
+
+    observed: y with the steps ahead, (B, T + h, p). Results (1, h, B, p, 1) and (1, h, B, p, p).
+    """
+    observed, mean = (time_first(F, with_axis(F, x, 3)) for x in (observed, mean))
+    covariance = time_first(F, covariance)
+    emission, factor = (_ahead(F, x, observed, steps) for x in (emission, factor))
+    if offset is not None:
+        offset = _ahead(F, with_axis(F, offset, 3), observed, steps)
+    require_finite(F, name, emission=emission, observation_factor=factor, emission_offset=offset)
+    observed = product(F, emission, mean)
+    if offset is not None:
+        observed = observed + offset
+    spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
+    spread = spread + product(F, factor, factor, transpose_b=True)
+    return observed, symmetrize(F, spread, axes=5)
 
 
 def last_steps(F: Namespace, x: Array, steps: int) -> Array:

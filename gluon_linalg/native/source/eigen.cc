@@ -47,17 +47,6 @@ void sorted(const V* z, const V* values, V* sorted_z, V* sorted_values, int64_t 
   }
 }
 
-// ±1 that makes the element of largest magnitude positive; of those within 1/1024 the first.
-template <class V>
-V row_sign(const V* row, int64_t n) {
-  V largest{};
-  for (int64_t k = 0; k < n; ++k) largest = larger(largest, magnitude(row[k]));
-  const V bound = largest * (1 - 0x1p-10);
-  V decisive{};
-  for (int64_t k = n - 1; k >= 0; --k) decisive = magnitude(row[k]) >= bound ? row[k] : decisive;
-  return decisive < 0 ? V{} - 1 : V{} + 1;
-}
-
 // What `eigh` keeps of a group: the rows of U, the eigenvalues, and 1 or NaN.
 GL_INLINE int64_t kept(int64_t n) { return n * n + n + 1; }
 

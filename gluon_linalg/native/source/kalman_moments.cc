@@ -54,6 +54,12 @@ struct Places {
 int inputs(const Attributes& attributes) { return Places(attributes).inputs; }
 int outputs(const Attributes& attributes) { return Places(attributes).outputs; }
 
+// How many of the T + 1 predictions are given: the last ones, or all.
+int64_t predictions(const Attributes& attributes, int64_t times) {
+  const int64_t last = attributes.integer("last", 0);
+  return last > 0 && last <= times ? last : times + 1;
+}
+
 void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
   const Places places(attributes);
   const Shape& y = input[observed];
@@ -62,9 +68,8 @@ void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
   for (int i = 0; i < all_outputs; ++i) {
     if (places.output[i] < 0) continue;
     int64_t count = times;
-    if (i <= predicted_covariance) count = times + 1 - attributes.integer("first", 0);
+    if (i <= predicted_covariance) count = predictions(attributes, times);
     if (i == lag_one) count = times > 0 ? times - 1 : 0;
-    if (count < 0) fail("kalman_moments: nothing is predicted so late");
     Shape& shape = output[places.output[i]];
     if (i == status) {
       shape = Shape::of(batch);
@@ -97,7 +102,7 @@ struct Problem {
   bool follows, filters, smooths;
 
   Problem(const Attributes& attributes, const Array* input)
-      : places(attributes), first(attributes.integer("first", 0)) {
+      : places(attributes) {
     for (int i = 0; i < all_inputs; ++i) {
       given[i] = places.input[i] >= 0;
       if (given[i])
@@ -105,6 +110,7 @@ struct Problem {
     }
     const Shape& y = input[0].shape;
     batch = y[0], times = y[1], observations = y[2];
+    first = times + 1 - predictions(attributes, times);
     states = array[prior_mean].rows;
     prior_columns = array[prior_factor].columns;
     system = {array[transition],         array[emission], array[process_factor],
@@ -294,8 +300,10 @@ struct Memory {
   Scratch scratch;
   E* free;
 
-  explicit Memory(int64_t size) : scratch(sizeof(E) * size), free(scratch.as<E>()) {
-    clear(size, free);
+  // Of which the first `unset` are not.
+  explicit Memory(int64_t size, int64_t unset = 0)
+      : scratch(sizeof(E) * size), free(scratch.as<E>()) {
+    clear(size - unset, free + unset);
   }
   E* take(int64_t size) {
     free += size;
@@ -388,12 +396,13 @@ void run_group(const Problem<typename Element<E>::T>& problem, const Layout<E>& 
   // What the smoother needs of each time: Sᵀ, [Ω; Θ], ΨᵀΨ.
   const int64_t path = d * ad + n * ad + d * ad;
   const bool smooths = problem.smooths;
-  Memory<E> memory((smooths ? times_ + 1 : 2) * path + StepArrays<E>::size(s) +
+  const int64_t paths = (smooths ? times_ + 1 : 2) * path;
+  Memory<E> memory(paths + StepArrays<E>::size(s) +
                    (2 * c + n + 3) * an + n * ac + (prior + c + 3 * d + p + 9) * ad +
-                   padded<E>(prior) + 4 * ap + padded<E>(c));
+                   padded<E>(prior) + 4 * ap + padded<E>(c), paths);
   const auto path_at = [&](int64_t t) { return memory.scratch.template as<E>() +
                                                (smooths ? t : t % 2) * path; };
-  memory.take((smooths ? times_ + 1 : 2) * path);
+  memory.take(paths);
   const StepArrays<E> arrays(s, memory.take(StepArrays<E>::size(s)));
   E *arrayT = memory.take(c * an), *seenT = memory.take(c * an), *triangleT = memory.take(n * an),
     *lengths = memory.take(an), *moved = memory.take(an), *pivots = memory.take(an),
@@ -603,6 +612,7 @@ struct Adjoint {
   const Sizes<E>& s;
   int64_t d, p, q, r, ad, ap, an, steps, slot;
   Memory<E> memory;
+  E* path;
   StepArrays<E> arrays;
   Now<E> now;
   E *x, *y;  // (d, ad)
@@ -612,17 +622,19 @@ struct Adjoint {
   // place of the second stand r and N until then.
   int64_t left_mean, left_covariance, left_transition, left_emission, left_gain, left_innovation,
       left_residual, force;
-  E* path;
 
   static int64_t path_size(const Layout<E>& layout) {
     const int64_t d = layout.s.d(), p = layout.s.p();
     return 2 * layout.ad + 2 * d * layout.ad + p * layout.ad + d * layout.ap + p * layout.ap +
            layout.ap;
   }
+  static int64_t paths(const Problem<T>& problem, const Layout<E>& layout) {
+    return (problem.smooths ? layout.times + 1 : 0) * path_size(layout);
+  }
   static int64_t size(const Problem<T>& problem, const Layout<E>& layout) {
     const int64_t d = layout.s.d(), p = layout.s.p(),
                   across_r = padded<E>(layout.s.r), across_q = padded<E>(layout.s.q);
-    return (problem.smooths ? layout.times + 1 : 0) * path_size(layout) +
+    return paths(problem, layout) +
            StepArrays<E>::size(layout.s) + (d + p) * (layout.ad + layout.ap) + (14 * d + 8 * p + 12) * layout.ad +
            (4 * p + 4 * d + 6) * layout.ap + 2 * layout.an + 2 * d * across_r + 2 * p * across_q +
            problem.prior_columns * 2 * layout.ad + 2 * d * padded<E>(problem.prior_columns);
@@ -632,8 +644,9 @@ struct Adjoint {
           const Writer<E>* to, int64_t b, int count, E* record)
       : problem(problem), layout(layout), given(given), to(to), b(b), count(count), record(record),
         s(layout.s), d(s.d()), p(s.p()), q(s.q), r(s.r), ad(layout.ad), ap(layout.ap),
-        an(layout.an), steps(layout.times), memory(size(problem, layout)),
-        arrays(layout.s, memory.take(StepArrays<E>::size(layout.s))) {
+        an(layout.an), steps(layout.times), slot(path_size(layout)),
+        memory(size(problem, layout), paths(problem, layout)),
+        path(memory.take(paths(problem, layout))), arrays(layout.s, memory.take(StepArrays<E>::size(layout.s))) {
     now = {memory.take(p * ad), memory.take(d * ad), memory.take(d * ad), memory.take(p * ad),
            memory.take(ap)};
     x = memory.take(d * ad), y = memory.take(d * ad), spare = memory.take((d + p) * (ad + ap));
@@ -642,8 +655,6 @@ struct Adjoint {
     left_emission = left_transition + d * ad, left_gain = left_emission + p * ad;
     left_innovation = left_gain + d * ap, left_residual = left_innovation + p * ap;
     force = left_residual + ap;
-    slot = path_size(layout);
-    path = memory.take((problem.smooths ? steps + 1 : 0) * slot);
   }
 
   const E* kept(int64_t t) const { return layout.at(record, t); }
@@ -962,12 +973,12 @@ struct Adjoint {
 };
 
 // Whether batch elements are better computed in the lanes of registers, or one after another with
-// the rows of their matrices in registers.
+// the rows of their matrices in registers, of which short ones keep 2.6 times as long (measured).
 template <class T>
 bool by_lanes(const Problem<T>& problem) {
   const int64_t width_ = width<T>, batch = problem.batch, d = problem.states;
   const double lanes = double((batch + width_ - 1) / width_);
-  const double rows = double(batch) * double((d + width_ - 1) / width_) / double(d) * 1.5;
+  const double rows = double(batch) * double((d + width_ - 1) / width_) / double(d) * 2.6;
   return lanes <= rows;
 }
 

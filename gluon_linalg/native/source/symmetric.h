@@ -299,6 +299,17 @@ inline V load_symmetric(const T* in, int64_t n, int count, V* a, V* finite) {
   return 1 / scale;
 }
 
+// ±1 that makes the element of largest magnitude positive; of those within 1/1024 the first.
+template <class V>
+V row_sign(const V* row, int64_t n) {
+  V largest{};
+  for (int64_t k = 0; k < n; ++k) largest = larger(largest, magnitude(row[k]));
+  const V bound = largest * (1 - 0x1p-10);
+  V decisive{};
+  for (int64_t k = n - 1; k >= 0; --k) decisive = magnitude(row[k]) >= bound ? row[k] : decisive;
+  return decisive < 0 ? V{} - 1 : V{} + 1;
+}
+
 // Calls body(group, first, count, work, threads) for groups of matrices that are computed together,
 // with so many numbers of memory; `threads` tells it to use several itself.
 template <class V, class Body>
