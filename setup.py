@@ -127,15 +127,19 @@ GPU = [
 ]
 
 # Upper bounds below the next major version are the last series that still takes numpy 1.23.
+FIT = [
+    "scipy>=1.7,<1.16",
+    "tqdm>=4.60,<5",
+]
+
 JOBS = [
+    *FIT,
     # What Python has had since 3.9.
     "backports.zoneinfo>=0.2,<1; python_version < '3.9'",
     "click>=8.0,<9",
     "matplotlib>=3.5,<3.11",
     "pydantic>=2.2,<3",
     "PyYAML>=6.0,<7",
-    "scipy>=1.7,<1.16",
-    "tqdm>=4.60,<5",
     # The time zones, where the system has none; its versions are years.
     "tzdata>=2021.1,<3000",
     "typing_extensions>=4.6,<5",
@@ -152,6 +156,7 @@ SERVE = [
 TENSORBOARD = ["tensorboardX>=2.5,<3"]
 
 FORECAST = [
+    *FIT,
     "gluonts==0.17.0; python_version >= '3.10'",
     "gluonts>=0.16,<0.17; python_version < '3.10'",
     # Describes kernels and components, as in the jobs.
@@ -175,7 +180,7 @@ TEST = [
     "pandas>=1.4,<3",
     "pytest>=7.0,<10",
     "pytest-cov>=4.0,<8",
-    "pytest-xdist>=3.0,<4",
+    "pytest-xdist>=3.2,<4",
     "ruff>=0.17,<0.18",
     "scikit-learn>=1.0,<1.8",
     "setuptools>=64,<90",
@@ -225,6 +230,7 @@ setup(
     extras_require={
         "cpu": CPU,
         "gpu": GPU,
+        "fit": FIT,
         "jobs": JOBS,
         "serve": SERVE,
         "tensorboard": TENSORBOARD,

@@ -60,6 +60,10 @@ def test_python(page, code, tmp_path, monkeypatch):
     assert len(checked) == 1, "what does this block show?"
 
 
+def backend(names):
+    assert names["gl"].backend_status().backend == "auto"
+
+
 def layers(names):
     x, y, mean = names["x"], names["y"], names["mean"]
     assert mean.shape == names["variance"].shape == (1, 50)
@@ -198,6 +202,7 @@ def harness(names):
 
 # What a block shows, by a part of it.
 CHECKS = {
+    "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
     "trainer=trainer)": forecasts,

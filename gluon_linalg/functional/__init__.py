@@ -19,6 +19,7 @@ from .cholesky import (
     log_determinant,
     potrf,
     shift_diagonal,
+    solve_spd,
     triangular_solve,
 )
 from .covariance import covariance
@@ -171,6 +172,7 @@ __all__ = [
     "sign_log_determinant",
     "simulated_states",
     "smoothed_covariances",
+    "solve_spd",
     "state_space_system",
     "step_log_likelihood",
     "stop",

@@ -226,7 +226,7 @@ __attribute__((noinline)) E settle(const Layout<E, D, P>& layout, E* memory) {
   typedef typename Element<E>::T T;
   const int64_t rows = layout.times * layout.s.p(), m = layout.columns - 1,
                 across = layout.across_columns;
-  Scratch scratch(sizeof(E) * (rows * (across + 1) + layout.columns * across));
+  Scratch scratch(sizeof(E) * (rows * (across + layout.columns) + layout.columns * across));
   E *arrayT = scratch.as<E>(), *lowerT = arrayT + rows * across,
     *u = lowerT + layout.columns * across;
   clear(rows * across, arrayT);
@@ -325,7 +325,7 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
                 across_d = layout.across_d, columns = layout.columns,
                 prior = problem.prior_columns + problem.diffuse;
   Scratch scratch(sizeof(E) * (StepArrays<E>::size(s) + (s.c() + n + columns + s.r + 2) * across +
-                               (prior + 1) * across_d + padded<E>(prior + s.q + s.r) + 2 * layout.across_p));
+                               (prior + 1) * across_d + (d + p) * (prior + s.q + s.r) + 2 * layout.across_p));
   E* free = scratch.as<E>();
   const auto take = [&](int64_t size) {
     free += size;
@@ -334,7 +334,7 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
   const StepArrays<E> arrays(s, take(StepArrays<E>::size(s)));
   E *arrayT = take(s.c() * across), *triangleT = take(n * across), *lengths = take(across),
     *scale = take(across), *moved = take(columns * across), *priorT = take(prior * across_d),
-    *variances = take(across_d), *row = take(padded<E>(prior + s.q + s.r)),
+    *variances = take(across_d), *row = take((d + p) * (prior + s.q + s.r)),
     *process = take(s.r * across), *hidden = take(layout.across_p),
     *shown = take(layout.across_p);
 
@@ -401,9 +401,10 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
         for (int64_t k = 0; k < s.q * across; ++k) arrayT[s.r * across + k] = arrays.noiseT[k];
         clear(across, lengths);
         for (int64_t j = 0; j < s.r + s.q; ++j) add_squares(across, arrayT + j * across, lengths);
+        triangularize<E>(p, p, s.r + s.q, s.r + s.q, across, arrayT, arrays.hidden, triangleT,
+                         s.r + s.q, row);
         for (int64_t i = 0; i < p; ++i) {
-          orthogonalize<E>(i, s.r + s.q, across, arrayT, arrays.hidden[i], triangleT, row);
-          const E size = triangleT[i];
+          const E size = triangleT[i * across + i];
           narrow = size * size > lengths[i] * bound || arrays.hidden[i] > 0 ? narrow : E{} + T(1);
         }
       }
@@ -627,7 +628,7 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
     *precision_before = take(d * across_d), *carried = take(d * across_d),
     *state_part = take(d * across_d), *spread = take(d * across_d),
     *force = take(columns * across_d), *force_before = take(columns * across_d),
-    *coordinates = take(columns * across_d), *smoothed = take(columns * across_d), *innovation = take(columns * across_p),
+    *coordinates = take(columns * across_d), *smoothed = take(columns * across_d), *settled = take(columns * across_p),
     *remaining = take(columns * across_p), *turn_row = take(across_c), *together = take(across_n),
     *several = take(n * across_z), *several_turned = take(c * across_z), *change = take(across_z),
     *gradient = take(n * across_d), *observed_spread = take(p * across_p),
@@ -661,7 +662,11 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
     // H̃, K̄ and Φ.
     for (int64_t k = 0; k < p * across_d; ++k) whitened[k] = rows.emission[k];
     solve(p, across_d, triangleT, across_n, whitened);
-    turned(columns, across_p, turn, across_columns, now + layout.innovation, innovation);
+    const E* innovation = now + layout.innovation;
+    if (columns > 1) {
+      turned(columns, across_p, turn, across_columns, innovation, settled);
+      innovation = settled;
+    }
     turned(columns, across_d, turn, across_columns, now + layout.mean, smoothed);
     for (int64_t k = 0; k < columns * across_p; ++k) remaining[k] = innovation[k];
     if (!is_last) {
@@ -912,7 +917,7 @@ void backward_of(const Call& call, const Problem<T>& problem) {
     const Array& to = call.input_gradient[places.of[i]];
     arrays[i] = {to.as<T>(), problem.array[i].batch, problem.array[i].time, problem.array[i].rows,
                  problem.array[i].columns};
-    if (problem.array[i].batch == 0 && problem.batch > 0) {
+    if (problem.array[i].batch == 0 && problem.batch > 1) {
       shared_at[i] = shared_size;
       shared_size += to.shape.elements();
     }
@@ -946,7 +951,7 @@ void backward_of(const Call& call, const Problem<T>& problem) {
       for (int i = 0; i < all_inputs; ++i) {
         if (!problem.given[i] || i == mask) continue;
         prepare(gradients[i], arrays[i]);
-        if (arrays[i].batch == 0)
+        if (arrays[i].batch == 0 && problem.batch > 1)
           gradients[i].shared = shared.as<double>() + part * shared_size + shared_at[i];
       }
       prepare(gradients[all_inputs], {nullptr, 0, 0, layout.s.p(), layout.s.p()});
@@ -968,7 +973,7 @@ void backward_of(const Call& call, const Problem<T>& problem) {
     }
   });
   for (int i = 0; i < all_inputs; ++i) {
-    if (!problem.given[i] || i == mask || arrays[i].batch) continue;
+    if (!problem.given[i] || i == mask || arrays[i].batch || problem.batch == 1) continue;
     const int64_t size = call.input_gradient[places.of[i]].shape.elements();
     for (int64_t k = 0; k < size; ++k) {
       double total = 0;
