@@ -7,11 +7,11 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..typing import ArrayLike
-from .kernels import Kernel
+from ..blocks.kernels import Kernel
 
 METHODS = ("variance", "kmeans", "random")
-# Of clusters: rounds at most, and rows whose distances are in memory at once.
-ROUNDS, CHUNK = 50, 8192
+# Of Lloyd's algorithm, which most often ends far earlier.
+ROUNDS = 50
 
 
 def inducing_points(
@@ -26,8 +26,8 @@ def inducing_points(
     method 'variance': rows of x, each that of which the variance given those before it is largest
     under `kernel`: the pivots of an incomplete Cholesky factorization of k(x), which costs n m²
     time and n m memory. Fewer than `count` where these explain all variance but rounding.
-    'kmeans': centres of clusters, each column divided by its standard deviation.
-    'random': rows of x without repetition. Burt, Rasmussen & van der Wilk 2020.
+    'kmeans': centres of clusters of the columns, each divided by its standard deviation (needs
+    SciPy). 'random': rows of x without repetition. Burt, Rasmussen & van der Wilk 2020.
 
     kernel: initialized, with the hyperparameters that training begins with. seed: of 'kmeans' and
     'random'. Raises ShapeError where there are fewer rows than points.
@@ -82,30 +82,19 @@ def _pivots(x: np.ndarray, count: int, kernel: Kernel) -> np.ndarray:
 
 
 def _centres(x: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
-    """Means of clusters by Lloyd's algorithm, until nothing changes or so many rounds are done."""
+    try:
+        from scipy.cluster.vq import kmeans2
+    except ImportError as error:
+        raise ImportError(
+            "inducing_points: method 'kmeans' needs SciPy: use 'variance', or "
+            'pip install "gluon-linalg[fit]".'
+        ) from error
     deviation = x.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
-    offset = x.mean(axis=0)
-    scaled = (x - offset) / deviation
-    centres = scaled[_spread(scaled, count, random)]
-    nearest: Optional[np.ndarray] = None
-    for _ in range(ROUNDS):
-        previous, nearest = nearest, _nearest(scaled, centres)
-        if previous is not None and np.array_equal(previous, nearest):
-            break
-        sizes = np.bincount(nearest, minlength=count)
-        sums = [np.bincount(nearest, column, minlength=count) for column in scaled.T]
-        # A cluster that has lost all rows stays where it was.
-        means = np.stack(sums, axis=1) / np.maximum(sizes, 1)[:, None]
-        centres = np.where(sizes[:, None] > 0, means, centres)
-    return centres * deviation + offset
-
-
-def _nearest(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The number of the centre nearest to each row, some rows at a time."""
-    half = 0.5 * (centres**2).sum(axis=1)
-    parts = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
-    return np.concatenate([np.argmin(half - part @ centres.T, axis=1) for part in parts])
+    scaled = x / deviation
+    start = scaled[_spread(scaled, count, random)]
+    centres, _ = kmeans2(scaled, start, iter=ROUNDS, minit="matrix", missing="warn")
+    return centres * deviation
 
 
 def _spread(x: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:
