@@ -225,7 +225,7 @@ CHECKS = {
     "KalmanSmootherLayer(": filtering,
     "gl.kalman_arrays(": plain_matrices,
     "diffuse=states": diffuse,
-    "StructuralModel(": structural,
+    "StructuralModel(components": structural,
     "past_length=24,\n": deep_state,
     "create_windows": windows,
     "GaussianProcessEstimator(": gaussian_process,

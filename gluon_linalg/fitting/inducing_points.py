@@ -5,9 +5,9 @@ from typing import Optional
 import mxnet as mx
 import numpy as np
 
+from ..blocks.kernels import Kernel
 from ..errors import ShapeError
 from ..typing import ArrayLike
-from ..blocks.kernels import Kernel
 
 METHODS = ("variance", "kmeans", "random")
 
