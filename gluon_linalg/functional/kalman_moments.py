@@ -25,7 +25,7 @@ from . import lapack
 from .kalman import Filtered
 from .kalman_gains import Roots, split_rows
 from .kalman_scan import Scanned, smoothing_meeting, smoothing_transition, times
-from .matrix import congruence, identity_like, product, symmetrize, transpose, with_axis
+from .matrix import congruence, diagonal, identity_like, product, symmetrize, transpose, with_axis
 from .recursion import quadratic_recursion
 from .state_space import (
     lower_factor,
@@ -63,7 +63,10 @@ def filtered_mean(F: Namespace, filtered: Filtered) -> Array:
 
 
 def filtered_factor(F: Namespace, roots: Roots, observations: int) -> Array:
-    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d)."""
+    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d).
+
+    Its diagonal is not negative, whatever computes it.
+    """
     p = observations
     emission, _ = split_rows(F, roots.matrix, p)
     noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=4, begin=0, end=p), p)
@@ -71,7 +74,9 @@ def filtered_factor(F: Namespace, roots: Roots, observations: int) -> Array:
     blank = zeros_like(F, product(F, emission, noise, transpose_a=True))
     tail = F.concat(roots.factor, blank, dim=4)
     lower = lower_factor(F, F.concat(head, tail, dim=3))
-    return F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
+    lower = F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
+    pivots = transpose(F, with_axis(F, diagonal(F, lower), 4), axes=5)
+    return F.broadcast_mul(lower, 1.0 - 2.0 * (pivots < 0.0))
 
 
 def filtered_covariance(F: Namespace, filtered: Filtered, observations: int) -> Array:

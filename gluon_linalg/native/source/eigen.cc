@@ -63,7 +63,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
   const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     const int64_t n = size;
     V *a = memory, *values = a + n * n, *work = values + n;
-    V* u = record ? record + g * kept(n) : work + 6 * n;
+    V* u = record ? record + g * kept(n) : work + eigen_memory<V>(n);
     V* ordered = record ? u + n * n : work;
     V finite;
     const V scale = load_symmetric<V>(in + first * n * n, n, count, a, &finite);
@@ -88,7 +88,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
       for (int64_t k = 0; k < n; ++k)
         put(u_out + (first * rows + i) * n + k, rows * n, u[(begin + i) * n + k], count);
   };
-  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 8 * n + 8;
+  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 2 * n + 8 + eigen_memory<V>(n);
   over_groups<V>(batch, nanoseconds(n), memory, group);
 }
 

@@ -27,34 +27,32 @@ std::vector<Entry>& all_entries() {
   return entries;
 }
 
-bool is_compiled(const char* level) {
-  const auto& entries = all_entries();
-  return std::any_of(entries.begin(), entries.end(),
-                     [&](const Entry& entry) { return entry.level == level; });
-}
+// The instruction sets from the least to the best.
+constexpr const char* levels[] = {"plain", "avx2", "avx512"};
 
-bool runs_here(const char* level) {
+bool takes(const char* level) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (!std::strcmp(level, "avx2")) return avx2;
+  if (!std::strcmp(level, "avx2"))
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (!std::strcmp(level, "avx512"))
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+    return takes("avx2") && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw");
 #endif
-  return !std::strcmp(level, "plain");
+  return true;
 }
 
-// The one that the environment asks for, or the best, of those that are there.
+// The best one that was compiled and that the processor takes, up to the one that is asked for.
 const char* best_level() {
-  static const char* const levels[] = {"avx512", "avx2", "plain"};
   const char* wanted = std::getenv("GLUON_LINALG_NATIVE_LEVEL");
-  const char* best = nullptr;
+  const char* best = "none";
   for (const char* level : levels) {
-    if (!is_compiled(level) || !runs_here(level)) continue;
-    if (!best || (wanted && !std::strcmp(wanted, level))) best = level;
+    for (const auto& entry : all_entries())
+      if (entry.level == level && takes(level)) best = level;
+    if (wanted && !std::strcmp(wanted, level)) break;
   }
-  return best ? best : "none";
+  return best;
 }
 
 // The operators of the level that this processor takes; their addresses stay.
