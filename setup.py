@@ -40,6 +40,9 @@ if platform.machine() in ("x86_64", "AMD64"):
     }
 else:
     LEVELS = {"plain": (16, FAST)}
+# Some of them alone, for a quick build, or where another compiler is for another processor.
+if "GLUON_LINALG_NATIVE_LEVELS" in os.environ:
+    LEVELS = {name: LEVELS[name] for name in os.environ["GLUON_LINALG_NATIVE_LEVELS"].split(",")}
 
 OPTIONS = ["-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 OPTIONS += ["-Wno-psabi", "-pthread", "-I" + str(SOURCE)]
