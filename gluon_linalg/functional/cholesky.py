@@ -68,12 +68,24 @@ def jitter_shift(
                  eigenvalue of a batch element to f = 16 ε λ_max, with ε = 6.0e-8 in
                  float32 and 1.1e-16 in float64; 0 where A is safely positive definite. An A that
                  needs more than 2 sqrt(ε) λ_max + f is indefinite by more than rounding: an
-                 error. Costs one eigendecomposition (syevd) of `a`, eight times the factorization.
+                 error. Costs one eigendecomposition (syevd) of `a`, eight times the factorization;
+                 in C++ one more factorization where A is safely positive definite.
     """
     if jitter != "auto":
         return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
     if a is None:
         raise TypeError(f"{name}: jitter='auto' needs the matrix, not its diagonal alone.")
+    not_finite = f"{name}: the matrix contains NaN or infinity (jitter does not repair these)."
+    indefinite = (
+        f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have "
+        f"to add more than its bound. {CHOLESKY_REMEDY}"
+    )
+    if applies(F, a):
+        shift, state = matrices.jitter_shift(F, stop(F, a))
+        if F is mx.nd:
+            require(F, shift, state != 1.0, NonFiniteError, not_finite, axes=2)
+            require(F, shift, state != 2.0, NotPositiveDefiniteError, indefinite, axes=2)
+        return stop(F, shift)
     is_finite = finite(F, a)
     _, eigenvalues = lapack.syevd(F, a)
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
@@ -83,26 +95,9 @@ def jitter_shift(
     floor = 16.0 * epsilon * largest
     shift = F.relu(floor - smallest)
     bound = 2.0 * F.sqrt(epsilon) * largest + floor
-    shift = require(
-        F,
-        shift,
-        is_finite,
-        NonFiniteError,
-        f"{name}: the matrix contains NaN or infinity (jitter does not repair these).",
-        axes=2,
-    )
-    return stop(
-        F,
-        require(
-            F,
-            shift,
-            F.broadcast_lesser_equal(shift, bound),
-            NotPositiveDefiniteError,
-            f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have "
-            f"to add more than its bound. {CHOLESKY_REMEDY}",
-            axes=2,
-        ),
-    )
+    shift = require(F, shift, is_finite, NonFiniteError, not_finite, axes=2)
+    holds = F.broadcast_lesser_equal(shift, bound)
+    return stop(F, require(F, shift, holds, NotPositiveDefiniteError, indefinite, axes=2))
 
 
 def cholesky_solve(F: Namespace, factor: Array, b: Array) -> Array:

@@ -12,7 +12,7 @@ class Moments(NamedTuple):
     Where the status is not 0 all that belongs to the batch element is NaN.
     """
 
-    predicted_mean: Optional[Array]  # E[x_t | y_1..y_{t-1}], t = first + 1, ..., T + 1, (B, ., d)
+    predicted_mean: Optional[Array]  # E[x_t | y_1..y_{t-1}], up to t = T + 1, (B, ., d)
     predicted_covariance: Optional[Array]  # (B, ., d, d)
     filtered_mean: Optional[Array]  # E[x_t | y_1..y_t], (B, T, d)
     filtered_covariance: Optional[Array]  # (B, T, d, d)
@@ -42,12 +42,14 @@ def kalman_moments(
     emission_offset: Optional[Array] = None,
     prior_covariance: Optional[Array] = None,
     wanted: Sequence[str] = ("smoothed",),
-    first: int = 0,
+    last: int = 0,
+    regular: bool = False,
 ) -> Moments:
     """`Moments` of the model of `blocks.kalman.KalmanLayer`, whose arrays these are.
 
-    wanted: some of `KINDS`. first: how many predictions to leave out. prior_covariance: takes the
-    gradient in S Sᵀ, in place of S; its values are not used.
+    wanted: some of `KINDS`. prior_covariance: takes the gradient in S Sᵀ, in place of S; its values
+    are not used. last: how many predictions to give, the last ones; 0 for all T + 1. regular:
+    whether H Q Hᵀ + R is to be regular from the second step on.
     """
     options = {
         "mask": mask,
@@ -58,7 +60,9 @@ def kalman_moments(
     given = {name: array for name, array in options.items() if array is not None}
     arrays = (y, transition, emission, process_factor, observation_factor, prior_mean, prior_factor)
     flags = {name: True for name in (*given, *wanted)}
-    found = call(F, "kalman_moments", *arrays, *given.values(), first=first, **flags)
+    if regular:
+        flags["regular"] = True
+    found = call(F, "kalman_moments", *arrays, *given.values(), last=last, **flags)
     results = iter([*found] if wanted else [found])
     counts = {kind: count if kind in wanted else 0 for kind, count in KINDS.items()}
     pairs = [(kind, k) for kind, count in KINDS.items() for k in range(count)]

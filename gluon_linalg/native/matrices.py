@@ -37,6 +37,16 @@ def log_det(F: Namespace, a: Array) -> Array:
     return call(F, "log_det", a)
 
 
+def jitter_shift(F: Namespace, a: Array) -> Tuple[Array, Array]:
+    """The shift of `functional.jitter_shift` for 'auto', and what is told of A, (..., 1) twice.
+
+    0: nothing; 1: A is not finite; 2: A is indefinite by more than rounding. There the shift is
+    NaN. Both are constants. One factorization where A is safely positive definite.
+    """
+    shift, state = call(F, "jitter_shift", a)
+    return shift, state
+
+
 def inverse_spd(F: Namespace, a: Array) -> Array:
     """A⁻¹ of a positive definite A; the gradient is -½ A⁻¹ (G + Gᵀ) A⁻¹."""
     return call(F, "inverse_spd", a)
@@ -60,3 +70,25 @@ def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
 def independent_rows(F: Namespace, factor: Array) -> Array:
     """1 where the rows of L are independent up to rounding, else 0, (..., m, m) -> (..., 1)."""
     return call(F, "independent_rows", factor)
+
+
+def inverse(F: Namespace, a: Array) -> Array:
+    """A⁻¹ of a general square matrix; NaN where it is singular by `functional.invertible`."""
+    return call(F, "inverse", a)
+
+
+def slogdet(F: Namespace, a: Array) -> Tuple[Array, Array]:
+    """(sign, log|det A|), (..., n, n) -> (...) twice; (0, -inf) where `inverse` is NaN.
+
+    The gradient of the logarithm is A⁻ᵀ, and NaN where it is -inf and counts.
+    """
+    sign, logarithm = call(F, "slogdet", a)
+    return sign, logarithm
+
+
+def det(F: Namespace, a: Array) -> Array:
+    """det A, (..., n, n) -> (...), with the cofactors as gradient, also of a singular A.
+
+    From an LU with complete pivoting; NaN where the determinant or a cofactor is out of range.
+    """
+    return call(F, "det", a)

@@ -247,6 +247,14 @@ inline void invert_by_factor(View<V> l, int64_t n, V* room, bool threads) {
 
 inline int64_t room_of_inverse(int64_t n) { return n * n / 3 + 16 * n; }
 
+// The backward call of an operator whose outputs are constants.
+inline void no_gradient(const Call& call) {
+  for (int i = 0; i < call.inputs; ++i) {
+    const Array& to = call.input_gradient[i];
+    std::memset(to.data, 0, size_t(to.shape.elements()) * (to.type == float64 ? 8 : 4));
+  }
+}
+
 // What an operator works on, one batch element or those that share registers: `read` gives an input
 // (m, n), `target` a place for an output, which `put` hands over, and `space` what is in between.
 template <class T>

@@ -336,7 +336,7 @@ void independent_rows(const Call& call) {
   });
 }
 
-GL_OPERATOR("_gluon_linalg_independent_rows", one, one, one_number, independent_rows, nullptr,
+GL_OPERATOR("_gluon_linalg_independent_rows", one, one, one_number, independent_rows, no_gradient,
             false);
 
 }  // namespace
