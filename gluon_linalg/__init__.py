@@ -14,6 +14,7 @@ from .blocks import (
     CholeskySolveBlock,
     DetBlock,
     EigBlock,
+    FITCLikelihoodLayer,
     GPLikelihoodLayer,
     GPPredictor,
     InverseBlock,
@@ -34,15 +35,20 @@ from .blocks import (
     PPCALikelihoodLayer,
     ProjectionBlock,
     QRBlock,
+    SGPRLikelihoodLayer,
     SLogDetBlock,
+    SparseGPPredictor,
     StructuralForecaster,
     StructuralModel,
     SVDBlock,
+    SVGPLikelihoodLayer,
     TriangularSolveBlock,
     WhiteningBlock,
     explain,
     kalman_arrays,
     kernels,
+    likelihoods,
+    priors,
     structural,
 )
 from .blocks.casting import install_cast_check as _install_cast_check
@@ -50,6 +56,9 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.fit import fit
+from .fitting.inducing_points import inducing_points
+from .fitting.result import compare
 from .generators import install_generators as _install_generators
 from .native import backend_status, use_backend
 
@@ -67,6 +76,7 @@ __all__ = [
     "CholeskySolveBlock",
     "DetBlock",
     "EigBlock",
+    "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
@@ -87,20 +97,28 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "SGPRLikelihoodLayer",
     "SLogDetBlock",
     "SVDBlock",
+    "SVGPLikelihoodLayer",
+    "SparseGPPredictor",
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
     "WhiteningBlock",
     "__version__",
     "backend_status",
+    "compare",
     "errors",
     "explain",
     "export",
+    "fit",
+    "inducing_points",
     "kalman_arrays",
     "kernels",
+    "likelihoods",
     "load",
+    "priors",
     "structural",
     "use_backend",
 ]

@@ -59,6 +59,7 @@ ALL = {"__init__"}
 CIRCLES = [[f"{PACKAGE}.blocks.kernels.base", f"{PACKAGE}.blocks.kernels.combination"]]
 # The extra in setup.py that brings what a part imports; other parts have MXNet and numpy alone.
 NEEDS = {
+    "fitting": ["fit"],
     "grammar": ["jobs", "forecast"],
     "forecast": ["forecast"],
     "jobs": ["jobs", "tensorboard"],

@@ -1,6 +1,6 @@
 """The Gluon blocks."""
 
-from . import structural
+from . import likelihoods, priors, structural
 from .base import LinearAlgebraBlock
 from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
@@ -28,8 +28,11 @@ from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
 from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLayer
 from .solve import InverseBlock, TriangularSolveBlock
+from .sparse_gp import FITCLikelihoodLayer, SGPRLikelihoodLayer
+from .sparse_gp_predictor import SparseGPPredictor
 from .structural import StructuralForecaster, StructuralModel
 from .svd import SVDBlock
+from .svgp import SVGPLikelihoodLayer
 from .whitening import WhiteningBlock
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "CholeskySolveBlock",
     "DetBlock",
     "EigBlock",
+    "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
@@ -61,13 +65,18 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "SGPRLikelihoodLayer",
     "SLogDetBlock",
     "SVDBlock",
+    "SVGPLikelihoodLayer",
+    "SparseGPPredictor",
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
     "WhiteningBlock",
     "explain",
     "kalman_arrays",
+    "likelihoods",
+    "priors",
     "structural",
 ]

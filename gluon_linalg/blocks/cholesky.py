@@ -46,7 +46,7 @@ class CholeskySolveBlock(LinearAlgebraBlock):
 
     def hybrid_forward(self, F: Namespace, a: Array, b: Array) -> Array:
         b = fn.finite_right_side(F, b, self.name)
-        return fn.cholesky_solve(F, fn.cholesky(F, a, self._jitter, self.name), b)
+        return fn.solve_spd(F, a, b, self._jitter, self.name)
 
 
 class LogDetBlock(LinearAlgebraBlock):

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from .. import native
 from ..errors import ShapeError
 from ..typing import Array, Device, Namespace
 from .base import LinearAlgebraBlock
@@ -71,6 +72,11 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         x, y = (F.cast(array, dtype=dtype) for array in (x, y))
         noise = None if noise is None else F.cast(noise, dtype=dtype)
         residual = y - mean_values(F, self.mean, x, dtype, outer)
+        if self.kernel.is_native(F, x):
+            value = self._native_value(F, x, residual, noise, dtype)
+            if F is not mx.nd or not np.isnan(value.asnumpy()).any():
+                return F.cast(value, dtype=outer)
+            # What follows tells what is wrong.
         covariance, noise = self._noisy_covariance(F, x, y, noise, dtype)
         value, weights, adjoint = fn.gaussian_adjoint(F, covariance, residual, self.name)
         linear = (
@@ -124,10 +130,34 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         stored = self.noise_variance.data(context).astype(dtype)
         return self.noise_variance.natural(mx.nd, stored)
 
+    def _native_value(
+        self, F: Namespace, x: Array, residual: Array, noise: Optional[Array], dtype: str
+    ) -> Array:
+        """φ (B,) with its gradient, by one operator; NaN where there is none."""
+        variances = self._variances(F, x, residual, noise, dtype)
+        if self._jitter == "auto":
+            covariance = self.kernel.evaluate(F, x, None, dtype, constant=True)
+            covariance = fn.add_diagonal(F, covariance, fn.stop(F, variances))
+            shift = fn.jitter_shift(F, variances, "auto", covariance, self.name)
+            variances = F.broadcast_add(variances, shift)
+        program = self.kernel.program(F, x, None, dtype)
+        return native.gaussian_process_nll(F, program, residual, variances)
+
     def _noisy_covariance(
         self, F: Namespace, x: Array, y: Array, noise: Optional[Array], dtype: str
     ) -> Tuple[Array, Array]:
         """A, a constant (B, n, n), and what it has on the diagonal beside k(x), (B, n)."""
+        variances = self._variances(F, x, y, noise, dtype)
+        kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)
+        covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))
+        if self._jitter == "auto":
+            covariance = fn.add_jitter(F, covariance, "auto", self.name)
+        return covariance, variances
+
+    def _variances(
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array], dtype: str
+    ) -> Array:
+        """What is added to the diagonal of k(x), but for a jitter of 'auto', (B, n)."""
         variances = fn.zeros_like(F, y) if noise is None else noise
         if self.noise_variance is not None:
             stored = F.cast(parameter_array(F, self.noise_variance, x), dtype=dtype)
@@ -137,8 +167,4 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
             diagonal = self.kernel.evaluate_diagonal(F, x, dtype) + variances
             shift = fn.jitter_shift(F, diagonal, self._jitter)
             variances = F.broadcast_add(variances, shift)
-        kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)
-        covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))
-        if self._jitter == "auto":
-            covariance = fn.add_jitter(F, covariance, "auto", self.name)
-        return covariance, variances
+        return variances

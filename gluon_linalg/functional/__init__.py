@@ -19,6 +19,7 @@ from .cholesky import (
     log_determinant,
     potrf,
     shift_diagonal,
+    solve_spd,
     triangular_solve,
 )
 from .covariance import covariance
@@ -37,10 +38,12 @@ from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
 from .kalman_moments import (
     emitted,
+    emitted_moments,
     filtered_covariance,
     filtered_factor,
     filtered_mean,
     last_steps,
+    native_moments,
     observation_moments,
     smoothed_covariances,
 )
@@ -111,6 +114,7 @@ __all__ = [
     "drawn_observations",
     "eigh",
     "emitted",
+    "emitted_moments",
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
@@ -148,6 +152,7 @@ __all__ = [
     "minimum_norm",
     "mirror_lower",
     "native_likelihood",
+    "native_moments",
     "negative_half_squared_distance",
     "observation_marginals",
     "observation_moments",
@@ -167,6 +172,7 @@ __all__ = [
     "sign_log_determinant",
     "simulated_states",
     "smoothed_covariances",
+    "solve_spd",
     "state_space_system",
     "step_log_likelihood",
     "stop",

@@ -6,7 +6,7 @@ the answer is read at once and the error names the block and the batch element; 
 called compiled rerun imperatively when they meet an error or NaN (`blocks.explaining`).
 """
 
-from typing import Type
+from typing import Mapping, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -29,6 +29,22 @@ def require(
         return value
     one_or_nan = holds / holds
     return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
+
+
+def require_status(
+    F: Namespace, status: Array, failures: Mapping[int, Tuple[Type[Exception], str]]
+) -> None:
+    """Raises imperatively for elements whose status (B,) is a key; a graph has NaN there."""
+    if F is mx.nd:
+        found = stop(F, status).asnumpy()
+        for code, (error_class, text) in failures.items():
+            _raise_unless(found != code, error_class, text)
+
+
+def require_number(F: Namespace, value: Array, error_class: Type[Exception], text: str) -> None:
+    """Raises imperatively for elements of (B, n) that are NaN, as a graph has them."""
+    if F is mx.nd:
+        _raise_unless(~np.isnan(stop(F, value).asnumpy()).any(axis=1), error_class, text)
 
 
 def require_each(

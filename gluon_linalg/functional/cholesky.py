@@ -12,6 +12,7 @@ from ..errors import (
     SingularMatrixError,
     listing,
 )
+from ..native import applies, matrices
 from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, require
@@ -28,6 +29,8 @@ def cholesky(
     `jitter_shift`. Raises NotPositiveDefiniteError or NonFiniteError, naming `name`.
     """
     factor = potrf(F, add_jitter(F, a, jitter, name), name)
+    if applies(F, a):
+        return factor
     diagonals = stop(F, diagonal(F, factor))
     return require(
         F,
@@ -65,12 +68,24 @@ def jitter_shift(
                  eigenvalue of a batch element to f = 16 ε λ_max, with ε = 6.0e-8 in
                  float32 and 1.1e-16 in float64; 0 where A is safely positive definite. An A that
                  needs more than 2 sqrt(ε) λ_max + f is indefinite by more than rounding: an
-                 error. Costs one eigendecomposition (syevd) of `a`, eight times the factorization.
+                 error. Costs one eigendecomposition (syevd) of `a`, eight times the factorization;
+                 in C++ one more factorization where A is safely positive definite.
     """
     if jitter != "auto":
         return F.mean(guarded(F, diagonal_of_a), axis=1, keepdims=True) * float(jitter)
     if a is None:
         raise TypeError(f"{name}: jitter='auto' needs the matrix, not its diagonal alone.")
+    not_finite = f"{name}: the matrix contains NaN or infinity (jitter does not repair these)."
+    indefinite = (
+        f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have "
+        f"to add more than its bound. {CHOLESKY_REMEDY}"
+    )
+    if applies(F, a):
+        shift, state = matrices.jitter_shift(F, stop(F, a))
+        if F is mx.nd:
+            require(F, shift, state != 1.0, NonFiniteError, not_finite, axes=2)
+            require(F, shift, state != 2.0, NotPositiveDefiniteError, indefinite, axes=2)
+        return stop(F, shift)
     is_finite = finite(F, a)
     _, eigenvalues = lapack.syevd(F, a)
     smallest = F.min(eigenvalues, axis=1, keepdims=True)
@@ -80,31 +95,29 @@ def jitter_shift(
     floor = 16.0 * epsilon * largest
     shift = F.relu(floor - smallest)
     bound = 2.0 * F.sqrt(epsilon) * largest + floor
-    shift = require(
-        F,
-        shift,
-        is_finite,
-        NonFiniteError,
-        f"{name}: the matrix contains NaN or infinity (jitter does not repair these).",
-        axes=2,
-    )
-    return stop(
-        F,
-        require(
-            F,
-            shift,
-            F.broadcast_lesser_equal(shift, bound),
-            NotPositiveDefiniteError,
-            f"{name}: the matrix is indefinite by more than rounding; jitter='auto' would have "
-            f"to add more than its bound. {CHOLESKY_REMEDY}",
-            axes=2,
-        ),
-    )
+    shift = require(F, shift, is_finite, NonFiniteError, not_finite, axes=2)
+    holds = F.broadcast_lesser_equal(shift, bound)
+    return stop(F, require(F, shift, holds, NotPositiveDefiniteError, indefinite, axes=2))
 
 
 def cholesky_solve(F: Namespace, factor: Array, b: Array) -> Array:
     """X = A⁻¹ B from A = L Lᵀ, (B, n, n) and (B, n, k) -> (B, n, k) (potrs)."""
+    if applies(F, factor):
+        return matrices.potrs(F, factor, b)
     return triangular_solve(F, factor, triangular_solve(F, factor, b), transpose=True)
+
+
+def solve_spd(
+    F: Namespace, a: Array, b: Array, jitter: Union[float, str] = 0.0, name: str = "CholeskySolve"
+) -> Array:
+    """X = A⁻¹ B of a positive definite A, (B, n, n) and (B, n, k) -> (B, n, k) (posv).
+
+    The gradient of A is symmetric, -½ (B̄ Xᵀ + X B̄ᵀ) with B̄ = A⁻¹ X̄, that of B.
+    """
+    if not applies(F, a):
+        return cholesky_solve(F, cholesky(F, a, jitter, name), b)
+    a = add_jitter(F, a, jitter, name)
+    return _of_definite(F, a, matrices.solve_spd(F, a, b), name)
 
 
 def triangular_solve(
@@ -161,6 +174,8 @@ def log_determinant(
     through potrf.
     """
     a = add_jitter(F, a, jitter, name)
+    if applies(F, a):
+        return _of_definite(F, a, matrices.log_det(F, a), name)
     factor = potrf(F, stop(F, a), name)
     value = factor_log_determinant(F, factor)
     return with_gradient(F, value, inner(F, stop(F, factor_inverse(F, factor)), a))
@@ -174,6 +189,8 @@ def inverse_spd(
     The tangent ``-A⁻¹ dA A⁻¹`` makes the gradient -A⁻¹ Ḡ A⁻¹, symmetric for symmetric Ḡ.
     """
     a = add_jitter(F, a, jitter, name)
+    if applies(F, a):
+        return _of_definite(F, a, matrices.inverse_spd(F, a), name)
     inverse = stop(F, factor_inverse(F, cholesky(F, stop(F, a), name=name)))
     change = product(F, product(F, inverse, mirror_lower(F, a)), inverse)
     return with_gradient(F, inverse, -change)
@@ -188,6 +205,16 @@ def potrf(F: Namespace, a: Array, name: str = "Cholesky") -> Array:
     if F is mx.nd:
         _raise_if_failed(a, factor, name)
     return factor
+
+
+def _of_definite(F: Namespace, a: Array, found: Array, name: str) -> Array:
+    """What was computed from A (B, ...), where A was positive definite: an error imperatively."""
+    if F is mx.nd and found.size:
+        first = stop(F, F.slice_axis(F.reshape(found, shape=(0, -1)), axis=1, begin=0, end=1))
+        if not np.isfinite(first.asnumpy()).all():
+            a = stop(F, a)
+            _raise_if_failed(a, lapack.potrf(F, a), name)
+    return found
 
 
 def _raise_if_failed(a: Array, factor: Array, name: str) -> None:

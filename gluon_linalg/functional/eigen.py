@@ -3,9 +3,10 @@
 from typing import Optional, Tuple
 
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from ..native import applies, spectra
 from ..typing import Array, Namespace
 from . import lapack
-from .checks import finite, require
+from .checks import finite, require, require_number
 from .matrix import product, symmetrize, transpose
 from .tangent import ones_like, stop, unit_roundoff
 
@@ -35,6 +36,10 @@ def eigh(
     not unique, and no rotation among them is blamed on A. Raises NonFiniteError. Giles 2008,
     section 3.1.
     """
+    if applies(F, a):
+        u, eigenvalues = spectra.eigh(F, a, descending, top_k)
+        require_number(F, eigenvalues, NonFiniteError, not_finite(name))
+        return u, eigenvalues
     u, eigenvalues = decomposed(F, a, name)
     u = F.broadcast_mul(u, F.expand_dims(row_signs(F, u), axis=2))
     if descending:
@@ -87,10 +92,15 @@ def decomposed(F: Namespace, a: Array, name: str = "Eig") -> Tuple[Array, Array]
     """(U, λ) of a finite A as LAPACK gives them, constants."""
     is_finite = finite(F, a)
     u, eigenvalues = lapack.syevd(F, a)
-    text = f"{name}: the matrix contains NaN or infinity."
+    text = not_finite(name)
     u = require(F, u, is_finite, NonFiniteError, text)
     eigenvalues = require(F, eigenvalues, is_finite, NonFiniteError, text, axes=2)
     return u, eigenvalues
+
+
+def not_finite(name: str) -> str:
+    """What is wrong with a matrix that has no decomposition."""
+    return f"{name}: the matrix contains NaN or infinity."
 
 
 def row_signs(F: Namespace, rows: Array) -> Array:

@@ -3,6 +3,10 @@
 import math
 from typing import Tuple, Union
 
+import mxnet as mx
+import numpy as np
+
+from .. import native
 from ..errors import NonFiniteError
 from ..typing import Array, Namespace
 from . import lapack
@@ -33,6 +37,11 @@ def gaussian_nll(
     one potri, a third of the work of differentiating through potrf.
     """
     covariance = add_jitter(F, covariance, jitter, name)
+    if native.applies(F, covariance):
+        value = native.gaussian_nll(F, covariance, residual)
+        if F is not mx.nd or not np.isnan(value.asnumpy()).any():
+            return value
+        # What follows tells what is wrong.
     value, weights, adjoint = gaussian_adjoint(F, covariance, residual, name)
     linear = inner(F, adjoint, covariance) + F.sum(weights * residual, axis=1)
     return with_gradient(F, value, linear)

@@ -1,11 +1,12 @@
 """General square matrices: inverse and determinant, also of singular ones."""
 
 import math
-from typing import Tuple
+from typing import Tuple, Type
 
 import mxnet as mx
 
 from ..errors import NonFiniteError, SingularMatrixError, listing
+from ..native import applies, matrices
 from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, refuse_gradient, require
@@ -24,6 +25,8 @@ def inverse(F: Namespace, a: Array, name: str = "Inverse") -> Array:
     Raises SingularMatrixError, also where no digit would be right (`invertible`), and
     NonFiniteError where MXNet would return rows of zeros.
     """
+    if applies(F, a):
+        return _checked(F, a, matrices.inverse(F, a), SingularMatrixError, SINGULAR, name)
     a = _finite(F, a, name)
     found = lapack.inverse(F, a)
     if F is mx.nd:
@@ -41,8 +44,13 @@ def determinant(F: Namespace, a: Array, name: str = "Det") -> Array:
 
     right for singular A too: of rank one at rank n - 1, 0 below. Rows and columns are first
     divided by powers of 2, so only a result that is out of range overflows: NonFiniteError.
-    Costs a singular value decomposition, some 20 times an LU. Stewart 1998, On the adjugate matrix.
+    Costs a singular value decomposition, some 20 times an LU; in C++ the cofactors are those of an
+    LU with complete pivoting. Stewart 1998, On the adjugate matrix.
     """
+    text = "the determinant or its derivative is too large for its dtype. "
+    text += "SLogDetBlock gives its logarithm."
+    if applies(F, a):
+        return _checked(F, a, matrices.det(F, a), NonFiniteError, text, name)
     a = _finite(F, a, name)
     scaled, rows, columns, exponent = _equilibrated(F, stop(F, a))
     sign, logarithm = lapack.slogdet(F, scaled)
@@ -58,8 +66,7 @@ def determinant(F: Namespace, a: Array, name: str = "Det") -> Array:
     cofactors = product(F, F.broadcast_mul(left, F.expand_dims(products, axis=1)), right)
     cofactors = F.broadcast_div(F.broadcast_div(cofactors, rows), columns)
 
-    text = f"{name}: the determinant or its derivative is too large for its dtype. "
-    text += "SLogDetBlock gives its logarithm."
+    text = f"{name}: {text}"
     value = require(F, value, finite(F, value), NonFiniteError, text, axes=1)
     cofactors = require(F, cofactors, finite(F, cofactors), NonFiniteError, text)
     return with_gradient(F, value, inner(F, stop(F, cofactors), a - stop(F, a)))
@@ -72,6 +79,14 @@ def sign_log_determinant(F: Namespace, a: Array, name: str = "SLogDet") -> Tuple
     result is (0, -inf), without a gradient: SingularMatrixError imperatively, where it is read,
     and NaN in a graph.
     """
+    text = f"{name}: the logarithm of the determinant of a singular matrix has no gradient."
+    if applies(F, a):
+        sign, logarithm = matrices.slogdet(F, a)
+        if F is mx.nd:
+            _checked(F, a, sign, NonFiniteError, "", name)
+            holds = F.expand_dims(stop(F, sign) != 0.0, axis=1)
+            logarithm = refuse_gradient(F, logarithm, a, holds, SingularMatrixError, text, axes=1)
+        return stop(F, sign), logarithm
     a = _finite(F, a, name)
     scaled, rows, columns, exponent = _equilibrated(F, stop(F, a))
     sign, logarithm = lapack.slogdet(F, scaled)
@@ -88,7 +103,6 @@ def sign_log_determinant(F: Namespace, a: Array, name: str = "SLogDet") -> Tuple
     logarithm = stop(F, logarithm + math.log(2.0) * exponent)
     increment = F.broadcast_div(F.broadcast_div(a - stop(F, a), rows), columns)
     logarithm = logarithm + inner(F, stop(F, transpose(F, inverted)), increment)
-    text = f"{name}: the logarithm of the determinant of a singular matrix has no gradient."
     holds = F.expand_dims(regular, axis=1)
     return sign, refuse_gradient(F, logarithm, a, holds, SingularMatrixError, text, axes=1)
 
@@ -127,6 +141,18 @@ def _equilibrated(F: Namespace, a: Array) -> Tuple[Array, Array, Array, Array]:
 def _finite(F: Namespace, a: Array, name: str) -> Array:
     text = f"{name}: the matrix contains NaN or infinity."
     return require(F, a, finite(F, a), NonFiniteError, text)
+
+
+def _checked(
+    F: Namespace, a: Array, found: Array, error_class: Type[Exception], text: str, name: str
+) -> Array:
+    """What was computed from A (B, ...), NaN where it failed: an error of either imperatively."""
+    if F is mx.nd and found.size:
+        holds = finite(F, F.slice_axis(F.reshape(found, shape=(0, -1)), axis=1, begin=0, end=1))
+        if not holds.asnumpy().all():
+            _finite(F, a, name)
+            require(F, found, holds, error_class, f"{name}: {text}")
+    return found
 
 
 def _raise_if_singular(a: Array, found: Array, name: str) -> None:

@@ -1,4 +1,6 @@
-"""MXNet's operators of linear algebra, the only file that names them, each behind what guards it.
+"""The operators of linear algebra: those in C++ where they apply, else MXNet's.
+
+The only file that names MXNet's, each behind what guards it.
 
 `guarded` puts an identity before those whose backward pass overwrites where it has to add. What
 cannot take NaN gets zeros instead: the caller reports it. Matrices are (..., m, n), lower
@@ -7,17 +9,22 @@ triangular factors are L.
 
 from typing import Tuple
 
+from ..native import applies, matrices, spectra
 from ..typing import Array, Namespace
 from .tangent import guarded, stop, zeros_like
 
 
 def potrf(F: Namespace, a: Array) -> Array:
     """L with A = L Lᵀ; the lower triangle of A is read."""
+    if applies(F, a):
+        return matrices.potrf(F, a)
     return F.linalg.potrf(a)
 
 
 def potri(F: Namespace, factor: Array) -> Array:
     """(L Lᵀ)⁻¹."""
+    if applies(F, factor):
+        return matrices.potri(F, factor)
     return F.linalg.potri(factor)
 
 
@@ -25,11 +32,15 @@ def trsm(
     F: Namespace, factor: Array, b: Array, transpose: bool = False, lower: bool = True
 ) -> Array:
     """op(L)⁻¹ B; only the triangle is read."""
+    if applies(F, factor):
+        return matrices.trsm(F, factor, b, transpose, lower)
     return F.linalg.trsm(guarded(F, factor), guarded(F, b), transpose=transpose, lower=lower)
 
 
 def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
-    """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open."""
+    """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open (those in C++: positive)."""
+    if applies(F, a):
+        return matrices.gelqf(F, a)
     return F.linalg.gelqf(guarded(F, a))
 
 
@@ -52,6 +63,9 @@ def syevd(F: Namespace, a: Array) -> Tuple[Array, Array]:
 
     NaN and infinity count as 0: one such matrix can make it fail for the whole batch.
     """
+    if applies(F, a):
+        u, values = spectra.syevd(F, stop(F, a))
+        return stop(F, u), stop(F, values)
     return F.linalg.syevd(_finite_or_zero(F, a))
 
 
@@ -61,6 +75,8 @@ def gesvd(F: Namespace, a: Array) -> Tuple[Array, Array, Array]:
     NaN and infinity count as 0: one such matrix makes it fail for the whole batch. MXNet has this
     operator under its NumPy names only; it runs without NumPy mode.
     """
+    if applies(F, a):
+        return tuple(stop(F, x) for x in spectra.gesvd(F, stop(F, a)))
     clean = _finite_or_zero(F, a).as_np_ndarray()
     return tuple(x.as_nd_ndarray() for x in F.numpy._internal.svd(clean))
 

@@ -2,7 +2,10 @@
 
 from typing import Tuple
 
+import mxnet as mx
+
 from ..errors import NonFiniteError, SingularMatrixError
+from ..native import applies, matrices
 from ..typing import Array, Namespace
 from . import lapack
 from .checks import finite, refuse_gradient, require
@@ -29,6 +32,8 @@ def lq(F: Namespace, a: Array, name: str = "LQ", what: str = "rows") -> Tuple[Ar
     Raises NonFiniteError. Seeger et al. 2017, section 3.
     """
     text = f"{name}: the matrix contains NaN or infinity."
+    if applies(F, a):
+        return _native_lq(F, a, text, _dependent(name, what))
     a = require(F, a, finite(F, a), NonFiniteError, text)
     q, factor = lq_factors(F, a)
     unit = magnitude(F, factor, axis=(1, 2))
@@ -45,12 +50,8 @@ def lq(F: Namespace, a: Array, name: str = "LQ", what: str = "rows") -> Tuple[Ar
     by_q = product(F, rotation - across, q) + solved
     factor = factor + lapack.lower_triangle(F, moved - product(F, scaled, rotation))
     q = q + F.broadcast_div(by_q, unit)
-    text = (
-        f"{name}: the {what} of the matrix are linearly dependent, up to rounding: Q is not unique "
-        "and has no gradient. Let the loss depend on the triangular factor alone, or leave out "
-        f"dependent {what}."
-    )
     holds = independent_rows(F, stop(F, factor))
+    text = _dependent(name, what)
     return refuse_gradient(F, q, a, holds, SingularMatrixError, text), factor
 
 
@@ -65,6 +66,9 @@ def qr(F: Namespace, a: Array, name: str = "QR") -> Tuple[Array, Array]:
 
 def lq_factors(F: Namespace, a: Array) -> Tuple[Array, Array]:
     """(Q, L) of `lq` as constants."""
+    if applies(F, a):
+        q, factor = matrices.gelqf(F, stop(F, a))
+        return stop(F, q), stop(F, factor)
     q, factor = lapack.gelqf(F, stop(F, a))
     sign = 1.0 - 2.0 * (stop(F, diagonal(F, factor)) < 0)
     q = F.broadcast_mul(q, F.expand_dims(sign, axis=2))
@@ -79,12 +83,36 @@ def independent_rows(F: Namespace, factor: Array) -> Array:
     rule does not depend on units. ε is 1.1e-16 in float64 and 6.0e-8 in float32. Matrices that are
     singular but for rounding were found at up to 14 ε.
     """
+    if applies(F, factor):
+        return matrices.independent_rows(F, stop(F, factor))
     # First by the largest element, whose square may be out of range.
     scaled = F.broadcast_div(factor, F.max(F.abs(factor), axis=2, keepdims=True))
     scaled = F.broadcast_div(scaled, F.sqrt(F.sum(F.square(scaled), axis=2, keepdims=True)))
     inverse = triangular_solve(F, scaled, identity_like(F, scaled))
     squared = F.sum(F.square(inverse), axis=(1, 2))
     return F.expand_dims(squared * F.square(ROUNDING * unit_roundoff(F, squared)) < 1.0, axis=1)
+
+
+def _native_lq(F: Namespace, a: Array, not_finite: str, dependent: str) -> Tuple[Array, Array]:
+    """`lq` by one operator: what fails is NaN, in a graph; imperatively an error."""
+    q, factor = matrices.gelqf(F, a)
+    if F is mx.nd:
+        # NaN in one element is NaN in all.
+        found = finite(F, F.slice_axis(factor, axis=2, begin=0, end=1))
+        if not found.asnumpy().all():
+            require(F, a, finite(F, a), NonFiniteError, not_finite)
+        if mx.autograd.is_recording():
+            holds = independent_rows(F, factor)
+            q = refuse_gradient(F, q, a, holds, SingularMatrixError, dependent)
+    return q, factor
+
+
+def _dependent(name: str, what: str) -> str:
+    return (
+        f"{name}: the {what} of the matrix are linearly dependent, up to rounding: Q is not unique "
+        "and has no gradient. Let the loss depend on the triangular factor alone, or leave out "
+        f"dependent {what}."
+    )
 
 
 def _solvable(F: Namespace, factor: Array) -> Tuple[Array, Array]:

@@ -12,9 +12,10 @@ form without cancellation: every element is accurate to a few ε whatever the ga
 from typing import Callable, Optional, Tuple
 
 from ..errors import NonFiniteError, NotPositiveDefiniteError
+from ..native import applies, spectra
 from ..typing import Array, Namespace
-from .checks import finite, require
-from .eigen import decomposed, symmetric_increment
+from .checks import finite, require, require_status
+from .eigen import decomposed, not_finite, symmetric_increment
 from .matrix import product, symmetrize
 from .tangent import ones_like, unit_roundoff
 
@@ -54,7 +55,7 @@ def symmetric_function(
     differences = divided_difference(
         F, F.broadcast_maximum(column, row), F.broadcast_minimum(column, row)
     )
-    text = f"{name}: the result or its derivative is too large for the dtype."
+    text = _too_large(name)
     values = require(F, values, finite(F, values), NonFiniteError, text, axes=2)
     differences = require(F, differences, finite(F, differences), NonFiniteError, text)
     result = product(F, F.broadcast_mul(u, F.expand_dims(values, axis=2)), u, transpose_a=True)
@@ -72,6 +73,9 @@ def matrix_sqrt(F: Namespace, a: Array, name: str = "MatrixSqrt") -> Array:
     infinite, and D is 0 there instead: the gradient is exact for changes of A that keep its rank.
     Raises NotPositiveDefiniteError when an eigenvalue is below -max(8, n/4) ε max|λ|.
     """
+
+    if applies(F, a):
+        return _by_native(F, a, name, _not_semidefinite(name), "sqrt")
 
     def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         largest = F.max(larger, axis=(1, 2), keepdims=True)
@@ -94,6 +98,11 @@ def matrix_inverse_sqrt(
     lifting: 1 where both eigenvalues are above the floor, 0 where neither is.
     Raises NotPositiveDefiniteError.
     """
+
+    if applies(F, a):
+        refusal = _not_definite(name) if floor is None else _not_semidefinite(name)
+        parameter = 0.0 if floor is None else float(floor)
+        return _by_native(F, a, name, refusal, "inverse_sqrt", parameter, floor is not None)
 
     def lifted(F: Namespace, x: Array) -> Array:
         if floor is None:
@@ -122,6 +131,9 @@ def matrix_log(F: Namespace, a: Array, name: str = "MatrixLog") -> Array:
     D = log1p(z) / (z y) with z = (x - y) / y, x >= y. Raises NotPositiveDefiniteError.
     """
 
+    if applies(F, a):
+        return _by_native(F, a, name, _not_definite(name), "log")
+
     def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         excess = (larger - smaller) / smaller
         tie = excess == 0.0
@@ -138,6 +150,9 @@ def matrix_exp(F: Namespace, a: Array, name: str = "MatrixExp") -> Array:
     D = e^x (1 - e^{-d}) / d with d = x - y >= 0. Raises NonFiniteError when it overflows.
     """
 
+    if applies(F, a):
+        return _by_native(F, a, name, "", "exp")
+
     def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
         gap = larger - smaller
         tie = gap == 0.0
@@ -153,6 +168,8 @@ def matrix_power(F: Namespace, a: Array, power: float, name: str = "MatrixPower"
     the one of x >= y with the larger power. Raises NotPositiveDefiniteError.
     """
     power = float(power)
+    if applies(F, a):
+        return _by_native(F, a, name, _not_definite(name), "power", power)
     size = abs(power)
 
     def divided_difference(F: Namespace, larger: Array, smaller: Array) -> Array:
@@ -176,6 +193,8 @@ def nearest_psd(F: Namespace, a: Array, floor: float = 0.0, name: str = "Nearest
     below: eigenvalues within max(8, n/4) ε max|λ| of φ count as φ.
     """
     floor = float(floor)
+    if applies(F, a):
+        return _by_native(F, a, name, "", "nearest", floor)
 
     def snapped(F: Namespace, eigenvalues: Array, name: str) -> Array:
         _, bound = _smallest_and_bound(F, eigenvalues)
@@ -193,6 +212,26 @@ def nearest_psd(F: Namespace, a: Array, floor: float = 0.0, name: str = "Nearest
     )
 
 
+def _by_native(
+    F: Namespace,
+    a: Array,
+    name: str,
+    refusal: str,
+    function: str,
+    parameter: float = 0.0,
+    lifted: bool = False,
+) -> Array:
+    """A function that the native operators have; refusal: the text for another domain."""
+    result, status = spectra.symmetric_function(F, a, function, parameter, lifted)
+    failures = {
+        spectra.NOT_FINITE: (NonFiniteError, not_finite(name)),
+        spectra.NOT_POSITIVE: (NotPositiveDefiniteError, refusal),
+        spectra.TOO_LARGE: (NonFiniteError, _too_large(name)),
+    }
+    require_status(F, status, failures)
+    return result
+
+
 def positive_definite(F: Namespace, eigenvalues: Array, name: str) -> Array:
     """λ (B, n), each above max(8, n/4) ε max|λ|: else NotPositiveDefiniteError."""
     smallest, bound = _smallest_and_bound(F, eigenvalues)
@@ -201,8 +240,7 @@ def positive_definite(F: Namespace, eigenvalues: Array, name: str) -> Array:
         eigenvalues,
         smallest > bound,
         NotPositiveDefiniteError,
-        f"{name}: the matrix is not positive definite: its smallest eigenvalue is negative, or 0 "
-        f"to rounding (at most max(8, n/4) ε times the largest). {REMEDY}",
+        _not_definite(name),
         axes=2,
     )
 
@@ -219,8 +257,7 @@ def positive_semidefinite(F: Namespace, eigenvalues: Array, name: str) -> Array:
         eigenvalues * F.broadcast_greater(eigenvalues, explained),
         smallest >= -bound,
         NotPositiveDefiniteError,
-        f"{name}: the matrix is not positive semidefinite: its smallest eigenvalue is negative by "
-        "more than rounding (max(8, n/4) ε times the largest).",
+        _not_semidefinite(name),
         axes=2,
     )
 
@@ -230,3 +267,21 @@ def _smallest_and_bound(F: Namespace, eigenvalues: Array) -> Tuple[Array, Array]
     size = F.sum(ones_like(F, eigenvalues), axis=1, keepdims=True)
     bound = F.maximum(ZERO_OF_SIZE * size, ZERO) * unit_roundoff(F, largest) * largest
     return F.min(eigenvalues, axis=1, keepdims=True), bound
+
+
+def _not_definite(name: str) -> str:
+    return (
+        f"{name}: the matrix is not positive definite: its smallest eigenvalue is negative, or 0 "
+        f"to rounding (at most max(8, n/4) ε times the largest). {REMEDY}"
+    )
+
+
+def _not_semidefinite(name: str) -> str:
+    return (
+        f"{name}: the matrix is not positive semidefinite: its smallest eigenvalue is negative by "
+        "more than rounding (max(8, n/4) ε times the largest)."
+    )
+
+
+def _too_large(name: str) -> str:
+    return f"{name}: the result or its derivative is too large for the dtype."

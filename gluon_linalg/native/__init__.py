@@ -5,14 +5,26 @@ through MXNet's extension interface on first use. Graphs that are exported never
 operators.
 """
 
+from .kernels import (
+    KernelProgram,
+    gaussian_nll,
+    gaussian_process_nll,
+    kernel_diagonal,
+    kernel_matrix,
+)
 from .library import call
 from .switch import Status, applies, backend_status, native_tracing, use_backend, wanted_for
 
 __all__ = [
+    "KernelProgram",
     "Status",
     "applies",
     "backend_status",
     "call",
+    "gaussian_nll",
+    "gaussian_process_nll",
+    "kernel_diagonal",
+    "kernel_matrix",
     "native_tracing",
     "use_backend",
     "wanted_for",

@@ -28,8 +28,8 @@ def call(
 ) -> Union[Array, List[Array]]:
     """The results of the operator of that name, NDArrays or symbols as its arguments are.
 
-    Each argument passes through an identity of its own: MXNet does not tell an operator of an
-    extension that a gradient is to be added, and merges identities that look alike.
+    Each argument whose gradient may have to be added passes through an identity of its own: MXNet
+    does not tell an operator of an extension of that, and merges identities that look alike.
     """
     function = library().functions[F][name]
     return function(*(_added_to(F, array) for array in arrays), **keywords)
@@ -51,7 +51,9 @@ _uses = itertools.count()
 
 def _added_to(F: Namespace, array: Array) -> Array:
     if F is mx.nd:
-        return F.identity(array)
+        # Imperatively only the gradient of a variable is added to what there is.
+        is_variable = mx.autograd.is_recording() and array.grad is not None
+        return F.identity(array) if is_variable else array
     return F.identity(array, attr={"__use__": str(next(_uses))})
 
 

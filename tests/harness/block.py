@@ -40,7 +40,7 @@ def check_block(
     """
     assert len(cases) >= 2, "mode parity is checked at two shapes or more"
     for dtype in ("float64", "float32"):
-        check_modes(factory, cases, folder, dtype)
+        check_modes(factory, cases, folder, dtype, {"float64": 1e-12, "float32": float32}[dtype])
     check_gradient(factory, cases[0], symmetric, differences)
     check_add_and_null(factory, cases[0])
     check_nested(factory, cases[0])
@@ -50,20 +50,23 @@ def check_block(
         check_oracle(factory, cases, oracle, oracle_tolerance)
 
 
-def check_modes(factory, cases, folder, dtype):
-    """The same value and gradients in all five modes, and after calls of other shapes."""
+def check_modes(factory, cases, folder, dtype, between=None):
+    """The same value and gradients in all modes, and after calls of other shapes.
+
+    between: how far those of operators in C++ and of MXNet's own, which round differently, may be
+    from each other.
+    """
     cases = [*cases, cases[0]]
     runs = run_cases(factory, cases, dtype, folder)
+    plain = "mxnet, imperative"
     for mode, results in runs.items():
-        for number, (found, expected) in enumerate(zip(results, runs["imperative"])):
+        of_plain = plain in runs and (mode == "exported" or mode.startswith("mxnet"))
+        reference = plain if of_plain and mode != plain else "imperative"
+        tolerance = PARITY[dtype] if mode != plain else between or PARITY[dtype]
+        for number, (found, expected) in enumerate(zip(results, runs[reference])):
             what = f"{mode}, {dtype}, case {number}"
-            assert len(found[0]) == len(expected[0]), what
-            for i, (a, b) in enumerate(zip(found[0], expected[0])):
-                difference = relative_difference(a, b)
-                assert difference <= PARITY[dtype], (
-                    f"{what}: output {i} differs by {difference:.3g}"
-                )
-            assert_same(found[1], expected[1], PARITY[dtype], what)
+            assert_same(found[0], expected[0], tolerance, f"{what}, inference")
+            assert_same(found[1], expected[1], tolerance, what)
 
 
 def check_gradient(factory, inputs, symmetric, tolerance):

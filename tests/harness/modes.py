@@ -96,7 +96,7 @@ def run_modes(factory, inputs, dtype, folder):
 
 
 def run_cases(factory, cases, dtype, folder):
-    """{mode: for each case the outputs of inference and the Result}, from the same parameters.
+    """{mode: for each case the Results without and with gradients}, from the same parameters.
 
     One block is compiled, or exported, for all cases, whatever their shapes; imperatively a fresh
     one runs each. Where these modes have operators in C++, two more have MXNet's own, as exported
@@ -127,11 +127,12 @@ def _run(block, inputs, dtype):
     for output in inferred:
         found = np.dtype(output.dtype).name
         assert found == dtype, f"{found} output of {dtype} inputs"
-    run = [output.asnumpy() for output in inferred], stable_names(evaluate(block, example))
+    inferred = Result([output.asnumpy() for output in inferred], {})
+    recorded = stable_names(evaluate(block, example))
     # Running averages move with each call.
     for parameter, value in start.items():
         parameter.set_data(value)
-    return run
+    return inferred, recorded
 
 
 def listed(outputs):
@@ -157,6 +158,7 @@ def _creation_order(name):
 
 def assert_same(found, expected, tolerance, what):
     """Outputs and gradients agree, relative to the largest element of each array."""
+    assert len(found.outputs) == len(expected.outputs), what
     pairs = [(f"output {i}", a, b) for i, (a, b) in enumerate(zip(found.outputs, expected.outputs))]
     assert found.gradients.keys() == expected.gradients.keys(), what
     pairs += [

@@ -6,6 +6,7 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 from typing import Any, Optional
 
 from ... import functional as fn
+from ... import native
 from ...typing import Array, Namespace
 from .base import ActiveDims, Kernel, Values
 
@@ -30,6 +31,11 @@ class Linear(Kernel):
     def variances(self, F: Namespace, x: Array, dtype: str, variance: Array) -> Array:
         squares = self.column_by_column(F, F.broadcast_mul, F.square(x), "variance", variance)
         return F.sum(squares, axis=2)
+
+    def write(
+        self, program: native.KernelProgram, x: Array, z: Optional[Array], variance: Array
+    ) -> None:
+        program.write("linear", program.points(x, z), program.hyperparameter(variance))
 
 
 class Polynomial(Kernel):
@@ -79,6 +85,20 @@ class Polynomial(Kernel):
         base = F.broadcast_add(F.sum(F.square(x), axis=2), offset)
         return F.broadcast_mul(base**self._degree, variance)
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+        offset: Array,
+    ) -> None:
+        program.write("scaled", program.points(x, z), program.hyperparameter(lengthscale))
+        program.write("shift", program.hyperparameter(offset))
+        program.write("power", self._degree)
+        program.write("scale", program.hyperparameter(variance))
+
     def _scaled(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
@@ -97,6 +117,13 @@ class Constant(Kernel):
     ) -> Array:
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(variance, axis=2))
 
+    def write(
+        self, program: native.KernelProgram, x: Array, z: Optional[Array], variance: Array
+    ) -> None:
+        program.points(x, z)
+        program.write("ones")
+        program.write("scale", program.hyperparameter(variance))
+
 
 class White(Kernel):
     """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
@@ -113,6 +140,13 @@ class White(Kernel):
         if z is None:
             return fn.diagonal_matrix(F, self.variances(F, x, dtype, variance))
         return F.broadcast_mul(_ones(F, x, z), F.expand_dims(0.0 * variance, axis=2))
+
+    def write(
+        self, program: native.KernelProgram, x: Array, z: Optional[Array], variance: Array
+    ) -> None:
+        program.points(x, z)
+        program.write("white")
+        program.write("scale", program.hyperparameter(variance))
 
 
 def _ones(F: Namespace, x: Array, z: Optional[Array]) -> Array:

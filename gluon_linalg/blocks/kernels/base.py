@@ -1,11 +1,13 @@
 """The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
+from functools import lru_cache
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
+from ... import native
 from ...errors import ShapeError, wrong_columns
 from ...typing import Array, Namespace, given, hook
 from ..base import LinearAlgebraBlock
@@ -73,6 +75,20 @@ class Kernel(LinearAlgebraBlock):
         """
         return fn.inner(F, weights, self.evaluate(F, x, None, dtype))
 
+    @hook
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        **hyperparameters: Array,
+    ) -> None:
+        """Writes `covariance` in the words of the operators in C++.
+
+        A class that overrides what this describes, and not this, is computed in MXNet's operators.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement write")
+
     # What blocks call that hold a kernel.
 
     def hybrid_forward(
@@ -95,7 +111,7 @@ class Kernel(LinearAlgebraBlock):
     ) -> Array:
         """`evaluate`, of which k(x) is exactly symmetric and has the exact diagonal."""
         matrix = self.evaluate(F, x, z, dtype, hyperparameters)
-        if z is not None:
+        if z is not None or self.is_native(F, x):
             return matrix
         matrix = fn.symmetrize(F, matrix)
         diagonal = self.evaluate_diagonal(F, x, dtype, hyperparameters)
@@ -116,13 +132,10 @@ class Kernel(LinearAlgebraBlock):
         `hyperparameters()` has for them; None for the kernel's own. With `constant` the matrix is
         computed from constants, which leaves the backward pass nothing to do.
         """
-        if constant:
-            x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
-        if z is not None:
-            z = fn.require_columns(F, z, x, self.name, "z")
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
-        covariance = self.constant_covariance if constant else self.covariance
-        return covariance(F, x, z, dtype, **self.own(F, x, dtype, hyperparameters, constant))
+        if self.is_native(F, x):
+            program = self.program(F, x, z, dtype, hyperparameters, constant)
+            return native.kernel_matrix(F, program)
+        return self.plain(F, x, z, dtype, hyperparameters, constant)
 
     def evaluate_diagonal(
         self,
@@ -132,8 +145,85 @@ class Kernel(LinearAlgebraBlock):
         hyperparameters: Optional[Dict[str, Array]] = None,
     ) -> Array:
         """The diagonal of k(x), (B, n), inside a graph."""
+        if self.is_native(F, x):
+            return native.kernel_diagonal(F, self.program(F, x, None, dtype, hyperparameters))
+        return self.plain_diagonal(F, x, dtype, hyperparameters)
+
+    def is_native(self, F: Namespace, x: Array) -> bool:
+        """Whether operators in C++ compute with x, and compute this kernel."""
+        return self.has_program() and native.applies(F, x)
+
+    def program(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+        constant: bool = False,
+    ) -> native.KernelProgram:
+        """What `evaluate` computes, for operators in C++."""
+        if constant:
+            x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
+        program = native.KernelProgram(cross=z is not None)
+        self.describe(F, program, x, z, dtype, hyperparameters, constant)
+        return program
+
+    # How the parts of a combination are computed.
+
+    def plain(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+        constant: bool = False,
+    ) -> Array:
+        """`evaluate` in MXNet's operators."""
+        if constant:
+            x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
+        if z is not None:
+            z = fn.require_columns(F, z, x, self.name, "z")
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        covariance = self.constant_covariance if constant else self.covariance
+        return covariance(F, x, z, dtype, **self.own(F, x, dtype, hyperparameters, constant))
+
+    def plain_diagonal(
+        self,
+        F: Namespace,
+        x: Array,
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+    ) -> Array:
+        """`evaluate_diagonal` in MXNet's operators."""
         x = self.select(F, x)
         return self.variances(F, x, dtype, **self.own(F, x, dtype, hyperparameters))
+
+    def has_program(self) -> bool:
+        """Whether `write` describes this kernel."""
+        return _is_described(type(self))
+
+    def describe(
+        self,
+        F: Namespace,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Optional[Dict[str, Array]],
+        constant: bool,
+    ) -> None:
+        """Writes the kernel of x and z into a program, with the arrays that it takes."""
+        if z is not None:
+            z = fn.require_columns(F, z, x, self.name, "z")
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        own = self.own(F, x, dtype, hyperparameters, constant)
+        for name in self.by_column:
+            if getattr(self, name).shape != (1,):
+                values = F.expand_dims(own[name], axis=1)
+                x = fn.require_columns(F, x, values, self.name, name)
+        self.write(program, x, z, **own)
 
     def hyperparameters(self) -> Dict[str, PositiveParameter]:
         """All parameters by their names in this kernel: 'variance', of a sum '0.variance'."""
@@ -218,3 +308,35 @@ class Kernel(LinearAlgebraBlock):
         return NotImplemented
 
     __rmul__ = __mul__
+
+
+# What `write` describes.
+_DESCRIBED = (
+    "column_by_column",
+    "constant_covariance",
+    "covariance",
+    "evaluate",
+    "evaluate_diagonal",
+    "features",
+    "matrix",
+    "own",
+    "plain",
+    "plain_diagonal",
+    "profile",
+    "select",
+    "variances",
+)
+
+
+@lru_cache(maxsize=None)
+def _is_described(kernel: type) -> bool:
+    """Whether no class overrides what the `write` of a class above it describes."""
+    writer = _definer(kernel, "write")
+    if writer is Kernel:
+        return False
+    definers = (_definer(kernel, name) for name in _DESCRIBED if hasattr(kernel, name))
+    return all(issubclass(writer, definer) for definer in definers)
+
+
+def _definer(kernel: type, name: str) -> type:
+    return next(base for base in kernel.__mro__ if name in vars(base))

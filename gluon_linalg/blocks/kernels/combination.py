@@ -4,6 +4,7 @@ from functools import reduce
 from operator import add, mul
 from typing import Any, Callable, Iterable, List, Optional, Sequence, Type
 
+from ... import native
 from ...typing import Array, Namespace, given
 from .base import Kernel
 
@@ -24,7 +25,7 @@ class Combination(Kernel):
         for kernel in self.kernels:
             kernel.check_columns(given(self._columns.count(count)))
 
-    def evaluate(
+    def plain(
         self,
         F: Namespace,
         x: Array,
@@ -39,7 +40,7 @@ class Combination(Kernel):
             for index, kernel in enumerate(self.kernels)
         )
 
-    def evaluate_diagonal(
+    def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
         x = self.select(F, x)
@@ -47,6 +48,26 @@ class Combination(Kernel):
             kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, index))
             for index, kernel in enumerate(self.kernels)
         )
+
+    def has_program(self) -> bool:
+        return super().has_program() and all(kernel.has_program() for kernel in self.kernels)
+
+    def describe(
+        self,
+        F: Namespace,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any,
+        constant: bool,
+    ) -> None:
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        for index, kernel in enumerate(self.kernels):
+            own = inner(hyperparameters, index)
+            kernel.describe(F, program, x, z, dtype, own, constant)
+            if index:
+                self.write(program)
 
     def _combined(self, parts: Iterable[Array]) -> Array:
         return reduce(type(self).operation, parts)
@@ -57,6 +78,9 @@ class Sum(Combination):
 
     operation = add
 
+    def write(self, program: native.KernelProgram) -> None:
+        program.write("add")
+
     def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         x = self.select(F, x)
         return self._combined(k.weighted_sum(F, weights, x, dtype) for k in self.kernels)
@@ -66,6 +90,9 @@ class Product(Combination):
     """k(x, z) = Π_i k_i(x, z)."""
 
     operation = mul
+
+    def write(self, program: native.KernelProgram) -> None:
+        program.write("multiply")
 
 
 class Scaled(Kernel):
@@ -80,7 +107,7 @@ class Scaled(Kernel):
         super().check_columns(count)
         self.kernel.check_columns(given(self._columns.count(count)))
 
-    def evaluate(
+    def plain(
         self,
         F: Namespace,
         x: Array,
@@ -94,13 +121,34 @@ class Scaled(Kernel):
         matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
         return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
 
-    def evaluate_diagonal(
+    def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
         x = self.select(F, x)
         variance = self.own(F, x, dtype, hyperparameters)["variance"]
         diagonal = self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
         return F.broadcast_mul(diagonal, variance)
+
+    def has_program(self) -> bool:
+        return super().has_program() and self.kernel.has_program()
+
+    def describe(
+        self,
+        F: Namespace,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any,
+        constant: bool,
+    ) -> None:
+        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        own = self.own(F, x, dtype, hyperparameters, constant)
+        self.kernel.describe(F, program, x, z, dtype, inner(hyperparameters, "kernel"), constant)
+        self.write(program, **own)
+
+    def write(self, program: native.KernelProgram, variance: Array) -> None:
+        program.write("scale", program.hyperparameter(variance))
 
 
 def inner(hyperparameters: Any, child: Any) -> Any:

@@ -7,6 +7,7 @@ import math
 from typing import Any, Mapping, Optional, Tuple
 
 from ... import functional as fn
+from ... import native
 from ...typing import Array, Namespace, hook
 from .base import ActiveDims, Kernel, Values
 
@@ -105,6 +106,16 @@ class RBF(Stationary):
         left, right = self._feature_pair(F, x, z, parameters)
         return fn.negative_half_squared_distance(F, left, right, dtype)
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+    ) -> None:
+        _write_profile("rbf", program, x, z, variance, lengthscale)
+
     def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
 
@@ -157,6 +168,20 @@ class Periodic(RBF):
         ]
         return F.concat(*points, dim=2)
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+        period: Array,
+    ) -> None:
+        values = (program.hyperparameter(array) for array in (lengthscale, period))
+        program.write("circle", program.points(x, z), *values)
+        program.write("rbf")
+        program.write("scale", program.hyperparameter(variance))
+
 
 class Matern12(Stationary):
     """variance · exp(-r).
@@ -167,6 +192,16 @@ class Matern12(Stationary):
     def profile(self, F: Namespace, squared: Array) -> Array:
         return F.exp(-_root(F, squared))
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+    ) -> None:
+        _write_profile("matern12", program, x, z, variance, lengthscale)
+
 
 class Matern32(Stationary):
     """variance · (1 + √3 r) exp(-√3 r)."""
@@ -175,6 +210,16 @@ class Matern32(Stationary):
         r = math.sqrt(3.0) * _root(F, squared)
         return (1.0 + r) * F.exp(-r)
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+    ) -> None:
+        _write_profile("matern32", program, x, z, variance, lengthscale)
+
 
 class Matern52(Stationary):
     """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
@@ -182,6 +227,16 @@ class Matern52(Stationary):
     def profile(self, F: Namespace, squared: Array) -> Array:
         r = math.sqrt(5.0) * _root(F, squared)
         return (1.0 + r + F.square(r) / 3.0) * F.exp(-r)
+
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+    ) -> None:
+        _write_profile("matern52", program, x, z, variance, lengthscale)
 
 
 class RationalQuadratic(Stationary):
@@ -206,6 +261,18 @@ class RationalQuadratic(Stationary):
         # Not a quotient: its derivative by alpha overflows for distant points.
         ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
         return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))
+
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+        alpha: Array,
+    ) -> None:
+        number = program.hyperparameter(alpha)
+        _write_profile("rational", program, x, z, variance, lengthscale, number)
 
 
 class Cosine(Kernel):
@@ -251,9 +318,35 @@ class Cosine(Kernel):
         angle = 2.0 * math.pi * F.sum(turns, axis=2, keepdims=True)
         return F.concat(F.cos(angle), F.sin(angle), dim=2)
 
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        period: Array,
+    ) -> None:
+        program.write("waves", program.points(x, z), program.hyperparameter(period))
+        program.write("scale", program.hyperparameter(variance))
+
 
 def _root(F: Namespace, squared: Array) -> Array:
     """√r² with gradient 0 at r = 0, where its own is infinite."""
     # Not `> 0`, which NaN is not either: it would count as no distance.
     apart = fn.stop(F, squared) != 0.0
     return F.sqrt(F.where(apart, squared, fn.ones_like(F, squared))) * apart
+
+
+def _write_profile(
+    word: str,
+    program: native.KernelProgram,
+    x: Array,
+    z: Optional[Array],
+    variance: Array,
+    lengthscale: Array,
+    *numbers: int,
+) -> None:
+    """variance · profile(r²) in the words of the operators in C++."""
+    program.write("distance", program.points(x, z), program.hyperparameter(lengthscale))
+    program.write(word, *numbers)
+    program.write("scale", program.hyperparameter(variance))

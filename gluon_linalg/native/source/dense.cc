@@ -92,11 +92,6 @@ void add_lower_product(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t n, 
 
 namespace {
 
-template <class V>
-inline V not_a_number(V like) {
-  return like * 0 + Number<V>(__builtin_nan(""));
-}
-
 // Where it is a number > 0, its root; NaN elsewhere.
 template <class V>
 inline V pivot_of(V square) {

@@ -74,6 +74,78 @@ inline int64_t half_of(int64_t n) {
   return (n / 2 + leaf - 1) / leaf * leaf;
 }
 
+// Numbers wherever they lie, as a register.
+template <class T>
+struct Unaligned {
+  typedef T Lanes __attribute__((vector_size(GL_BYTES), aligned(sizeof(T)), may_alias));
+};
+
+// Σ_i f(a_i, b_i) of rows, in an order that depends on n alone.
+template <class V, class Term>
+inline V sum_over(const V* a, const V* b, int64_t n, const Term& term) {
+  V total{};
+  int64_t i = 0;
+  if constexpr (!Traits<V>::lanes) {
+    using Loose = typename Unaligned<V>::Lanes;
+    constexpr int wide = width<V>;
+    Lanes<V> sums[4] = {};
+    for (; i + 4 * wide <= n; i += 4 * wide)
+      for (int v = 0; v < 4; ++v)
+        sums[v] += term(Lanes<V>(reinterpret_cast<const Loose*>(a + i)[v]),
+                        Lanes<V>(reinterpret_cast<const Loose*>(b + i)[v]));
+    const Lanes<V> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (int v = 0; v < wide; ++v) total += sum[v];
+  }
+  for (; i < n; ++i) total += term(a[i], b[i]);
+  return total;
+}
+
+template <class V>
+inline V dot(const V* a, const V* b, int64_t n) {
+  return sum_over(a, b, n, [](auto x, auto y) { return x * y; });
+}
+
+// y += w x, of rows that do not overlap.
+template <class V>
+inline void add_row(V w, const V* __restrict x, V* __restrict y, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) y[j] += w * x[j];
+}
+
+// 0 where all of A (m, n), whose rows are without gaps, is finite, NaN where it is not.
+template <class V>
+inline V failure_of_all(View<V> a, int64_t m, int64_t n) {
+  V total{};
+  for (int64_t i = 0; i < m; ++i)
+    total += sum_over(&a(i, 0), &a(i, 0), n, [](auto x, auto) { return x * 0; });
+  return total;
+}
+
+template <class V>
+inline V largest_of(View<V> a, int64_t m, int64_t n) {
+  V largest{};
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) largest = larger(magnitude(a(i, j)), largest);
+  return largest;
+}
+
+// The power of 2 next below x > 0, 1 where x is 0 or subnormal: dividing by it rounds nothing.
+template <class V>
+inline V power_below(V x) {
+  using Bits = std::conditional_t<sizeof(Number<V>) == 8, int64_t, int32_t>;
+  constexpr Bits exponent = sizeof(Bits) == 8 ? Bits(0x7ff0000000000000) : Bits(0x7f800000);
+  V power;
+  if constexpr (Traits<V>::lanes) {
+    using Mask = typename Pack<Number<V>>::Mask;
+    power = (V)((Mask)x & exponent);
+  } else {
+    Bits bits;
+    std::memcpy(&bits, &x, sizeof x);
+    bits &= exponent;
+    std::memcpy(&power, &bits, sizeof x);
+  }
+  return power > 0 ? power : V{} + 1;
+}
+
 template <class V>
 inline void fill(View<V> a, int64_t m, int64_t n, Number<V> value) {
   for (int64_t i = 0; i < m; ++i)
@@ -131,6 +203,11 @@ inline void add_square(Number<V> s, View<V> b, View<V> c, int64_t n, int64_t k, 
   add_lower_product(s, b, b.transposed(), c, n, k, threads);
 }
 
+template <class V>
+inline V not_a_number(V like) {
+  return like * 0 + Number<V>(__builtin_nan(""));
+}
+
 // 0 where no number of the diagonal is NaN or infinite, NaN where one is.
 template <class V>
 inline V failure_of(View<V> l, int64_t n) {
@@ -169,6 +246,14 @@ inline void invert_by_factor(View<V> l, int64_t n, V* room, bool threads) {
 }
 
 inline int64_t room_of_inverse(int64_t n) { return n * n / 3 + 16 * n; }
+
+// The backward call of an operator whose outputs are constants.
+inline void no_gradient(const Call& call) {
+  for (int i = 0; i < call.inputs; ++i) {
+    const Array& to = call.input_gradient[i];
+    std::memset(to.data, 0, size_t(to.shape.elements()) * (to.type == float64 ? 8 : 4));
+  }
+}
 
 // What an operator works on, one batch element or those that share registers: `read` gives an input
 // (m, n), `target` a place for an output, which `put` hands over, and `space` what is in between.

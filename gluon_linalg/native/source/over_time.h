@@ -1,7 +1,7 @@
 // Arrays over time and a batch, either of which may be one for all, and sums of their gradients.
 #pragma once
 
-#include "lanes.h"
+#include "kalman_step.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -27,41 +27,6 @@ struct Steps {
     return steps;
   }
 };
-
-// Reads the numbers of a group of batch elements into registers, once where they stay.
-template <class T>
-struct Reader {
-  const T* data = nullptr;
-  int64_t time_step = 0, batch_step = 0, size = 0, at = -1;
-  int count = 0;
-  Lanes<T>* values = nullptr;
-
-  // values: room for steps.size, uninitialized.
-  Reader(const Steps& steps, Lanes<T>* values, int64_t first, int count)
-      : data(static_cast<const T*>(steps.data) + first * steps.batch_step),
-        time_step(steps.time_step), batch_step(steps.batch_step), size(steps.size), count(count),
-        values(values) {}
-
-  GL_INLINE Lanes<T>* operator()(int64_t t) {
-    const int64_t offset = t * time_step;
-    if (offset == at) return values;
-    at = offset;
-    const T* p = data + offset;
-    if (batch_step == 0) {
-      for (int64_t i = 0; i < size; ++i) values[i] = all(p[i]);
-    } else {
-      for (int64_t i = 0; i < size; ++i) values[i] = load(p + i, batch_step, count);
-    }
-    return values;
-  }
-};
-
-template <class T>
-GL_INLINE void write(const Steps& steps, int64_t t, int64_t first, int count,
-                     const Lanes<T>* values) {
-  T* p = static_cast<T*>(steps.data) + t * steps.time_step + first * steps.batch_step;
-  for (int64_t i = 0; i < steps.size; ++i) store(p + i, steps.batch_step, values[i], count);
-}
 
 // Sums over the batch are made of those of this many parts, whatever the number of threads.
 constexpr int64_t most_parts = 16;
@@ -95,62 +60,84 @@ struct Gradient {
   }
 };
 
-template <class T>
-struct Writer {
-  const Gradient<T>& to;
-  int64_t part, first;
-  int count;
-  Lanes<T>*sum, *missed;  // over time, each of the size
+// What belongs to number i of batch element k of a group.
+template <class E>
+GL_INLINE typename Element<E>::T lane(const E& x, int k) {
+  if constexpr (is_batch<E>)
+    return x[k];
+  else
+    return x;
+}
 
-  Writer(const Gradient<T>& to, int64_t part, int64_t first, int count, Lanes<T>* memory)
+// Writes the gradient for a group of batch elements (or one).
+template <class E>
+struct Writer {
+  typedef typename Element<E>::T T;
+  Gradient<T> to;
+  int64_t part = 0, first = 0;
+  int count = 0;
+  E *sum = nullptr, *missed = nullptr;  // over time, each of the size
+
+  Writer() = default;
+  Writer(const Gradient<T>& to, int64_t part, int64_t first, int count, E* memory)
       : to(to), part(part), first(first), count(count), sum(memory),
         missed(memory + to.steps.size) {
     if (!to.steps.time_step)
-      for (int64_t i = 0; i < 2 * to.steps.size; ++i) memory[i] = Lanes<T>{};
+      for (int64_t i = 0; i < 2 * to.steps.size; ++i) memory[i] = E{};
   }
+  explicit operator bool() const { return count > 0; }
   static int64_t room(const Steps& steps) { return 2 * steps.size; }
 
-  // What time t adds.
-  GL_INLINE void operator()(int64_t t, const Lanes<T>* values) const {
-    const int64_t size = to.steps.size;
-    if (to.steps.time_step) return put(t, values);
-    for (int64_t i = 0; i < size; ++i) {
-      const Lanes<T> addend = values[i] - missed[i], total = sum[i] + addend;
-      missed[i] = (total - sum[i]) - addend;
-      sum[i] = total;
-    }
+  // What time t adds to number i.
+  GL_INLINE void operator()(int64_t t, int64_t i, const E& value) const {
+    if (to.steps.time_step) return put(t, i, value);
+    const E addend = value - missed[i], total = sum[i] + addend;
+    missed[i] = (total - sum[i]) - addend;
+    sum[i] = total;
+  }
+  GL_INLINE void operator()(int64_t t, const E* values) const {
+    for (int64_t i = 0; i < to.steps.size; ++i) (*this)(t, i, values[i]);
   }
   void end() const {
-    if (!to.steps.time_step) put(0, sum);
+    if (to.steps.time_step) return;
+    for (int64_t i = 0; i < to.steps.size; ++i) put(0, i, sum[i]);
   }
 
  private:
-  GL_INLINE void put(int64_t t, const Lanes<T>* values) const {
-    if (to.steps.batch_step) return write<T>(to.steps, t, first, count, values);
-    double* shared = to.shared + (part * to.steps.times + t) * to.steps.size;
-    for (int64_t i = 0; i < to.steps.size; ++i)
-      for (int lane = 0; lane < count; ++lane) shared[i] += double(values[i][lane]);
+  GL_INLINE void put(int64_t t, int64_t i, const E& value) const {
+    const Steps& steps = to.steps;
+    if (steps.batch_step) {
+      T* p = static_cast<T*>(steps.data) + t * steps.time_step + first * steps.batch_step + i;
+      for (int k = 0; k < count; ++k) p[k * steps.batch_step] = lane(value, k);
+    } else {
+      double* shared = to.shared + (part * steps.times + t) * steps.size;
+      for (int k = 0; k < count; ++k) shared[i] += double(lane(value, k));
+    }
   }
 };
 
 inline int64_t parts_of(int64_t groups) { return groups < most_parts ? groups : most_parts; }
 
-template <class T>
+// How many batch elements an E holds.
+template <class E>
+inline constexpr int together = is_batch<E> ? width<typename Element<E>::T> : 1;
+
+template <class E>
 inline int64_t groups_of(int64_t batch) {
-  return (batch + width<T> - 1) / width<T>;
+  return (batch + together<E> - 1) / together<E>;
 }
 
 // Calls body(part, first, count) for all groups of batch elements, over threads.
-template <class T, class Body>
+template <class E, class Body>
 inline void over_parts(int64_t batch, double nanoseconds_each, const Body& body) {
-  const int64_t groups = groups_of<T>(batch), parts = parts_of(groups);
+  const int64_t groups = groups_of<E>(batch), parts = parts_of(groups);
   if (!parts) return;
-  const double cost = nanoseconds_each * width<T> * double(groups) / double(parts);
+  const double cost = nanoseconds_each * together<E> * double(groups) / double(parts);
   parallel_for(parts, cost, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part)
       for (int64_t g = groups * part / parts; g < groups * (part + 1) / parts; ++g) {
-        const int64_t first = g * width<T>, left = batch - first;
-        body(part, first, left < width<T> ? int(left) : width<T>);
+        const int64_t first = g * together<E>, left = batch - first;
+        body(part, first, left < together<E> ? int(left) : together<E>);
       }
   });
 }

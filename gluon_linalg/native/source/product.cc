@@ -12,11 +12,6 @@ namespace {
 constexpr int tile_rows = GL_BYTES == 64 ? 8 : 6;
 constexpr int64_t depth = 256, height = 120, breadth = 960;
 
-template <class T>
-struct Unaligned {
-  typedef T Lanes __attribute__((vector_size(GL_BYTES), aligned(sizeof(T)), may_alias));
-};
-
 // C (rows, columns) += s A B for columns <= registers * width. A by its strides; rows of B are
 // `b_row` apart and hold registers * width numbers.
 template <class T, int rows, int registers>

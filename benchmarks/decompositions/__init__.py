@@ -1,0 +1,1 @@
+"""Batches of matrix decompositions with gradients."""

@@ -1,0 +1,1 @@
+"""Forecasts of many series: structural models and deep state space models."""

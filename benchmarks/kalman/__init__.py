@@ -1,0 +1,1 @@
+"""State space models: likelihood and smoother with the gradients of every array."""

@@ -1,0 +1,72 @@
+"""docs/benchmarks.md: a text by hand, and tables between marks.
+
+A table stands between a comment such as `<!-- table: kalman -->` and `<!-- end -->`.
+"""
+
+import re
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from . import scaling, tables
+from .measure import Row
+from .process import ROOT
+from .results import Results, write
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+MARKED = re.compile(
+    r"(<!-- (rates|ratios|table|scaling)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL
+)
+
+
+def fill(page: str, known: Results, names: Sequence[str]) -> str:
+    """The page with all its tables. names: of the cases, in the order of rows."""
+    rows = sorted(
+        (row for row in known.rows if row["case"] in names),
+        key=lambda row: (names.index(row["case"]), row["threads"]),
+    )
+
+    def filled(found):
+        begin, what, name, end = found.groups()
+        return f"{begin}\n{_content(what, name, known, rows)}\n{end}"
+
+    return MARKED.sub(filled, page)
+
+
+def _content(what, name, known, rows):
+    if what == "rates":
+        lines = tables.rates(known.rates)
+    elif what == "ratios":
+        lines = tables.ratios(rows)
+    elif what == "scaling":
+        lines = scaling.lines(rows)
+    else:
+        lines = tables.details([row for row in rows if row["table"] == name])
+    return "".join(f"{line}\n" for line in lines) or "Not measured yet.\n"
+
+
+def update(known: Results, names: Sequence[str], output: Optional[Path]) -> None:
+    """Writes the page: that of the repository, or one in a folder."""
+    target = PAGE if output is None else output / PAGE.name
+    write(target, fill(PAGE.read_text(encoding="utf-8"), known, names))
+
+
+def is_stale(known: Results, names: Sequence[str]) -> bool:
+    """Whether the page of the repository has other tables than the results."""
+    page = PAGE.read_text(encoding="utf-8")
+    return fill(page, known, names) != page
+
+
+def marked_tables() -> List[str]:
+    """The names of the tables that have a place on the page."""
+    found = MARKED.findall(PAGE.read_text(encoding="utf-8"))
+    return [name if what == "table" else what for _, what, name, _ in found]
+
+
+def told(row: Row) -> List[str]:
+    """A row as it is shown when it has been measured."""
+    reasons = [
+        f"{label}: {own.get('failed') or own['missing']}"
+        for label, own in row["contenders"].items()
+        if {"failed", "missing"} & set(own)
+    ]
+    return [f"{row['case']}, threads: {row['threads']}", *tables.details([row])[:-2], *reasons]

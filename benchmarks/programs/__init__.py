@@ -1,0 +1,1 @@
+"""Whole programs of this package."""

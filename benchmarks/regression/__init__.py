@@ -1,0 +1,1 @@
+"""Exact Gaussian processes and Bayesian linear regression."""

@@ -1,0 +1,170 @@
+"""Processes that are seen through the values at a few inducing points."""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+
+import mxnet as mx
+import numpy as np
+
+from .. import functional as fn
+from ..errors import ShapeError
+from ..typing import Array, ArrayLike, Namespace
+from .base import LinearAlgebraBlock
+from .cholesky import check_jitter
+from .given import given_parameter
+from .kernels import Kernel
+from .mean import mean_block
+from .parameters import parameter_array
+
+# In what all is computed that has the condition number of K(Z, Z).
+WIDE = "float64"
+Kernels = Union[Kernel, Sequence[Kernel]]
+Means = Union[None, str, mx.gluon.HybridBlock, Sequence[Any]]
+
+
+class Projection(NamedTuple):
+    """f(x) = φ(x)ᵀ v + e with v ~ N(0, I) and e of variance `rest`, all in float64."""
+
+    factor: Array  # L with K(Z, Z) + s I = L Lᵀ, (B, m, m)
+    features: Array  # φ = L⁻¹ k(Z, x) in columns, (B, m, n)
+    prior: Array  # k(x, x), (B, n)
+    rest: Array  # k(x, x) - |φ|², (B, n)
+
+
+class InducingBlock(LinearAlgebraBlock):
+    """A block with kernels, means and inducing points Z, from which it has φ(x) = L⁻¹ k(Z, x).
+
+    inducing_points: the initial value of a parameter of that name, (m, d), or (B, m, d) for
+    points of each batch element; ``block.inducing_points.grad_req = 'null'`` keeps them.
+    kernel, mean: one for all `latents` processes, or a list of one for each. jitter: as in
+    `CholeskyBlock`; it adds to K(Z, Z) only. K(Z, Z), its factor and φ are in float64 in a
+    float32 block, too: they alone have the condition number of K(Z, Z).
+    """
+
+    def __init__(
+        self,
+        kernel: Kernels,
+        inducing_points: ArrayLike,
+        mean: Means = None,
+        jitter: Union[float, str] = 1e-8,
+        latents: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._jitter, self._latents = check_jitter(jitter), latents
+        points = _points(self.name, inducing_points)
+        with self.name_scope():
+            self.kernels = _one_or_each(self.name, "kernel", kernel, latents)
+            for each in self.kernels:
+                if not isinstance(each, Kernel):
+                    raise TypeError(
+                        f"{self.name}: kernel is {each!r}, expected a gluon_linalg kernel."
+                    )
+                self.register_child(each)
+            self.means = _one_or_each(self.name, "mean", mean, latents)
+            self.means = [mean_block(each) for each in self.means]
+            for each in self.means:
+                if each is not None:
+                    self.register_child(each)
+            self.inducing_points = given_parameter(self, "inducing_points", points)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel, of several processes that of the first."""
+        return self.kernels[0]
+
+    @property
+    def count(self) -> int:
+        """The number of inducing points."""
+        return int(self.inducing_points.shape[1])
+
+    def projections(self, F: Namespace, x: Array) -> List[Projection]:
+        """`Projection` of each kernel at x (B, n, d), inside a graph."""
+        x = F.cast(x, dtype=WIDE)
+        points = F.cast(parameter_array(F, self.inducing_points, x), dtype=WIDE)
+        corner = F.slice_axis(F.slice_axis(x, axis=1, begin=0, end=1), axis=2, begin=0, end=1)
+        points = F.broadcast_add(points, fn.zeros_like(F, corner))
+        found = []
+        for kernel in self.kernels:
+            values = hyperparameters(F, kernel, x)
+            factor = self._factor(F, kernel, points, values)
+            found.append(projection(F, kernel, factor, points, x, values))
+        return found
+
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
+        for kernel in self.kernels:
+            kernel.check_columns(sizes["d"])
+        batch, _, columns = self.inducing_points.shape
+        if columns != sizes["d"]:
+            raise ShapeError(
+                f"{self.name}: 'x' has {sizes['d']} columns, the inducing points have {columns}."
+            )
+        if batch not in (1, sizes["B"]):
+            raise ShapeError(
+                f"{self.name}: 'x' has batch {sizes['B']}, but there are inducing points for "
+                f"each of {batch} batch elements."
+            )
+
+    def _factor(
+        self, F: Namespace, kernel: Kernel, points: Array, values: Dict[str, Array]
+    ) -> Array:
+        covariance = fn.symmetrize(F, kernel.evaluate(F, points, None, WIDE, values))
+        return fn.cholesky(F, covariance, self._jitter, self.name)
+
+
+def projection(
+    F: Namespace,
+    kernel: Kernel,
+    factor: Array,
+    points: Array,
+    x: Array,
+    values: Dict[str, Array],
+) -> Projection:
+    """`Projection` at x (B, n, d) on points (B, m, d), all in float64; values: hyperparameters."""
+    features = fn.triangular_solve(F, factor, kernel.evaluate(F, points, x, WIDE, values))
+    prior = kernel.evaluate_diagonal(F, x, WIDE, values)
+    return Projection(factor, features, prior, prior - F.sum(F.square(features), axis=1))
+
+
+def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Array]:
+    """The natural hyperparameters of a kernel in float64, (1, k), each cast once.
+
+    What K(Z, Z), k(Z, x) and k(x, x) give to a gradient is large and cancels: it is added before
+    it is rounded.
+    """
+    found = {}
+    for name, parameter in kernel.hyperparameters().items():
+        stored = F.cast(parameter_array(F, parameter, like), dtype=WIDE)
+        found[name] = F.reshape(parameter.natural(F, stored), shape=(1, -1))
+    return found
+
+
+def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
+    """x (B, n, d) with 0 where the mask (B, n) hides a row, whatever stands there."""
+    if mask is None:
+        return x
+    rows = F.broadcast_like(F.expand_dims(fn.stop(F, mask), axis=2), fn.stop(F, x))
+    return F.where(rows, x, fn.zeros_like(F, x))
+
+
+def _points(name: str, points: ArrayLike) -> np.ndarray:
+    values = points.asnumpy() if isinstance(points, mx.nd.NDArray) else np.asarray(points)
+    values = np.asarray(values, dtype="float64")
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise ShapeError(
+            f"{name}: inducing_points has shape {values.shape}, expected (m, d) or (B, m, d)."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: inducing_points contains NaN or infinity.")
+    return values if values.ndim == 3 else values[None]
+
+
+def _one_or_each(name: str, what: str, given: Any, latents: int) -> List[Any]:
+    """A list of one for all, or of one for each latent process."""
+    if not isinstance(given, (list, tuple)):
+        return [given]
+    if len(given) not in (1, latents):
+        raise ValueError(
+            f"{name}: {what} is a list of {len(given)}, expected one for each of {latents} "
+            "processes of the likelihood."
+        )
+    return list(given)

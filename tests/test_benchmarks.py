@@ -1,0 +1,299 @@
+"""The command that measures: what it compares, tells and writes, without any of the peers."""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.linalg import sqrtm
+from scipy.stats import multivariate_normal
+
+ROOT = Path(__file__).resolve().parent.parent
+# Behind the installed package, which is to be tested and not that of the checkout.
+sys.path.append(str(ROOT))
+
+from benchmarks import __main__ as command  # noqa: E402
+from benchmarks import environments, measure, page, results, scaling, tables  # noqa: E402
+from benchmarks.case import HERE, Case, Contender, Work, relative_difference  # noqa: E402
+from benchmarks.catalogue import all_cases  # noqa: E402
+from benchmarks.process import Failed, Process  # noqa: E402
+from benchmarks.rates import Rates  # noqa: E402
+
+TOYS = """
+import os, time
+from benchmarks.worker import Missing
+
+class Right:
+    error = 0.0
+    def __init__(self, arrays, missing=False):
+        if missing:
+            raise Missing("there are no such toys")
+        self._x = arrays["x"]
+    def run(self):
+        self._square = self._x**2
+    def results(self):
+        return {"square": self._square + self.error}
+    def figures(self):
+        return {"elements": self._x.size}
+
+class Quick(Right):
+    def run(self):
+        super().run()
+        return 0.25
+    def forward(self):
+        self._x**2
+
+class Wrong(Right):
+    error = 1.6e-3
+
+class Broken(Right):
+    def run(self):
+        raise ValueError("broken toy")
+
+class Ending(Right):
+    def run(self):
+        os._exit(3)
+
+class Sleeping(Right):
+    def run(self):
+        time.sleep(60)
+"""
+RATES = Rates({"float64": 2e9, "float32": 4e9}, 1e9)
+
+
+def problem():
+    return {"x": np.arange(1.0, 5.0)}
+
+
+def toy(name, classes, environment=HERE, **options):
+    contenders = [Contender(label, environment, f"toys:{label}") for label in classes]
+    missing = [
+        Contender("Away", "torch", "toys:Right"),
+        Contender("Gone", HERE, "toys:Right", {"missing": True}),
+    ]
+    return Case(
+        name,
+        "kalman",
+        f"squares, {name}",
+        problem,
+        contenders + missing,
+        tolerance=1e-8,
+        small=problem,
+        work=Work(5e8, 1e8),
+        **options,
+    )
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    (tmp_path / "toys.py").write_text(TOYS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    cases = [toy("toy/right", ["Right", "Quick", "Broken"]), toy("toy/wrong", ["Right", "Wrong"])]
+    monkeypatch.setattr(command, "all_cases", lambda: cases)
+    monkeypatch.setattr(measure, "TURN", 0.001)
+    monkeypatch.setattr(command.rates, "measure", lambda threads, folder: RATES)
+    return tmp_path
+
+
+def run(folder, *arguments):
+    where = ["--environments", str(folder / "none"), "--output", str(folder / "out")]
+    return CliRunner().invoke(command.main, ["run", *arguments, "--turns", "2", *where])
+
+
+def test_run(toys):
+    """Rows are written, one with a mismatch is not timed, and the next run keeps the others."""
+    told = run(toys, "--threads", "1")
+    assert told.exit_code == 1 and "2 rows failed" in told.output
+    assert "\nBroken: ValueError: broken toy\nAway: the environment torch is not" in told.output
+    known = json.loads((toys / "out" / "results.json").read_text())
+    assert known["rates"]["1"]["bytes"] == 1e9
+    right, wrong = known["rows"]
+    assert (right["case"], right["threads"], right["limit"]) == ("toy/right", 1, 0.25)
+    own = right["contenders"]
+    assert own["Right"]["difference"] == 0.0 and own["Right"]["run"]["turns"] == 2
+    assert own["Right"]["first"] > 0.0 and own["Right"]["memory"] >= 0
+    assert own["Right"]["figures"] == {"elements": 4.0}
+    assert "forward" not in own["Right"] and own["Quick"]["forward"]["median"] > 0.0
+    assert own["Quick"]["run"] == {"median": 0.25, "low": 0.25, "high": 0.25, "turns": 2}
+    assert own["Broken"]["failed"] == "ValueError: broken toy"
+    assert "benchmarks setup torch" in own["Away"]["missing"]
+    assert own["Gone"]["missing"] == "there are no such toys"
+    said = "Wrong differs from Right by 1.0e-04, more than 1e-08"
+    assert wrong["failed"] == said
+    assert not any("run" in own for own in wrong["contenders"].values())
+
+    text = (toys / "out" / "benchmarks.md").read_text()
+    (line,) = (line for line in text.splitlines() if "| Quick |" in line)
+    assert line.startswith("|  |  | Quick | 250 | 250 – 250 | ")
+    assert line.endswith(" | 1.00 | 4.00 |") and f"failed: {said}" in text
+    assert "| Broken | failed | – |" in text and "| Gone | not run | – |" in text
+    assert str(toys) not in text
+
+    assert run(toys, "toy/right", "--threads", "2", "--only", "Quick").exit_code == 0
+    rows = json.loads((toys / "out" / "results.json").read_text())["rows"]
+    keys = [(row["case"], row["threads"]) for row in rows]
+    assert keys == [("toy/right", 1), ("toy/right", 2), ("toy/wrong", 1)]
+    assert list(rows[1]["contenders"]) == ["Quick"]
+
+
+def test_names(toys):
+    told = run(toys, "toi")
+    assert told.exit_code == 2 and "no case is called 'toi'" in told.output
+
+
+def test_workers(toys):
+    """They stand still between requests; one that hangs or ends is told of."""
+
+    def make(name, timeout=30.0):
+        inputs = toys / "inputs.npz"
+        np.savez(inputs, **problem())
+        worker = Process(sys.executable, threads=1)
+        options = {"options": {}, "inputs": inputs, "small": None, "memory": False}
+        try:
+            worker.ask("make", timeout, target=f"toys:{name}", **options)
+            return stands_still(worker._child.pid)
+        finally:
+            worker.close()
+
+    assert make("Right")
+    with pytest.raises(Failed, match="the process ended: status 3"):
+        make("Ending")
+    with pytest.raises(Failed, match="no answer within 1 s"):
+        make("Sleeping", timeout=1.0)
+
+
+def stands_still(process):
+    for _ in range(200):
+        if re.search(r"State:\s+T", Path(f"/proc/{process}/status").read_text()):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_differences():
+    values = {"a": np.array([1.0, -4.0]), "b": np.array([2.0])}
+    assert relative_difference({"a": np.array([1.0, -4.5])}, values) == 0.125
+    assert relative_difference({"b": np.array([2.0]), "a": values["a"] + 1.0}, values) == 0.25
+    assert np.isnan(relative_difference({"a": np.array([np.nan, -4.0])}, values))
+    for wrong in ({}, {"c": values["a"]}, {"a": values["b"]}):
+        with pytest.raises(ValueError):
+            relative_difference(wrong, values)
+
+
+def test_scaling():
+    """The exponents of exact powers, and of the last two sizes."""
+    seconds = {100: 0.5, 200: 2.0, 400: 32.0}
+    rows = [
+        {
+            "line": ["toys", "n", size],
+            "threads": 1,
+            "taken": measure.taken(),
+            "contenders": {"toy": {"run": {"median": median}}},
+        }
+        for size, median in seconds.items()
+    ]
+    lines = scaling.lines(rows)
+    assert lines[4] == "| toy | 500 | 2000 | 32000 | 3.00 | 4.00 |"
+    assert scaling.exponent([1, 10, 100], [3.0, 300.0, 30000.0]) == pytest.approx(2.0)
+
+
+def test_numbers():
+    told = [tables.number(x) for x in (0.0123456, 1.0, 99.95, 1234.5, 0.0, None, np.nan)]
+    assert told == ["0.0123", "1.00", "100.0", "1230", "0", "–", "–"]
+
+
+def test_page():
+    """It has the tables of all cases, with what was measured."""
+    cases = all_cases()
+    names = [case.name for case in cases]
+    assert len(set(names)) == len(names)
+    assert {case.table for case in cases} | {"rates", "ratios"} == set(page.marked_tables())
+    assert not page.is_stale(results.of_folder(None), names), "run `python -m benchmarks page`"
+
+
+def test_environments(tmp_path):
+    """All versions are pinned, and one that has others is not used."""
+    assert {one.environment for case in all_cases() for one in case.contenders} == {
+        HERE,
+        *environments.names(),
+    }
+    for name in environments.names():
+        text = (environments.REQUIREMENTS / f"{name}.txt").read_text()
+        assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in text.splitlines()), name
+        with pytest.raises(LookupError, match=f"{name} is not set up"):
+            environments.python_of(name, tmp_path)
+        (tmp_path / name).mkdir()
+        stamp = tmp_path / name / environments.STAMP
+        stamp.write_text(text)
+        assert environments.python_of(name, tmp_path) == str(tmp_path / name / "bin" / "python")
+        stamp.write_text(text.replace("==", "==9"))
+        with pytest.raises(LookupError, match="other versions"):
+            environments.python_of(name, tmp_path)
+
+
+def test_targets():
+    """Each contender is a class that is there; its libraries may not be."""
+    for target in {one.target for case in all_cases() for one in case.contenders}:
+        module, name = target.split(":")
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert re.search(rf"^class {name}\b", source, re.MULTILINE), target
+
+
+def gaussian(arrays, covariance):
+    return -multivariate_normal(None, covariance).logpdf(arrays["y"])
+
+
+def gp_value(arrays):
+    x = arrays["x"] / arrays["lengthscales"]
+    squared = ((x[:, None] - x[None]) ** 2).sum(axis=2)
+    variance, noise = arrays["variances"]
+    return gaussian(arrays, variance * np.exp(-0.5 * squared) + noise * np.eye(len(x)))
+
+
+def blr_value(arrays):
+    prior, noise = arrays["variances"]
+    phi = arrays["phi"]
+    return gaussian(arrays, prior * phi @ phi.T + noise * np.eye(len(phi)))
+
+
+ORACLES = {
+    "Cholesky": ("output0", lambda arrays: np.linalg.cholesky(arrays["a"])),
+    "Lq": ("output1", lambda arrays: np.linalg.qr(arrays["a"].swapaxes(1, 2))[1].swapaxes(1, 2)),
+    "Eigh": ("output1", lambda arrays: np.linalg.eigvalsh(arrays["a"])),
+    "Solve": ("output0", lambda arrays: np.linalg.solve(arrays["a"], arrays["b"])),
+    "Sqrt": ("output0", lambda arrays: np.array([sqrtm(a) for a in arrays["a"]])),
+    "Svd": ("output1", lambda arrays: np.linalg.svd(arrays["a"])[1]),
+    "GaussianProcess": ("value", gp_value),
+    "LinearRegression": ("value", blr_value),
+}
+
+
+@pytest.mark.parametrize("target", sorted({
+    one.target
+    for case in all_cases()
+    for one in case.contenders
+    if case.small and one.environment == HERE
+}))  # fmt: skip
+def test_ours(target, monkeypatch):
+    """What of this package is measured computes what it says."""
+    # It would change the backend of the whole process.
+    monkeypatch.setattr("benchmarks.backend.use", lambda name: None)
+    case, contender = next(
+        (case, one) for case in all_cases() for one in case.contenders if one.target == target
+    )
+    module, name = target.split(":")
+    arrays = case.small()
+    layer = getattr(__import__(module, fromlist=[name]), name)(arrays, **contender.options)
+    layer.run()
+    layer.forward()
+    found = layer.results()
+    assert all(np.isfinite(array).all() for array in found.values())
+    if name in ORACLES:
+        key, oracle = ORACLES[name]
+        expected = oracle(arrays)
+        expected = expected**2 if getattr(layer, "squares", False) else expected
+        np.testing.assert_allclose(found[key], np.reshape(expected, found[key].shape), rtol=1e-9)
