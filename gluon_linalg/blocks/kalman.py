@@ -211,6 +211,11 @@ class KalmanLayer(ScanningBlock):
     def _backward(self, F, system, filtered):
         return fn.backward_pass(F, system, filtered, self._states, self._scan_length(F, system))
 
+    def _moments_of(self, F, wanted, *arrays, **options):
+        """`native_moments`, which refuse what the method cannot do without native operators."""
+        regular = self._method == "parallel"
+        return fn.native_moments(F, wanted, *arrays, regular=regular, **options)
+
     def _tangents(self, F, system, filtered):
         return fn.MomentTangents(F, system, filtered, self._scan_length(F, system))
 
@@ -281,7 +286,7 @@ class KalmanFilterLayer(KalmanLayer):
         if not self._moments:
             return likelihood
         wanted = ("filtered", "factor") if self._moments == "factor" else ("filtered",)
-        found = fn.native_moments(F, wanted, y, *arrays)
+        found = self._moments_of(F, wanted, y, *arrays)
         if found is None:
             return self._passes(F, y, *arrays)
         spread = found.filtered_covariance if self._moments is True else found.filtered_factor

@@ -40,7 +40,7 @@ class KalmanSmootherLayer(KalmanLayer):
     ) -> Tuple[Array, ...]:
         if directions is None:
             wanted = ("smoothed", "lag_one") if self._lag_one else ("smoothed",)
-            found = fn.native_moments(F, wanted, y, *arrays)
+            found = self._moments_of(F, wanted, y, *arrays)
             if found is not None:
                 results = found.smoothed_mean, found.smoothed_covariance
                 return (*results, found.lag_one) if self._lag_one else results
@@ -127,7 +127,7 @@ class KalmanForecastLayer(KalmanLayer):
             emission_offset,
         )
         if directions is None:
-            found = fn.native_moments(F, ("predicted",), *arrays, last=self._further + 1)
+            found = self._moments_of(F, ("predicted",), *arrays, last=self._further + 1)
             if found is not None:
                 rows = emission, observation_factor, emission_offset
                 return self._results(F, found, arrays[0], *rows)
@@ -202,7 +202,7 @@ class KalmanSamplerLayer(KalmanLayer):
         difference = fn.without_means(F, system, system.observed - observed)
         if directions is None:
             left = vectors(F, difference.observed)
-            found = fn.native_moments(
+            found = self._moments_of(
                 F, ("smoothed",), left, *arrays[:4], 0.0 * prior_mean, prior_factor, mask
             )
             if found is not None:

@@ -43,12 +43,13 @@ def kalman_moments(
     prior_covariance: Optional[Array] = None,
     wanted: Sequence[str] = ("smoothed",),
     last: int = 0,
+    regular: bool = False,
 ) -> Moments:
     """`Moments` of the model of `blocks.kalman.KalmanLayer`, whose arrays these are.
 
-    wanted: some of `KINDS`. last: the number of predictions to
-    give, the last ones; 0 for all T + 1. prior_covariance: takes the
-    gradient in S Sᵀ, in place of S; its values are not used.
+    wanted: some of `KINDS`. prior_covariance: takes the gradient in S Sᵀ, in place of S; its values
+    are not used. last: how many predictions to give, the last ones; 0 for all T + 1. regular:
+    whether H Q Hᵀ + R is to be regular from the second step on.
     """
     options = {
         "mask": mask,
@@ -59,6 +60,8 @@ def kalman_moments(
     given = {name: array for name, array in options.items() if array is not None}
     arrays = (y, transition, emission, process_factor, observation_factor, prior_mean, prior_factor)
     flags = {name: True for name in (*given, *wanted)}
+    if regular:
+        flags["regular"] = True
     found = call(F, "kalman_moments", *arrays, *given.values(), last=last, **flags)
     results = iter([*found] if wanted else [found])
     counts = {kind: count if kind in wanted else 0 for kind, count in KINDS.items()}
