@@ -45,7 +45,6 @@ from .blocks import (
     TriangularSolveBlock,
     WhiteningBlock,
     explain,
-    inducing_points,
     kalman_arrays,
     kernels,
     likelihoods,
@@ -58,6 +57,7 @@ from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
 from .fitting.fit import fit
+from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
 from .generators import install_generators as _install_generators
 from .native import backend_status, use_backend

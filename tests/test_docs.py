@@ -64,6 +64,15 @@ def backend(names):
     assert names["gl"].backend_status().backend == "auto"
 
 
+def fitted(names):
+    assert names["result"].converged
+    assert 0.1 < names["result"].parameters["noise_variance"] < 0.5
+
+
+def penalized(names):
+    assert names["result"].converged
+
+
 def layers(names):
     x, y, mean = names["x"], names["y"], names["mean"]
     assert mean.shape == names["variance"].shape == (1, 50)
@@ -202,6 +211,8 @@ def harness(names):
 
 # What a block shows, by a part of it.
 CHECKS = {
+    "result.summary()": fitted,
+    "objective=penalized": penalized,
     "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,

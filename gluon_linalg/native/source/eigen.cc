@@ -63,7 +63,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
   const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     const int64_t n = size;
     V *a = memory, *values = a + n * n, *work = values + n;
-    V* u = record ? record + g * kept(n) : work + 6 * n;
+    V* u = record ? record + g * kept(n) : work + eigen_memory<V>(n);
     V* ordered = record ? u + n * n : work;
     V finite;
     const V scale = load_symmetric<V>(in + first * n * n, n, count, a, &finite);
@@ -88,7 +88,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
       for (int64_t k = 0; k < n; ++k)
         put(u_out + (first * rows + i) * n + k, rows * n, u[(begin + i) * n + k], count);
   };
-  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 8 * n + 8;
+  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 2 * n + 8 + eigen_memory<V>(n);
   over_groups<V>(batch, nanoseconds(n), memory, group);
 }
 
@@ -156,6 +156,7 @@ void syevd_forward(const Call& call) { run(call, true, false); }
 void values_forward(const Call& call) { run(call, false, false); }
 
 void eigh_backward(const Call& call) {
+  if (call.input[0].shape[-1] == 0) return;
   by_type(call.input[0].type, [&](auto zero) {
     by_width(call, [&](auto v) { eigh_backward_of<decltype(v), decltype(zero)>(call); });
   });

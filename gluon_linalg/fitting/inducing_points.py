@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..typing import ArrayLike
-from .kernels import Kernel
+from ..blocks.kernels import Kernel
 
 METHODS = ("variance", "kmeans", "random")
 
@@ -84,7 +84,8 @@ def _centres(x: np.ndarray, count: int, random: np.random.RandomState) -> np.nda
         from scipy.cluster.vq import kmeans2
     except ImportError as error:
         raise ImportError(
-            "inducing_points: method 'kmeans' needs SciPy: pip install scipy, or use 'variance'."
+            "inducing_points: method 'kmeans' needs SciPy: use 'variance', or "
+            'pip install "gluon-linalg[fit]".'
         ) from error
     deviation = x.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
