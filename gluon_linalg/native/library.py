@@ -23,9 +23,7 @@ class Library(NamedTuple):
     reason: str  # why it is not there
 
 
-def call(
-    F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, float, str]
-) -> Union[Array, List[Array]]:
+def call(F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, float, str]) -> Any:
     """The results of the operator of that name, NDArrays or symbols as its arguments are.
 
     Each argument whose gradient may have to be added passes through an identity of its own: MXNet
