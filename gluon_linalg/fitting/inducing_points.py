@@ -24,7 +24,8 @@ def inducing_points(
     method 'variance': rows of x, each that of which the variance given those before it is largest
     under `kernel`: the pivots of an incomplete Cholesky factorization of k(x), which costs n m²
     time and n m memory. Fewer than `count` where these explain all variance but rounding.
-    'kmeans': centres of clusters, each column divided by its standard deviation.
+    'kmeans': centres of clusters, each column divided by its standard deviation
+    (needs SciPy).
     'random': rows of x without repetition. Burt, Rasmussen & van der Wilk 2020.
 
     kernel: initialized, with the hyperparameters that training begins with. seed: of 'kmeans' and
