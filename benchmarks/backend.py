@@ -1,8 +1,8 @@
 """What all contenders of this package share: the backend, and calls with gradients."""
 
-import mxnet as mx
-
-import gluon_linalg as gl
+# Before MXNet, which it helps to import.
+import gluon_linalg as gl  # isort: skip
+import mxnet as mx  # isort: skip
 
 from .worker import Missing
 

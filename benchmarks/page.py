@@ -64,4 +64,9 @@ def marked_tables() -> List[str]:
 
 def told(row: Row) -> List[str]:
     """A row as it is shown when it has been measured."""
-    return [f"{row['case']}, threads: {row['threads']}", *tables.details([row])[:-2]]
+    reasons = [
+        f"{label}: {own.get('failed') or own['missing']}"
+        for label, own in row["contenders"].items()
+        if {"failed", "missing"} & set(own)
+    ]
+    return [f"{row['case']}, threads: {row['threads']}", *tables.details([row])[:-2], *reasons]

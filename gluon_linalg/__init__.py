@@ -45,7 +45,6 @@ from .blocks import (
     TriangularSolveBlock,
     WhiteningBlock,
     explain,
-    inducing_points,
     kalman_arrays,
     kernels,
     likelihoods,
@@ -57,6 +56,9 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.fit import fit
+from .fitting.inducing_points import inducing_points
+from .fitting.result import compare
 from .generators import install_generators as _install_generators
 from .native import backend_status, use_backend
 
@@ -106,9 +108,11 @@ __all__ = [
     "WhiteningBlock",
     "__version__",
     "backend_status",
+    "compare",
     "errors",
     "explain",
     "export",
+    "fit",
     "inducing_points",
     "kalman_arrays",
     "kernels",

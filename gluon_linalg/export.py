@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
+import warnings
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -26,7 +27,7 @@ DTYPES = {"0": "float32", "1": "float64"}
 # the same operators, but MXNet may order them differently.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 # The same where the live block has native operators: they round differently, which an ill-posed
-# problem shows. Beyond this nothing of the result is left.
+# problem shows, such as a posterior variance that is a small difference. Beyond this it is told.
 BETWEEN_BACKENDS = {"float32": 1e-2, "float64": 1e-6}
 
 
@@ -59,7 +60,8 @@ def export(
         inputs = [array for array in examples if array is not None]
         found = _outputs(load(trial)(*inputs))
         if _difference(expected, found, TOLERANCE) and backend_status().native:
-            _compare(block, expected, found, BETWEEN_BACKENDS, " with native operators")
+            if _is_unique(block):
+                _warn_of_rounding(block, _difference(expected, found, BETWEEN_BACKENDS))
             with use_backend("mxnet"):
                 expected = _outputs(block(*examples))
         _compare(block, expected, found, TOLERANCE)
@@ -261,18 +263,34 @@ def _outputs(result: Arrays) -> List[np.ndarray]:
     return [array.asnumpy() for array in listed(result)]
 
 
+def _is_unique(block: mx.gluon.HybridBlock) -> bool:
+    """Whether nothing of a block has other results that are as right: vectors of equal values."""
+    unique: List[bool] = []
+    block.apply(lambda part: unique.append(getattr(part, "unique", True)))
+    return all(unique)
+
+
 def _compare(
     block: mx.gluon.HybridBlock,
     expected: Sequence[np.ndarray],
     found: Sequence[np.ndarray],
     tolerance: Mapping[str, float],
-    which: str = "",
 ) -> None:
     difference = _difference(expected, found, tolerance)
     if difference:
         raise ExportError(
-            f"export: {difference.format(block.name + which)} relative to its largest element; "
-            "nothing was written."
+            f"export: {difference.format(block.name)} relative to its largest element; nothing "
+            "was written."
+        )
+
+
+def _warn_of_rounding(block: mx.gluon.HybridBlock, difference: str) -> None:
+    if difference:
+        warnings.warn(
+            f"export: {difference.format(block.name)} with native operators, relative to its "
+            "largest element: so much of it is rounding. Compute in float64.",
+            RuntimeWarning,
+            stacklevel=3,
         )
 
 

@@ -1,6 +1,7 @@
 """Seeds every test; the seed is printed with a failure (GLUON_LINALG_TEST_SEED repeats it)."""
 
 import os
+import sys
 
 # Tests run side by side; more threads than processors only get in each other's way.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -10,6 +11,9 @@ STARTED = os.path.join(os.path.dirname(__file__), "started")
 inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 others = [folder for folder in inherited if folder not in ("", STARTED)]
 os.environ["PYTHONPATH"] = os.pathsep.join([STARTED, *others])
+if sys.version_info < (3, 12):
+    # Python's own distutils, or what MXNet imports of it would be setuptools as a whole.
+    os.environ.setdefault("SETUPTOOLS_USE_DISTUTILS", "stdlib")
 
 import numpy as np
 import pytest

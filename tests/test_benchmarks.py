@@ -107,7 +107,8 @@ def run(folder, *arguments):
 def test_run(toys):
     """Rows are written, one with a mismatch is not timed, and the next run keeps the others."""
     told = run(toys, "--threads", "1")
-    assert told.exit_code == 1 and "1 rows failed" in told.output
+    assert told.exit_code == 1 and "2 rows failed" in told.output
+    assert "\nBroken: ValueError: broken toy\nAway: the environment torch is not" in told.output
     known = json.loads((toys / "out" / "results.json").read_text())
     assert known["rates"]["1"]["bytes"] == 1e9
     right, wrong = known["rows"]

@@ -57,11 +57,14 @@ def test_names(declared):
 
 def test_extras(declared):
     extras = declared["extras_require"]
-    names = {"cpu", "gpu", "jobs", "serve", "tensorboard", "forecast", "test"}
+    names = {"cpu", "gpu", "fit", "jobs", "serve", "tensorboard", "forecast", "test"}
     assert set(extras) == names
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
-    assert names_of(extras["forecast"]) == {"gluonts", "pydantic", "typing_extensions"}
+    assert names_of(extras["fit"]) == {"pandas", "scipy", "tqdm"}
+    assert names_of(extras["forecast"]) == {
+        *names_of(extras["fit"]), "gluonts", "pydantic", "typing_extensions"
+    }  # fmt: skip
     assert {"pytest", "hypothesis", "scipy", "ruff"} < names_of(extras["test"])
     assert set(extras["jobs"]) < set(extras["test"])
 

@@ -1,11 +1,11 @@
 """Decompositions of many small matrices and of one large one, against `torch.linalg`."""
 
 from functools import partial
-from typing import Dict, List, NamedTuple
+from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from ..case import Case, Contender, Work, ours
+from ..case import Arrays, Case, Contender, Work, ours
 
 SIZES = [(1000, 8), (100, 64), (1, 1000)]
 # Columns of right sides.
@@ -53,7 +53,7 @@ def _case(name, batch, n):
             Contender("PyTorch", "torch", f"{__package__}.with_torch:{name.title()}"),
             *ours(f"{__package__}.ours:{name.title()}"),
         ],
-        tolerance=1e-7,
+        tolerance=1e-9,
         work=Work(batch * kind.operations * n**3, batch * 2 * 8.0 * numbers),
     )
 
@@ -62,7 +62,7 @@ def _size(shape, n):
     return int(np.prod([{"n": n, "m": 5 * n // 4, "k": RIGHT}[axis] for axis in shape]))
 
 
-def problem(name: str, batch: int, n: int) -> Dict[str, np.ndarray]:
+def problem(name: str, batch: int, n: int) -> Arrays:
     """Matrices with spectra from 1 to 2 that are well apart, and gradients by the outputs."""
     random = np.random.RandomState(0)
     orthogonal = np.linalg.qr(random.randn(2, batch, n, n))[0]
@@ -77,3 +77,16 @@ def problem(name: str, batch: int, n: int) -> Dict[str, np.ndarray]:
     for index, shape in enumerate(KINDS[name].outputs.split()):
         arrays[f"head{index}"] = random.randn(batch, *(lengths[axis] for axis in shape))
     return arrays
+
+
+def parts(arrays: Arrays) -> Tuple[Arrays, List[np.ndarray]]:
+    """The arguments of a decomposition, and the gradients by its outputs."""
+    inputs = {name: array for name, array in arrays.items() if "head" not in name}
+    return inputs, [array for name, array in arrays.items() if "head" in name]
+
+
+def named(outputs: Sequence[Any], squares: bool) -> Arrays:
+    """Outputs by name, their squares where signs are a convention."""
+    return {
+        f"output{index}": output**2 if squares else output for index, output in enumerate(outputs)
+    }

@@ -3,6 +3,7 @@
 import gluon_linalg as gl
 
 from ..backend import Layer
+from .cases import named, parts
 
 
 class Decomposition(Layer):
@@ -11,16 +12,11 @@ class Decomposition(Layer):
     block, squares = gl.CholeskyBlock, False
 
     def __init__(self, arrays, backend):
-        inputs = {name: array for name, array in arrays.items() if "head" not in name}
-        heads = [array for name, array in arrays.items() if "head" in name]
+        inputs, heads = parts(arrays)
         super().__init__(self.block(), inputs, "float64", backend, heads, self.squares)
 
     def results(self):
-        outputs = {
-            f"output{index}": output**2 if self.squares else output
-            for index, output in enumerate(self.outputs())
-        }
-        return {**outputs, **self.gradients()}
+        return {**named(self.outputs(), self.squares), **self.gradients()}
 
 
 class Cholesky(Decomposition):

@@ -3,25 +3,21 @@
 import torch
 
 from ..with_torch import Function
+from .cases import named, parts
 
 
 class Decomposition(Function):
     squares = symmetric = False
 
     def __init__(self, arrays):
-        inputs = {name: array for name, array in arrays.items() if "head" not in name}
-        heads = [array for name, array in arrays.items() if "head" in name]
+        inputs, heads = parts(arrays)
         super().__init__(inputs, "float64", heads, self.squares)
 
     def results(self):
-        outputs = {
-            f"output{index}": output**2 if self.squares else output
-            for index, output in enumerate(self.outputs())
-        }
         gradients = self.gradients()
         if self.symmetric:
             gradients["a"] = 0.5 * (gradients["a"] + gradients["a"].swapaxes(1, 2))
-        return {**outputs, **gradients}
+        return {**named(self.outputs(), self.squares), **gradients}
 
 
 class Cholesky(Decomposition):

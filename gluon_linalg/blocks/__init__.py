@@ -11,7 +11,6 @@ from .eig import EigBlock
 from .explaining import explain
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
-from .inducing_points import inducing_points
 from .kalman import KalmanFilterLayer
 from .kalman_arrays import kalman_arrays
 from .lda import LDABlock
@@ -76,7 +75,6 @@ __all__ = [
     "TriangularSolveBlock",
     "WhiteningBlock",
     "explain",
-    "inducing_points",
     "kalman_arrays",
     "likelihoods",
     "priors",

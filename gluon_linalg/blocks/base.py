@@ -27,6 +27,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     arguments: Rules = ()
     required: Optional[int] = None
+    # False where a call has several right results: vectors of equal eigenvalues, for one.
+    unique = True
     # What the block was cast to; None where it takes the dtype of its inputs.
     _dtype: Optional[str] = None
 

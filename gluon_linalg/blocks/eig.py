@@ -23,6 +23,7 @@ class EigBlock(LinearAlgebraBlock):
     """
 
     arguments = (("a", "B n n"),)
+    unique = False
 
     def __init__(
         self, descending: bool = False, top_k: Optional[int] = None, **kwargs: Any

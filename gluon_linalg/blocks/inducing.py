@@ -1,6 +1,6 @@
 """Processes that are seen through the values at a few inducing points."""
 
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import mxnet as mx
 import numpy as np
@@ -83,10 +83,12 @@ class InducingBlock(LinearAlgebraBlock):
         points = F.cast(parameter_array(F, self.inducing_points, x), dtype=WIDE)
         corner = F.slice_axis(F.slice_axis(x, axis=1, begin=0, end=1), axis=2, begin=0, end=1)
         points = F.broadcast_add(points, fn.zeros_like(F, corner))
-        return [
-            projection(F, kernel, self._factor(F, kernel, points), points, x)
-            for kernel in self.kernels
-        ]
+        found = []
+        for kernel in self.kernels:
+            values = hyperparameters(F, kernel, x)
+            factor = self._factor(F, kernel, points, values)
+            found.append(projection(F, kernel, factor, points, x, values))
+        return found
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         for kernel in self.kernels:
@@ -102,16 +104,38 @@ class InducingBlock(LinearAlgebraBlock):
                 f"each of {batch} batch elements."
             )
 
-    def _factor(self, F: Namespace, kernel: Kernel, points: Array) -> Array:
-        covariance = fn.symmetrize(F, kernel.evaluate(F, points, None, WIDE))
+    def _factor(
+        self, F: Namespace, kernel: Kernel, points: Array, values: Dict[str, Array]
+    ) -> Array:
+        covariance = fn.symmetrize(F, kernel.evaluate(F, points, None, WIDE, values))
         return fn.cholesky(F, covariance, self._jitter, self.name)
 
 
-def projection(F: Namespace, kernel: Kernel, factor: Array, points: Array, x: Array) -> Projection:
-    """`Projection` at x (B, n, d) on points (B, m, d), both in float64."""
-    features = fn.triangular_solve(F, factor, kernel.evaluate(F, points, x, WIDE))
-    prior = kernel.evaluate_diagonal(F, x, WIDE)
+def projection(
+    F: Namespace,
+    kernel: Kernel,
+    factor: Array,
+    points: Array,
+    x: Array,
+    values: Dict[str, Array],
+) -> Projection:
+    """`Projection` at x (B, n, d) on points (B, m, d), all in float64; values: hyperparameters."""
+    features = fn.triangular_solve(F, factor, kernel.evaluate(F, points, x, WIDE, values))
+    prior = kernel.evaluate_diagonal(F, x, WIDE, values)
     return Projection(factor, features, prior, prior - F.sum(F.square(features), axis=1))
+
+
+def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Array]:
+    """The natural hyperparameters of a kernel in float64, (1, k), each cast once.
+
+    What K(Z, Z), k(Z, x) and k(x, x) give to a gradient is large and cancels: it is added before
+    it is rounded.
+    """
+    found = {}
+    for name, parameter in kernel.hyperparameters().items():
+        stored = F.cast(parameter_array(F, parameter, like), dtype=WIDE)
+        found[name] = F.reshape(parameter.natural(F, stored), shape=(1, -1))
+    return found
 
 
 def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:

@@ -14,6 +14,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from .. import native
 from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, given, hook
 from .base import LinearAlgebraBlock
@@ -210,6 +211,11 @@ class KalmanLayer(ScanningBlock):
     def _backward(self, F, system, filtered):
         return fn.backward_pass(F, system, filtered, self._states, self._scan_length(F, system))
 
+    def _moments_of(self, F, wanted, *arrays, **options):
+        """`native_moments`, which refuse what the method cannot do without native operators."""
+        regular = self._method == "parallel"
+        return fn.native_moments(F, wanted, *arrays, regular=regular, **options)
+
     def _tangents(self, F, system, filtered):
         return fn.MomentTangents(F, system, filtered, self._scan_length(F, system))
 
@@ -266,6 +272,28 @@ class KalmanFilterLayer(KalmanLayer):
         *arrays: Optional[Array],
         directions: Optional[Array] = None,
     ) -> Outputs:
+        if not native.applies(F, y):
+            return self._passes(F, y, *arrays, directions=directions)
+        likelihood = fn.native_likelihood(
+            F,
+            y,
+            *arrays,
+            directions=directions,
+            parallel=self._method == "parallel",
+            explain=lambda: self._passes(F, y, *arrays, directions=directions),
+            name=self.name,
+        )
+        if not self._moments:
+            return likelihood
+        wanted = ("filtered", "factor") if self._moments == "factor" else ("filtered",)
+        found = self._moments_of(F, wanted, y, *arrays)
+        if found is None:
+            return self._passes(F, y, *arrays)
+        spread = found.filtered_covariance if self._moments is True else found.filtered_factor
+        return likelihood, found.filtered_mean, spread
+
+    def _passes(self, F, y, *arrays, directions=None):
+        """The results by a pass of the filter and one back."""
         system = self._system(F, y, *arrays, directions=directions)
         filtered, value = self._filter(F, system, self._form)
         smoothed = self._backward(F, system, filtered)

@@ -43,6 +43,7 @@ class PCABlock(LinearAlgebraBlock):
     """
 
     arguments = (("x", "B n d"),)
+    unique = False
 
     def __init__(
         self,

@@ -13,7 +13,6 @@ import numpy as np
 from .. import functional as fn
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, Namespace, hook
-from .base import LinearAlgebraBlock
 from .given import GivenParameter
 from .parameters import PositiveParameter, parameter_array
 
@@ -147,7 +146,7 @@ class HalfCauchy(Prior):
         return np.abs(random.standard_cauchy(size=shape)) * self.arguments["scale"]
 
 
-class PriorLoss(LinearAlgebraBlock):
+class PriorLoss(mx.gluon.HybridBlock):
     """loss -> loss - log p(θ)/B, (B,) -> (B,), whose sum has the priors of a network once.
 
     block: the network, any Gluon block, whose parameters θ with an attribute `prior` count. The
@@ -157,8 +156,6 @@ class PriorLoss(LinearAlgebraBlock):
     on the transform, that of the other does not. Priors are read when a graph is made: set them
     before `hybridize`.
     """
-
-    arguments = (("loss", "B"),)
 
     def __init__(self, block: mx.gluon.Block, jacobian: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -38,6 +38,12 @@ class KalmanSmootherLayer(KalmanLayer):
         *arrays: Optional[Array],
         directions: Optional[Array] = None,
     ) -> Tuple[Array, ...]:
+        if directions is None:
+            wanted = ("smoothed", "lag_one") if self._lag_one else ("smoothed",)
+            found = self._moments_of(F, wanted, y, *arrays)
+            if found is not None:
+                results = found.smoothed_mean, found.smoothed_covariance
+                return (*results, found.lag_one) if self._lag_one else results
         system = self._system(F, y, *arrays, directions=directions)
         filtered, _ = self._filter(F, system)
         smoothed = self._backward(F, system, filtered)
@@ -108,8 +114,7 @@ class KalmanForecastLayer(KalmanLayer):
             fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)), reps=(1, self._further, 1)
         )
         seen = fn.ones_like(F, y) if mask is None else mask
-        system = self._system(
-            F,
+        arrays = (
             F.concat(y, future, dim=1),
             transition,
             emission,
@@ -120,8 +125,13 @@ class KalmanForecastLayer(KalmanLayer):
             F.concat(seen, future, dim=1),
             transition_offset,
             emission_offset,
-            directions=directions,
         )
+        if directions is None:
+            found = self._moments_of(F, ("predicted",), *arrays, last=self._further + 1)
+            if found is not None:
+                rows = emission, observation_factor, emission_offset
+                return self._results(F, found, arrays[0], *rows)
+        system = self._system(F, *arrays, directions=directions)
         filtered, _ = self._filter(F, system)
         tangents = self._tangents(F, system, filtered)
         columns, steps = tangents.filtered.mean, self._further
@@ -139,6 +149,17 @@ class KalmanForecastLayer(KalmanLayer):
             spread = fn.with_infinite(F, spread, columns, filtered.settlement)
         covariance, spread = (fn.batch_first(F, x) for x in (covariance, spread))
         return vectors(F, mean), covariance, vectors(F, observed), spread
+
+    def _results(self, F, moments, observed, emission, factor, offset):
+        """The results from moments of T + 1, ..., T + h + 1."""
+        mean, covariance = (
+            F.slice_axis(x, axis=1, begin=0, end=-1)
+            for x in (moments.predicted_mean, moments.predicted_covariance)
+        )
+        seen, spread = fn.emitted_moments(
+            F, observed, mean, covariance, emission, factor, offset, self._further, self.name
+        )
+        return mean, covariance, vectors(F, seen), fn.batch_first(F, spread)
 
 
 class KalmanSamplerLayer(KalmanLayer):
@@ -179,6 +200,13 @@ class KalmanSamplerLayer(KalmanLayer):
             F, system, prior_noise, process_noise, observation_noise, self._scan_length(F, system)
         )
         difference = fn.without_means(F, system, system.observed - observed)
+        if directions is None:
+            left = vectors(F, difference.observed)
+            found = self._moments_of(
+                F, ("smoothed",), left, *arrays[:4], 0.0 * prior_mean, prior_factor, mask
+            )
+            if found is not None:
+                return vectors(F, states) + found.smoothed_mean
         if directions is not None:
             # x⁺ with any δ will do: what is added estimates the difference.
             difference = fn.with_directions(F, difference, directions)

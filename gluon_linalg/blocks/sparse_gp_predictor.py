@@ -10,10 +10,11 @@ from ..typing import Array, Namespace
 from .base import LinearAlgebraBlock
 from .casting import check_casts
 from .copying import frozen_copies
-from .inducing import WIDE, Projection, projection
+from .inducing import WIDE, Projection, hyperparameters, projection
 from .kernels import Kernel
 from .likelihoods import Likelihood
 from .mean import mean_values
+from .parameters import parameter_array
 
 
 class SparseGPPredictor(LinearAlgebraBlock):
@@ -77,7 +78,7 @@ class SparseGPPredictor(LinearAlgebraBlock):
             return self.likelihood.predictive_log_density(F, mean, variance, y, own)
         if self._include_noise:
             return self.likelihood.predictive_moments(F, mean, variance, own)
-        return mean, variance
+        return F.broadcast_add(mean, self._nothing(F, mean)), variance
 
     def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior mean, (B, n, d) -> (B, n)."""
@@ -166,6 +167,14 @@ class SparseGPPredictor(LinearAlgebraBlock):
     def _size(self) -> int:
         return int(self.inducing.shape[1])
 
+    def _nothing(self, F: Namespace, like: Array) -> Array:
+        """0 from the parameters of the likelihood: Gluon warns of those that a graph has not."""
+        total = 0.0 * F.sum(fn.zeros_like(F, like))
+        if self.likelihood is not None:
+            for parameter in self.likelihood.collect_params().values():
+                total = total + 0.0 * F.sum(fn.stop(F, parameter_array(F, parameter, like)))
+        return F.reshape(total, shape=(1,) * (2 if len(self.roots) == 1 else 3))
+
     def _needs_inputs(self) -> bool:
         return self.likelihood is not None and self.likelihood.needs_inputs
 
@@ -177,7 +186,9 @@ class SparseGPPredictor(LinearAlgebraBlock):
     ) -> Projection:
         index = i % len(self.kernels)
         factor = stored[f"factor_{index}"]
-        return projection(F, self.kernels[index], factor, stored["inducing"], x)
+        kernel = self.kernels[index]
+        values = hyperparameters(F, kernel, x)
+        return projection(F, kernel, factor, stored["inducing"], x, values)
 
     def _latent(
         self, F: Namespace, x: Array, stored: Mapping[str, Array]

@@ -21,6 +21,7 @@ class SVDBlock(LinearAlgebraBlock):
     """
 
     arguments = (("a", "B m n"),)
+    unique = False
 
     def __init__(self, tall: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,7 +12,7 @@ from ..functional.checks import likelihood_in_range
 from ..functional.lq import lq_factors
 from ..typing import Array, ArrayLike, Namespace
 from .given import given_parameter
-from .inducing import WIDE, InducingBlock, Kernels, Means, seen_inputs
+from .inducing import WIDE, InducingBlock, Kernels, Means, hyperparameters, seen_inputs
 from .likelihoods import Likelihood
 from .mean import mean_values
 from .parameters import parameter_array
@@ -147,7 +147,10 @@ class SVGPLikelihoodLayer(InducingBlock):
         points = mx.nd.broadcast_to(points, (batch, *points.shape[1:]))
         with mx.autograd.pause():
             weights, roots = self._variational(mx.nd, points)
-            factors = [self._factor(mx.nd, kernel, points) for kernel in self.kernels]
+            factors = [
+                self._factor(mx.nd, kernel, points, hyperparameters(mx.nd, kernel, points))
+                for kernel in self.kernels
+            ]
         with self.name_scope():
             return SparseGPPredictor(
                 self.kernels,

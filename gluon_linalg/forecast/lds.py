@@ -84,6 +84,14 @@ class LDS(gluonts_lds.LDS):
         """As `log_prob` without scale; targets: (B, T, p)."""
         F = self.F
         mask = None if observed is None else self._mask(observed, targets)
+        arrays = self._system_arrays(targets)
+        found = fn.native_moments(
+            F, ("predicted", "steps"), *arrays, mask, emission_offset=self._arrays[4],
+            prior_covariance=self._arrays[6], last=1,
+        )  # fmt: skip
+        if found is not None:
+            following = found.predicted_mean, found.predicted_covariance
+            return (found.step_likelihood, *(F.squeeze(x, axis=1) for x in following))
         system = self._system(targets, mask)
         filtered, _ = fn.kalman_filter(
             F, system, self.latent_dim, self.output_dim, name=type(self).__name__
@@ -118,16 +126,21 @@ class LDS(gluonts_lds.LDS):
         samples = F.broadcast_add(spread, F.expand_dims(mean, axis=0))
         return self._scaled(samples, num_samples, scale)
 
-    def _system(self, y, mask=None):
+    def _system_arrays(self, y):
+        """y and the first six arrays of a `state_space_system`."""
         F = self.F
         emission, transition, innovation, noise_std, residuals, mean, covariance = self._arrays
         noise_std = F.broadcast_add(noise_std, fn.zeros_like(F, residuals))
-        return fn.state_space_system(
-            F, y, transition, emission, with_axis(F, innovation, 3),
-            fn.diagonal_matrix(F, noise_std), mean,
-            fn.covariance_factor(F, covariance, f"{type(self).__name__}: prior_cov"), mask,
-            emission_offset=residuals, name=type(self).__name__,
+        return (
+            y, transition, emission, with_axis(F, innovation, 3), fn.diagonal_matrix(F, noise_std),
+            mean, fn.covariance_factor(F, covariance, f"{type(self).__name__}: prior_cov"),
         )  # fmt: skip
+
+    def _system(self, y, mask=None):
+        name = type(self).__name__
+        return fn.state_space_system(
+            self.F, *self._system_arrays(y), mask, emission_offset=self._arrays[4], name=name
+        )
 
     def _mask(self, observed, x):
         """(B, T) or (B, T, p) as (B, T, p), a constant."""

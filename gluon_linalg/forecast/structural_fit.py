@@ -10,6 +10,7 @@ from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.structural.bounded import BoundedParameter
+from ..fitting.minimize_each import minimize_each
 from ..fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
@@ -19,7 +20,6 @@ from ..fitting.structural_starts import (
 from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
-from .minimization import minimize_each
 from .structural_components import Units, build_components
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.

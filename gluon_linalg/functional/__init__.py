@@ -38,14 +38,16 @@ from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
 from .kalman_moments import (
     emitted,
+    emitted_moments,
     filtered_covariance,
     filtered_factor,
     filtered_mean,
     last_steps,
+    native_moments,
     observation_moments,
     smoothed_covariances,
 )
-from .kalman_score import backward_pass, scored_likelihood
+from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
 from .least_squares import least_squares, minimum_norm
@@ -112,6 +114,7 @@ __all__ = [
     "drawn_observations",
     "eigh",
     "emitted",
+    "emitted_moments",
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
@@ -148,6 +151,8 @@ __all__ = [
     "matrix_sqrt",
     "minimum_norm",
     "mirror_lower",
+    "native_likelihood",
+    "native_moments",
     "negative_half_squared_distance",
     "observation_marginals",
     "observation_moments",

@@ -34,11 +34,17 @@ def require(
 def require_status(
     F: Namespace, status: Array, failures: Mapping[int, Tuple[Type[Exception], str]]
 ) -> None:
-    """Raises imperatively for elements whose status (B,) is a key; a graph has NaN there already."""
+    """Raises imperatively for elements whose status (B,) is a key; a graph has NaN there."""
     if F is mx.nd:
         found = stop(F, status).asnumpy()
         for code, (error_class, text) in failures.items():
             _raise_unless(found != code, error_class, text)
+
+
+def require_number(F: Namespace, value: Array, error_class: Type[Exception], text: str) -> None:
+    """Raises imperatively for elements of (B, n) that are NaN, as a graph has them."""
+    if F is mx.nd:
+        _raise_unless(~np.isnan(stop(F, value).asnumpy()).any(axis=1), error_class, text)
 
 
 def require_each(

@@ -2,13 +2,11 @@
 
 from typing import Optional, Tuple
 
-import mxnet as mx
-
 from ..errors import NonFiniteError, NotPositiveDefiniteError
 from ..native import applies, spectra
 from ..typing import Array, Namespace
 from . import lapack
-from .checks import finite, require
+from .checks import finite, require, require_number
 from .matrix import product, symmetrize, transpose
 from .tangent import ones_like, stop, unit_roundoff
 
@@ -40,9 +38,7 @@ def eigh(
     """
     if applies(F, a):
         u, eigenvalues = spectra.eigh(F, a, descending, top_k)
-        if F is mx.nd:
-            holds = eigenvalues == eigenvalues
-            require(F, eigenvalues, holds, NonFiniteError, not_finite(name), axes=2)
+        require_number(F, eigenvalues, NonFiniteError, not_finite(name))
         return u, eigenvalues
     u, eigenvalues = decomposed(F, a, name)
     u = F.broadcast_mul(u, F.expand_dims(row_signs(F, u), axis=2))

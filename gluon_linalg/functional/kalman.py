@@ -40,6 +40,8 @@ from .state_space import (
 )
 from .tangent import stop, zeros_like
 
+NOT_FINITE = "NaN or infinity in the arrays of the system, or in what follows from them"
+
 
 class Filtered(NamedTuple):
     """Constants (1, T, b, ...), b as in `joint_system`; mean and innovation have the batch size B.
@@ -222,7 +224,7 @@ def _finite(F: Namespace, x: Array, name: str) -> Array:
         x,
         F.sum(x, axis=4, keepdims=True) * 0.0 == 0.0,
         NonFiniteError,
-        f"{name}: NaN or infinity in the arrays of the system, or in what follows from them",
+        f"{name}: {NOT_FINITE}",
     )
 
 

@@ -35,7 +35,7 @@ class Roots(NamedTuple):
     following: Array  # S⁺, of the next step, (1, T, b, d, d)
     matrix: Array  # M, (1, T, b, p + d, d)
     noise: Array  # N, (1, T, b, p + d, p + r)
-    free: Optional[Array] = None  # Ψ, (1, T, b, r, d), where it is known
+    free: Optional[Array] = None  # Ψ, (1, T, b, ., d), where it is known
 
 
 class Gains(NamedTuple):

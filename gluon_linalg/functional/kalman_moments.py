@@ -9,16 +9,23 @@ about ζ_t. So the mean ρ and the covariance C of ξ given all data go back in 
 without an inverse or a difference: this holds for singular and for very large covariances.
 
 **By scans** a filtered state and what the future says of it meet (`kalman_scan.meet`).
+
+**Natively** one operator gives the moments that are asked for, with their gradients
+(`native_moments`); what follows is not needed then.
 """
 
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 
+import mxnet as mx
+
+from .. import native
+from ..native.kalman_moments import Moments, kalman_moments
 from ..typing import Array, Namespace
 from . import lapack
 from .kalman import Filtered
 from .kalman_gains import Roots, split_rows
 from .kalman_scan import Scanned, smoothing_meeting, smoothing_transition, times
-from .matrix import congruence, identity_like, product, symmetrize, transpose, with_axis
+from .matrix import congruence, diagonal, identity_like, product, symmetrize, transpose, with_axis
 from .recursion import quadratic_recursion
 from .state_space import (
     lower_factor,
@@ -32,6 +39,23 @@ if TYPE_CHECKING:
     from .kalman_tangent import MomentTangents
 
 
+def native_moments(
+    F: Namespace, wanted: Sequence[str], y: Array, *arrays: Any, **options: Any
+) -> Optional[Moments]:
+    """The moments `wanted` (`native.kalman_moments.KINDS`) of a model by the native operator.
+
+    y, arrays: those of a `KalmanLayer`, in their order, without diffuse directions; options: of
+    `native.kalman_moments`. None where native operators do not apply and, imperatively, where
+    something is wrong: the other path tells what.
+    """
+    if not native.applies(F, y):
+        return None
+    found = kalman_moments(F, y, *arrays, wanted=wanted, **options)
+    if F is mx.nd and found.status.asnumpy().any():
+        return None
+    return found
+
+
 def filtered_mean(F: Namespace, filtered: Filtered) -> Array:
     """E[x_t | y_1..y_t], (1, T, B, d, 1)."""
     gained = times(F, filtered.whitened, filtered.innovation, transpose=True)
@@ -39,7 +63,10 @@ def filtered_mean(F: Namespace, filtered: Filtered) -> Array:
 
 
 def filtered_factor(F: Namespace, roots: Roots, observations: int) -> Array:
-    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d)."""
+    """U with Var(x_t | y_1..y_t) = U Uᵀ = S (I - ΩᵀΩ) Sᵀ, lower, by one LQ, (1, T, b, d, d).
+
+    Its diagonal is not negative, whatever computes it.
+    """
     p = observations
     emission, _ = split_rows(F, roots.matrix, p)
     noise, _ = split_rows(F, F.slice_axis(roots.noise, axis=4, begin=0, end=p), p)
@@ -47,7 +74,9 @@ def filtered_factor(F: Namespace, roots: Roots, observations: int) -> Array:
     blank = zeros_like(F, product(F, emission, noise, transpose_a=True))
     tail = F.concat(roots.factor, blank, dim=4)
     lower = lower_factor(F, F.concat(head, tail, dim=3))
-    return F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
+    lower = F.slice(lower, begin=(None, None, None, p, p), end=(None, None, None, None, None))
+    pivots = transpose(F, with_axis(F, diagonal(F, lower), 4), axes=5)
+    return F.broadcast_mul(lower, 1.0 - 2.0 * (pivots < 0.0))
 
 
 def filtered_covariance(F: Namespace, filtered: Filtered, observations: int) -> Array:
@@ -94,6 +123,35 @@ def observation_moments(
     spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
     spread = spread + product(F, factor, factor, transpose_b=True)
     return observed, symmetrize(F, tangents.settled_covariance(spread, seen, change), axes=5)
+
+
+def emitted_moments(
+    F: Namespace,
+    observed: Array,
+    mean: Array,
+    covariance: Array,
+    emission: Array,
+    factor: Array,
+    offset: Optional[Array],
+    steps: int,
+    name: str,
+) -> Tuple[Array, Array]:
+    """As `observation_moments`, from the moments of the states, (B, h, d) and (B, h, d, d).
+
+    observed: y with the steps ahead, (B, T + h, p). Results (1, h, B, p, 1) and (1, h, B, p, p).
+    """
+    observed, mean = (time_first(F, with_axis(F, x, 3)) for x in (observed, mean))
+    covariance = time_first(F, covariance)
+    emission, factor = (_ahead(F, x, observed, steps) for x in (emission, factor))
+    if offset is not None:
+        offset = _ahead(F, with_axis(F, offset, 3), observed, steps)
+    require_finite(F, name, emission=emission, observation_factor=factor, emission_offset=offset)
+    observed = product(F, emission, mean)
+    if offset is not None:
+        observed = observed + offset
+    spread = product(F, product(F, emission, covariance), emission, transpose_b=True)
+    spread = spread + product(F, factor, factor, transpose_b=True)
+    return observed, symmetrize(F, spread, axes=5)
 
 
 def last_steps(F: Namespace, x: Array, steps: int) -> Array:

@@ -10,11 +10,17 @@ log p(y_{t+1}, ..., y_T | x_{t+1}) in its argument's mean, and the joint form of
 No loop is differentiated, and neither P nor Q nor R is inverted: they may be singular.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
+import mxnet as mx
+import numpy as np
+
+from ..errors import NonFiniteError, SingularMatrixError
+from ..native import kalman as native
 from ..typing import Array, Namespace, given
 from .diffuse import Settlement, first_column, log_lengths, settled
-from .kalman import Filtered
+from .kalman import NOT_FINITE, Filtered
+from .kalman_gains import SINGULAR_INNOVATION
 from .kalman_moments import filtered_mean
 from .kalman_scan import Scanned, following, smoothing_meeting, times
 from .matrix import identity_like, product, transpose
@@ -46,6 +52,30 @@ def scored_likelihood(
     if filtered.settlement is not None and system.directions is not None:
         linear = linear - log_lengths(F, system.directions, filtered.settlement)
     return with_gradient(F, value, linear)
+
+
+def native_likelihood(
+    F: Namespace,
+    y: Array,
+    *arrays: Optional[Array],
+    directions: Optional[Array],
+    parallel: bool,
+    explain: Callable[[], Any],
+    name: str,
+) -> Array:
+    """-log p(y), (B,), with its gradient, by one operator in C++.
+
+    arrays: of the system, as `state_space_system` takes them; directions: (B or 1, d, q) or None;
+    parallel: whether what only the loop can do is refused. The numbers are those of the square-root
+    form. Where it fails, an error imperatively: that of `explain()`, which computes with other
+    operators, if it has one; in a graph NaN for the batch element.
+    """
+    value, failure = native.kalman_likelihood(
+        F, y, *arrays, directions=directions, parallel=parallel
+    )
+    if F is mx.nd:
+        _raise_failure(failure.asnumpy(), explain, name)
+    return value
 
 
 def backward_pass(
@@ -227,3 +257,16 @@ def _factor_gradient(F: Namespace, force: Array, precision: Array, factor: Array
     factor = F.broadcast_add(factor, zeros_like(F, corner))
     outer = product(F, force, product(F, force, factor, transpose_a=True))
     return outer - product(F, over_batch(F, precision, force), factor)
+
+
+def _raise_failure(failure: np.ndarray, explain: Callable[[], Any], name: str) -> None:
+    failed = np.flatnonzero(failure[:, 0])
+    if not len(failed):
+        return
+    with mx.autograd.pause():
+        explain()
+    kind, time = failure[failed[0]].astype(int)
+    where = f"(batch element {failed[0]}, t = {time})."
+    if kind == native.SINGULAR:
+        raise SingularMatrixError(f"{name}: {SINGULAR_INNOVATION} {where}")
+    raise NonFiniteError(f"{name}: {NOT_FINITE} {where}")

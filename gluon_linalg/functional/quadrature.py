@@ -1,21 +1,24 @@
-"""Integrals over a normal distribution by Gauss-Hermite quadrature, and over lines by trapezoids.
+"""Integrals over a normal distribution: Gauss-Hermite sums, or trapezoids where it counts.
 
 Nodes are made in the graph, in the dtype of what is integrated: no file holds them.
 """
 
 import functools
-from typing import Callable, Optional, Tuple
+import math
+from typing import Callable, Tuple
 
 import numpy as np
 
 from ..typing import Array, Namespace
+from .gaussian import HALF_LOG_2PI
 from .tangent import ones_like, stop
 
 # Nodes whose weight is below this are left out.
 NEGLIGIBLE = 1e-18
-# In how many standard deviations the largest value of an integrand is looked for, and how often
-# the interval is halved.
-REACH, HALVINGS = 128.0, 30
+# Within how many standard deviations the largest value of an integrand is looked for, how often
+# that interval is halved, and below which of its logarithm an integrand counts as 0: at most
+# FURTHEST standard deviations away, and at least exp(-NARROWEST) of that.
+REACH, HALVINGS, DROP, FURTHEST, NARROWEST = 256.0, 32, 37.0, 9.0, 16.0
 
 
 def normal_expectation(
@@ -37,33 +40,37 @@ def normal_expectation(
 
 
 def log_normal_expectation(
+    F: Namespace, log_function: Callable[[Array], Array], mean: Array, variance: Array, points: int
+) -> Array:
+    """log E[exp(g(f))] for f ~ N(mean, variance), (B, n), as `normal_expectation`."""
+    nodes, log_weights = gauss_hermite(F, mean, points)
+    spread = F.expand_dims(F.sqrt(2.0 * variance), axis=2)
+    f = F.broadcast_add(F.expand_dims(mean, axis=2), F.broadcast_mul(spread, nodes))
+    return log_sum_exp(F, F.broadcast_add(log_function(f), log_weights))
+
+
+def log_concave_expectation(
     F: Namespace,
     log_function: Callable[[Array], Array],
+    slope: Callable[[Array], Array],
     mean: Array,
     variance: Array,
     points: int,
-    slopes: Optional[Callable[[Array], Tuple[Array, Array]]] = None,
 ) -> Array:
-    """log E[exp(g(f))] for f ~ N(mean, variance), (B, n); g maps (B, n, H) to the same.
+    """log E[exp(g(f))] of a concave g with the derivative `slope`, (B, n) -> (B, n).
 
-    slopes: for a concave g its first and second derivative at f (B, n). The nodes are then
-    around the largest value of the integrand, wherever that is (Liu & Pierce 1994).
+    However far from the mean the integrand is largest: `points` trapezoids between where it is
+    e^-37 of its largest value, which converge exponentially (Trefethen & Weideman 2014). The nodes
+    are constants, the gradient is that of the sum.
     """
-    nodes, log_weights = gauss_hermite(F, mean, points)
-    if slopes is None:
-        spread = F.expand_dims(F.sqrt(2.0 * variance), axis=2)
-        f = F.broadcast_add(F.expand_dims(mean, axis=2), F.broadcast_mul(spread, nodes))
-        return log_sum_exp(F, F.broadcast_add(log_function(f), log_weights))
-    centre, width = _mode(F, slopes, stop(F, mean), stop(F, variance))
-    f = F.broadcast_add(
-        F.expand_dims(centre, axis=2),
-        F.broadcast_mul(F.expand_dims(2.0**0.5 * width, axis=2), nodes),
-    )
-    f = stop(F, f)
+    start, end = _where_it_counts(F, log_function, slope, stop(F, mean), stop(F, variance))
+    width = F.expand_dims(end - start, axis=2)
+    f = F.broadcast_mul(width, even_nodes(F, mean, points))
+    f = stop(F, F.broadcast_add(f, F.expand_dims(start, axis=2)))
     squared = F.square(F.broadcast_sub(f, F.expand_dims(mean, axis=2)))
     exponent = log_function(f) - 0.5 * F.broadcast_div(squared, F.expand_dims(variance, axis=2))
-    exponent = F.broadcast_add(exponent, F.square(nodes) + log_weights)
-    return log_sum_exp(F, exponent) + F.log(width) - 0.5 * F.log(variance)
+    log_step = F.log(end - start) - math.log(points)
+    return log_sum_exp(F, exponent) + log_step - 0.5 * F.log(variance) - HALF_LOG_2PI
 
 
 def log_sum_exp(F: Namespace, values: Array) -> Array:
@@ -101,23 +108,62 @@ def _rule(points: int) -> Tuple[Tuple[float, ...], Tuple[float, ...]]:
     return tuple(nodes[kept].tolist()), tuple(np.log(weights[kept]).tolist())
 
 
-def _mode(
+def _where_it_counts(
     F: Namespace,
-    slopes: Callable[[Array], Tuple[Array, Array]],
+    log_function: Callable[[Array], Array],
+    slope: Callable[[Array], Array],
     mean: Array,
     variance: Array,
 ) -> Tuple[Array, Array]:
-    """Where g(f) - ½ (f - mean)²/variance is largest, and the width of the normal that fits there.
+    """Between which f (B, n) exp(g(f)) N(f | mean, variance) is not yet e^-DROP of its largest.
 
-    By halving an interval: the derivative falls, for a concave g, from above 0 to below.
+    By halving intervals, in standard deviations: its logarithm is concave, and bends at least as
+    much as that of the normal density.
     """
     deviation = F.sqrt(variance)
-    offset, step = 0.0 * mean, REACH
-    for _ in range(HALVINGS):
+    zeros = 0.0 * mean
+
+    def rises(t: Array) -> Array:
+        return slope(mean + t * deviation) * deviation > t
+
+    largest = _halved(rises, zeros, -REACH, REACH, HALVINGS)
+
+    largest, centre, wide = (F.expand_dims(t, axis=2) for t in (largest, mean, deviation))
+
+    def exponent(t: Array) -> Array:
+        f = F.broadcast_add(F.broadcast_mul(t, wide), centre)
+        return log_function(f) - 0.5 * F.square(t)
+
+    least = exponent(largest) - DROP
+    sides = constants(F, mean, (-1.0, 1.0))
+
+    def beside(logarithm: Array) -> Array:
+        return F.broadcast_add(F.broadcast_mul(F.exp(logarithm), sides), largest)
+
+    # In logarithms: the integrand may be narrow beside the normal density.
+    low, high = math.log(FURTHEST) - NARROWEST, math.log(FURTHEST)
+    distance = _halved(
+        lambda t: F.broadcast_greater(exponent(beside(t)), least),
+        F.broadcast_mul(0.0 * wide, sides),
+        low,
+        high,
+        6,
+    )
+    ends = F.broadcast_add(F.broadcast_mul(beside(distance), wide), centre)
+    first, last = (F.slice_axis(ends, axis=2, begin=i, end=i + 1) for i in (0, 1))
+    return stop(F, F.reshape(first, shape=(0, 0))), stop(F, F.reshape(last, shape=(0, 0)))
+
+
+def _halved(
+    below: Callable[[Array], Array],
+    zeros: Array,
+    start: float,
+    end: float,
+    times: int,
+) -> Array:
+    """The number up to which `below` is true, between start and end, by halving so many times."""
+    found, step = zeros + 0.5 * (start + end), 0.5 * (end - start)
+    for _ in range(times):
         step = 0.5 * step
-        slope, _ = slopes(mean + offset * deviation)
-        rising = slope * deviation > offset
-        offset = offset + step * (2.0 * rising - 1.0)
-    centre = mean + offset * deviation
-    _, curvature = slopes(centre)
-    return stop(F, centre), stop(F, deviation * F.rsqrt(1.0 - curvature * variance))
+        found = found + step * (2.0 * below(found) - 1.0)
+    return found

@@ -3,10 +3,11 @@
 from typing import Tuple
 
 from ..errors import NonFiniteError
+from ..native import applies, spectra
 from ..typing import Array, Namespace
 from . import lapack
-from .checks import finite, require
-from .eigen import reciprocal_above, row_signs, tie_bound
+from .checks import finite, require, require_number
+from .eigen import not_finite, reciprocal_above, row_signs, tie_bound
 from .matrix import diagonal, product, transpose
 from .tangent import stop
 
@@ -29,6 +30,10 @@ def svd(
     64 ε s_max is left out: the vectors of equal or vanishing singular values are not unique.
     Raises NonFiniteError. Townsend 2016, Differentiating the singular value decomposition.
     """
+    if applies(F, a):
+        first, s, second = spectra.svd(F, a, tall)
+        require_number(F, s, NonFiniteError, not_finite(name))
+        return first, s, second
     wide = transpose(F, a) if tall else a
     left, s, right = singular_vectors(F, wide, name)
     sign = row_signs(F, transpose(F, left) if tall else right)
@@ -57,7 +62,7 @@ def singular_vectors(F: Namespace, wide: Array, name: str) -> Tuple[Array, Array
     """(U, s, V) as LAPACK gives them, constants, of a finite matrix."""
     is_finite = finite(F, wide)
     left, s, right = lapack.gesvd(F, wide)
-    text = f"{name}: the matrix contains NaN or infinity."
+    text = not_finite(name)
     return (
         require(F, left, is_finite, NonFiniteError, text),
         require(F, s, is_finite, NonFiniteError, text, axes=2),

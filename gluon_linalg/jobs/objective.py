@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import LinearAlgebraError
+from ..fitting.vector import ParameterVector
 from . import interruption
 from .errors import JobError
 from .task import TrainedTask
@@ -24,7 +25,8 @@ class Objective:
         self, task: TrainedTask, devices: Sequence[mx.Context], workers: Processes
     ) -> None:
         self.task, self.layer, self.devices, self.workers = task, task.layer, devices, workers
-        self.parameters = {k: p for k, p in task.parameters.items() if p.grad_req != "null"}
+        trained = {k: p for k, p in task.parameters.items() if p.grad_req != "null"}
+        self._vector, self.parameters = ParameterVector(trained), trained
         self.evaluations, self.stop = 0, False
         self._shares: Any = None
         self._gradient: Any = None
@@ -64,18 +66,14 @@ class Objective:
 
     def vector(self) -> np.ndarray:
         """The stored parameters as one float64 vector."""
-        arrays = [parameter.data(self.devices[0]) for parameter in self.parameters.values()]
-        return np.concatenate([array.asnumpy().astype("float64").reshape(-1) for array in arrays])
+        return self._vector.get(self.devices[0])
 
     def gradient(self) -> np.ndarray:
         """The gradient of the last evaluation, as one float64 vector."""
         return self._gradient
 
     def set_vector(self, vector: np.ndarray) -> None:
-        for parameter, values in self._pieces(vector):
-            with np.errstate(over="ignore"):
-                values = values.astype(parameter.dtype)
-            parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
+        self._vector.set(vector)
 
     def close(self) -> None:
         """Leaves the parameters on the first device alone."""
@@ -140,16 +138,9 @@ class Objective:
 
     def _spread(self):
         """Writes the gradient of all to every device."""
-        for parameter, values in self._pieces(self._gradient):
+        for parameter, values in self._vector.pieces(self._gradient):
             for device in self.devices:
                 parameter.grad(device)[:] = mx.nd.array(values, dtype=parameter.dtype, ctx=device)
-
-    def _pieces(self, vector):
-        start = 0
-        for parameter in self.parameters.values():
-            stop = start + int(np.prod(parameter.shape))
-            yield parameter, vector[start:stop].reshape(parameter.shape)
-            start = stop
 
     def _refuse_too_many(self):
         parts = len(self.devices) * self.workers.count

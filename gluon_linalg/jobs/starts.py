@@ -5,8 +5,8 @@ from typing import Any, Dict, Tuple
 import numpy as np
 from scipy.optimize import minimize
 
+from ..fitting.descent import wall
 from .config import LBFGS
-from .lbfgs import wall
 from .objective import Objective
 from .task import TrainedTask
 

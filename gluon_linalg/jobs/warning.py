@@ -3,7 +3,7 @@
 from typing import Any, Dict, List
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrc
 
 from ..blocks.parameters import PositiveParameter
 from .task import Task
@@ -33,7 +33,8 @@ def find_warnings(task: Task, metrics: Dict[str, Any]) -> List[str]:
 def _of_band(what, count, share, promised):
     """By a binomial test; as if observations were independent, which forecasts are not."""
     inside = round(share * count)
-    tail = min(binom.cdf(inside, count, promised), binom.sf(inside - 1, count, promised))
+    # Of as few inside as these, and of as many.
+    tail = min(bdtr(inside, count, promised), bdtrc(inside - 1, count, promised))
     if abs(share - promised) < FAR or 2.0 * tail > RARE:
         return []
     why = "too narrow: the model misses something that the data have"

@@ -68,9 +68,7 @@ def gaussian_process_nll(
     F: Namespace, program: KernelProgram, residual: Array, variances: Array
 ) -> Array:
     """-log N(r | 0, k(x) + diag v) of r (B, n) and v (B, n), (B,); NaN for one that has none."""
-    return call(
-        F, "gaussian_process_nll", *program.arrays, residual, variances, **program.keywords
-    )
+    return call(F, "gaussian_process_nll", *program.arrays, residual, variances, **program.keywords)
 
 
 def gaussian_nll(F: Namespace, covariance: Array, residual: Array) -> Array:

@@ -46,7 +46,7 @@ def square_root_recursion(F: Namespace, matrix: Array, noise: Array, factor: Arr
 
     matrix M: (1, T, B, p + d, d); noise N = diag(D, G): (1, T, B, p + d, p + r); factor S:
     (1, 1, B, d, d). With [M S  N] = L Q: L (1, T, B, p + d, p + d), the first d columns of Q
-    (1, T, B, p + d, d), those of the r rows that complete Q, (1, T, B, r, d), and S
+    (1, T, B, p + d, d), what completes them to orthonormal columns, (1, T, B, d + p + r, d), and S
     (1, T, B, d, d), which is the last block of L of the time before.
     """
     return _constants(F, call(F, "square_root_recursion", matrix, noise, factor))

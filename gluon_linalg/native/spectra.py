@@ -19,13 +19,11 @@ def syevd(F: Namespace, a: Array) -> Tuple[Array, Array]:
 
 
 def eigvalsh(F: Namespace, a: Array) -> Array:
-    """The eigenvalues alone, ascending, (B, n, n) -> (B, n); no gradient. NaN counts as in syevd."""
+    """The eigenvalues alone, ascending, (B, n, n) -> (B, n); NaN as in `syevd`."""
     return call(F, "eigvalsh", a)
 
 
-def eigh(
-    F: Namespace, a: Array, descending: bool, top_k: Optional[int]
-) -> Tuple[Array, Array]:
+def eigh(F: Namespace, a: Array, descending: bool, top_k: Optional[int]) -> Tuple[Array, Array]:
     """`functional.eigh`, with its signs and its gradient; NaN for a matrix with NaN or infinity."""
     u, values = call(F, "eigh", a, descending=descending, top_k=top_k or 0)
     return u, values
@@ -48,3 +46,19 @@ def symmetric_function(
         F, "symmetric_function", a, function=function, parameter=repr(parameter), lifted=lifted
     )
     return result, status
+
+
+def svd(F: Namespace, a: Array, tall: bool) -> Tuple[Array, Array, Array]:
+    """`functional.svd`, with its signs and its gradient; NaN for a matrix with NaN or infinity."""
+    u, s, v = call(F, "svd", a, tall=tall)
+    return u, s, v
+
+
+def gesvd(F: Namespace, a: Array) -> Tuple[Array, Array, Array]:
+    """(U, s, V) with A = U diag(s) V, m <= n, s descending, (B, m, n) -> (B, m, m), (B, m),
+    (B, m, n); no gradient.
+
+    A matrix with NaN or infinity counts as 0.
+    """
+    u, s, v = call(F, "gesvd", a)
+    return u, s, v

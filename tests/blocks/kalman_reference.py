@@ -58,6 +58,34 @@ def filtered(system):
     return _batched(system, means), _batched(system, covariances)
 
 
+def predicted(system):
+    """Mean (B, T + 1, d) and covariance (B, T + 1, d, d) of x_t given y_1..y_{t-1}."""
+    arrays = dict(system)
+    for name in OVER_TIME:
+        if arrays.get(name) is not None and arrays[name].shape[1] > 1:
+            # What comes after x_{T+1} has no part in it.
+            arrays[name] = np.concatenate([arrays[name], arrays[name][:, -1:]], axis=1)
+    means, covariances = [], []
+    for element in _elements(arrays, steps=1):
+        length, size = element["mask"].shape
+        for t in range(length + 1):
+            moments = _given(*_states(element, t), *_observed(element, before=t * size))
+            means.append(moments[0])
+            covariances.append(moments[1])
+    return _batched(system, means), _batched(system, covariances)
+
+
+def step_log_likelihoods(system):
+    """log p(y_t | y_1..y_{t-1}), (B, T)."""
+    totals = []
+    for element in _elements(system):
+        length, size = element["mask"].shape
+        ends = range(0, (length + 1) * size, size)
+        until = [_log_density(*_observed(element, before=end)) for end in ends]
+        totals.append([later - now for now, later in zip(until, until[1:])])
+    return np.array(totals)
+
+
 def smoothed(system):
     """Mean (B, T, d), covariance (B, T, d, d) and Cov(x_{t+1}, x_t) (B, T-1, d, d), given all y."""
     means, covariances, lag_one = [], [], []

@@ -94,37 +94,38 @@ CASES = {
 }
 MEANS, VARIANCES = np.array([-8.0, -1.0, 0.0, 0.7, 6.0]), np.array([1e-4, 0.1, 1.0, 9.0])
 # Everywhere up to this number of deviations, which is far out enough for counts of 1000, too.
-REACH, STEPS = 60.0, 120001
+REACH = 60.0
 # The series of GNU's and SciPy's log Γ at large r lose this themselves.
 OWN_ERROR = {"nearly normal": 1e-8, "nearly poisson": 1e-7, "narrow student": 1e-6}
 
 
 class Fixed(mx.gluon.HybridBlock):
-    """One function of a likelihood at fixed y (and x): what is left is differentiable."""
+    """All views of a likelihood at fixed y (and x): what is left is differentiable."""
 
-    def __init__(self, likelihood, view, *data, **kwargs):
+    def __init__(self, likelihood, *data, **kwargs):
         super().__init__(**kwargs)
-        self.likelihood, self.view = likelihood, view
+        self.likelihood = likelihood
         self.y = self.params.get_constant("y", nd(data[0]))
         if len(data) > 1:
             self.x = self.params.get_constant("x", nd(data[1]))
 
     def hybrid_forward(self, F, mean, variance, y, x=None):
-        if self.view == "predictive_moments":
-            # A constant that nothing uses cannot be settled.
-            first, second = self.likelihood.predictive_moments(F, mean, variance, x)
-            nothing = 0.0 * F.sum(y)
-            return F.broadcast_add(first, nothing), F.broadcast_add(second, nothing)
-        return getattr(self.likelihood, self.view)(F, mean, variance, y, x)
+        return (
+            self.likelihood(mean, variance, *((y,) if x is None else (y, x))),
+            self.likelihood.predictive_log_density(F, mean, variance, y, x),
+            *self.likelihood.predictive_moments(F, mean, variance, x),
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 2e-7), ("float32", 3e-5)])
 def test_values_in_the_middle_and_the_tails(name, dtype, tolerance):
     factory, log_density, targets = CASES[name]
+    # A density that is narrow beside the process needs the finer sum.
+    steps = 120001 if name == "narrow student" else 12001
     block = ready(factory(), dtype)
     mean, variance = (a.ravel() for a in np.meshgrid(MEANS, VARIANCES))
-    units = np.linspace(-REACH, REACH, STEPS)
+    units = np.linspace(-REACH, REACH, steps)
     log_weights = stats.norm.logpdf(units) + np.log(units[1] - units[0])
     f = mean[:, None] + np.sqrt(variance)[:, None] * units
     near = np.abs(units) < 12
@@ -140,20 +141,18 @@ def test_values_in_the_middle_and_the_tails(name, dtype, tolerance):
         np.testing.assert_allclose(found, predicted, rtol=bound, atol=bound)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"narrow student", "nearly poisson"}))
 def test_moments_and_samples_are_of_one_distribution(name):
     """The moments of y from its density, and samples within six standard errors of them."""
     factory, log_density, _ = CASES[name]
-    if name in ("narrow student", "nearly poisson"):
-        pytest.skip("as 'student' and 'poisson'")
     block, mean, variance = ready(factory()), 0.4, 0.3
     data = nd([[mean]], [[variance]])
     first, second = (a.asscalar() for a in block.predictive_moments(mx.nd, *data))
     if isinstance(block, (lik.Gaussian, lik.StudentT)):
-        y = np.linspace(-400.0, 400.0, 400001)
+        y = np.linspace(-80.0, 80.0, 8001)
         step = y[1] - y[0]
     else:
-        y, step = np.arange({"ordinal": 4, "probit": 2, "logit": 2}.get(name, 1500)), 1.0
+        y, step = np.arange({"ordinal": 4, "probit": 2, "logit": 2}.get(name, 800)), 1.0
     given = nd(np.full((1, len(y)), mean), np.full((1, len(y)), variance), y[None])
     density = np.exp(block.predictive_log_density(mx.nd, *given).asnumpy()[0]) * step
     assert abs(density.sum() - 1.0) < 1e-6
@@ -167,49 +166,44 @@ def test_moments_and_samples_are_of_one_distribution(name):
     assert abs(samples.mean() - first) < 6 * np.sqrt(second / 20000)
 
 
-@pytest.mark.parametrize("view", ["expected_log_density", "predictive_log_density"])
 @pytest.mark.parametrize(
     "name", ["gaussian", "student", "probit", "logit", "poisson", "negative binomial", "ordinal"]
 )
-def test_harness(name, view, tmp_path):
+def test_harness(name, tmp_path):
     factory, _, targets = CASES[name]
     y = np.resize(targets[:3], (2, 3)).astype("float64")
     random = np.random.RandomState(4)
-    cases = [(random.randn(2, 3), random.uniform(0.2, 1.5, (2, 3))) for _ in range(2)]
-    cases.append((10 * random.randn(2, 3), random.uniform(0.2, 1.5, (2, 3))))
-    if name in ("poisson", "negative binomial"):
-        cases.pop()
-    check_block(lambda: Fixed(factory(), view, y), cases, tmp_path, differences=2e-7)
+    cases = [(scale * random.randn(2, 3), random.uniform(0.2, 1.5, (2, 3))) for scale in (1, 3)]
+    check_block(lambda: Fixed(factory(), y), cases, tmp_path, differences=2e-7)
 
 
-@pytest.mark.parametrize("view", ["expected_log_density", "predictive_log_density"])
 @pytest.mark.parametrize("network", [False, True])
-def test_heteroscedastic(network, view, tmp_path):
+def test_heteroscedastic(network, tmp_path):
     random = np.random.RandomState(4)
     x, y = random.randn(1, 3, 2), random.randn(1, 3)
 
     def factory():
         if not network:
-            return Fixed(lik.HeteroscedasticGaussian(), view, y)
+            return Fixed(lik.HeteroscedasticGaussian(), y)
         dense = mx.gluon.nn.Dense(1, flatten=False, in_units=2, weight_initializer="normal")
-        return Fixed(lik.HeteroscedasticGaussian(dense), view, y, x)
+        return Fixed(lik.HeteroscedasticGaussian(dense), y, x)
 
     def oracle(mean, variance, block):
         if network:
             dense = block.likelihood.network
             logs = (x @ dense.weight.data().asnumpy().T)[..., 0] + dense.bias.data().asnumpy()
             noise = np.exp(logs)
-            if view == "predictive_log_density":
-                return stats.norm.logpdf(y, mean, np.sqrt(variance + noise))
-            return stats.norm.logpdf(y, mean, np.sqrt(noise)) - 0.5 * variance / noise
+            expected = stats.norm.logpdf(y, mean, np.sqrt(noise)) - 0.5 * variance / noise
+            predicted = stats.norm.logpdf(y, mean, np.sqrt(variance + noise))
+            return expected, predicted, mean, variance + noise
         t, w = np.polynomial.hermite.hermgauss(90)
+        w = w / np.sqrt(np.pi)
         g = mean[..., 1, None] + np.sqrt(2 * variance[..., 1, None]) * t
         m, v = mean[..., 0, None], variance[..., 0, None]
-        if view == "predictive_log_density":
-            density = stats.norm.pdf(y[..., None], m, np.sqrt(v + np.exp(g)))
-            return np.log((density * w).sum(axis=-1) / np.sqrt(np.pi))
+        density = stats.norm.pdf(y[..., None], m, np.sqrt(v + np.exp(g)))
         each = stats.norm.logpdf(y[..., None], m, np.exp(g / 2)) - 0.5 * v * np.exp(-g)
-        return (each * w).sum(axis=-1) / np.sqrt(np.pi)
+        total = v[..., 0] + (np.exp(g) * w).sum(axis=-1)
+        return (each * w).sum(axis=-1), np.log((density * w).sum(axis=-1)), m[..., 0], total
 
     shape = (1, 3) if network else (1, 3, 2)
     cases = [(random.randn(*shape), random.uniform(0.2, 0.9, shape)) for _ in range(2)]
@@ -226,7 +220,7 @@ def test_heteroscedastic_moments():
     samples = block.sample(*data, size=40000).asnumpy()
     assert samples.shape == (40000, 1, 1)
     assert abs(samples.var() / second - 1) < 0.06
-    with pytest.raises(TypeError, match="needs 'x'"):
+    with pytest.raises(TypeError, match="without 'x'"):
         network = mx.gluon.nn.Dense(1, flatten=False, in_units=2)
         ready(lik.HeteroscedasticGaussian(network))(*nd([[0.4]], [[0.3]], [[1.0]]))
 
@@ -279,22 +273,28 @@ def test_categorical_of_two_is_logit():
         assert abs(found.asscalar() - expected.asscalar()) < 1e-8
 
 
-@pytest.mark.parametrize("view", ["expected_log_density", "predictive_log_density"])
-def test_categorical_harness(view, tmp_path):
+def test_categorical_harness(tmp_path):
+    """With nodes enough that the derivative of the integrals is that of their sums."""
     random = np.random.RandomState(4)
-    y = np.array([[0.0, 2.0]])
-    shape = (1, 2, 3)
+    y, shape = np.array([[0.0, 2.0]]), (1, 2, 3)
     cases = [(random.randn(*shape), random.uniform(0.2, 1.2, shape)) for _ in range(2)]
-    check_block(lambda: Fixed(lik.Categorical(3), view, y), cases, tmp_path, differences=1e-6)
+    check_block(
+        lambda: Fixed(lik.Categorical(3, points=64, steps=96), y), cases, tmp_path, differences=1e-6
+    )
 
 
-@pytest.mark.parametrize("name", ["student", "logit", "negative binomial", "ordinal"])
-def test_moments_in_every_mode(name, tmp_path):
-    factory, _, targets = CASES[name]
-    y = np.resize(targets[:2], (1, 2)).astype("float64")
-    random = np.random.RandomState(4)
-    cases = [(random.randn(1, 2), random.uniform(0.2, 1.5, (1, 2))) for _ in range(2)]
-    check_block(lambda: Fixed(factory(), "predictive_moments", y), cases, tmp_path)
+@pytest.mark.parametrize("block", [lik.Poisson(), lik.NegativeBinomial(1e-4)])
+def test_a_density_that_is_narrow_beside_the_process(block):
+    """A count of 10^6 and a wide process: the density is nearly 1/y N(log y | 0, v)."""
+    block = ready(block)
+    found = block.predictive_log_density(mx.nd, *nd([[0.0]], [[9.0]], [[1e6]])).asscalar()
+    f = np.log(1e6) + np.linspace(-0.2, 0.2, 40001)
+    if isinstance(block, lik.Poisson):
+        logs = 1e6 * f - np.exp(f) - special.gammaln(1e6 + 1)
+    else:
+        logs = negative_binomial(1e6, f, 1e-4)
+    exact = special.logsumexp(logs + stats.norm.logpdf(f, 0, 3)) + np.log(f[1] - f[0])
+    assert abs(found - exact) < 1e-7
 
 
 def test_bernoulli_moments_in_closed_form():
@@ -308,14 +308,16 @@ def test_bernoulli_moments_in_closed_form():
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 3e-15), ("float32", 6e-7)])
 def test_log_normal_cdf(dtype, tolerance):
-    x = np.concatenate([np.linspace(-30, 5, 1501), [-1e4, -300.0, 37.0]]).astype(dtype)
+    x = np.concatenate([np.linspace(-30, 5, 701), [-1e4, -300.0]]).astype(dtype)
     array = nd(x, dtype=dtype)
     array.attach_grad()
     with mx.autograd.record():
         value = log_normal_cdf(mx.nd, array)
     value.backward()
     exact = special.log_ndtr(x.astype("float64"))
-    np.testing.assert_allclose(value.asnumpy(), exact, rtol=tolerance, atol=1e-300)
+    # Right of 0 it is -exp(-½x²...), whose exponent is rounded.
+    bound = tolerance * (1 + np.square(np.maximum(x, 0))) * np.abs(exact)
+    assert (np.abs(value.asnumpy() - exact) <= bound).all()
     with mpmath.workdps(40):
         slope = [float(mpmath.npdf(v) / mpmath.ncdf(v)) for v in x.astype("float64")]
     np.testing.assert_allclose(array.grad.asnumpy(), slope, rtol=20 * tolerance, atol=1e-30)
@@ -366,7 +368,7 @@ def test_special_functions(dtype, tolerance):
 @pytest.mark.parametrize(
     "block, y, words",
     [
-        (lik.Bernoulli, 2.0, "0 to 1"),
+        (lik.Bernoulli, 2.0, "0 or 1"),
         (lambda: lik.Categorical(3), -1.0, "0 to 2"),
         (lambda: lik.Ordinal(CUTS), 4.0, "0 to 3"),
         (lambda: lik.Ordinal(CUTS), 0.5, "0 to 3"),

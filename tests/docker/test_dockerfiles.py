@@ -86,7 +86,7 @@ def test_only_what_the_image_needs_is_sent_to_docker():
     files = context_files(ROOT)
     expected = {
         *(p.relative_to(ROOT).as_posix() for p in (ROOT / "gluon_linalg").rglob("*")
-          if p.is_file() and p.suffix not in (".pyc", ".pyo", ".pyd")),
+          if p.is_file() and p.suffix not in (".pyc", ".pyo", ".pyd", ".so")),
         "LICENSE", "README.md", "pyproject.toml", "setup.py",
         "docker/entrypoint", "docker/health.py",
         "docker/requirements-cpu.lock", "docker/requirements-gpu.lock",
@@ -99,6 +99,7 @@ def test_what_must_not_leak_does_not(tmp_path):
     leaks = [
         ".git/config", "out/model-0000.params", "tests/test_x.py", ".env", "data.csv",
         "gluon_linalg/__pycache__/x.cpython-311.pyc", "gluon_linalg/jobs/old.pyc", "docker/key.pem",
+        "gluon_linalg/native/operators.so",
     ]  # fmt: skip
     for name in [*leaks, "setup.py", "gluon_linalg/jobs/x.py"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def test_what_must_not_leak_does_not(tmp_path):
 def test_the_two_files_differ_in_what_they_must():
     cpu, gpu = instructions(CPU), instructions(GPU)
     mine = [(name, value.replace("-cpu", "-gpu").replace("the CPU", "NVIDIA GPUs")) for name, value
-            in cpu if value != "gluon-linalg --version"]  # fmt: skip
+            in cpu if value != "GLUON_LINALG_BACKEND=native gluon-linalg info"]  # fmt: skip
     theirs = dict(enumerate(gpu))
     different = [(a, b) for a, b in zip(mine, theirs.values()) if a != b]
     assert len(mine) == len(gpu) and len(different) == 1
@@ -137,12 +138,14 @@ def test_the_image_is_configured(built):
 def test_every_run_was_executed_but_those_for_the_system(built):
     machine, _ = built
     runs = [value for name, value in instructions(CPU) if name == "RUN"]
-    assert len(machine.executed) + len(machine.skipped) == len(runs) == 6
+    assert len(machine.executed) + len(machine.skipped) == len(runs) == 7
     if machine.runs:
-        assert [command.split()[0] for command in machine.skipped] == ["apt-get", "useradd"]
+        skipped = [command.split()[0] for command in machine.skipped]
+        assert skipped == ["apt-get", "apt-get", "useradd"]
         # The package comes from the wheel, not from the checkout.
         site = machine.real("/opt/gluon-linalg/lib/python3.11/site-packages")
         assert (site / "gluon_linalg" / "jobs" / "container.py").is_file()
+        assert (site / "gluon_linalg" / "native" / "operators.so").is_file()
 
 
 def test_without_arguments_there_is_help(container, built):

@@ -116,6 +116,11 @@ def test_a_job_is_trained_for_any_user(jobs):
     assert (jobs / "out" / "model" / "plot.png").stat().st_uid == 1234
 
 
+def test_the_image_has_native_operators_and_no_compiler():
+    out = docker("run", "--rm", IMAGE, "sh", "-c", "! command -v g++ && gluon-linalg info")
+    assert "native operators on the CPU" in out
+
+
 def test_the_limit_of_processors_is_seen():
     show = ["printenv", "OMP_NUM_THREADS"]
     assert docker("run", "--rm", "--cpus", "1.5", IMAGE, *show) == "2\n"

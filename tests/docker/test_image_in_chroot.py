@@ -90,6 +90,12 @@ def test_the_image_belongs_to_root_and_the_user_is_nobody_special(built, start):
     assert not list(machine.real("/var/lib/apt/lists").iterdir())
 
 
+def test_the_image_has_native_operators_and_no_compiler(start):
+    status, out, err = start("sh", "-c", "! command -v g++ && gluon-linalg info").wait()
+    assert status == 0, err
+    assert "native operators on the CPU" in out
+
+
 def test_a_job_is_trained_with_a_read_only_root(start, out, tmp_path):
     mounts = [(jobs(tmp_path, 10), "/jobs"), (out, "/out")]
     container = start("train", "job.yaml", mounts=mounts, OMP_NUM_THREADS="1")

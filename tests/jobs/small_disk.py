@@ -8,7 +8,12 @@ def limit_files(size):
     """The largest size of a file stands in for the room on a disk."""
 
     def set_limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        ignore_limit()
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return set_limit
+
+
+def ignore_limit():
+    """A write beyond the largest size of a file is an error, and not the end of the process."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

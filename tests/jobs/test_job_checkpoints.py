@@ -17,10 +17,24 @@ from small_serving import small, write_tables
 
 from gluon_linalg.jobs import commands, interruption
 from gluon_linalg.jobs.kinds import NAMES, kind_of
+from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.state import TrainingState
 from gluon_linalg.jobs.train import train
 
 COMMAND = "from gluon_linalg.jobs.cli import main; main()"
+KILLED = (
+    """
+import os, signal
+from gluon_linalg.jobs.state import TrainingState
+advance = TrainingState.advance
+def advance_and_die(self, loss):
+    advance(self, loss)
+    if self.iteration == {end}:
+        os.kill(os.getpid(), signal.SIGKILL)
+TrainingState.advance = advance_and_die
+"""
+    + COMMAND
+)
 ADAM = {"training.optimizer": "adam", "training.learning_rate": 0.05}
 # What continues: a search without end, and an optimizer with a state and random numbers.
 LBFGS = {"training.tolerance": 0, "training.gradient_tolerance": 0}
@@ -30,8 +44,8 @@ JOBS = {"lbfgs": LBFGS, "adam": ADAM, "sgld": SGLD}
 MODEL_FILES = ("model-0000.params", "model-symbol.json", "model-io.json")
 
 
-def start(workspace, job="job.yaml", output="out", **options):
-    command = [sys.executable, "-c", COMMAND, "train", job, "--output", output]
+def start(workspace, command=COMMAND, output="out", **options):
+    command = [sys.executable, "-c", command, "train", "job.yaml", "--output", output]
     environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=workspace, env=environment, text=True, stderr=subprocess.PIPE,
@@ -135,17 +149,23 @@ def kill_at_random(workspace, name, seed, kills):
 
 
 def prepare(workspace, name, iterations):
+    """The files of a job, and in the folder whole what it comes to."""
     changes = {**JOBS[name], "training.iterations": iterations, "training.checkpoint_every": 3}
     (workspace / "table.csv").write_text(TABLE)
     (workspace / "job.yaml").write_text(yaml.safe_dump(changed(JOB, changes)))
-    finish(workspace, output="whole")
+    job = read_job(str(workspace / "job.yaml"), {"output": str(workspace / "whole")})
+    train(job, show_bar=False)
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "sgld"])
-def test_a_killed_job_ends_with_the_same_model(tmp_path, name):
-    prepare(tmp_path, name, iterations=150)
-    kills = kill_at_random(tmp_path, "out", seed=1, kills=2)
-    assert kills == 2
+@pytest.mark.parametrize("name, ends", [("lbfgs", [4, 10]), ("sgld", [23])])
+def test_a_killed_job_ends_with_the_same_model(tmp_path, name, ends):
+    prepare(tmp_path, name, iterations=40)
+    for end in ends:
+        process = start(tmp_path, KILLED.format(end=end))
+        _, err = process.communicate()
+        assert process.returncode == -signal.SIGKILL, err
+        assert end - 3 <= iterations(tmp_path / "out") <= end
+    finish(tmp_path)
     assert model(tmp_path / "out") == model(tmp_path / "whole")
     assert curve(tmp_path / "out") == curve(tmp_path / "whole")
     assert not list((tmp_path / "out").glob(".*"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mxnet as mx
 import pytest
-from small_disk import limit_files
+from small_disk import ignore_limit, limit_files
 from small_job import PYTHONPATH
 
 from gluon_linalg.jobs import files
@@ -90,15 +90,23 @@ def test_arrays_on_a_full_disk(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("limit", [100, 2000, 4000, 20000])
-def test_a_full_disk_is_one_line(write_job, workspace, limit):
-    code = "from gluon_linalg.jobs.cli import main; main()"
-    process = start(code, "train", write_job(), preexec_fn=limit_files(limit), cwd=str(workspace))
+def test_a_full_disk_is_one_line(write_job, workspace):
+    code = (
+        "import resource, sys; from gluon_linalg.jobs.cli import main\n"
+        "for limit in sys.argv[1:]:\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))\n"
+        "    try: main(['train', 'job.yaml', '--output', f'out{limit}'])\n"
+        "    except SystemExit as ended: print(ended.code)"
+    )
+    write_job()
+    limits = [20000, 4000, 2000, 100]
+    process = start(code, *limits, preexec_fn=ignore_limit, cwd=str(workspace))
     out, err = process.communicate()
-    assert process.returncode == 2, err
-    assert err.count("\n") == 1 and "cannot be written" in err
-    assert not list(workspace.glob("out/.*"))
-    assert not (workspace / "out" / "metrics.json").exists()
+    assert out.split() == ["2"] * len(limits), err
+    assert err.count("\n") == err.count("cannot be written") == len(limits), err
+    for limit in limits:
+        assert not list(workspace.glob(f"out{limit}/.*"))
+        assert not (workspace / f"out{limit}" / "metrics.json").exists()
 
 
 def test_no_file_is_a_pickle(run, write_job, workspace):

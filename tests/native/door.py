@@ -82,6 +82,10 @@ class Node:
         self._run(False, [*gradients, *self._inputs, *self.outputs], results)
         return results
 
+    @property
+    def has_backward(self):
+        return bool(self._entry.keeps or self._entry.backward)
+
     def __del__(self):
         if self._state.value:
             self._library._opCallDestroyOpState(self._state)

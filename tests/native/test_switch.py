@@ -23,6 +23,13 @@ def positive(batch=3, size=4, dtype="float64", seed=0):
 
 
 @pytest.fixture(autouse=True)
+def default():
+    """Whatever the tests are run with, these begin with the default."""
+    with gl.use_backend("auto"):
+        yield
+
+
+@pytest.fixture(autouse=True)
 def kept_symbols(monkeypatch):
     """Compiled graphs remember what they were made of."""
     original = compilation.CachedOp.__init__

@@ -5,7 +5,6 @@ from typing import Any, Optional, Tuple
 import mxnet as mx
 
 from ... import functional as fn
-from ...errors import NonFiniteError
 from ...typing import Array, Namespace, hook
 from ..base import LinearAlgebraBlock
 from ..parameters import PositiveParameter, parameter_array
@@ -20,12 +19,17 @@ class Likelihood(LinearAlgebraBlock):
     mean, variance: (B, n), or (B, n, p) where y depends on p = `latents` independent values;
     y: (B, n). A likelihood of which `needs_inputs` is true takes x (B, n, d) as well.
 
-    A subclass implements `expected_log_density`, `predictive_log_density`, `predictive_moments`
-    and `draw`, all of them functions of F and arrays, for use inside graphs.
+    A subclass implements what `expected_log_density` and `predictive_log_density` call, and
+    `predictive_moments` and `draw`; it says in `targets` and `possible` what y may be.
+
+    Raises ValueError where y is not what it may be, ShapeError, DtypeError.
     """
 
     latents = 1
     needs_inputs = False
+    # What y must be, in words, and whether it is then a constant.
+    targets = "numbers, not NaN or infinity"
+    discrete = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -34,26 +38,28 @@ class Likelihood(LinearAlgebraBlock):
         if self.needs_inputs:
             self.arguments += (("x", "B n d"),)
 
-    @hook
     def expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        """E[log p(y | f)], (B, n)."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement this")
+        """E[log p(y | f)], (B, n), inside a graph."""
+        return self._checked(F, self._expected_log_density, mean, variance, y, x)
 
-    @hook
     def predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        """log E[p(y | f)], (B, n)."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement this")
+        """log E[p(y | f)], (B, n), inside a graph."""
+        return self._checked(F, self._predictive_log_density, mean, variance, y, x)
 
     @hook
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
     ) -> Tuple[Array, Array]:
-        """Mean and variance of a new y, (B, n) each."""
+        """Mean and variance of a new y, (B, n) each, inside a graph."""
         raise NotImplementedError(f"{type(self).__name__} does not implement this")
+
+    def possible(self, F: Namespace, y: Array) -> Array:
+        """1 where y can be, 0 where not, (B, n)."""
+        return fn.finite(F, y)
 
     @hook
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
@@ -86,31 +92,48 @@ class Likelihood(LinearAlgebraBlock):
     ) -> Array:
         return self.expected_log_density(F, mean, variance, y, x)
 
-    # What subclasses call.
+    @hook
+    def _expected_log_density(
+        self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
+    ) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} does not implement this")
 
-    def natural(self, F: Namespace, parameter: PositiveParameter, like: Array) -> Array:
+    @hook
+    def _predictive_log_density(
+        self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
+    ) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} does not implement this")
+
+    def _natural(self, F: Namespace, parameter: PositiveParameter, like: Array) -> Array:
         """The natural values of a parameter inside a graph, (1, k)."""
         stored = parameter_array(F, parameter, like)
         return F.reshape(parameter.natural(F, stored), shape=(1, -1))
 
-    def real(self, F: Namespace, y: Array) -> Array:
-        """y where it is finite."""
-        text = f"{self.name}: 'y' contains NaN or infinity."
-        return fn.require(F, y, fn.finite(F, y), NonFiniteError, text, axes=2)
+    def _checked(
+        self,
+        F: Namespace,
+        function: Any,
+        mean: Array,
+        variance: Array,
+        y: Array,
+        x: Optional[Array],
+    ) -> Array:
+        """What `function` gives where y is possible."""
+        mean, variance = fn.guarded(F, mean), fn.guarded(F, variance)
+        y = fn.stop(F, y) if self.discrete else fn.guarded(F, y)
+        text = f"{self.name}: 'y' must be {self.targets}."
+        holds = self.possible(F, fn.stop(F, y))
+        if F is mx.nd:
+            # Before anything is computed from what may be no number at all.
+            fn.require(F, y, holds, ValueError, text, axes=2)
+            return function(F, mean, variance, y, x)
+        value = function(F, mean, variance, y, x)
+        return fn.require(F, value, holds, ValueError, text, axes=2)
 
-    def counts(self, F: Namespace, y: Array) -> Array:
-        """y as a constant, where it is 0, 1, 2, ..."""
-        y = fn.stop(F, y)
-        holds = fn.finite(F, y) * (y >= 0.0) * (y == F.floor(y))
-        text = f"{self.name}: 'y' must be counts: 0, 1, 2 and so on."
-        return fn.require(F, y, holds, ValueError, text, axes=2)
 
-    def labels(self, F: Namespace, y: Array, classes: int) -> Array:
-        """y as a constant, where it is 0, ..., classes - 1."""
-        y = fn.stop(F, y)
-        holds = fn.finite(F, y) * (y >= 0.0) * (y <= classes - 1.0) * (y == F.floor(y))
-        text = f"{self.name}: 'y' must be the numbers of classes, 0 to {classes - 1}."
-        return fn.require(F, y, holds, ValueError, text, axes=2)
+def whole_numbers(F: Namespace, y: Array, most: float) -> Array:
+    """1 where y is 0, 1, ..., most."""
+    return fn.finite(F, y) * (y >= 0.0) * (y <= most) * (y == F.floor(y))
 
 
 def _repeated(array: mx.nd.NDArray, size: int) -> mx.nd.NDArray:

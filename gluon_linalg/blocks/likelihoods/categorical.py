@@ -9,7 +9,7 @@ import numpy as np
 from ... import functional as fn
 from ...functional.quadrature import constants, even_nodes, gauss_hermite, log_sum_exp
 from ...typing import Array, Namespace
-from .base import Likelihood
+from .base import Likelihood, whole_numbers
 
 # exp(-TAIL) counts as no probability, and beyond exp(-x) = LARGEST is nothing but 0.
 TAIL, LARGEST, TINY = 24.0, 64.0, 1e-30
@@ -30,14 +30,17 @@ class Categorical(Likelihood):
     C indicators, (B, n, C). Rasmussen & Williams 2006, section 3.3.
     """
 
+    discrete = True
+
     def __init__(self, classes: int, points: int = 32, steps: int = 64, **kwargs: Any) -> None:
         if not (isinstance(classes, int) and classes > 1):
             raise ValueError(f"Categorical: classes is {classes!r}, expected a number above 1.")
         self.latents = classes
+        self.targets = f"the numbers of classes, 0 to {classes - 1}"
         super().__init__(**kwargs)
         self._points, self._steps = points, steps
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         chosen = F.sum(self._indicator(F, y) * mean, axis=2)
@@ -47,11 +50,11 @@ class Categorical(Likelihood):
         linear = F.sum(by_mean * mean + by_variance * variance, axis=2)
         return chosen - fn.with_gradient(F, F.reshape_like(first, chosen), linear)
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         indicator = self._indicator(F, y)
-        u, step, _ = self._grid(F, fn.stop(F, mean), fn.stop(F, variance))
+        u, step, _ = self._grid(F, mean, variance)
         log_below = F.log(self._below(F, mean, variance, u)[0] + TINY)
         others = F.broadcast_mul(log_below, 1.0 - self._rows(F, indicator))
         own, spread = (F.sum(indicator * a, axis=2, keepdims=True) for a in (mean, variance))
@@ -63,7 +66,7 @@ class Categorical(Likelihood):
 
     def probabilities(self, F: Namespace, mean: Array, variance: Array) -> Array:
         """p(y = k) of each class, (B, n, C), which sum to 1."""
-        each = self._log_normalizer(F, fn.stop(F, mean), fn.stop(F, variance))[1]
+        each = self._log_normalizer(F, mean, variance)[1]
         return F.broadcast_div(each, F.sum(each, axis=2, keepdims=True))
 
     def predictive_moments(
@@ -72,6 +75,9 @@ class Categorical(Likelihood):
         probabilities = self.probabilities(F, mean, variance)
         return probabilities, probabilities * (1.0 - probabilities)
 
+    def possible(self, F: Namespace, y: Array) -> Array:
+        return whole_numbers(F, y, self.latents - 1.0)
+
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         uniform = mx.nd.random.uniform(shape=f.shape, dtype=f.dtype, ctx=f.context)
         return mx.nd.argmax(f - mx.nd.log(-mx.nd.log(uniform)), axis=2).astype(f.dtype)
@@ -79,7 +85,7 @@ class Categorical(Likelihood):
     def _log_normalizer(
         self, F: Namespace, mean: Array, variance: Array
     ) -> Tuple[Array, Array, Array]:
-        """E log Σ_c exp(f_c) and its derivatives by the means and variances, constants."""
+        """E log Σ_c exp(f_c) and its derivatives by the means and variances."""
         u, step, (largest, end) = self._grid(F, mean, variance)
         below, slope, bend = self._below(F, mean, variance, u)
         log_below = F.log(below + TINY)
@@ -90,17 +96,19 @@ class Categorical(Likelihood):
         derivatives = (
             F.broadcast_mul(F.sum(others * change, axis=2), step) for change in (slope, -0.5 * bend)
         )
-        by_mean, by_variance = (fn.stop(F, F.reshape_like(d, mean)) for d in derivatives)
-        return fn.stop(F, value), by_mean, by_variance
+        by_mean, by_variance = (F.reshape_like(d, mean) for d in derivatives)
+        return value, by_mean, by_variance
 
     def _grid(
         self, F: Namespace, mean: Array, variance: Array
     ) -> Tuple[Array, Array, Tuple[Array, Array]]:
-        """Values u (R, N) between which the largest lies, R = B n, their step (R, 1) and the ends.
+        """Values u (R, N), R = B n, their step (R, 1), and where they end; constants.
 
         Beyond these ends some factor of the product of all F is 0, or all of them are 1.
         """
-        mean, variance = (F.reshape(a, shape=(-1, self.latents)) for a in (mean, variance))
+        mean, variance = (
+            F.reshape(fn.stop(F, a), shape=(-1, self.latents)) for a in (mean, variance)
+        )
         largest = F.max(mean, axis=1, keepdims=True)
         reach = F.sqrt(2.0 * TAIL * variance)
         centred = F.broadcast_sub(mean, largest)
@@ -140,6 +148,5 @@ class Categorical(Likelihood):
 
     def _indicator(self, F: Namespace, y: Array) -> Array:
         """Rows of 0 and a single 1, (B, n, C)."""
-        labels = self.labels(F, y, self.latents)
-        numbers = constants(F, labels, tuple(range(self.latents)))
-        return F.broadcast_equal(F.expand_dims(labels, axis=2), numbers)
+        numbers = constants(F, y, tuple(range(self.latents)))
+        return F.broadcast_equal(F.expand_dims(y, axis=2), numbers)

@@ -4,38 +4,40 @@ from typing import Any, Optional, Tuple
 
 import mxnet as mx
 
-from ...functional.quadrature import log_normal_expectation, normal_expectation
+from ...functional.quadrature import log_concave_expectation, normal_expectation
 from ...functional.special import at_least_one, log_factorial_rest, softplus, stirling_rest
 from ...typing import Array, Namespace
 from ..parameters import positive_parameter
-from .base import POINTS, Likelihood
+from .base import POINTS, Likelihood, whole_numbers
+
+COUNTS = "counts: 0, 1, 2 and so on"
 
 
 class Poisson(Likelihood):
     """y ~ Poisson(e^f).
 
     E log p = y m - exp(m + v/2) - log y!, in a form that does not cancel for large counts. y has
-    the mean μ = exp(m + v/2) and the variance μ + μ² (e^v - 1). The density of y is a
-    Gauss-Hermite sum around the largest value of its integrand.
+    the mean μ = exp(m + v/2) and the variance μ + μ² (e^v - 1). The density of y is a sum of
+    `points` trapezoids where its integrand is large.
     """
+
+    targets, discrete = COUNTS, True
 
     def __init__(self, points: int = POINTS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._points = points
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        y = self.counts(F, y)
         excess = mean - F.log(at_least_one(F, y))
         bent = y * (F.expm1(excess + 0.5 * variance) - excess)
         bent = F.where(y > 0.0, bent, F.exp(mean + 0.5 * variance))
         return -bent - log_factorial_rest(F, y)
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        y = self.counts(F, y)
         wide = F.expand_dims(y, axis=2)
         log_count = F.log(at_least_one(F, wide))
 
@@ -44,11 +46,10 @@ class Poisson(Likelihood):
             bent = F.broadcast_mul(F.expm1(excess) - excess, wide)
             return -F.where(F.broadcast_like(wide > 0.0, bent), bent, F.exp(f))
 
-        def slopes(f: Array) -> Tuple[Array, Array]:
-            rate = F.exp(f)
-            return y - rate, -rate
+        def slope(f: Array) -> Array:
+            return y - F.exp(f)
 
-        total = log_normal_expectation(F, log_density, mean, variance, self._points, slopes)
+        total = log_concave_expectation(F, log_density, slope, mean, variance, self._points)
         return total - log_factorial_rest(F, y)
 
     def predictive_moments(
@@ -56,6 +57,9 @@ class Poisson(Likelihood):
     ) -> Tuple[Array, Array]:
         rate = F.exp(mean + 0.5 * variance)
         return rate, rate + F.square(rate) * F.expm1(variance)
+
+    def possible(self, F: Namespace, y: Array) -> Array:
+        return whole_numbers(F, y, float("inf"))
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         return mx.nd.random.poisson(mx.nd.exp(f), dtype=f.dtype)
@@ -66,9 +70,11 @@ class NegativeBinomial(Likelihood):
 
     log p = log Γ(y + r)/(Γ(r) y!) + y log(μ/(μ + r)) + r log(r/(μ + r)), r = 1/dispersion, in a
     form that cancels neither for large counts nor for large r. E log p by Gauss-Hermite with
-    `points` nodes, the density of y around the largest value of its integrand. dispersion: the
-    initial value of a learnable parameter. Hilbe 2011.
+    `points` nodes, the density of y by as many trapezoids where its integrand is large.
+    dispersion: the initial value of a learnable parameter. Hilbe 2011.
     """
+
+    targets, discrete = COUNTS, True
 
     def __init__(self, dispersion: float = 1.0, points: int = POINTS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -76,40 +82,40 @@ class NegativeBinomial(Likelihood):
         with self.name_scope():
             self.dispersion = positive_parameter(self, "dispersion", dispersion, lower=1e-8)
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        y = self.counts(F, y)
-        size = 1.0 / self.natural(F, self.dispersion, mean)
+        size = 1.0 / self._natural(F, self.dispersion, mean)
         bent = normal_expectation(F, self._bent(F, y, size), mean, variance, self._points)
         return self._constant(F, y, size) - bent
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        y = self.counts(F, y)
-        size = 1.0 / self.natural(F, self.dispersion, mean)
+        size = 1.0 / self._natural(F, self.dispersion, mean)
         bent = self._bent(F, y, size)
         log_size = F.log(size)
 
-        def slopes(f: Array) -> Tuple[Array, Array]:
+        def slope(f: Array) -> Array:
             share = F.sigmoid(F.broadcast_sub(f, log_size))
-            slope = F.broadcast_add(y, size) * share
-            return y - slope, -slope * (1.0 - share)
+            return y - F.broadcast_add(y, size) * share
 
-        total = log_normal_expectation(F, lambda f: -bent(f), mean, variance, self._points, slopes)
+        total = log_concave_expectation(F, lambda f: -bent(f), slope, mean, variance, self._points)
         return total + self._constant(F, y, size)
 
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
     ) -> Tuple[Array, Array]:
-        dispersion = self.natural(F, self.dispersion, mean)
+        dispersion = self._natural(F, self.dispersion, mean)
         rate = F.exp(mean + 0.5 * variance)
         extra = F.expm1(variance) + F.broadcast_mul(F.exp(variance), dispersion)
         return rate, rate + F.square(rate) * extra
 
+    def possible(self, F: Namespace, y: Array) -> Array:
+        return whole_numbers(F, y, float("inf"))
+
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
-        dispersion = self.natural(mx.nd, self.dispersion, f)
+        dispersion = self._natural(mx.nd, self.dispersion, f)
         dispersion = mx.nd.broadcast_mul(mx.nd.ones_like(f), dispersion)
         rate = mx.nd.random.gamma(1.0 / dispersion, dispersion * mx.nd.exp(f), dtype=f.dtype)
         return mx.nd.random.poisson(rate, dtype=f.dtype)
@@ -127,9 +133,8 @@ class NegativeBinomial(Likelihood):
             excess = F.broadcast_sub(f, log_count)
             near = F.minimum(excess, 30.0)
             inside = F.log1p(F.broadcast_mul(F.expm1(near), share))
-            outside = excess + F.log1p(
-                F.broadcast_mul(F.expm1(-F.maximum(excess, 30.0)), 1.0 - share)
-            )
+            far = F.broadcast_mul(F.exp(-F.maximum(excess, 30.0)), 1.0 - share)
+            outside = excess + F.log(F.broadcast_add(far, share))
             logarithm = F.where(excess < 30.0, inside, outside)
             some = F.broadcast_mul(logarithm, total) - F.broadcast_mul(excess, wide)
             none = F.broadcast_mul(softplus(F, F.broadcast_sub(f, log_size)), size)

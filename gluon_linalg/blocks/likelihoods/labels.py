@@ -7,12 +7,16 @@ import numpy as np
 
 from ... import functional as fn
 from ...functional.normal import log_normal_cdf, log_normal_cdf_difference
-from ...functional.quadrature import constants, log_normal_expectation, normal_expectation
+from ...functional.quadrature import (
+    constants,
+    log_concave_expectation,
+    normal_expectation,
+)
 from ...functional.special import softplus
 from ...typing import Array, Namespace
 from ..given import given_parameter
 from ..parameters import parameter_array, positive_parameter
-from .base import POINTS, Likelihood
+from .base import POINTS, Likelihood, whole_numbers
 
 LINKS = ("probit", "logit")
 # A bound that no latent value reaches.
@@ -23,9 +27,11 @@ class Bernoulli(Likelihood):
     """y of 0 and 1, with p(y = 1 | f) = Φ(f), link='probit', or 1/(1 + e^-f), link='logit'.
 
     probit: p(y = 1) = Φ(m/√(1 + v)) in closed form, in logarithms that hold in both tails; logit:
-    by Gauss-Hermite. E log p is a Gauss-Hermite sum of `points` nodes for either. Rasmussen &
+    by trapezoids. E log p is a Gauss-Hermite sum of `points` nodes for either. Rasmussen &
     Williams 2006, section 3.9.
     """
+
+    targets, discrete = "0 or 1", True
 
     def __init__(self, link: str = "probit", points: int = POINTS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -33,16 +39,16 @@ class Bernoulli(Likelihood):
             raise ValueError(f"{self.name}: link is {link!r}, expected 'probit' or 'logit'.")
         self._link, self._points = link, points
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        sign = 2.0 * self.labels(F, y, 2) - 1.0
+        sign = 2.0 * y - 1.0
         return normal_expectation(F, self._log_cdf(F), sign * mean, variance, self._points)
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        return self._log_probability(F, (2.0 * self.labels(F, y, 2) - 1.0) * mean, variance)
+        return self._log_probability(F, (2.0 * y - 1.0) * mean, variance)
 
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
@@ -50,6 +56,9 @@ class Bernoulli(Likelihood):
         one = F.exp(self._log_probability(F, mean, variance))
         zero = F.exp(self._log_probability(F, -mean, variance))
         return one, one * zero
+
+    def possible(self, F: Namespace, y: Array) -> Array:
+        return whole_numbers(F, y, 1.0)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         uniform = mx.nd.random.uniform(shape=f.shape, dtype=f.dtype, ctx=f.context)
@@ -65,11 +74,9 @@ class Bernoulli(Likelihood):
         if self._link == "probit":
             return log_normal_cdf(F, mean * F.rsqrt(1.0 + variance))
 
-        def slopes(f: Array) -> Tuple[Array, Array]:
-            other = F.sigmoid(-f)
-            return other, -other * (1.0 - other)
-
-        return log_normal_expectation(F, self._log_cdf(F), mean, variance, self._points, slopes)
+        return log_concave_expectation(
+            F, self._log_cdf(F), lambda f: F.sigmoid(-f), mean, variance, self._points
+        )
 
 
 class Ordinal(Likelihood):
@@ -81,6 +88,8 @@ class Ordinal(Likelihood):
     by Gauss-Hermite. Chu & Ghahramani 2005.
     """
 
+    discrete = True
+
     def __init__(self, cutpoints: Sequence[float], points: int = POINTS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         values = np.atleast_1d(np.asarray(cutpoints, dtype="float64"))
@@ -91,13 +100,14 @@ class Ordinal(Likelihood):
                 "than there are classes."
             )
         self._points, self._classes = points, len(values) + 1
+        self.targets = f"the numbers of classes, 0 to {self._classes - 1}"
         with self.name_scope():
             self.first_cutpoint = given_parameter(self, "first_cutpoint", values[:1])
             self.gaps = None
             if self._classes > 2:
                 self.gaps = positive_parameter(self, "gaps", steps, lower=1e-6)
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         lower, upper = (F.expand_dims(b, axis=2) for b in self._bounds(F, mean, y))
@@ -109,7 +119,7 @@ class Ordinal(Likelihood):
 
         return normal_expectation(F, log_density, mean, variance, self._points)
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         lower, upper = self._bounds(F, mean, y)
@@ -128,10 +138,13 @@ class Ordinal(Likelihood):
     def log_probabilities(self, F: Namespace, mean: Array, variance: Array) -> Array:
         """log p(y = k) of each class, (B, n, K)."""
         each = [
-            self.predictive_log_density(F, mean, variance, fn.zeros_like(F, mean) + float(k))
+            self._predictive_log_density(F, mean, variance, fn.zeros_like(F, mean) + float(k))
             for k in range(self._classes)
         ]
         return F.stack(*each, axis=2)
+
+    def possible(self, F: Namespace, y: Array) -> Array:
+        return whole_numbers(F, y, self._classes - 1.0)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         noisy = f + mx.nd.random.normal(shape=f.shape, dtype=f.dtype, ctx=f.context)
@@ -142,12 +155,11 @@ class Ordinal(Likelihood):
         first = F.reshape(parameter_array(F, self.first_cutpoint, like), shape=(1, 1))
         if self.gaps is None:
             return first
-        above = F.cumsum(self.natural(F, self.gaps, like), axis=1)
+        above = F.cumsum(self._natural(F, self.gaps, like), axis=1)
         return F.concat(first, F.broadcast_add(above, first), dim=1)
 
     def _bounds(self, F: Namespace, like: Array, y: Array) -> Tuple[Array, Array]:
         """b_{y-1} and b_y of each y (B, n), those beyond the ends far away."""
-        y = self.labels(F, y, self._classes)
         cutpoints = self._cutpoints(F, like)
         end = FAR * fn.ones_like(F, F.slice_axis(cutpoints, axis=1, begin=0, end=1))
         all_bounds = F.reshape(F.concat(-end, cutpoints, end, dim=1), shape=(-1,))

@@ -32,28 +32,28 @@ class Gaussian(Likelihood):
                 self, "noise_variance", noise_variance, lower=1e-10
             )
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        noise = self.natural(F, self.noise_variance, mean)
-        squared = F.square(self.real(F, y) - mean) + variance
+        noise = self._natural(F, self.noise_variance, mean)
+        squared = F.square(y - mean) + variance
         scaled = F.broadcast_div(squared, noise)
         return -0.5 * F.broadcast_add(scaled, F.log(noise)) - HALF_LOG_2PI
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         total = self.predictive_moments(F, mean, variance)[1]
-        return log_normal_density(F, self.real(F, y) - mean, total)
+        return log_normal_density(F, y - mean, total)
 
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
     ) -> Tuple[Array, Array]:
-        noise = self.natural(F, self.noise_variance, mean)
+        noise = self._natural(F, self.noise_variance, mean)
         return F.identity(mean), F.broadcast_add(variance, noise)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
-        deviation = mx.nd.sqrt(self.natural(mx.nd, self.noise_variance, f))
+        deviation = mx.nd.sqrt(self._natural(mx.nd, self.noise_variance, f))
         return mx.nd.broadcast_add(f, mx.nd.broadcast_mul(_normal_like(f), deviation))
 
 
@@ -81,19 +81,19 @@ class HeteroscedasticGaussian(Likelihood):
         with self.name_scope():
             self.network = network
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         mean, variance, log_mean, log_variance = self._parts(F, mean, variance, x)
-        squared = F.square(self.real(F, y) - mean) + variance
+        squared = F.square(y - mean) + variance
         inverse = F.exp(0.5 * log_variance - log_mean)
         return -0.5 * (log_mean + squared * inverse) - HALF_LOG_2PI
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
         mean, variance, log_mean, log_variance = self._parts(F, mean, variance, x)
-        residual = self.real(F, y) - mean
+        residual = y - mean
         if self.network is not None:
             return log_normal_density(F, residual, variance + F.exp(log_mean))
         residual, variance = (F.expand_dims(a, axis=2) for a in (residual, variance))
@@ -149,24 +149,24 @@ class StudentT(Likelihood):
                 self, "degrees_of_freedom", degrees_of_freedom, lower=2.0
             )
 
-    def expected_log_density(
+    def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        scale = self.natural(F, self.scale, mean)
-        freedom = self.natural(F, self.degrees_of_freedom, mean)
+        scale = self._natural(F, self.scale, mean)
+        freedom = self._natural(F, self.degrees_of_freedom, mean)
         unit = freedom * F.square(scale)
         spread = F.broadcast_div(variance, unit)
-        squared = F.broadcast_div(F.square(self.real(F, y) - mean), unit)
+        squared = F.broadcast_div(F.square(y - mean), unit)
         bent = _expected_log1p(F, squared, spread)
         constant = log_gamma_half_step(F, 0.5 * freedom) - 0.5 * F.log(math.pi * unit)
         return F.broadcast_sub(constant, F.broadcast_mul(0.5 * (freedom + 1.0), bent))
 
-    def predictive_log_density(
+    def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        scale = self.natural(F, self.scale, mean)
-        freedom = self.natural(F, self.degrees_of_freedom, mean)
-        squared = F.square(self.real(F, y) - mean)
+        scale = self._natural(F, self.scale, mean)
+        freedom = self._natural(F, self.degrees_of_freedom, mean)
+        squared = F.square(y - mean)
         half = 0.5 * F.expand_dims(freedom, axis=2)
         exponent, steps = _mixture_nodes(
             F,
@@ -187,14 +187,14 @@ class StudentT(Likelihood):
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
     ) -> Tuple[Array, Array]:
-        scale = self.natural(F, self.scale, mean)
-        freedom = self.natural(F, self.degrees_of_freedom, mean)
+        scale = self._natural(F, self.scale, mean)
+        freedom = self._natural(F, self.degrees_of_freedom, mean)
         noise = F.square(scale) * freedom / (freedom - 2.0)
         return F.identity(mean), F.broadcast_add(variance, noise)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
-        scale = self.natural(mx.nd, self.scale, f)
-        half = 0.5 * self.natural(mx.nd, self.degrees_of_freedom, f)
+        scale = self._natural(mx.nd, self.scale, f)
+        half = 0.5 * self._natural(mx.nd, self.degrees_of_freedom, f)
         half = mx.nd.broadcast_mul(mx.nd.ones_like(f), half)
         precision = mx.nd.random.gamma(half, 1.0 / half, dtype=f.dtype)
         return f + mx.nd.broadcast_mul(_normal_like(f) * mx.nd.rsqrt(precision), scale)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 import numpy as np
-from scipy.signal import lombscargle
 
 from ...fitting.units import mean_and_deviation, size
 
@@ -72,6 +71,9 @@ def _period(x: np.ndarray, y: np.ndarray) -> float:
     width = x.max() - x.min()
     if len(np.unique(x)) < 4 * TREND or mean_and_deviation(x)[1] == 0:
         return np.nan
+    # Much is imported with it, for a search that few jobs need.
+    from scipy.signal import lombscargle
+
     place = (x - x.min()) / width
     residual = y - np.polyval(np.polyfit(place, y, TREND), place)
     most = min(len(x) / 2.0, LEAST_PERIODS + STEP * MOST_WORK / len(x))

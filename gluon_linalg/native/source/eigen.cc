@@ -1,6 +1,6 @@
 // Batches of symmetric eigendecompositions.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -47,17 +47,6 @@ void sorted(const V* z, const V* values, V* sorted_z, V* sorted_values, int64_t 
   }
 }
 
-// ±1 that makes the element of largest magnitude positive; of those within 1/1024 the first.
-template <class V>
-V row_sign(const V* row, int64_t n) {
-  V largest{};
-  for (int64_t k = 0; k < n; ++k) largest = larger(largest, magnitude(row[k]));
-  const V bound = largest * (1 - 0x1p-10);
-  V decisive{};
-  for (int64_t k = n - 1; k >= 0; --k) decisive = magnitude(row[k]) >= bound ? row[k] : decisive;
-  return decisive < 0 ? V{} - 1 : V{} + 1;
-}
-
 // What `eigh` keeps of a group: the rows of U, the eigenvalues, and 1 or NaN.
 GL_INLINE int64_t kept(int64_t n) { return n * n + n + 1; }
 
@@ -74,7 +63,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
   const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     const int64_t n = size;
     V *a = memory, *values = a + n * n, *work = values + n;
-    V* u = record ? record + g * kept(n) : work + 6 * n;
+    V* u = record ? record + g * kept(n) : work + eigen_memory<V>(n);
     V* ordered = record ? u + n * n : work;
     V finite;
     const V scale = load_symmetric<V>(in + first * n * n, n, count, a, &finite);
@@ -99,7 +88,7 @@ void decompose(const Call& call, bool vectors, bool signs) {
       for (int64_t k = 0; k < n; ++k)
         put(u_out + (first * rows + i) * n + k, rows * n, u[(begin + i) * n + k], count);
   };
-  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 8 * n + 8;
+  const int64_t memory = (vectors && !record ? 2 : 1) * n * n + 2 * n + 8 + eigen_memory<V>(n);
   over_groups<V>(batch, nanoseconds(n), memory, group);
 }
 
@@ -167,6 +156,7 @@ void syevd_forward(const Call& call) { run(call, true, false); }
 void values_forward(const Call& call) { run(call, false, false); }
 
 void eigh_backward(const Call& call) {
+  if (call.input[0].shape[-1] == 0) return;
   by_type(call.input[0].type, [&](auto zero) {
     by_width(call, [&](auto v) { eigh_backward_of<decltype(v), decltype(zero)>(call); });
   });
@@ -189,8 +179,8 @@ void values_shapes(const Attributes&, const Shape* input, Shape* output) {
 }
 
 GL_OPERATOR("_gluon_linalg_eigh", one, two, pair_shapes, eigh_forward, eigh_backward, true);
-GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, nullptr, false);
-GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, nullptr, false);
+GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, no_gradient, false);
+GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, no_gradient, false);
 
 }  // namespace
 }  // namespace GL_LEVEL

@@ -75,7 +75,60 @@ GL_INLINE void add_multiple(int64_t n, E a, const E* x, E* y) {
   for (int64_t k = 0; k < n / block; ++k) to[k] += factor * from[k];
 }
 
-// y += x x, element by element; y *= a; y = 0.
+// A matrix of numbers, or its transpose: element (i, k) is data[i * row + k * column].
+template <class E>
+struct Factor {
+  const E* data;
+  int64_t row, column;
+};
+
+enum Result { set, add, subtract };
+
+// A tile of c of so many rows and registers, from as many of a and b.
+template <Result result, int rows, int count, class E, class Row>
+GL_INLINE void product_tile(int64_t inner, const E* a, int64_t a_row, int64_t a_column,
+                            const Row* b, int64_t b_row, Row* c, int64_t c_row) {
+  Row sum[rows][count];
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < count; ++j) sum[i][j] = result == set ? Row{} : c[i * c_row + j];
+  for (int64_t k = 0; k < inner; ++k, a += a_column, b += b_row) {
+    for (int i = 0; i < rows; ++i) {
+      const Row factor = Row{} + (result == subtract ? -a[i * a_row] : a[i * a_row]);
+      for (int j = 0; j < count; ++j) sum[i][j] += factor * b[j];
+    }
+  }
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < count; ++j) c[i * c_row + j] = sum[i][j];
+}
+template <Result result, int rows, class E, class Row>
+GL_INLINE void product_rows(int64_t inner, int64_t count, const E* a, int64_t a_row,
+                            int64_t a_column, const Row* b, int64_t b_row, Row* c, int64_t c_row) {
+  for (; count >= 2; count -= 2, b += 2, c += 2)
+    product_tile<result, rows, 2>(inner, a, a_row, a_column, b, b_row, c, c_row);
+  if (count) product_tile<result, rows, 1>(inner, a, a_row, a_column, b, b_row, c, c_row);
+}
+
+// c = a b, c += a b or c -= a b of matrices whose rows are padded: a (rows, inner), b (inner,
+// across) and c (rows, across), of which `across_b` and `across_c` elements make a row in memory.
+template <Result result, class E>
+__attribute__((noinline)) void product(int64_t rows, int64_t inner, int64_t across, Factor<E> a,
+                                       const E* b, int64_t across_b, E* c, int64_t across_c) {
+  typedef typename Element<E>::Row Row;
+  constexpr int64_t block = Element<E>::block;
+  const int64_t count = across / block, b_row = across_b / block, c_row = across_c / block;
+  const auto* from = reinterpret_cast<const Row*>(b);
+  auto* to = reinterpret_cast<Row*>(c);
+  for (; rows >= 4; rows -= 4, a.data += 4 * a.row, to += 4 * c_row)
+    product_rows<result, 4>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+  if (rows >= 2) {
+    product_rows<result, 2>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    rows -= 2, a.data += 2 * a.row, to += 2 * c_row;
+  }
+  if (rows)
+    product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+}
+
+// y += x x, element by element; y *= a; y = 0; y = x: of padded rows.
 template <class E>
 GL_INLINE void add_squares(int64_t n, const E* x, E* y) {
   typedef typename Element<E>::Row Row;
@@ -92,7 +145,16 @@ GL_INLINE void multiply(int64_t n, E a, E* y) {
 }
 template <class E>
 GL_INLINE void clear(int64_t n, E* y) {
-  for (int64_t k = 0; k < n; ++k) y[k] = E{};
+  typedef typename Element<E>::Row Row;
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = Row{};
+}
+template <class E>
+GL_INLINE void copy(int64_t n, const E* x, E* y) {
+  typedef typename Element<E>::Row Row;
+  const auto* from = reinterpret_cast<const Row*>(x);
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = from[k];
 }
 
 // x · y of rows whose padding is 0.
@@ -105,8 +167,13 @@ GL_INLINE E dot(int64_t n, const E* x, const E* y) {
   if constexpr (is_batch<E>) {
     return sum;
   } else {
-    E total = 0;
-    for (int64_t k = 0; k < Element<E>::block; ++k) total += sum[k];
+    typedef E Half __attribute__((vector_size(16)));
+    Half parts[sizeof(Row) / 16];
+    std::memcpy(parts, &sum, sizeof sum);
+    for (size_t count = sizeof(Row) / 32; count; count /= 2)
+      for (size_t k = 0; k < count; ++k) parts[k] += parts[k + count];
+    E total = parts[0][0];
+    for (size_t k = 1; k < 16 / sizeof(E); ++k) total += parts[0][k];
     return total;
   }
 }
@@ -131,49 +198,104 @@ inline constexpr T least_square = sizeof(T) == 8 ? T(1e-280) : T(1e-26);
 template <class T>
 inline constexpr T largest_square = sizeof(T) == 8 ? T(1e280) : T(1e34);
 
-// Row i of Q, u (length), from row i of an array and what it has in common with the later rows:
-// triangle[k] for k ≥ i, the column i of the triangle. arrayT: (length, across), of which the rows
-// up to i are done with. hidden: 1 where the row, being 0, is to count as 1 beside all others.
+// What row `pivot` of an array, given as arrayT (length, across), has in common with others: the
+// products of `count` registers from column `first` on, in sums. With `update` the rows of arrayT
+// have u times the triangle taken out before.
+template <bool update, int count, class E>
+GL_INLINE void common_tile(int64_t from, int64_t length, int64_t across, int64_t first,
+                           int64_t pivot, E* arrayT, const E* u, const E* triangle, E* sums) {
+  typedef typename Element<E>::Row Row;
+  Row sum[2][count], gone[count];
+  auto* total = reinterpret_cast<Row*>(sums + first);
+  for (int k = 0; k < count; ++k) {
+    sum[0][k] = total[k], sum[1][k] = Row{};
+    if (update) gone[k] = reinterpret_cast<const Row*>(triangle + first)[k];
+  }
+  const auto step = [&](int64_t j, int way) __attribute__((always_inline)) {
+    auto* row = reinterpret_cast<Row*>(arrayT + j * across + first);
+    Row x[count];
+    for (int k = 0; k < count; ++k) {
+      x[k] = row[k];
+      if (update) row[k] = x[k] -= (Row{} + u[j]) * gone[k];
+    }
+    const Row factor = Row{} + arrayT[j * across + pivot];
+    for (int k = 0; k < count; ++k) sum[way][k] += factor * x[k];
+  };
+  int64_t j = from;
+  for (; j + 2 <= length; j += 2) step(j, 0), step(j + 1, 1);
+  if (j < length) step(j, 0);
+  for (int k = 0; k < count; ++k) total[k] = sum[0][k] + sum[1][k];
+}
+template <bool update, class E>
+GL_INLINE void common(int64_t from, int64_t length, int64_t across, int64_t pivot, E* arrayT,
+                      const E* u, const E* triangle, E* sums) {
+  constexpr int64_t block = Element<E>::block;
+  int64_t first = begin_of<E>(pivot);
+  for (; across - first >= 4 * block; first += 4 * block)
+    common_tile<update, 4>(from, length, across, first, pivot, arrayT, u, triangle, sums);
+  for (; across - first >= 2 * block; first += 2 * block)
+    common_tile<update, 2>(from, length, across, first, pivot, arrayT, u, triangle, sums);
+  for (; across > first; first += block)
+    common_tile<update, 1>(from, length, across, first, pivot, arrayT, u, triangle, sums);
+}
+
+// Where the square of a row is out of range: u, and column i of the triangle, in other units.
 template <class E>
-inline void orthogonalize(int64_t i, int64_t length, int64_t across, E* arrayT, E hidden,
-                          E* triangle, E* u) {
+__attribute__((noinline)) void orthogonalize_rescaled(int64_t i, int64_t length, int64_t across,
+                                                      const E* arrayT, E hidden, E* triangle,
+                                                      E* u) {
   typedef typename Element<E>::T T;
-  const int64_t first = begin_of<E>(i), next = begin_of<E>(i + 1);
-  clear(across, triangle);
+  E largest = hidden;
   for (int64_t j = 0; j < length; ++j) {
-    const E* row = arrayT + j * across;
-    add_multiple(across - first, row[i], row + first, triangle + first);
+    const E size = signed_as(arrayT[j * across + i], E{} + T(1));
+    largest = size > largest ? size : largest;
   }
-  const E square = triangle[i] + hidden;
-  if (__builtin_expect(any(!(square >= least_square<T> && square <= largest_square<T>)), 0)) {
-    E largest{};
-    for (int64_t j = 0; j < length; ++j) {
-      const E size = signed_as(arrayT[j * across + i], E{} + T(1));
-      largest = larger(size, largest);
-    }
-    largest = larger(largest, hidden);
-    const E unit = largest > 0 ? largest : E{} + T(1);
-    E sum = hidden;
-    for (int64_t j = 0; j < length; ++j) {
-      u[j] = arrayT[j * across + i] / unit;
-      sum += u[j] * u[j];
-    }
-    const E size = root(sum);
-    clear(across, triangle);
-    for (int64_t j = 0; j < length; ++j) {
-      u[j] = sum > 0 ? u[j] / size : sum;
-      add_multiple(across - first, u[j], arrayT + j * across + first, triangle + first);
-    }
-    triangle[i] = size * unit;
-  } else {
-    const E size = root(square), inverse = T(1) / size;
-    multiply(across - first, inverse, triangle + first);
-    triangle[i] = size;
-    for (int64_t j = 0; j < length; ++j) u[j] = arrayT[j * across + i] * inverse;
+  const E unit = largest > 0 ? largest : E{} + T(1);
+  E sum = hidden;
+  for (int64_t j = 0; j < length; ++j) {
+    u[j] = arrayT[j * across + i] / unit;
+    sum += u[j] * u[j];
   }
-  if (next < across) {
-    for (int64_t j = 0; j < length; ++j)
-      add_multiple(across - next, -u[j], triangle + next, arrayT + j * across + next);
+  const E size = root(sum);
+  for (int64_t j = 0; j < length; ++j) u[j] = sum > 0 ? u[j] / size : sum;
+  const int64_t first = begin_of<E>(i);
+  product<set, E>(1, length, across - first, {u, 0, 1}, arrayT + first, across, triangle + first,
+                  across);
+  triangle[i] = size * unit;
+}
+
+// The first `rows` rows of Q, u (rows, stride), and columns of the triangle, triangleT (rows,
+// across), of an array given, and used up, as arrayT (length, across). The first `short_rows` rows
+// have only `short_length` columns. Where `hidden` (short_rows) is 1 the row, being 0, counts as 1
+// beside all others.
+template <class E>
+__attribute__((noinline)) void triangularize(int64_t rows, int64_t short_rows, int64_t short_length,
+                                             int64_t length, int64_t across, E* arrayT,
+                                             const E* hidden, E* triangleT, int64_t stride, E* u) {
+  typedef typename Element<E>::T T;
+  const int64_t first_length = short_rows ? short_length : length;
+  clear(across, triangleT);
+  if (rows) common<false, E>(0, first_length, across, 0, arrayT, nullptr, nullptr, triangleT);
+  for (int64_t i = 0; i < rows; ++i, u += stride, triangleT += across) {
+    const int64_t own_length = i < short_rows ? short_length : length,
+                  next_length = i + 1 < short_rows ? short_length : length,
+                  first = begin_of<E>(i);
+    const E beside = i < short_rows ? hidden[i] : E{}, square = triangleT[i] + beside;
+    for (int64_t j = own_length; j < stride; ++j) u[j] = E{};
+    if (__builtin_expect(any(!(square >= least_square<T> && square <= largest_square<T>)), 0)) {
+      orthogonalize_rescaled<E>(i, own_length, across, arrayT, beside, triangleT, u);
+    } else {
+      const E size = root(square), inverse = T(1) / size;
+      multiply(across - first, inverse, triangleT + first);
+      triangleT[i] = size;
+      for (int64_t j = 0; j < own_length; ++j) u[j] = arrayT[j * across + i] * inverse;
+    }
+    if (i + 1 == rows) break;
+    clear(across, triangleT + across);
+    common<true, E>(0, own_length, across, i + 1, arrayT, u, triangleT, triangleT + across);
+    if (own_length < next_length)
+      common<false, E>(own_length, next_length, across, i + 1, arrayT, nullptr, nullptr,
+                       triangleT + across);
   }
 }
 
@@ -198,26 +320,24 @@ GL_INLINE void turn_back_all(int64_t n, int64_t c, int64_t stride, const E* u, c
   for (int64_t i = n - 1; i >= 0; --i) {
     const E* row = u + i * stride;
     for (int64_t k = 0; k < columns; ++k) change[k] = zs[i * columns + k];
-    for (int64_t j = 0; j < c; ++j) add_multiple(columns, -row[j], ws + j * columns, change);
-    for (int64_t j = 0; j < c; ++j) add_multiple(columns, row[j], change, ws + j * columns);
+    product<subtract, E>(1, c, columns, {row, 0, 1}, ws, columns, change, columns);
+    product<add, E>(c, 1, columns, {row, 1, 0}, change, columns, ws, columns);
   }
 }
 
 // The first d columns of the orthogonal matrix that Q is part of: Ω and Θ in the rows of
 // head (n, across d), and Ψ, what completes them, in those of rest (c, across d).
 template <class E>
-inline void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride, const E* u, E* head,
+__attribute__((noinline)) void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride, const E* u, E* head,
                           E* rest) {
   const int64_t across = padded<E>(d);
   clear(c * across, rest);
   for (int64_t j = 0; j < d; ++j) rest[j * across + j] += 1;
-  clear(n * across, head);
   for (int64_t i = 0; i < n; ++i) {
+    const E* own = u + i * stride;
     E* row = head + i * across;
-    for (int64_t j = 0; j < c; ++j)
-      add_multiple(across, u[i * stride + j], rest + j * across, row);
-    for (int64_t j = 0; j < c; ++j)
-      add_multiple(across, -u[i * stride + j], row, rest + j * across);
+    product<set, E>(1, c, across, {own, 0, 1}, rest, across, row, across);
+    product<subtract, E>(c, 1, across, {own, 1, 0}, row, across, rest, across);
   }
 }
 
@@ -282,7 +402,7 @@ struct StepArrays {
 
   template <class S>
   static int64_t size(const S& s) {
-    return (s.c() + 0) * s.across(s.n()) + 2 * s.across(s.p());
+    return s.c() * s.across(s.n()) + 2 * s.across(s.p());
   }
   template <class S>
   StepArrays(const S& s, E* memory)
@@ -307,7 +427,7 @@ struct SystemArrays {
 
 // Loads what is missing at step t: hidden and shown; returns whether the mask is one of 0 and 1.
 template <class E, class S>
-inline bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
+__attribute__((noinline)) bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
                       int64_t t, int count, E* hidden, E* shown) {
   typedef typename Element<E>::T T;
   bool valid = true;
@@ -328,7 +448,7 @@ inline bool load_mask(const S& s, const SystemArrays<typename Element<E>::T>& sy
 // Loads the arrays of step t for `count` batch elements from b on, N divided by `unit`. Of the last
 // step, which leads nowhere, A and G are 0.
 template <class E, class S>
-inline void load_step(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
+__attribute__((noinline)) void load_step(const S& s, const SystemArrays<typename Element<E>::T>& system, int64_t b,
                       int64_t t, int count, E per_unit, bool is_last, const StepArrays<E>& into) {
   const int64_t d = s.d(), p = s.p(), across = s.across(s.n());
   const auto row = [&](const auto& array, int64_t i, int64_t columns, int64_t at, E* to, E factor,
@@ -357,17 +477,15 @@ inline void load_step(const S& s, const SystemArrays<typename Element<E>::T>& sy
   }
 }
 
-// A square lower factor of the array [parts], given and used up as arrayT (columns, across d);
-// factorT (d, across d); u: memory for a row (columns).
+// A square lower factor of an array, given and used up as arrayT (columns, across d); factorT
+// (d, across d); u: memory (d, columns).
 template <class E>
 inline void lower_factor(int64_t d, int64_t columns, E* arrayT, E* u, E* factorT) {
   const int64_t across = padded<E>(d);
-  for (int64_t i = 0; i < d; ++i) {
-    E* row = factorT + i * across;
-    orthogonalize<E>(i, columns, across, arrayT, E{}, row, u);
-    for (int64_t k = 0; k < i; ++k) row[k] = E{};
-    for (int64_t k = d; k < across; ++k) row[k] = E{};
-  }
+  triangularize<E>(d, 0, 0, columns, across, arrayT, nullptr, factorT, columns, u);
+  for (int64_t i = 0; i < d; ++i)
+    for (int64_t k = 0; k < across; ++k)
+      if (k < i || k >= d) factorT[i * across + k] = E{};
 }
 
 // What a step gives. The rows of triangleT, u, gainT and followingT are padded with 0.
@@ -382,32 +500,20 @@ struct StepResults {
 // One step from the factor S, given transposed; S⁺ may overwrite it. arrayT: memory (c, across n).
 // Of the last step only F½, and the rows of u that belong to it, are found.
 template <class E, class S>
-inline void array_step(const S& s, const E* factorT, const StepArrays<E>& arrays, bool is_last,
+__attribute__((noinline)) void array_step(const S& s, const E* factorT, const StepArrays<E>& arrays, bool is_last,
                        E* arrayT, const StepResults<E>& results) {
   const int64_t d = s.d(), p = s.p(), n = s.n(), c = s.c(), across = s.across(n),
                 across_d = s.across(d), stride = s.across(c);
   for (int64_t j = 0; j < d; ++j) {
-    E* row = arrayT + j * across;
-    clear(across, row);
-    for (int64_t l = j; l < d; ++l)
-      add_multiple(across, factorT[j * across_d + l], arrays.matrixT + l * across, row);
+    product<set, E>(1, d - j, across, {factorT + j * across_d + j, 0, 1},
+                    arrays.matrixT + j * across, across, arrayT + j * across, across);
   }
-  for (int64_t k = 0; k < (s.q + s.r) * across; ++k) arrayT[d * across + k] = arrays.noiseT[k];
+  copy((s.q + s.r) * across, arrays.noiseT, arrayT + d * across);
   clear(across, results.lengths);
   for (int64_t j = 0; j < c; ++j) add_squares(across, arrayT + j * across, results.lengths);
-  for (int64_t i = 0; i < (is_last ? p : n); ++i) {
-    // Observations have no part in the process noise.
-    const int64_t length = i < p ? d + s.q : c;
-    E *u = results.u + i * stride, *triangle = results.triangleT + i * across;
-    for (int64_t j = length; j < stride; ++j) u[j] = E{};
-    if (i < p && !any(!(arrays.hidden[i] > 0))) {
-      clear(across, triangle);
-      triangle[i] = E{} + 1;
-      clear(length, u);
-      continue;
-    }
-    orthogonalize<E>(i, length, across, arrayT, i < p ? arrays.hidden[i] : E{}, triangle, u);
-  }
+  // Observations have no part in the process noise.
+  triangularize<E>(is_last ? p : n, p, d + s.q, c, across, arrayT, arrays.hidden,
+                   results.triangleT, stride, results.u);
   if (is_last) return;
   for (int64_t j = 0; j < d; ++j) {
     const E* triangle = results.triangleT + (p + j) * across + p;

@@ -267,7 +267,7 @@ class PairKernel {
     for (int64_t d = 0; d < columns; ++d) {
       double sum = 0.0;
       for (int64_t i = 0; i < n; ++i) sum += limited(double(x[i * columns + d]));
-      centre_[d] = sum / double(n);
+      centre_[d] = n ? sum / double(n) : 0.0;
     }
   }
 

@@ -55,9 +55,9 @@ inline void product(View<Lanes<double>> a, View<Lanes<double>> b, View<Lanes<dou
   }
 }
 
-// C = A B of one matrix; `threads`: on several.
+// C = A B of one matrix, or C - A B; `threads`: on several.
 inline void product(View<double> a, View<double> b, View<double> c, int64_t rows, int64_t columns,
-                    int64_t length, Part part, bool threads) {
+                    int64_t length, Part part, bool threads, bool subtract = false) {
   constexpr int R = many_registers ? 8 : 4, S = 3, W = width<double>, C = S * W;
   const int64_t row_panels = (rows + R - 1) / R, column_panels = (columns + C - 1) / C;
   Scratch scratch(sizeof(double) * length * (row_panels * R + column_panels * C));
@@ -100,7 +100,11 @@ inline void product(View<double> a, View<double> b, View<double> c, int64_t rows
         for (int s = 0; s < S; ++s) sum[r][s] += x[r] * y[s];
     const int64_t i = p * R, j = q * C;
     for (int r = 0; r < R && i + r < rows; ++r)
-      for (int s = 0; s < C && j + s < columns; ++s) c(i + r, j + s) = sum[r][s / W][s % W];
+      for (int s = 0; s < C && j + s < columns; ++s) {
+        const double x = sum[r][s / W][s % W];
+        double& to = c(i + r, j + s);
+        to = subtract ? to - x : x;
+      }
   };
   // Rows are dealt out in turns, since the lower triangle has more of the last ones.
   const int64_t parts = threads ? thread_limit() : 1;

@@ -96,31 +96,32 @@ void run_recursion(const Call& call, bool quadratic) {
   const Steps matrix = steps_of(call.input[0]), offset = steps_of(call.input[1]),
               initial = steps_of(call.input[2]), states = steps_of(call.output[0]);
   const Shape& shape = call.output[0].shape;
-  const int64_t times = shape[1], d = shape[3], n = shape[4];
+  const int64_t times_ = shape[1], d = shape[3], n = shape[4];
   const bool reverse = call.attributes.flag("reverse");
-  const double work = double(times) * double(d * d * n) * (quadratic ? 2 : 1);
+  const double work = double(times_) * double(d * d * n) * (quadratic ? 2 : 1);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (d * d + 4 * d * n));
-    V *x = scratch.as<V>(), *turned = x + d * n, *memory = turned + d * n;
+    Scratch scratch(sizeof(V) * (2 * d * d + 4 * d * n));
+    V *x = scratch.as<V>(), *moved = x + d * n, *across = moved + d * n, *memory = across + d * d;
     Reader<T> start(initial, x, first, count), moves(offset, memory, first, count),
         turns(matrix, memory + d * n, first, count);
     start(0);
-    for (int64_t k = 0; k < times; ++k) {
-      const int64_t t = reverse ? times - 1 - k : k;
+    for (int64_t k = 0; k < times_; ++k) {
+      const int64_t t = reverse ? times_ - 1 - k : k;
       write<T>(states, t, first, count, x);
-      if (k == times - 1) break;
+      if (k == times_ - 1) break;
       const V *c = moves(t);
       V* a = turns(t);
       if (quadratic) {
-        multiply<V>({a, d}, {x, d}, {turned, d}, d, d, d);
-        copy(c, x, d * d);
-        multiply<V>({turned, d}, Matrix<V>(a, d).transposed(), {x, d}, d, d, d, add);
+        times(as_is(a, d), x, moved, d, d, d);
+        transpose(a, d, d, d, across, d);
+        copy(d * d, c, x);
+        times(as_is(moved, d), across, x, d, d, d, add);
       } else {
-        copy(c, turned, d * n);
-        multiply<V>({a, d}, {x, n}, {turned, n}, d, d, n, add);
+        copy(d * n, c, moved);
+        times(as_is(a, d), x, moved, d, d, n, add);
         V* other = x;
-        x = turned;
-        turned = other;
+        x = moved;
+        moved = other;
       }
     }
   });
@@ -134,7 +135,7 @@ void differentiate_recursion(const Call& call, bool quadratic) {
   const Steps matrix = steps_of(call.input[0]), states = steps_of(call.output[0]),
               given = steps_of(call.output_gradient[0]);
   const Shape& shape = call.output[0].shape;
-  const int64_t times = shape[1], batch = shape[2], d = shape[3], n = shape[4];
+  const int64_t times_ = shape[1], batch = shape[2], d = shape[3], n = shape[4];
   const bool reverse = call.attributes.flag("reverse");
   const int64_t parts = parts_of(groups_of<V>(batch));
   Steps steps[3];
@@ -150,44 +151,43 @@ void differentiate_recursion(const Call& call, bool quadratic) {
     gradient[i].begin(steps[i], memory, parts);
     memory += room[i] / sizeof(double);
   }
-  const double work = double(times) * double(d * d * n) * (quadratic ? 5 : 2);
+  const double work = double(times_) * double(d * d * n) * (quadratic ? 5 : 2);
   over_parts<V>(batch, 0.2 * work, [&](int64_t part, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (4 * d * d + 8 * d * n));
+    Scratch scratch(sizeof(V) * (4 * d * d + 9 * d * n));
     V *a_memory = scratch.as<V>(), *a_gradient = a_memory + d * d,
       *sum = a_gradient + d * d, *ahead = sum + 2 * d * d, *x_memory = ahead + d * n,
-      *g_memory = x_memory + d * n, *turned = g_memory + d * n, *moved = turned + d * n;
+      *g_memory = x_memory + d * n, *half = g_memory + d * n, *across = half + d * n,
+      *moved = across + d * n;
     Reader<T> turns(matrix, a_memory, first, count), states_at(states, x_memory, first, count),
         given_at(given, g_memory, first, count);
     const Writer<V> to_matrix(gradient[0], part, first, count, sum),
         to_offset(gradient[1], part, first, count, moved + 2 * d * n),
         to_initial(gradient[2], part, first, count, moved);
-    clear(ahead, d * n);
-    for (int64_t k = times - 1; k >= 0; --k) {
-      const int64_t t = reverse ? times - 1 - k : k;
+    clear(d * n, ahead);
+    for (int64_t k = times_ - 1; k >= 0; --k) {
+      const int64_t t = reverse ? times_ - 1 - k : k;
       V* g = given_at(t);
-      if (k == times - 1) {
-        clear(a_gradient, d * d);
+      if (k == times_ - 1) {
+        clear(d * d, a_gradient);
         to_matrix(t, a_gradient);
         to_offset(t, ahead);
-        copy(g, ahead, d * n);
+        copy(d * n, g, ahead);
         continue;
       }
       V *a = turns(t), *x = states_at(t);
-      const Matrix<V> A(a, d);
       to_offset(t, ahead);
+      transpose(x, d, n, n, across, d);
       if (quadratic) {
-        multiply<V>({ahead, d}, A, {turned, d}, d, d, d);
-        multiply<V>({turned, d}, Matrix<V>(x, d).transposed(), {a_gradient, d}, d, d, d);
-        copy(g, g_memory, d * d);
-        multiply<V>(A.transposed(), {turned, d}, {g_memory, d}, d, d, d, add);
-        multiply<V>(Matrix<V>(ahead, d).transposed(), A, {turned, d}, d, d, d);
-        multiply<V>({turned, d}, {x, d}, {a_gradient, d}, d, d, d, add);
-        copy(g_memory, ahead, d * d);
+        times(as_is(ahead, d), a, half, d, d, d);
+        times(as_is(half, d), across, a_gradient, d, d, d);
+        times(turned(a, d), half, g, d, d, d, add);
+        times(turned(ahead, d), a, half, d, d, d);
+        times(as_is(half, d), x, a_gradient, d, d, d, add);
       } else {
-        multiply<V>({ahead, n}, Matrix<V>(x, n).transposed(), {a_gradient, d}, d, n, d);
-        multiply<V>(A.transposed(), {ahead, n}, {g_memory, n}, d, d, n, add);
-        copy(g_memory, ahead, d * n);
+        times(as_is(ahead, n), across, a_gradient, d, n, d);
+        times(turned(a, d), ahead, g, d, d, n, add);
       }
+      copy(d * n, g, ahead);
       to_matrix(t, a_gradient);
     }
     to_matrix.end();
@@ -234,8 +234,8 @@ void run_corrected(const Call& call) {
               target = steps_of(call.input[2]), initial = steps_of(call.input[3]),
               states = steps_of(call.output[0]);
   const Shape& shape = call.output[0].shape;
-  const int64_t times = shape[1], d = shape[3], k = shape[4], n = call.input[0].shape[4];
-  const double work = double(times) * double(2 * d * n * k);
+  const int64_t times_ = shape[1], d = shape[3], k = shape[4], n = call.input[0].shape[4];
+  const double work = double(times_) * double(2 * d * n * k);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
     Scratch scratch(sizeof(V) * (2 * d * n + d * k + 2 * n * k));
     V *x = scratch.as<V>(), *left = x + d * k, *memory = left + n * k;
@@ -243,12 +243,12 @@ void run_corrected(const Call& call) {
         matrices(matrix, memory + d * n, first, count),
         targets(target, memory + 2 * d * n, first, count);
     start(0);
-    for (int64_t t = 0; t < times; ++t) {
+    for (int64_t t = 0; t < times_; ++t) {
       write<T>(states, t, first, count, x);
-      if (t == times - 1) break;
-      copy(targets(t), left, n * k);
-      multiply<V>({matrices(t), d}, {x, k}, {left, k}, n, d, k, subtract);
-      multiply<V>({gains(t), n}, {left, k}, {x, k}, d, n, k);
+      if (t == times_ - 1) break;
+      copy(n * k, targets(t), left);
+      times(as_is(matrices(t), d), x, left, n, d, k, subtract);
+      times(as_is(gains(t), n), left, x, d, n, k);
     }
   });
 }
@@ -261,8 +261,9 @@ GL_OPERATOR("_gluon_linalg_corrected_recursion", takes_four, one, corrected_shap
             corrected_forward, without_gradient, false);
 
 // Of [M S  N] with M (p + d, d), S (d, d) and N (p + d, p + r), the first p columns of whose last d
-// rows are 0, as the last r of the first p rows: L, the first d columns of Q, Ψ and S itself, where
-// the last block of L is S of the next time (`kalman_gains`).
+// rows are 0, as the last r of the first p rows: L, the first d columns of Q, Ψ (c, d), which
+// completes them to orthonormal columns, c = d + p + r, and S itself, where the last block of L is
+// S of the next time (`kalman_gains`).
 
 int gives_four(const Attributes&) { return 4; }
 
@@ -276,7 +277,7 @@ void root_shapes(const Attributes&, const Shape* input, Shape* output) {
   const int64_t unit = 1;
   output[0] = Shape::of(unit, sizes.times, sizes.batch, m, m);
   output[1] = Shape::of(unit, sizes.times, sizes.batch, m, d);
-  output[2] = Shape::of(unit, sizes.times, sizes.batch, r, d);
+  output[2] = Shape::of(unit, sizes.times, sizes.batch, d + p + r, d);
   output[3] = Shape::of(unit, sizes.times, sizes.batch, d, d);
 }
 
@@ -288,34 +289,32 @@ void run_root(const Call& call) {
               to_columns = steps_of(call.output[1]), to_free = steps_of(call.output[2]),
               to_factor = steps_of(call.output[3]);
   const Shape& shape = call.output[0].shape;
-  const int64_t times = shape[1], d = call.input[0].shape[4], m = shape[3], p = m - d;
-  const int64_t width = d + call.input[1].shape[4], rows = m + d, r = width - m;
-  const double work = double(times) * double(m * rows * width);
+  const int64_t times_ = shape[1], d = call.input[0].shape[4], m = shape[3], p = m - d;
+  const int64_t noises = call.input[1].shape[4], width = d + noises;
+  const double work = double(times_) * double(m * m * width + m * width * d);
   over_parts<V>(shape[2], 0.4 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (rows * width + width + d * d + 2 * m * m + m * width));
-    V *array = scratch.as<V>(), *v = array + rows * width, *s = v + width, *part = s + d * d,
-      *memory = part + m * m;
+    Scratch scratch(sizeof(V) * (2 * d * d + 3 * m * d + m * noises + 2 * width * m + width * d +
+                                 2 * m * m + m * width + m));
+    V *s = scratch.as<V>(), *across = s + d * d, *half = across + d * d, *columns = half + m * d,
+      *arrayT = columns + m * d, *rest = arrayT + width * m, *lowerT = rest + width * d,
+      *lower = lowerT + m * m, *u = lower + m * m, *hidden = u + m * width, *memory = hidden + m;
     Reader<T> start(prior, s, first, count), matrices(matrix, memory, first, count),
-        noises(noise, memory + m * d, first, count);
+        all_noises(noise, memory + m * d, first, count);
     start(0);
-    for (int64_t t = 0; t < times; ++t) {
+    clear(m, hidden);
+    for (int64_t t = 0; t < times_; ++t) {
       write<T>(to_factor, t, first, count, s);
-      const V* n = noises(t);
-      multiply<V>({matrices(t), d}, {s, d}, {array, width}, m, d, d);
-      for (int64_t i = 0; i < m; ++i) copy(n + i * (width - d), array + i * width + d, width - d);
-      clear(array + m * width, d * width);
-      for (int64_t i = 0; i < d; ++i) array[(m + i) * width + i] = V{} + 1;
-      triangularize<T>(array, rows, width, m, p, d + p, v);
-      for (int64_t i = 0; i < m; ++i) copy(array + i * width, part + i * m, m);
-      write<T>(to_lower, t, first, count, part);
-      for (int64_t i = 0; i < d; ++i) copy(part + (p + i) * m + p, s + i * d, d);
-      const V* turned = array + m * width;
-      for (int64_t i = 0; i < m; ++i)
-        for (int64_t j = 0; j < d; ++j) part[i * d + j] = turned[j * width + i];
-      write<T>(to_columns, t, first, count, part);
-      for (int64_t i = 0; i < r; ++i)
-        for (int64_t j = 0; j < d; ++j) part[i * d + j] = turned[j * width + m + i];
-      write<T>(to_free, t, first, count, part);
+      times(as_is(matrices(t), d), s, half, m, d, d);
+      transpose(half, m, d, d, arrayT, m);
+      transpose(all_noises(t), m, noises, noises, arrayT + d * m, m);
+      triangularize<V>(m, p, d + p, width, m, arrayT, hidden, lowerT, width, u);
+      for (int64_t i = 0; i < m; ++i) clear(i, lowerT + i * m);
+      transpose(lowerT, m, m, m, lower, m);
+      write<T>(to_lower, t, first, count, lower);
+      for (int64_t i = 0; i < d; ++i) copy(d, lower + (p + i) * m + p, s + i * d);
+      first_columns<V>(m, width, d, width, u, columns, rest);
+      write<T>(to_columns, t, first, count, columns);
+      write<T>(to_free, t, first, count, rest);
     }
   });
 }
@@ -345,6 +344,24 @@ void covariance_shapes(const Attributes&, const Shape* input, Shape* output) {
   output[2] = Shape::of(unit, sizes.times, sizes.batch, d, d);
 }
 
+// A Cholesky factor in place of the lower triangle of a (n x n, `row` apart), NaN from the first
+// pivot on that is not positive; what is above is left.
+template <class V>
+inline void cholesky(V* a, int64_t n, int64_t row) {
+  for (int64_t j = 0; j < n; ++j) {
+    V square = a[j * row + j];
+    for (int64_t k = 0; k < j; ++k) square -= a[j * row + k] * a[j * row + k];
+    const V pivot = root(square);
+    const V inverse = pivot > 0 ? 1 / pivot : V{} + __builtin_nan("");
+    a[j * row + j] = pivot > 0 ? pivot : V{} + __builtin_nan("");
+    for (int64_t i = j + 1; i < n; ++i) {
+      V sum = a[i * row + j];
+      for (int64_t k = 0; k < j; ++k) sum -= a[i * row + k] * a[j * row + k];
+      a[i * row + j] = sum * inverse;
+    }
+  }
+}
+
 template <class T>
 void run_covariance(const Call& call) {
   using V = Lanes<T>;
@@ -352,21 +369,22 @@ void run_covariance(const Call& call) {
               prior = steps_of(call.input[2]), to_factor = steps_of(call.output[0]),
               to_gain = steps_of(call.output[1]), to_covariance = steps_of(call.output[2]);
   const Shape& shape = call.output[0].shape;
-  const int64_t times = shape[1], d = call.input[0].shape[4], p = shape[3], m = p + d;
-  const double work = double(times) * double(m * d * (m + d) + m * m * p);
+  const int64_t times_ = shape[1], d = call.input[0].shape[4], p = shape[3], m = p + d;
+  const double work = double(times_) * double(m * d * (m + d) + m * m * p);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (2 * m * d + 2 * m * m + d * d + p * p + d * p));
-    V *x = scratch.as<V>(), *half = x + d * d, *spread = half + m * d, *factor = spread + m * m,
-      *gain = factor + p * p, *memory = gain + d * p;
+    Scratch scratch(sizeof(V) * (3 * m * d + 2 * m * m + d * d + p * p + d * p));
+    V *x = scratch.as<V>(), *half = x + d * d, *across = half + m * d, *spread = across + m * d,
+      *factor = spread + m * m, *gain = factor + p * p, *memory = gain + d * p;
     Reader<T> start(prior, x, first, count), matrices(matrix, memory, first, count),
         noises(noise, memory + m * d, first, count);
     start(0);
-    for (int64_t t = 0; t < times; ++t) {
+    for (int64_t t = 0; t < times_; ++t) {
       write<T>(to_covariance, t, first, count, x);
       V* a = matrices(t);
-      copy(noises(t), spread, m * m);
-      multiply<V>({a, d}, {x, d}, {half, d}, m, d, d);
-      multiply<V>({half, d}, Matrix<V>(a, d).transposed(), {spread, m}, m, d, m, add);
+      copy(m * m, noises(t), spread);
+      times(as_is(a, d), x, half, m, d, d);
+      transpose(a, m, d, d, across, m);
+      times(as_is(half, d), across, spread, m, d, m, add);
       cholesky(spread, p, m);
       for (int64_t i = 0; i < p; ++i)
         for (int64_t j = 0; j < p; ++j) factor[i * p + j] = j <= i ? spread[i * m + j] : V{};
@@ -378,8 +396,9 @@ void run_covariance(const Call& call) {
         }
       write<T>(to_factor, t, first, count, factor);
       write<T>(to_gain, t, first, count, gain);
-      for (int64_t i = 0; i < d; ++i) copy(spread + (p + i) * m + p, x + i * d, d);
-      multiply<V>({gain, p}, Matrix<V>(gain, p).transposed(), {x, d}, d, p, d, subtract);
+      for (int64_t i = 0; i < d; ++i) copy(d, spread + (p + i) * m + p, x + i * d);
+      transpose(gain, d, p, p, across, d);
+      times(as_is(gain, p), across, x, d, p, d, subtract);
     }
   });
 }

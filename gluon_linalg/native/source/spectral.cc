@@ -2,7 +2,7 @@
 // Krein, dF = Zᵀ (D ∘ (Z dA Zᵀ)) Z with the divided differences D_ij = (f(λ_i) - f(λ_j)) /
 // (λ_i - λ_j), each in a form without cancellation. `functional/spectral.py` derives them.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -152,7 +152,7 @@ void forward_of(const Call& call) {
   V* record = static_cast<V*>(call.record->of(sizeof(V) * groups * kept(n)));
   const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     V *z = record + g * kept(n), *differences = z + n * n;
-    V *values = memory, *work = values + n, *scaled = work + 6 * n, *result = scaled + n * n;
+    V *values = memory, *work = values + n, *scaled = work + eigen_memory<V>(n), *result = scaled + n * n;
     V finite, largest;
     const V scale = load_symmetric<V>(in + first * n * n, n, count, z, &finite);
     eigen(z, values, work, n, true, threads);
@@ -191,7 +191,7 @@ void forward_of(const Call& call) {
     for (int64_t b = 0; b < batch; ++b) status_out[b] = 0;
     return;
   }
-  over_groups<V>(batch, 1.0 * double(n * n * n) + 100, 2 * n * n + 7 * n, group);
+  over_groups<V>(batch, 1.0 * double(n * n * n) + 100, 2 * n * n + n + eigen_memory<V>(n), group);
 }
 
 template <class V, class T>

@@ -3,7 +3,6 @@
 // with implicit shifts (Martin, Reinsch & Wilkinson 1968; Bowdler et al. 1968).
 #pragma once
 
-#include "core/lapack.h"
 #include "products.h"
 
 namespace gluon_linalg {
@@ -130,68 +129,98 @@ inline void accumulate(V* a, const V* factor, V* work, int64_t n) {
 
 template <class V>
 inline void transpose(V* a, int64_t n) {
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < i; ++j) {
-      const V x = a[i * n + j];
-      a[i * n + j] = a[j * n + i];
-      a[j * n + i] = x;
-    }
+  constexpr int64_t size = 32;
+  for (int64_t first = 0; first < n; first += size)
+    for (int64_t second = 0; second <= first; second += size)
+      for (int64_t i = first; i < n && i < first + size; ++i)
+        for (int64_t j = second; j < i && j < second + size; ++j) {
+          const V x = a[i * n + j];
+          a[i * n + j] = a[j * n + i];
+          a[j * n + i] = x;
+        }
 }
 
-// By LAPACK: Z and λ of A in its place.
-inline void syevd(double* a, double* values, int64_t n, bool vectors, bool threads) {
-  static void* const found = blas_routine("dsyevd_");
-  const auto routine = as_routine<void(const char*, const char*, const int*, double*, const int*,
-                                       double*, double*, const int*, int*, const int*, int*)>(
-      found, "dsyevd_");
-  (void)threads;
-  const int size = int(n), length = int(vectors ? 1 + 6 * n + 2 * n * n : 1 + 2 * n);
-  const int integers = int(vectors ? 3 + 5 * n : 1);
-  const int more = 64 * size;
-  const int total = length + more;
-  Scratch work(sizeof(double) * total), more_work(sizeof(int) * integers);
-  int info = 0;
-  routine(vectors ? "V" : "N", "U", &size, a, &size, values, work.as<double>(), &total,
-          more_work.as<int>(), &integers, &info);
-  if (info)
-    for (int64_t i = 0; i < n; ++i) values[i] = __builtin_nan("");
-}
+// Sweeps of rotations of rows i and i + 1, i = last - 1, ..., first, that wait to be applied: as
+// many at once as are worth it, to columns that stay in the cache of first level.
+template <class V>
+struct Sweeps {
+  static constexpr int most = 16;
+  V* rotations;  // of each sweep the cosines and sines of all rows
+  int64_t n;
+  bool threads;
+  int waiting = 0;
+  int64_t first[most], last[most];
 
-// Rotations of rows i and i + 1, i = last - 1, ..., first, in columns k, ..., k + K - 1.
-template <int K, class V>
-GL_INLINE void rotate_columns(V* z, const V* cosine, const V* sine, int64_t first, int64_t last,
-                              int64_t n, int64_t k) {
-  V carried[K];
-  for (int j = 0; j < K; ++j) carried[j] = z[last * n + k + j];
-  for (int64_t i = last - 1; i >= first; --i) {
-    V* row = z + i * n + k;
-    const V c = cosine[i], s = sine[i];
-    for (int j = 0; j < K; ++j) {
-      const V x = row[j];
-      row[n + j] = s * x + c * carried[j];
-      carried[j] = c * x - s * carried[j];
+  static constexpr int wide = (many_registers ? 8 : 4) * width<double> / lanes_of<V>;
+  static constexpr int64_t memory(int64_t n) { return (2 * most + wide) * n; }
+  GL_INLINE V* cosines() { return rotations + 2 * waiting * n; }
+
+  GL_INLINE void add(int64_t from, int64_t to, V* z) {
+    first[waiting] = from;
+    last[waiting] = to;
+    if (++waiting == most) apply(z);
+  }
+
+  template <int K>
+  GL_INLINE void turn(V* block, int64_t stride) {
+    for (int t = 0; t < waiting; ++t) {
+      const V* pair = rotations + 2 * t * n;
+      V carried[K];
+      for (int j = 0; j < K; ++j) carried[j] = block[last[t] * stride + j];
+      for (int64_t i = last[t] - 1; i >= first[t]; --i) {
+        V* row = block + i * stride;
+        const V c = pair[2 * i], s = pair[2 * i + 1];
+        for (int j = 0; j < K; ++j) {
+          const V x = row[j];
+          row[stride + j] = s * x + c * carried[j];
+          carried[j] = c * x - s * carried[j];
+        }
+      }
+      for (int j = 0; j < K; ++j) block[first[t] * stride + j] = carried[j];
     }
   }
-  for (int j = 0; j < K; ++j) z[first * n + k + j] = carried[j];
-}
 
-template <class V>
-inline void rotate(V* z, const V* cosine, const V* sine, int64_t first, int64_t last, int64_t n) {
-  constexpr int most = (many_registers ? 8 : 4) * width<double> / lanes_of<V>;
-  int64_t k = 0;
-  for (; k + most <= n; k += most)
-    rotate_columns<most>(z, cosine, sine, first, last, n, k);
-  if constexpr (most > 8)
-    for (; k + 8 <= n; k += 8) rotate_columns<8>(z, cosine, sine, first, last, n, k);
-  for (; k + 2 <= n; k += 2) rotate_columns<2>(z, cosine, sine, first, last, n, k);
-  if (k < n) rotate_columns<1>(z, cosine, sine, first, last, n, k);
-}
+  // Columns k, ... are copied where they are long: their lines may share a few places in the cache.
+  template <int K>
+  GL_INLINE void apply_to(V* z, int64_t k, V* block) {
+    if (n <= 32) return turn<K>(z + k, n);
+    int64_t low = n, high = 0;
+    for (int t = 0; t < waiting; ++t) {
+      low = first[t] < low ? first[t] : low;
+      high = last[t] > high ? last[t] : high;
+    }
+    for (int64_t i = low; i <= high; ++i)
+      for (int j = 0; j < K; ++j) block[i * K + j] = z[i * n + k + j];
+    turn<K>(block, K);
+    for (int64_t i = low; i <= high; ++i)
+      for (int j = 0; j < K; ++j) z[i * n + k + j] = block[i * K + j];
+  }
+
+  void apply(V* z) {
+    int64_t k = 0;
+    V* own = rotations + 2 * most * n;
+    if (threads) {
+      const int64_t blocks = n / wide;
+      parallel_for(blocks, 0.2 * double(waiting * n * wide), [&](int64_t begin, int64_t end) {
+        Scratch scratch(sizeof(V) * wide * n);
+        for (int64_t b = begin; b < end; ++b) apply_to<wide>(z, b * wide, scratch.as<V>());
+      });
+      k = blocks * wide;
+    }
+    for (; k + wide <= n; k += wide) apply_to<wide>(z, k, own);
+    if constexpr (wide > 8)
+      for (; k + 8 <= n; k += 8) apply_to<8>(z, k, own);
+    for (; k + 2 <= n; k += 2) apply_to<2>(z, k, own);
+    if (k < n) apply_to<1>(z, k, own);
+    waiting = 0;
+  }
+};
 
 // The eigenvalues d of a tridiagonal matrix; its rotations are applied to the rows of z, where it
 // is given. work: 2 n.
 template <class V>
-inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n) {
-  V *cosine = work, *sine = work + n;
+inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n, bool threads) {
+  Sweeps<V> sweeps{work, n, threads};
   const V one = V{} + 1;
   using Mask = decltype(one > one);
   for (int64_t l = 0; l + 1 < n; ++l) {
@@ -222,6 +251,7 @@ inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n) {
       V r = root(g * g + 1);
       g = end - d[l] + safe / (g + (g < 0 ? -r : r));
       V s = one, c = one, p{};
+      V* rotation = sweeps.cosines();
       for (int64_t i = longest - 1; i >= l; --i) {
         const Mask inside = active & Mask(m > double(i));
         const V f = s * e[i], b = c * e[i];
@@ -231,8 +261,8 @@ inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n) {
         const V length = square * inverse;
         e[i + 1] = inside ? (m > double(i + 1) ? length : V{}) : e[i + 1];
         const V sine_here = regular ? f * inverse : V{}, cosine_here = regular ? g * inverse : one;
-        sine[i] = sine_here;
-        cosine[i] = cosine_here;
+        rotation[2 * i] = cosine_here;
+        rotation[2 * i + 1] = sine_here;
         const V before = d[i + 1] - p;
         const V turned = (d[i] - before) * sine_here + 2 * cosine_here * b;
         const V step = sine_here * turned;
@@ -247,74 +277,10 @@ inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n) {
       }
       d[l] = active ? d[l] - p : d[l];
       e[l] = active ? g : e[l];
-      if (z) rotate(z, cosine, sine, l, longest, n);
+      if (z) sweeps.add(l, longest, z);
     }
   }
-}
-
-// Matrices of more rows than `most_lanes` do not fit the caches together, and those of more than
-// `most_own` are faster in LAPACK.
-constexpr int64_t most_lanes = 96, most_own = 200;
-
-// Whether a batch is computed in lanes, or one matrix at a time.
-GL_INLINE bool in_lanes(int64_t batch, int64_t n) {
-  return n <= 32 || (n <= most_lanes && 3 * batch >= width<double>);
-}
-
-// (Z, λ) with A = Zᵀ diag(λ) Z in no order, Z in the place of A, which is given whole and has
-// elements near 1; only λ without `vectors`. work: 6 n.
-template <class V>
-inline void eigen(V* a, V* values, V* work, int64_t n, bool vectors, bool threads) {
-  if (n == 0) return;
-  if constexpr (lanes_of<V> == 1) {
-    if (n > most_own) return syevd(a, values, n, vectors, threads);
-  }
-  V *e = work, *factor = work + n;
-  tridiagonalize(a, values, e, factor, work + 2 * n, n);
-  if (vectors) {
-    accumulate(a, factor, work + 2 * n, n);
-    transpose(a, n);
-  }
-  implicit_ql(values, e, vectors ? a : static_cast<V*>(nullptr), work + 2 * n, n);
-}
-
-// The matrices whose lower triangles are at `in`, scaled by a power of 2 that is returned; those
-// that have NaN or infinity are 0, and `finite` is NaN for them and else 1.
-template <class V, class T>
-inline V load_symmetric(const T* in, int64_t n, int count, V* a, V* finite) {
-  V largest{}, zero{};
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j) {
-      const V x = take<V>(in + i * n + j, n * n, count);
-      largest = larger(largest, magnitude(x));
-      zero += 0 * x;
-      a[i * n + j] = x;
-    }
-  const auto good = zero == 0;
-  *finite = 1 + zero;
-  const V scale = unit_scale(good ? largest : V{});
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j)
-      a[i * n + j] = a[j * n + i] = good ? a[i * n + j] * scale : V{};
-  return 1 / scale;
-}
-
-// Calls body(group, first, count, work, threads) for groups of matrices that are computed together,
-// with so many numbers of memory; `threads` tells it to use several itself.
-template <class V, class Body>
-inline void over_groups(int64_t batch, double nanoseconds_each, int64_t memory, const Body& body) {
-  const int64_t groups = (batch + lanes_of<V> - 1) / lanes_of<V>;
-  const auto run = [&](int64_t begin, int64_t end, bool threads) {
-    BlasThreads limit(threads ? thread_limit() : 1);
-    Scratch scratch(sizeof(V) * memory);
-    for (int64_t g = begin; g < end; ++g) {
-      const int64_t first = g * lanes_of<V>, left = batch - first;
-      body(g, first, int(left < lanes_of<V> ? left : lanes_of<V>), scratch.as<V>(), threads);
-    }
-  };
-  if (groups == 1) return run(0, 1, lanes_of<V> == 1);
-  parallel_for(groups, nanoseconds_each * lanes_of<V>,
-               [&](int64_t begin, int64_t end) { run(begin, end, false); });
+  if (z) sweeps.apply(z);
 }
 
 }  // namespace

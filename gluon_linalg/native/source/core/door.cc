@@ -27,20 +27,31 @@ std::vector<Entry>& all_entries() {
   return entries;
 }
 
-const char* best_level() {
-  const char* wanted = std::getenv("GLUON_LINALG_NATIVE_LEVEL");
+// The instruction sets from the least to the best.
+constexpr const char* levels[] = {"plain", "avx2", "avx512"};
+
+bool takes(const char* level) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw");
-  const char* best = avx512 ? "avx512" : avx2 ? "avx2" : "plain";
-  if (wanted && avx512 && !std::strcmp(wanted, "avx2")) best = "avx2";
-#else
-  const char* best = "plain";
+  if (!std::strcmp(level, "avx2"))
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (!std::strcmp(level, "avx512"))
+    return takes("avx2") && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw");
 #endif
-  if (wanted && !std::strcmp(wanted, "plain")) best = "plain";
+  return true;
+}
+
+// The best one that was compiled and that the processor takes, up to the one that is asked for.
+const char* best_level() {
+  const char* wanted = std::getenv("GLUON_LINALG_NATIVE_LEVEL");
+  const char* best = "none";
+  for (const char* level : levels) {
+    for (const auto& entry : all_entries())
+      if (entry.level == level && takes(level)) best = level;
+    if (wanted && !std::strcmp(wanted, level)) break;
+  }
   return best;
 }
 
@@ -165,6 +176,7 @@ DOOR int _opVersion() { return interface_version; }
 DOOR int initialize(int version) {
   return guarded([&] {
     if (version < 10900 || version >= 20000) fail("made for MXNet 1.9, not for %d", version);
+    if (operators().empty()) fail("compiled for no instruction set that this processor has");
   });
 }
 

@@ -10,13 +10,13 @@ from typing import Callable, Dict, Hashable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .descent import FAR_BELOW
+
 SUFFICIENT = 1e-4
 LONGEST_STEP = 4.0
 SHORTEST_STEP = 1e-8
 # A slope that is more than the first times the tolerance is followed at last, so many times.
 TAIL, MOST_TAILS = 10.0, 12
-# How far below a value, as a logarithm, an element is gone.
-FAR_BELOW = 3.0
 # Of problems with several minima: how many are searched, and for how many evaluations at first.
 FAMILIES, TRIAL = 3, 15
 

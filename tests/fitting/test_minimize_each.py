@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gluon_linalg.forecast.minimization import minimize_each
+from gluon_linalg.fitting.minimize_each import minimize_each
 
 FAR = np.full(2, 10.0)
 

@@ -1,0 +1,132 @@
+"""The loss of a block on given arrays, as a function of the vector of its parameters."""
+
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from ..blocks.base import LinearAlgebraBlock
+from ..errors import LinearAlgebraError
+from .vector import ParameterVector
+
+
+class Loss:
+    """Value and gradient of Σ layer(*arrays), or of objective(layer, *arrays).
+
+    `parameters`: those that are trained, by their paths in the block, such as 'kernel.variance'.
+    A matrix that is not positive definite, and NaN, count as a loss of +inf, but at the start.
+    """
+
+    def __init__(
+        self,
+        layer: mx.gluon.Block,
+        arrays: Sequence[Any],
+        keywords: Mapping[str, Any],
+        objective: Optional[Callable[..., mx.nd.NDArray]] = None,
+    ) -> None:
+        self.layer, self.evaluations = layer, 0
+        self._objective = objective
+        self._batches: Optional[Iterator[Any]] = None
+        self._loader = arrays[0] if len(arrays) == 1 and _is_loader(arrays[0]) else None
+        self.arrays = self._next_batch() if self._loader else _received(layer, arrays, keywords)
+        self._device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
+        # The error of a start that cannot be computed reaches the user; parameters get shapes.
+        with mx.autograd.pause():
+            self._of(self.arrays).wait_to_read()
+        self.parameters = _trained(layer)
+        if not self.parameters:
+            raise ValueError("fit: the block has no parameter with a gradient.")
+        self._vector = ParameterVector(self.parameters)
+
+    @property
+    def is_likelihood(self) -> bool:
+        """Whether the loss is that of the layer itself, on all data."""
+        return self._objective is None and self._loader is None
+
+    def vector(self) -> np.ndarray:
+        """What the parameters store, as one float64 vector."""
+        return self._vector.get(self._device)
+
+    def set_vector(self, vector: np.ndarray) -> None:
+        """Stores a vector."""
+        self._vector.set(vector)
+
+    def pieces(self, vector: np.ndarray) -> Iterator[Tuple[mx.gluon.Parameter, np.ndarray]]:
+        """Each parameter with its part of a vector."""
+        return self._vector.pieces(vector)
+
+    def at(self, vector: np.ndarray) -> Tuple[float, np.ndarray]:
+        """Value and gradient at a vector, which is stored."""
+        self.set_vector(vector)
+        return self.evaluate(is_noisy=False)
+
+    def value(self, vector: np.ndarray) -> float:
+        """The value at a vector, which is stored."""
+        self.set_vector(vector)
+        try:
+            with mx.autograd.pause():
+                value = float(self._of(self.arrays).asscalar())
+        except LinearAlgebraError:
+            return np.inf
+        return value if np.isfinite(value) else np.inf
+
+    def evaluate(self, is_noisy: bool) -> Tuple[float, np.ndarray]:
+        """Value and gradient at what is stored; `is_noisy`: as in training, with dropout."""
+        self.evaluations += 1
+        if self._loader is not None and is_noisy:
+            self.arrays = self._next_batch()
+        try:
+            with mx.autograd.record(train_mode=is_noisy):
+                total = self._of(self.arrays)
+            total.backward(train_mode=is_noisy)
+            value, gradient = float(total.asscalar()), self._vector.gradient(self._device)
+        except LinearAlgebraError:
+            return np.inf, np.zeros(len(self.vector()))
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            return np.inf, np.zeros_like(gradient)
+        return value, gradient
+
+    def _of(self, arrays: Sequence[Any]) -> mx.nd.NDArray:
+        if self._objective is not None:
+            return self._objective(self.layer, *arrays).sum()
+        return self.layer(*arrays).sum()
+
+    def _next_batch(self) -> Sequence[Any]:
+        for _ in range(2):
+            if self._batches is None:
+                self._batches = iter(self._loader)  # type: ignore[arg-type]
+            batch = next(self._batches, None)
+            if batch is not None:
+                return tuple(batch) if isinstance(batch, (list, tuple)) else (batch,)
+            self._batches = None
+        raise ValueError("fit: the DataLoader has no batch.")
+
+
+def _received(
+    layer: mx.gluon.Block, arrays: Sequence[Any], keywords: Mapping[str, Any]
+) -> Sequence[Any]:
+    """The arguments in their order, as NDArrays in the dtype of the block."""
+    if isinstance(layer, LinearAlgebraBlock):
+        return layer._from_data(*arrays, **keywords)
+    if keywords:
+        raise TypeError("fit: arguments by name are for blocks of this package.")
+    dtypes = [np.dtype(p.dtype).name for p in layer.collect_params().values()]
+    dtype = dtypes[0] if dtypes else "float32"
+    return tuple(
+        a if isinstance(a, mx.nd.NDArray) else mx.nd.array(np.asarray(a), dtype=dtype)
+        for a in arrays
+    )
+
+
+def _is_loader(value: Any) -> bool:
+    return isinstance(value, mx.gluon.data.DataLoader)
+
+
+def _trained(layer: mx.gluon.Block) -> Dict[str, mx.gluon.Parameter]:
+    """Parameters with gradients by path; one that is shared has its first."""
+    found, seen = {}, set()
+    for name, parameter in layer._collect_params_with_prefix().items():
+        if parameter.grad_req != "null" and id(parameter) not in seen:
+            seen.add(id(parameter))
+            found[name] = parameter
+    return found

@@ -1,0 +1,49 @@
+"""State space models in C++: the likelihood of linear-Gaussian ones, with its score."""
+
+from typing import Optional, Tuple
+
+import mxnet as mx
+
+from ..typing import Array, Namespace
+from .library import call
+
+# What `kalman_likelihood` says of a batch element.
+BAD_OBSERVATION, BAD_MASK, NOT_FINITE, SINGULAR = 1, 2, 3, 4
+
+
+def kalman_likelihood(
+    F: Namespace,
+    y: Array,
+    transition: Array,
+    emission: Array,
+    process_factor: Array,
+    observation_factor: Array,
+    prior_mean: Array,
+    prior_factor: Array,
+    mask: Optional[Array] = None,
+    transition_offset: Optional[Array] = None,
+    emission_offset: Optional[Array] = None,
+    directions: Optional[Array] = None,
+    parallel: bool = False,
+) -> Tuple[Array, Array]:
+    """-log p(y), (B,), NaN where it fails, and why and at which step it does, (B, 2).
+
+    Arrays as in `blocks.kalman.KalmanLayer`, (B or 1, T or 1, ...); directions: (B or 1, d, q).
+    parallel: whether H Q Hᵀ + R is to be regular from the second step on. What failed is 0 for
+    nothing, or one of the numbers above.
+    """
+    options = {
+        "directions": directions,
+        "mask": mask,
+        "transition_offset": transition_offset,
+        "emission_offset": emission_offset,
+    }
+    arrays = [y, transition, emission, process_factor, observation_factor, prior_mean, prior_factor]
+    keywords = {name: True for name, array in options.items() if array is not None}
+    if F is mx.nd and not mx.autograd.is_recording():
+        keywords["record"] = False
+    if parallel:
+        keywords["regular"] = True
+    arrays += [array for array in options.values() if array is not None]
+    value, failure = call(F, "kalman_likelihood", *arrays, **keywords)
+    return value, failure
