@@ -171,6 +171,19 @@ def test_what_leads_on_from_the_last_step_does_not_count(door):
         np.testing.assert_array_equal(found, array)
 
 
+def test_what_the_parallel_method_cannot_do_is_refused_if_asked(door):
+    system = reference.random_system(6, B=9, T=3, d=2, p=1, missing=False)
+    # Here only the uncertainty of the first state tells the second observation.
+    system["observation_factor"][4, 1] = 0.0
+    system["process_factor"][4, 0] = 0.0
+    _, results, status = called(door, system, ["smoothed"])
+    assert not status.any()
+    for found, expected in zip(results["smoothed"], reference.smoothed(system)):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    _, _, status = called(door, system, ["smoothed"], regular=True)
+    np.testing.assert_array_equal(status, np.arange(9) == 4)
+
+
 @pytest.mark.parametrize("batch, length", [(0, 3), (2, 0)])
 def test_empty_arrays(door, batch, length):
     system = reference.random_system(2, B=2, T=3, d=2, p=1, time_varying=False, shared=True)
