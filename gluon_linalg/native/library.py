@@ -29,7 +29,13 @@ def call(F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, f
     Each argument whose gradient may have to be added passes through an identity of its own: MXNet
     does not tell an operator of an extension of that, and merges identities that look alike.
     """
-    function = library().functions[F][name]
+    functions = library().functions[F]
+    if name not in functions:
+        raise RuntimeError(
+            f"{PATH.name} is older than this package and has no '{name}': install it "
+            "again, or in a checkout run python setup.py build_ext --inplace."
+        )
+    function = functions[name]
     return function(*(_added_to(F, array) for array in arrays), **keywords)
 
 

@@ -1,6 +1,6 @@
 // Batches of symmetric eigendecompositions.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -179,8 +179,8 @@ void values_shapes(const Attributes&, const Shape* input, Shape* output) {
 }
 
 GL_OPERATOR("_gluon_linalg_eigh", one, two, pair_shapes, eigh_forward, eigh_backward, true);
-GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, nullptr, false);
-GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, nullptr, false);
+GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, no_gradient, false);
+GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, no_gradient, false);
 
 }  // namespace
 }  // namespace GL_LEVEL

@@ -4,7 +4,7 @@
 // 2017, section 2.1). The factor of A, and later A⁻¹, is all that is kept: of a Gaussian process
 // neither the matrix nor its gradient is ever there.
 
-#include "core/lapack.h"
+#include "dense.h"
 #include "kernel_pairs.h"
 
 namespace gluon_linalg {
@@ -12,70 +12,13 @@ namespace GL_LEVEL {
 namespace {
 
 constexpr double half_log_2pi = 0.91893853320467274178;
-// Up to this size a call of LAPACK costs more than what it does.
-constexpr int64_t small = 24;
-
-template <class T>
-using Factorize = void(const char*, const int*, T*, const int*, int*);
-
-// L of A = L Lᵀ in the place of A's lower triangle; whether there is one.
-template <class T>
-bool factorize(T* a, int64_t n, int threads) {
-  static void* const found = blas_routine(sizeof(T) == 4 ? "spotrf_" : "dpotrf_");
-  if (n > small && found) {
-    const BlasThreads used(threads);
-    const int size = int(n);
-    int info = 0;
-    // By columns it is the upper triangle.
-    as_routine<Factorize<T>>(found, "potrf_")("U", &size, a, &size, &info);
-    return info == 0;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    T* row = a + i * n;
-    for (int64_t j = 0; j <= i; ++j) {
-      const T* other = a + j * n;
-      T sum = row[j];
-      for (int64_t k = 0; k < j; ++k) sum -= row[k] * other[k];
-      if (j < i) {
-        row[j] = sum / other[j];
-      } else if (sum > 0) {
-        row[i] = root(sum);
-      } else {
-        return false;
-      }
-    }
-  }
-  return true;
-}
 
 // The lower triangle of A⁻¹ in the place of L.
 template <class T>
-void invert(T* a, int64_t n, int threads) {
-  static void* const found = blas_routine(sizeof(T) == 4 ? "spotri_" : "dpotri_");
-  if (n > small && found) {
-    const BlasThreads used(threads);
-    const int size = int(n);
-    int info = 0;
-    as_routine<Factorize<T>>(found, "potri_")("U", &size, a, &size, &info);
-    return;
-  }
-  // M = L⁻¹, then MᵀM.
-  for (int64_t i = 0; i < n; ++i) {
-    T* row = a + i * n;
-    const T inverse = 1 / row[i];
-    for (int64_t j = 0; j < i; ++j) {
-      T sum = 0;
-      for (int64_t k = j; k < i; ++k) sum += row[k] * a[k * n + j];
-      row[j] = -inverse * sum;
-    }
-    row[i] = inverse;
-  }
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j) {
-      T sum = 0;
-      for (int64_t k = i; k < n; ++k) sum += a[k * n + i] * a[k * n + j];
-      a[i * n + j] = sum;
-    }
+void invert(T* l, int64_t n, bool threads) {
+  Scratch room(sizeof(T) * room_of_inverse(n));
+  invert_lower(view(l, n), n, threads);
+  square_of_lower(view(l, n), n, room.as<T>(), threads);
 }
 
 inline Real widened(const double* p) { return load_from(p); }
@@ -87,7 +30,7 @@ inline Real widened(const float* p) {
 }
 
 template <class T>
-double dot(const T* a, const double* b, int64_t n) {
+double wide_dot(const T* a, const double* b, int64_t n) {
   constexpr int w = width<double>;
   Real sum[4] = {};
   int64_t i = 0;
@@ -119,19 +62,19 @@ struct Kept {
   double* alpha(int64_t b) const { return weights + b * n; }
 
   // φ of the batch element whose matrix is A; NaN, also in α, where there is none.
-  double likelihood(int64_t b, const T* residual, int threads) const {
+  double likelihood(int64_t b, const T* residual, bool threads) const {
     T* const a = matrix(b);
     double* const x = alpha(b);
     inverted[b] = false;
-    bool holds = factorize(a, n, threads);
+    factor_lower(view(a, n), n, threads);
     double value = half_log_2pi * double(n), check = 0.0;
-    for (int64_t i = 0; holds && i < n; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       const T* row = a + i * n;
-      x[i] = (double(residual[i]) - dot(row, x, i)) / double(row[i]);
+      x[i] = (double(residual[i]) - wide_dot(row, x, i)) / double(row[i]);
       value += 0.5 * x[i] * x[i] + __builtin_log(double(row[i]));
       check += 0.0 * (double(row[i]) + double(residual[i]));
     }
-    if (check != 0.0) holds = false;
+    const bool holds = check == 0.0;
     for (int64_t i = n - 1; holds && i >= 0; --i) {
       const T* row = a + i * n;
       x[i] /= double(row[i]);
@@ -147,15 +90,12 @@ struct Kept {
   }
 
   // A⁻¹ of the batch element.
-  const T* inverse(int64_t b, int threads) const {
+  const T* inverse(int64_t b, bool threads) const {
     if (!inverted[b]) invert(matrix(b), n, threads);
     inverted[b] = true;
     return matrix(b);
   }
 };
-
-// Threads for LAPACK's routines, where each is called for one matrix after another.
-int blas_threads(const Plan& plan, int64_t n) { return n < 128 ? 1 : plan.workers; }
 
 // ---- of a given covariance: A (B, n, n), r (B, n) -> (B,) ----
 
@@ -185,7 +125,7 @@ void normal_forward_of(const Call& call) {
     for (int64_t i = 0; i < n; ++i)
       __builtin_memcpy(kept.matrix(b) + i * n, from + i * n, sizeof(T) * (i + 1));
     call.output[0].as<T>()[b] =
-        T(kept.likelihood(b, call.input[1].as<T>() + b * n, blas_threads(plan, n)));
+        T(kept.likelihood(b, call.input[1].as<T>() + b * n, plan.workers > 1));
   });
 }
 
@@ -197,7 +137,7 @@ void normal_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   over_matrices(plan, batch, n, [&](int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, blas_threads(plan, n));
+    const T* inverse = kept.inverse(b, plan.workers > 1);
     const double* alpha = kept.alpha(b);
     T* to_matrix = call.input_gradient[0].as<T>() + b * n * n;
     T* to_residual = call.input_gradient[1].as<T>() + b * n;
@@ -254,7 +194,7 @@ void process_forward_of(const Call& call) {
       });
     });
     for (int64_t i = 0; i < n; ++i) matrix[i * n + i] += variances[b * n + i];
-    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, blas_threads(plan, n)));
+    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, plan.workers > 1));
   });
 }
 
@@ -269,7 +209,7 @@ void process_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   const auto body = [&](PairKernel& kernel, int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, blas_threads(plan, n));
+    const T* inverse = kept.inverse(b, plan.workers > 1);
     const double* alpha = kept.alpha(b);
     for (int64_t i = 0; i < n; ++i) {
       const double own = 0.5 * (double(inverse[i * n + i]) - alpha[i] * alpha[i]);

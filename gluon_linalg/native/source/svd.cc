@@ -2,7 +2,7 @@
 // ones by rotations of pairs of rows until all are orthogonal (one-sided Jacobi, Hestenes 1958):
 // each singular value, and its vectors, to the accuracy that the rows themselves have.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -348,7 +348,7 @@ void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
 }
 
 GL_OPERATOR("_gluon_linalg_svd", one, three, shapes, svd_forward, svd_backward, true);
-GL_OPERATOR("_gluon_linalg_gesvd", one, three, shapes, gesvd_forward, nullptr, false);
+GL_OPERATOR("_gluon_linalg_gesvd", one, three, shapes, gesvd_forward, no_gradient, false);
 
 }  // namespace
 }  // namespace GL_LEVEL
