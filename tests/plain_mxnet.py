@@ -50,7 +50,7 @@ def run_plain(path, inputs, dtype, tmp_path):
 
 @functools.lru_cache(maxsize=None)
 def started():
-    errors = tempfile.TemporaryFile("w+")
+    errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=errors, cwd=tempfile.gettempdir(), text=True,
