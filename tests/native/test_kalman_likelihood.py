@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from test_kalman_diffuse import diffuse_system, log_likelihood
 
 import gluon_linalg as gl
 from blocks import kalman_reference as reference
 from gluon_linalg.native import kalman as native
 from gluon_linalg.native import library
 from native.door import Door
-from test_kalman_diffuse import diffuse_system, log_likelihood
 
 pytestmark = pytest.mark.skipif(not library.PATH.exists(), reason="the operators were not compiled")
 
