@@ -291,6 +291,7 @@ def attempts(door, name, check, examples):
 def main(library, examples):
     openblas()
     door = Door(library)
+    assert door.names, f"{library} was not compiled for this instruction set"
     unknown = set(door.names) ^ set(RECIPES)
     assert not unknown, f"RECIPES in {__file__}: {sorted(unknown)}"
     for name in door.names:

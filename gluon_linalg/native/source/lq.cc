@@ -93,7 +93,8 @@ void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool thread
   fill(first, rest, h, 0);
   fill(second, rest, h, 0);
   add_product(1, below, v.transposed(), first, rest, h, n, threads);
-  add_product(1, first, t, second, rest, h, h, threads);
+  add_lower_times(Number<V>(1), t.transposed(), first.transposed(), second.transposed(), h, rest,
+                  threads);
   add_product(-1, second, v, below, rest, n, h, threads);
   const Reflections<V> lower{below, l.from(h, 0), t};
   for (int64_t i = 0; i < rest; ++i) move_left_part(lower, i, h);
@@ -103,18 +104,9 @@ void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool thread
   fill(across, h, rest, 0);
   fill(with_first, h, rest, 0);
   add_product(1, v.from(0, h), v.from(h, h).transposed(), across, h, rest, n - h, threads);
-  add_product(1, t, across, with_first, h, rest, h, threads);
-  add_product(-1, with_first, t.from(h, h), corner, h, rest, rest, threads);
-}
-
-// Q -= M V with M lower triangular.
-template <class V>
-void subtract_lower_times(View<V> m, View<V> v, View<V> q, int64_t rows, int64_t n, bool threads) {
-  if (rows <= 32) return add_product(-1, m, v, q, rows, n, rows, threads);
-  const int64_t h = half_of<V>(rows);
-  subtract_lower_times(m, v, q, h, n, threads);
-  add_product(-1, m.from(h, 0), v, q.from(h, 0), rows - h, n, h, threads);
-  subtract_lower_times(m.from(h, h), v.from(h, 0), q.from(h, 0), rows - h, n, threads);
+  add_upper_times(Number<V>(1), t, across, with_first, h, rest, threads);
+  add_lower_times(Number<V>(-1), t.from(h, h).transposed(), with_first.transposed(),
+                  corner.transposed(), rest, h, threads);
 }
 
 int64_t room_of(int64_t m) { return m * m / 2 + 32 * m; }
@@ -129,17 +121,17 @@ void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m
   reflect({v, l, t}, m, n, room, threads);
   // Q = S (E - (T V1)ᵀ V), with the first m columns V1 of V and the signs S of L's diagonal.
   fill(m2, m, m, 0);
-  add_product(1, t, v, m2, m, m, m, threads);
+  add_upper_times(Number<V>(1), t, v, m2, m, m, threads);
   fill(q, m, n, 0);
-  for (int64_t i = 0; i < m; ++i) {
-    const V one = V{} + 1, sign = l(i, i) < 0 ? -one : one;
-    q(i, i) = sign;
-    for (int64_t k = 0; k < m; ++k) {
-      m2(k, i) *= sign;
-      if (k >= i) l(k, i) *= sign;
-    }
+  V* signs = room;
+  const V one = V{} + 1;
+  for (int64_t i = 0; i < m; ++i) q(i, i) = signs[i] = l(i, i) < 0 ? -one : one;
+  for (int64_t k = 0; k < m; ++k) {
+    V *of_m = &m2(k, 0), *of_l = &l(k, 0);
+    for (int64_t i = 0; i < m; ++i) of_m[i] *= signs[i];
+    for (int64_t i = 0; i <= k; ++i) of_l[i] *= signs[i];
   }
-  subtract_lower_times(m2.transposed(), v, q, m, n, threads);
+  add_lower_times(Number<V>(-1), m2.transposed(), v, q, m, n, threads);
   spoil(q, m, n, failure);
   spoil(l, m, m, failure);
 }
@@ -216,28 +208,49 @@ bool all_zero(const T* x, int64_t size) {
 // With `uses_q` false Q̄ is 0. NaN where the rows are dependent and Q̄ is not 0.
 template <class V>
 void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V> out, View<V> scaled,
-                       View<V> inner, View<V> work, int64_t m, int64_t n, bool uses_q,
+                       View<V> inner, View<V> work, V* kept, int64_t m, int64_t n, bool uses_q,
                        bool threads) {
   using T = Number<V>;
   const V one = V{} + 1, none{};
-  const V unit = power_below(largest_of(l, m, m)), inverse = 1 / unit;
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < m; ++j) {
-      scaled(i, j) = l(i, j) * inverse;
-      work(i, j) = j <= i ? by_l(i, j) : none;
+  // Pivots that are rounding are left out, with their rows.
+  const T rounding = 32 * (sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24));
+  V greatest{};
+  for (int64_t i = 0; i < m; ++i) {
+    V largest{};
+    const V* row = &l(i, 0);
+    for (int64_t j = 0; j <= i; ++j) largest = larger(magnitude(row[j]), largest);
+    kept[i] = magnitude(row[i]) > rounding * largest ? one : none;
+    greatest = larger(largest, greatest);
+  }
+  const V inverse = 1 / power_below(greatest);
+  const auto lower_part = [&] {
+    for (int64_t i = 0; i < m; ++i) {
+      V* to = &work(i, 0);
+      const V* from = &by_l(i, 0);
+      for (int64_t j = 0; j <= i; ++j) to[j] = from[j];
+      for (int64_t j = i + 1; j < m; ++j) to[j] = none;
     }
+  };
+  lower_part();
+  for (int64_t i = 0; i < m; ++i) {
+    V* to = &scaled(i, 0);
+    const V* from = &l(i, 0);
+    for (int64_t j = 0; j < m; ++j) to[j] = from[j] * inverse;
+  }
   // -N, then S - N.
   fill(inner, m, m, 0);
-  add_product(-1, scaled.transposed(), work, inner, m, m, m, threads);
+  add_upper_times(T(-1), scaled.transposed(), work, inner, m, m, threads);
   V failure{};
   if (uses_q) {
     V used{};
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) out(i, j) = by_q(i, j) * inverse;
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) used = by_q(i, j) == 0 ? used : one;
+    for (int64_t i = 0; i < m; ++i) {
+      V* to = &out(i, 0);
+      const V* from = &by_q(i, 0);
+      for (int64_t j = 0; j < n; ++j) to[j] = from[j] * inverse;
+      used += sum_over(from, from, n, [](auto x, auto) { return x < 0 ? -x : x; });
+    }
     const V holds = independent(l, work, m, threads);
-    failure = holds < used ? not_a_number(one) : none;
+    failure = holds > 0 ? none : used > 0 ? not_a_number(one) : none;
     fill(work, m, m, 0);
     add_product(1, out, q.transposed(), work, m, m, n, threads);
   } else {
@@ -251,37 +264,29 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
     }
     inner(i, i) = -work(i, i);
   }
-  // Pivots that are rounding are left out, with their rows.
-  const T rounding = 32 * (sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24));
-  const auto pivots = [&](int64_t i) {
-    V largest{};
-    for (int64_t j = 0; j <= i; ++j) largest = larger(magnitude(l(i, j)), largest);
-    return magnitude(l(i, i)) > rounding * largest ? one : none;
-  };
   for (int64_t i = 0; i < m; ++i) {
-    const V keep = pivots(i);
-    for (int64_t j = 0; j < i; ++j) scaled(i, j) = keep > 0 ? scaled(i, j) : none;
-    scaled(i, i) = keep > 0 ? scaled(i, i) : one;
+    V* row = &scaled(i, 0);
+    for (int64_t j = 0; j < i; ++j) row[j] = kept[i] > 0 ? row[j] : none;
+    row[i] = kept[i] > 0 ? row[i] : one;
   }
   const auto solve_and_mask = [&](View<V> x, int64_t columns) {
     solve_upper(scaled.transposed(), x, m, columns, threads);
     for (int64_t i = 0; i < m; ++i) {
-      const V keep = pivots(i);
-      for (int64_t j = 0; j < columns; ++j) x(i, j) = keep > 0 ? x(i, j) : none;
+      V* row = &x(i, 0);
+      for (int64_t j = 0; j < columns; ++j) row[j] = kept[i] > 0 ? row[j] : none;
     }
   };
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < m; ++j) work(i, j) = j <= i ? by_l(i, j) : none;
+  lower_part();
   if (uses_q) {
     add_product(1, inner, q, out, m, n, m, threads);
     solve_and_mask(out, n);
+    add_lower_times(T(1), work, q, out, m, n, threads);
   } else {
     solve_and_mask(inner, m);
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < m; ++j) work(i, j) += inner(i, j);
+    for (int64_t i = 0; i < m; ++i) add_row(one, &inner(i, 0), &work(i, 0), m);
     fill(out, m, n, 0);
+    add_product(1, work, q, out, m, n, m, threads);
   }
-  add_product(1, work, q, out, m, n, m, threads);
   spoil(out, m, n, failure);
 }
 
@@ -295,15 +300,15 @@ void gelqf_backward(const Call& call) {
     const T *by_l_given = call.output_gradient[1].as<T>();
     T* to = call.input_gradient[0].as<T>();
     const bool uses_q = !all_zero(by_q_given, batch * m * n);
-    for_each<T>(batch, small(m, n), 2 * cost_of(m, n), 3 * m * m + 64, 3 * m * n + 2 * m * m,
+    for_each<T>(batch, small(m, n), 2 * cost_of(m, n), 3 * m * m + m + 64, 3 * m * n + 2 * m * m,
                 [&](auto piece) {
                   const auto q = piece.read(q_given, m, n), l = piece.read(l_given, m, m);
                   const auto by_q = piece.read(by_q_given, m, n);
                   const auto by_l = piece.read(by_l_given, m, m), out = piece.target(to, m, n);
                   const auto scaled = piece.space(m, m), inner = piece.space(m, m);
-                  const auto work = piece.space(m, m);
-                  decompose_adjoint(q, l, by_q, by_l, out, scaled, inner, work, m, n, uses_q,
-                                    piece.threads);
+                  const auto work = piece.space(m, m), kept = piece.space(1, m);
+                  decompose_adjoint(q, l, by_q, by_l, out, scaled, inner, work, kept.at, m, n,
+                                    uses_q, piece.threads);
                   piece.put(out, to, m, n);
                 });
   });
