@@ -230,11 +230,11 @@ def with_priors(names):
 
 # What a block shows, by a part of it.
 CHECKS = {
+    "result.summary()": fitted,
+    "objective=penalized": penalized,
     "gl.SGPRLikelihoodLayer(": sparse,
     "gl.SVGPLikelihoodLayer(": classes,
     "priors.PriorLoss(": with_priors,
-    "result.summary()": fitted,
-    "objective=penalized": penalized,
     "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
@@ -247,7 +247,7 @@ CHECKS = {
     "KalmanSmootherLayer(": filtering,
     "gl.kalman_arrays(": plain_matrices,
     "diffuse=states": diffuse,
-    "StructuralModel(": structural,
+    "StructuralModel(components": structural,
     "past_length=24,\n": deep_state,
     "create_windows": windows,
     "GaussianProcessEstimator(": gaussian_process,

@@ -5,6 +5,7 @@
 // neither the matrix nor its gradient is ever there.
 
 #include "core/lapack.h"
+#include "dense.h"
 #include "kernel_pairs.h"
 
 namespace gluon_linalg {
@@ -12,70 +13,43 @@ namespace GL_LEVEL {
 namespace {
 
 constexpr double half_log_2pi = 0.91893853320467274178;
-// Up to this size a call of LAPACK costs more than what it does.
-constexpr int64_t small = 24;
+
+// From this size on MXNet's LAPACK is faster.
+constexpr int64_t large = 128;
 
 template <class T>
-using Factorize = void(const char*, const int*, T*, const int*, int*);
+using Triangular = void(const char*, const int*, T*, const int*, int*);
 
-// L of A = L Lᵀ in the place of A's lower triangle; whether there is one.
+// Calls a routine for the lower triangle of A, which by columns is the upper one.
+template <class T>
+int lapack(void* routine, const char* name, T* a, int64_t n, int threads) {
+  const BlasThreads used(threads);
+  const int size = int(n);
+  int info = 0;
+  as_routine<Triangular<T>>(routine, name)("U", &size, a, &size, &info);
+  return info;
+}
+
+// L of A = L Lᵀ in the place of A's lower triangle; whether there may be one.
 template <class T>
 bool factorize(T* a, int64_t n, int threads) {
   static void* const found = blas_routine(sizeof(T) == 4 ? "spotrf_" : "dpotrf_");
-  if (n > small && found) {
-    const BlasThreads used(threads);
-    const int size = int(n);
-    int info = 0;
-    // By columns it is the upper triangle.
-    as_routine<Factorize<T>>(found, "potrf_")("U", &size, a, &size, &info);
-    return info == 0;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    T* row = a + i * n;
-    for (int64_t j = 0; j <= i; ++j) {
-      const T* other = a + j * n;
-      T sum = row[j];
-      for (int64_t k = 0; k < j; ++k) sum -= row[k] * other[k];
-      if (j < i) {
-        row[j] = sum / other[j];
-      } else if (sum > 0) {
-        row[i] = root(sum);
-      } else {
-        return false;
-      }
-    }
-  }
+  if (n >= large && found) return lapack(found, "potrf", a, n, threads) == 0;
+  factor_lower(view(a, n), n, threads > 1);
   return true;
 }
 
 // The lower triangle of A⁻¹ in the place of L.
 template <class T>
-void invert(T* a, int64_t n, int threads) {
+void invert(T* l, int64_t n, int threads) {
   static void* const found = blas_routine(sizeof(T) == 4 ? "spotri_" : "dpotri_");
-  if (n > small && found) {
-    const BlasThreads used(threads);
-    const int size = int(n);
-    int info = 0;
-    as_routine<Factorize<T>>(found, "potri_")("U", &size, a, &size, &info);
+  if (n >= large && found) {
+    lapack(found, "potri", l, n, threads);
     return;
   }
-  // M = L⁻¹, then MᵀM.
-  for (int64_t i = 0; i < n; ++i) {
-    T* row = a + i * n;
-    const T inverse = 1 / row[i];
-    for (int64_t j = 0; j < i; ++j) {
-      T sum = 0;
-      for (int64_t k = j; k < i; ++k) sum += row[k] * a[k * n + j];
-      row[j] = -inverse * sum;
-    }
-    row[i] = inverse;
-  }
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j) {
-      T sum = 0;
-      for (int64_t k = i; k < n; ++k) sum += a[k * n + i] * a[k * n + j];
-      a[i * n + j] = sum;
-    }
+  Scratch room(sizeof(T) * room_of_inverse(n));
+  invert_lower(view(l, n), n, threads > 1);
+  square_of_lower(view(l, n), n, room.as<T>(), threads > 1);
 }
 
 inline Real widened(const double* p) { return load_from(p); }
@@ -87,7 +61,7 @@ inline Real widened(const float* p) {
 }
 
 template <class T>
-double dot(const T* a, const double* b, int64_t n) {
+double wide_dot(const T* a, const double* b, int64_t n) {
   constexpr int w = width<double>;
   Real sum[4] = {};
   int64_t i = 0;
@@ -123,15 +97,15 @@ struct Kept {
     T* const a = matrix(b);
     double* const x = alpha(b);
     inverted[b] = false;
-    bool holds = factorize(a, n, threads);
+    const bool factored = factorize(a, n, threads);
     double value = half_log_2pi * double(n), check = 0.0;
-    for (int64_t i = 0; holds && i < n; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       const T* row = a + i * n;
-      x[i] = (double(residual[i]) - dot(row, x, i)) / double(row[i]);
+      x[i] = (double(residual[i]) - wide_dot(row, x, i)) / double(row[i]);
       value += 0.5 * x[i] * x[i] + __builtin_log(double(row[i]));
       check += 0.0 * (double(row[i]) + double(residual[i]));
     }
-    if (check != 0.0) holds = false;
+    const bool holds = factored && check == 0.0;
     for (int64_t i = n - 1; holds && i >= 0; --i) {
       const T* row = a + i * n;
       x[i] /= double(row[i]);
@@ -153,9 +127,6 @@ struct Kept {
     return matrix(b);
   }
 };
-
-// Threads for LAPACK's routines, where each is called for one matrix after another.
-int blas_threads(const Plan& plan, int64_t n) { return n < 128 ? 1 : plan.workers; }
 
 // ---- of a given covariance: A (B, n, n), r (B, n) -> (B,) ----
 
@@ -185,7 +156,7 @@ void normal_forward_of(const Call& call) {
     for (int64_t i = 0; i < n; ++i)
       __builtin_memcpy(kept.matrix(b) + i * n, from + i * n, sizeof(T) * (i + 1));
     call.output[0].as<T>()[b] =
-        T(kept.likelihood(b, call.input[1].as<T>() + b * n, blas_threads(plan, n)));
+        T(kept.likelihood(b, call.input[1].as<T>() + b * n, plan.workers));
   });
 }
 
@@ -197,7 +168,7 @@ void normal_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   over_matrices(plan, batch, n, [&](int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, blas_threads(plan, n));
+    const T* inverse = kept.inverse(b, plan.workers);
     const double* alpha = kept.alpha(b);
     T* to_matrix = call.input_gradient[0].as<T>() + b * n * n;
     T* to_residual = call.input_gradient[1].as<T>() + b * n;
@@ -254,7 +225,7 @@ void process_forward_of(const Call& call) {
       });
     });
     for (int64_t i = 0; i < n; ++i) matrix[i * n + i] += variances[b * n + i];
-    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, blas_threads(plan, n)));
+    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, plan.workers));
   });
 }
 
@@ -269,7 +240,7 @@ void process_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   const auto body = [&](PairKernel& kernel, int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, blas_threads(plan, n));
+    const T* inverse = kept.inverse(b, plan.workers);
     const double* alpha = kept.alpha(b);
     for (int64_t i = 0; i < n; ++i) {
       const double own = 0.5 * (double(inverse[i * n + i]) - alpha[i] * alpha[i]);
