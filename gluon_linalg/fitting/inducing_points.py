@@ -10,6 +10,8 @@ from ..errors import ShapeError
 from ..typing import ArrayLike
 
 METHODS = ("variance", "kmeans", "random")
+# Of Lloyd's algorithm, which most often ends far earlier.
+ROUNDS = 50
 
 
 def inducing_points(
@@ -24,8 +26,8 @@ def inducing_points(
     method 'variance': rows of x, each that of which the variance given those before it is largest
     under `kernel`: the pivots of an incomplete Cholesky factorization of k(x), which costs n m²
     time and n m memory. Fewer than `count` where these explain all variance but rounding.
-    'kmeans': centres of clusters, each column divided by its standard deviation.
-    'random': rows of x without repetition. Burt, Rasmussen & van der Wilk 2020.
+    'kmeans': centres of clusters of the columns, each divided by its standard deviation (needs
+    SciPy). 'random': rows of x without repetition. Burt, Rasmussen & van der Wilk 2020.
 
     kernel: initialized, with the hyperparameters that training begins with. seed: of 'kmeans' and
     'random'. Raises ShapeError where there are fewer rows than points.
@@ -87,12 +89,12 @@ def _centres(x: np.ndarray, count: int, random: np.random.RandomState) -> np.nda
             "inducing_points: method 'kmeans' needs SciPy: use 'variance', or "
             'pip install "gluon-linalg[fit]".'
         ) from error
-    deviation, offset = x.std(axis=0), x.mean(axis=0)
+    deviation = x.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
-    scaled = (x - offset) / deviation
+    scaled = x / deviation
     start = scaled[_spread(scaled, count, random)]
-    centres, _ = kmeans2(scaled, start, iter=50, minit="matrix", missing="warn")
-    return centres * deviation + offset
+    centres, _ = kmeans2(scaled, start, iter=ROUNDS, minit="matrix", missing="warn")
+    return centres * deviation
 
 
 def _spread(x: np.ndarray, count: int, random: np.random.RandomState) -> np.ndarray:

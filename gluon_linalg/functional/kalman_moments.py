@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 import mxnet as mx
 
 from .. import native
-from ..native.kalman_moments import Moments, kalman_moments
+from ..native import kalman_moments as operators
+from ..native.kalman_moments import Moments
 from ..typing import Array, Namespace
 from . import lapack
 from .kalman import Filtered
@@ -50,7 +51,7 @@ def native_moments(
     """
     if not native.applies(F, y):
         return None
-    found = kalman_moments(F, y, *arrays, wanted=wanted, **options)
+    found = operators.kalman_moments(F, y, *arrays, wanted=wanted, **options)
     if F is mx.nd and found.status.asnumpy().any():
         return None
     return found

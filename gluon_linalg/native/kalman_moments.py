@@ -13,7 +13,7 @@ class Moments(NamedTuple):
     """
 
     status: Array  # 0 where all is well, 1 where an array or an observation is not, (B,)
-    predicted_mean: Optional[Array] = None  # E[x_t | y_1..y_{t-1}], up to t = T + 1, (B, ., d)
+    predicted_mean: Optional[Array] = None  # E[x_t | y_1..y_{t-1}], (B, ., d)
     predicted_covariance: Optional[Array] = None  # (B, ., d, d)
     filtered_mean: Optional[Array] = None  # E[x_t | y_1..y_t], (B, T, d)
     filtered_covariance: Optional[Array] = None  # (B, T, d, d)
@@ -44,13 +44,15 @@ def kalman_moments(
     *,
     wanted: Sequence[str] = ("smoothed",),
     last: int = 0,
+    following: bool = False,
     regular: bool = False,
 ) -> Moments:
     """`Moments` of the model of `blocks.kalman.KalmanLayer`, whose arrays these are.
 
     wanted: some of `KINDS`. prior_covariance: takes the gradient in S Sᵀ, in place of S; its values
-    are not used. last: how many predictions to give, the last ones; 0 for all T + 1. regular:
-    whether H Q Hᵀ + R is to be regular from the second step on.
+    are not used. last: how many predictions to give, the last ones; 0 for all; following: whether
+    that of x_{T+1} is one of them. regular: whether H Q Hᵀ + R is to be regular from the second
+    step on.
     """
     options = {
         "mask": mask,
@@ -61,8 +63,7 @@ def kalman_moments(
     given = {name: array for name, array in options.items() if array is not None}
     arrays = (y, transition, emission, process_factor, observation_factor, prior_mean, prior_factor)
     flags = {name: True for name in (*given, *wanted)}
-    if regular:
-        flags["regular"] = True
+    flags.update({k: True for k, on in (("following", following), ("regular", regular)) if on})
     found = call(F, "kalman_moments", *arrays, *given.values(), last=last, **flags)
     results = iter([*found] if wanted else [found])
     kinds = [kind for kind, count in KINDS.items() for _ in range(count)]

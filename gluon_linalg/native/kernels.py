@@ -1,6 +1,6 @@
 """Covariance functions and the likelihoods of Gaussian processes: `source/kernels.cc`, `gp.cc`."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, cast
 
 from ..typing import Array, Namespace
 from .library import call
@@ -9,15 +9,14 @@ from .library import call
 class KernelProgram:
     """A covariance function in the words of `source/kernel_program.h`.
 
-    x: (B, n, d), z: (B, m, d) or None: what arrays of points `points` is called with have in
-    common.
+    cross: whether it is to give k(x, z), or k(x).
     """
 
     def __init__(self, cross: bool) -> None:
         self._cross = cross
         self._words: List[str] = []
         self._x: List[Array] = []
-        self._z: List[Array] = []
+        self._z: List[Optional[Array]] = []
         self._hyperparameters: List[Array] = []
 
     def points(self, x: Array, z: Optional[Array]) -> int:
@@ -41,7 +40,8 @@ class KernelProgram:
     @property
     def arrays(self) -> List[Array]:
         """What the operators take."""
-        return [*self._x, *(self._z if self._cross else []), *self._hyperparameters]
+        others = [cast(Array, z) for z in self._z] if self._cross else []
+        return [*self._x, *others, *self._hyperparameters]
 
     @property
     def keywords(self) -> Dict[str, Any]:
@@ -56,19 +56,21 @@ class KernelProgram:
 
 def kernel_matrix(F: Namespace, program: KernelProgram) -> Array:
     """k(x, z), (B, n, m), or k(x), (B, n, n), bitwise symmetric."""
-    return call(F, "kernel_matrix", *program.arrays, **program.keywords)
+    return _one(call(F, "kernel_matrix", *program.arrays, **program.keywords))
 
 
 def kernel_diagonal(F: Namespace, program: KernelProgram) -> Array:
     """The diagonal of k(x), (B, n), bit by bit."""
-    return call(F, "kernel_diagonal", *program.arrays, **program.keywords)
+    return _one(call(F, "kernel_diagonal", *program.arrays, **program.keywords))
 
 
 def gaussian_process_nll(
     F: Namespace, program: KernelProgram, residual: Array, variances: Array
 ) -> Array:
     """-log N(r | 0, k(x) + diag v) of r (B, n) and v (B, n), (B,); NaN for one that has none."""
-    return call(F, "gaussian_process_nll", *program.arrays, residual, variances, **program.keywords)
+    return _one(
+        call(F, "gaussian_process_nll", *program.arrays, residual, variances, **program.keywords)
+    )
 
 
 def gaussian_nll(F: Namespace, covariance: Array, residual: Array) -> Array:
@@ -77,4 +79,8 @@ def gaussian_nll(F: Namespace, covariance: Array, residual: Array) -> Array:
     NaN for an A that is not positive definite, or what is not finite. The gradient ½(A⁻¹ - ααᵀ),
     α = A⁻¹r, is symmetric.
     """
-    return call(F, "gaussian_nll", covariance, residual)
+    return _one(call(F, "gaussian_nll", covariance, residual))
+
+
+def _one(result: Any) -> Array:
+    return cast(Array, result)

@@ -62,9 +62,10 @@ def test_gradient_through_every_kind_of_kernel(kernel, tmp_path):
         matrix = layer.kernel(nd(x)).asnumpy() + 0.2 * np.eye(x.shape[1])
         return reference.negative_log_likelihood(matrix, y)
 
+    # Of these data no gradient is a difference of large numbers.
     check_block(
         lambda: gl.GPLikelihoodLayer(kernel(), noise_variance=0.2),
-        [data(2, 5, 2), data(1, 7, 2)],
+        [data(2, 5, 2), data(1, 7, 2, seed=5)],
         tmp_path,
         oracle,
     )
@@ -122,7 +123,8 @@ def test_jitter_is_relative_and_differentiated(tmp_path):
         shift = 0.05 * (1.7 + 0.3) * np.eye(x.shape[1])
         return reference.negative_log_likelihood(covariance + shift, y)
 
-    check_block(lambda: simple_layer(jitter=0.05), [data(2, 5, 2), data(1, 7, 2)], tmp_path, oracle)
+    cases = [data(2, 5, 2), data(1, 7, 2, seed=5)]
+    check_block(lambda: simple_layer(jitter=0.05), cases, tmp_path, oracle)
 
 
 def test_float64_inside_a_float32_layer(tmp_path):

@@ -202,7 +202,7 @@ class Kernel(LinearAlgebraBlock):
 
     def has_program(self) -> bool:
         """Whether `write` describes this kernel."""
-        return _is_described(type(self))
+        return _is_described(cast(Any, type(self)))
 
     def describe(
         self,

@@ -106,6 +106,7 @@ class RBF(Stationary):
         left, right = self._feature_pair(F, x, z, parameters)
         return fn.negative_half_squared_distance(F, left, right, dtype)
 
+    @hook
     def write(
         self,
         program: native.KernelProgram,

@@ -4,6 +4,7 @@
 // 2017, section 2.1). The factor of A, and later A⁻¹, is all that is kept: of a Gaussian process
 // neither the matrix nor its gradient is ever there.
 
+#include "core/lapack.h"
 #include "dense.h"
 #include "kernel_pairs.h"
 
@@ -13,12 +14,42 @@ namespace {
 
 constexpr double half_log_2pi = 0.91893853320467274178;
 
+// From this size on MXNet's LAPACK is faster.
+constexpr int64_t large = 128;
+
+template <class T>
+using Triangular = void(const char*, const int*, T*, const int*, int*);
+
+// Calls a routine for the lower triangle of A, which by columns is the upper one.
+template <class T>
+int lapack(void* routine, const char* name, T* a, int64_t n, int threads) {
+  const BlasThreads used(threads);
+  const int size = int(n);
+  int info = 0;
+  as_routine<Triangular<T>>(routine, name)("U", &size, a, &size, &info);
+  return info;
+}
+
+// L of A = L Lᵀ in the place of A's lower triangle; whether there may be one.
+template <class T>
+bool factorize(T* a, int64_t n, int threads) {
+  static void* const found = blas_routine(sizeof(T) == 4 ? "spotrf_" : "dpotrf_");
+  if (n >= large && found) return lapack(found, "potrf", a, n, threads) == 0;
+  factor_lower(view(a, n), n, threads > 1);
+  return true;
+}
+
 // The lower triangle of A⁻¹ in the place of L.
 template <class T>
-void invert(T* l, int64_t n, bool threads) {
+void invert(T* l, int64_t n, int threads) {
+  static void* const found = blas_routine(sizeof(T) == 4 ? "spotri_" : "dpotri_");
+  if (n >= large && found) {
+    lapack(found, "potri", l, n, threads);
+    return;
+  }
   Scratch room(sizeof(T) * room_of_inverse(n));
-  invert_lower(view(l, n), n, threads);
-  square_of_lower(view(l, n), n, room.as<T>(), threads);
+  invert_lower(view(l, n), n, threads > 1);
+  square_of_lower(view(l, n), n, room.as<T>(), threads > 1);
 }
 
 inline Real widened(const double* p) { return load_from(p); }
@@ -62,11 +93,11 @@ struct Kept {
   double* alpha(int64_t b) const { return weights + b * n; }
 
   // φ of the batch element whose matrix is A; NaN, also in α, where there is none.
-  double likelihood(int64_t b, const T* residual, bool threads) const {
+  double likelihood(int64_t b, const T* residual, int threads) const {
     T* const a = matrix(b);
     double* const x = alpha(b);
     inverted[b] = false;
-    factor_lower(view(a, n), n, threads);
+    const bool factored = factorize(a, n, threads);
     double value = half_log_2pi * double(n), check = 0.0;
     for (int64_t i = 0; i < n; ++i) {
       const T* row = a + i * n;
@@ -74,7 +105,7 @@ struct Kept {
       value += 0.5 * x[i] * x[i] + __builtin_log(double(row[i]));
       check += 0.0 * (double(row[i]) + double(residual[i]));
     }
-    const bool holds = check == 0.0;
+    const bool holds = factored && check == 0.0;
     for (int64_t i = n - 1; holds && i >= 0; --i) {
       const T* row = a + i * n;
       x[i] /= double(row[i]);
@@ -90,7 +121,7 @@ struct Kept {
   }
 
   // A⁻¹ of the batch element.
-  const T* inverse(int64_t b, bool threads) const {
+  const T* inverse(int64_t b, int threads) const {
     if (!inverted[b]) invert(matrix(b), n, threads);
     inverted[b] = true;
     return matrix(b);
@@ -125,7 +156,7 @@ void normal_forward_of(const Call& call) {
     for (int64_t i = 0; i < n; ++i)
       __builtin_memcpy(kept.matrix(b) + i * n, from + i * n, sizeof(T) * (i + 1));
     call.output[0].as<T>()[b] =
-        T(kept.likelihood(b, call.input[1].as<T>() + b * n, plan.workers > 1));
+        T(kept.likelihood(b, call.input[1].as<T>() + b * n, plan.workers));
   });
 }
 
@@ -137,7 +168,7 @@ void normal_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   over_matrices(plan, batch, n, [&](int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, plan.workers > 1);
+    const T* inverse = kept.inverse(b, plan.workers);
     const double* alpha = kept.alpha(b);
     T* to_matrix = call.input_gradient[0].as<T>() + b * n * n;
     T* to_residual = call.input_gradient[1].as<T>() + b * n;
@@ -194,7 +225,7 @@ void process_forward_of(const Call& call) {
       });
     });
     for (int64_t i = 0; i < n; ++i) matrix[i * n + i] += variances[b * n + i];
-    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, plan.workers > 1));
+    call.output[0].as<T>()[b] = T(kept.likelihood(b, residual + b * n, plan.workers));
   });
 }
 
@@ -209,7 +240,7 @@ void process_backward_of(const Call& call) {
   const auto kept = Kept<T>::of(*call.record, batch, n, false);
   const auto body = [&](PairKernel& kernel, int64_t b) {
     const double change = double(call.output_gradient[0].as<T>()[b]);
-    const T* inverse = kept.inverse(b, plan.workers > 1);
+    const T* inverse = kept.inverse(b, plan.workers);
     const double* alpha = kept.alpha(b);
     for (int64_t i = 0; i < n; ++i) {
       const double own = 0.5 * (double(inverse[i * n + i]) - alpha[i] * alpha[i]);

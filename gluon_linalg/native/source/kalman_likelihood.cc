@@ -88,8 +88,9 @@ struct Problem {
     for (int i = 0; i < all_inputs; ++i) {
       if (!given[i]) continue;
       const Shape& shape = input[places.of[i]].shape;
-      const bool in_time = array[i].time != 0;
-      if ((shape[0] != batch && shape[0] != 1) || (in_time && shape[1] != times))
+      const bool in_time = i < prior_mean || i > directions;
+      const int64_t steps = in_time ? shape[1] : 1;
+      if ((shape[0] != batch && shape[0] != 1) || (steps != times && steps != 1))
         fail("kalman_likelihood: B or T of the arrays do not fit together");
     }
   }
