@@ -137,13 +137,16 @@ GPU = [
 ]
 
 # Upper bounds below the next major version are the last series that still takes numpy 1.23.
-FIT = [
+SEARCH = [
     "scipy>=1.7,<1.16",
     "tqdm>=4.60,<5",
 ]
 
+# The tables of a fit are pandas'.
+FIT = [*SEARCH, "pandas>=1.4,<3"]
+
 JOBS = [
-    *FIT,
+    *SEARCH,
     # What Python has had since 3.9.
     "backports.zoneinfo>=0.2,<1; python_version < '3.9'",
     "click>=8.0,<9",
@@ -175,6 +178,7 @@ FORECAST = [
 ]
 
 TEST = [
+    *FIT,
     *SERVE,
     *TENSORBOARD,
     *FORECAST,
@@ -187,7 +191,6 @@ TEST = [
     # Older Pythons have older checkers, which see other things.
     "mypy>=2.0,<3; python_version >= '3.10'",
     "packaging>=22,<27",
-    "pandas>=1.4,<3",
     "pytest>=7.0,<10",
     "pytest-cov>=4.0,<8",
     "pytest-xdist>=3.2,<4",

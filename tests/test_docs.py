@@ -209,10 +209,32 @@ def harness(names):
         names["test_cube"](".")
 
 
+def sparse(names):
+    truth = np.sin(2 * names["x"][..., 0])
+    assert np.abs(names["mean"].asnumpy() - truth).max() < 0.15
+    assert names["log_density"].shape == names["variance"].shape == (1, 500)
+    # The noise has a deviation of 0.1: that of a density of its own is 0.88.
+    assert names["log_density"].mean().asscalar() > 0.6
+
+
+def classes(names):
+    found = names["probability"].asnumpy() > 0.5
+    assert (found == names["y"]).mean() > 0.9
+
+
+def with_priors(names):
+    prior = names["priors"].parameters_with_priors(names["layer"])
+    assert len(prior) == len(names["starts"][0]) == 2
+    assert names["loss"].shape == (2,)
+
+
 # What a block shows, by a part of it.
 CHECKS = {
     "result.summary()": fitted,
     "objective=penalized": penalized,
+    "gl.SGPRLikelihoodLayer(": sparse,
+    "gl.SVGPLikelihoodLayer(": classes,
+    "priors.PriorLoss(": with_priors,
     "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,
     'mean="constant"': layers,
@@ -225,7 +247,7 @@ CHECKS = {
     "KalmanSmootherLayer(": filtering,
     "gl.kalman_arrays(": plain_matrices,
     "diffuse=states": diffuse,
-    "StructuralModel(": structural,
+    "StructuralModel(components": structural,
     "past_length=24,\n": deep_state,
     "create_windows": windows,
     "GaussianProcessEstimator(": gaussian_process,

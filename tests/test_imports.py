@@ -59,6 +59,7 @@ ALL = {"__init__"}
 CIRCLES = [[f"{PACKAGE}.blocks.kernels.base", f"{PACKAGE}.blocks.kernels.combination"]]
 # The extra in setup.py that brings what a part imports; other parts have MXNet and numpy alone.
 NEEDS = {
+    # Jobs have no use for its tables, which ask for pandas when they are made.
     "fitting": ["fit"],
     "grammar": ["jobs", "forecast"],
     "forecast": ["forecast"],
@@ -70,7 +71,6 @@ NEEDS = {
 BROUGHT_BY = {
     "backports": "backports.zoneinfo",
     "fastapi_offline": "fastapi-offline",
-    "pandas": "gluonts",
     "pydantic_core": "pydantic",
     "starlette": "fastapi",
     "yaml": "PyYAML",

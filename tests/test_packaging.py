@@ -61,8 +61,7 @@ def test_extras(declared):
     assert set(extras) == names
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
-    assert names_of(extras["fit"]) == {"scipy", "tqdm"}
-    assert set(extras["fit"]) < set(extras["jobs"])
+    assert names_of(extras["fit"]) == {"pandas", "scipy", "tqdm"}
     assert names_of(extras["forecast"]) == {
         *names_of(extras["fit"]), "gluonts", "pydantic", "typing_extensions"
     }  # fmt: skip

@@ -127,7 +127,7 @@ class KalmanForecastLayer(KalmanLayer):
             emission_offset,
         )
         if directions is None:
-            found = self._moments_of(F, ("predicted",), *arrays, last=self._further + 1)
+            found = self._moments_of(F, ("predicted",), *arrays, last=self._further)
             if found is not None:
                 rows = emission, observation_factor, emission_offset
                 return self._results(F, found, arrays[0], *rows)
@@ -151,11 +151,8 @@ class KalmanForecastLayer(KalmanLayer):
         return vectors(F, mean), covariance, vectors(F, observed), spread
 
     def _results(self, F, moments, observed, emission, factor, offset):
-        """The results from moments of T + 1, ..., T + h + 1."""
-        mean, covariance = (
-            F.slice_axis(x, axis=1, begin=0, end=-1)
-            for x in (moments.predicted_mean, moments.predicted_covariance)
-        )
+        """The results from moments of T + 1, ..., T + h."""
+        mean, covariance = moments.predicted_mean, moments.predicted_covariance
         seen, spread = fn.emitted_moments(
             F, observed, mean, covariance, emission, factor, offset, self._further, self.name
         )

@@ -57,6 +57,7 @@ class WhiteningBlock(LinearAlgebraBlock):
         if not epsilon >= 0.0:
             raise ValueError(f"{self.name}: epsilon is {epsilon!r}; expected 0 or more.")
         self._form, self._epsilon, self._momentum = form, float(epsilon), momentum
+        self.unique = form != "pca"
         with self.name_scope():
             # In units of √epsilon or more the epsilon below is in range, whatever the size of x.
             least_unit = 2.0 ** math.floor(math.log2(epsilon) / 2.0) if epsilon > 0.0 else 0.0

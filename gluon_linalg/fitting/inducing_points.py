@@ -5,11 +5,13 @@ from typing import Optional
 import mxnet as mx
 import numpy as np
 
+from ..blocks.kernels import Kernel
 from ..errors import ShapeError
 from ..typing import ArrayLike
-from ..blocks.kernels import Kernel
 
 METHODS = ("variance", "kmeans", "random")
+# Of Lloyd's algorithm, which most often ends far earlier.
+ROUNDS = 50
 
 
 def inducing_points(
@@ -91,7 +93,7 @@ def _centres(x: np.ndarray, count: int, random: np.random.RandomState) -> np.nda
     deviation = np.where(deviation > 0, deviation, 1.0)
     scaled = x / deviation
     start = scaled[_spread(scaled, count, random)]
-    centres, _ = kmeans2(scaled, start, minit="matrix", missing="warn")
+    centres, _ = kmeans2(scaled, start, iter=ROUNDS, minit="matrix", missing="warn")
     return centres * deviation
 
 

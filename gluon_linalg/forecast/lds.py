@@ -87,7 +87,7 @@ class LDS(gluonts_lds.LDS):
         arrays = self._system_arrays(targets)
         found = fn.native_moments(
             F, ("predicted", "steps"), *arrays, mask, emission_offset=self._arrays[4],
-            prior_covariance=self._arrays[6], last=1,
+            prior_covariance=self._arrays[6], last=1, following=True,
         )  # fmt: skip
         if found is not None:
             following = found.predicted_mean, found.predicted_covariance

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 import mxnet as mx
 
 from .. import native
-from ..native.kalman_moments import Moments, kalman_moments
+from ..native import kalman_moments as operators
+from ..native.kalman_moments import Moments
 from ..typing import Array, Namespace
 from . import lapack
 from .kalman import Filtered
@@ -40,17 +41,17 @@ if TYPE_CHECKING:
 
 
 def native_moments(
-    F: Namespace, wanted: Sequence[str], *arrays: Optional[Array], **options: Any
+    F: Namespace, wanted: Sequence[str], y: Array, *arrays: Any, **options: Any
 ) -> Optional[Moments]:
     """The moments `wanted` (`native.kalman_moments.KINDS`) of a model by the native operator.
 
-    arrays: those of a `KalmanLayer`, in their order, without diffuse directions; options: others of
+    y, arrays: those of a `KalmanLayer`, in their order, without diffuse directions; options: of
     `native.kalman_moments`. None where native operators do not apply and, imperatively, where
     something is wrong: the other path tells what.
     """
-    if not native.applies(F, arrays[0]):
+    if not native.applies(F, y):
         return None
-    found = kalman_moments(F, *arrays, wanted=wanted, **options)
+    found = operators.kalman_moments(F, y, *arrays, wanted=wanted, **options)
     if F is mx.nd and found.status.asnumpy().any():
         return None
     return found

@@ -76,7 +76,8 @@ def gesvd(F: Namespace, a: Array) -> Tuple[Array, Array, Array]:
     operator under its NumPy names only; it runs without NumPy mode.
     """
     if applies(F, a):
-        return tuple(stop(F, x) for x in spectra.gesvd(F, stop(F, a)))
+        u, s, v = spectra.gesvd(F, stop(F, a))
+        return stop(F, u), stop(F, s), stop(F, v)
     clean = _finite_or_zero(F, a).as_np_ndarray()
     return tuple(x.as_nd_ndarray() for x in F.numpy._internal.svd(clean))
 

@@ -1,4 +1,4 @@
-"""Integrals over a normal distribution by Gauss-Hermite quadrature, and over lines by trapezoids.
+"""Integrals over a normal distribution: Gauss-Hermite sums, or trapezoids where it counts.
 
 Nodes are made in the graph, in the dtype of what is integrated: no file holds them.
 """
@@ -60,7 +60,8 @@ def log_concave_expectation(
     """log E[exp(g(f))] of a concave g with the derivative `slope`, (B, n) -> (B, n).
 
     However far from the mean the integrand is largest: `points` trapezoids between where it is
-    e^-37 of its largest value. The nodes are constants, the gradient is that of the sum.
+    e^-37 of its largest value, which converge exponentially (Trefethen & Weideman 2014). The nodes
+    are constants, the gradient is that of the sum.
     """
     start, end = _where_it_counts(F, log_function, slope, stop(F, mean), stop(F, variance))
     width = F.expand_dims(end - start, axis=2)
@@ -127,20 +128,30 @@ def _where_it_counts(
 
     largest = _halved(rises, zeros, -REACH, REACH, HALVINGS)
 
+    largest, centre, wide = (F.expand_dims(t, axis=2) for t in (largest, mean, deviation))
+
     def exponent(t: Array) -> Array:
-        f = F.expand_dims(mean + t * deviation, axis=2)
-        return F.squeeze(log_function(f), axis=2) - 0.5 * F.square(t)
+        f = F.broadcast_add(F.broadcast_mul(t, wide), centre)
+        return log_function(f) - 0.5 * F.square(t)
 
     least = exponent(largest) - DROP
+    sides = constants(F, mean, (-1.0, 1.0))
 
-    def counts(sign: float) -> Callable[[Array], Array]:
-        return lambda s: exponent(largest + sign * F.exp(s)) > least
+    def beside(logarithm: Array) -> Array:
+        return F.broadcast_add(F.broadcast_mul(F.exp(logarithm), sides), largest)
 
     # In logarithms: the integrand may be narrow beside the normal density.
-    ends = [math.log(FURTHEST) - NARROWEST, math.log(FURTHEST)]
-    below, above = (F.exp(_halved(counts(sign), zeros, *ends, times=8)) for sign in (-1.0, 1.0))
-    start, end = largest - below, largest + above
-    return stop(F, mean + start * deviation), stop(F, mean + end * deviation)
+    low, high = math.log(FURTHEST) - NARROWEST, math.log(FURTHEST)
+    distance = _halved(
+        lambda t: F.broadcast_greater(exponent(beside(t)), least),
+        F.broadcast_mul(0.0 * wide, sides),
+        low,
+        high,
+        6,
+    )
+    ends = F.broadcast_add(F.broadcast_mul(beside(distance), wide), centre)
+    first, last = (F.slice_axis(ends, axis=2, begin=i, end=i + 1) for i in (0, 1))
+    return stop(F, F.reshape(first, shape=(0, 0))), stop(F, F.reshape(last, shape=(0, 0)))
 
 
 def _halved(

@@ -23,15 +23,19 @@ class Library(NamedTuple):
     reason: str  # why it is not there
 
 
-def call(
-    F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, float, str]
-) -> Union[Array, List[Array]]:
+def call(F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, float, str]) -> Any:
     """The results of the operator of that name, NDArrays or symbols as its arguments are.
 
     Each argument whose gradient may have to be added passes through an identity of its own: MXNet
     does not tell an operator of an extension of that, and merges identities that look alike.
     """
-    function = library().functions[F][name]
+    functions = library().functions[F]
+    if name not in functions:
+        raise RuntimeError(
+            f"{PATH.name} is older than this package and has no '{name}': install it "
+            "again, or in a checkout run python setup.py build_ext --inplace."
+        )
+    function = functions[name]
     return function(*(_added_to(F, array) for array in arrays), **keywords)
 
 

@@ -43,10 +43,25 @@ def conditioned(layer, dtype, *values):
     return ready(layer, dtype).condition(*arrays(values, dtype))
 
 
+def sparse(cls, **options):
+    return cls(k.RBF(lengthscale=[1.0, 2.0]), X[0, :3], noise_variance=0.1, **options)
+
+
+def svgp():
+    block = gl.SVGPLikelihoodLayer(k.RBF(), X[0, :3], gl.likelihoods.StudentT(), batch=BATCH)
+    # At the prior the kernel's lengthscale and the points have no gradient.
+    block.variational_mean.set_value(0.3)
+    return block
+
+
 # name: (dtype -> block ready to be called, the arguments of a call)
 BLOCKS = {
     "gp": (lambda d: ready(gp(), d), [X, Y]),
     "gp in float64": (lambda d: ready(gp(precision="float64"), d), [X, Y, ONES]),
+    "sgpr": (lambda d: ready(sparse(gl.SGPRLikelihoodLayer), d), [X, Y, None, ONES]),
+    "fitc": (lambda d: ready(sparse(gl.FITCLikelihoodLayer, precision=None), d), [X, Y, ONES]),
+    "svgp": (lambda d: ready(svgp(), d), [X, Y]),
+    "likelihood": (lambda d: ready(gl.likelihoods.StudentT(), d), [Y, ONES, Y]),
     "blr": (lambda d: ready(gl.BLRLikelihoodLayer(), d), [X, Y, None, ONES]),
     "kernel": (lambda d: ready(k.RBF() * k.Periodic(), d), [X]),
     "pca": (lambda d: ready(gl.PCABlock(1), d), [X]),
@@ -63,6 +78,10 @@ BLOCKS = {
     "cholesky": (lambda d: ready(gl.CholeskyBlock(), d), [np.eye(3)[None]]),
     "gp predictor": (lambda d: conditioned(gp(), d, X, Y), [X]),
     "gp predictor in float64": (lambda d: conditioned(gp(precision="float64"), d, X, Y), [X]),
+    "sparse predictor": (
+        lambda d: conditioned(sparse(gl.SGPRLikelihoodLayer), d, X, Y),
+        [X],
+    ),
     "blr predictor": (lambda d: conditioned(gl.BLRLikelihoodLayer(), d, X, Y), [X]),
     "projection": (lambda d: gl.PCABlock(1).fit(X.astype(d)), [X]),
     "forecaster": (lambda d: ready(structural(), d).forecaster(2), [Y]),

@@ -284,6 +284,13 @@ def test_inducing_points_by_clusters():
     expected = np.array([x[i : i + 40].mean(axis=0) for i in (0, 40, 80)])
     order = np.lexsort(found.T)
     np.testing.assert_allclose(found[order], expected[np.lexsort(expected.T)], rtol=1e-9)
+    many = gl.inducing_points(x, 30, "kmeans")
+    # Each is the mean of what is nearest to it.
+    scale = x.std(axis=0)
+    nearest = (x / scale)[:, None] - many / scale
+    nearest = (nearest**2).sum(axis=2).argmin(axis=1)
+    for i in range(30):
+        np.testing.assert_allclose(many[i], x[nearest == i].mean(axis=0), rtol=1e-9)
     rows = gl.inducing_points(x, 7, "random")
     assert len({tuple(r) for r in rows} & {tuple(r) for r in x}) == 7
     for wrong, words in (

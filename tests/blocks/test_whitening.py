@@ -60,7 +60,12 @@ def test_training_is_the_same_in_every_mode(dtype, tmp_path):
         assert np.abs(found - apart).max() <= 10 * tolerance * np.abs(apart).max()
         for mode in MODES:
             found = trained(mode, case, dtype, tmp_path)
-            assert_same(found[0], expected[0], tolerance, mode)
+            reference = expected
+            if mode == "exported":
+                # An exported graph has MXNet's own operators, which round differently.
+                with gl.use_backend("mxnet"):
+                    reference = trained("imperative", case, dtype, tmp_path)
+            assert_same(found[0], reference[0], tolerance, mode)
             for a, b in zip(found[1], expected[1]):
                 np.testing.assert_allclose(a, b, rtol=10 * tolerance)
 

@@ -168,7 +168,8 @@ def moments(x):
     arrays, options = state_space(x)
     kinds = ("predicted", "filtered", "factor", "steps", "smoothed", "lag_one")
     flags = {name: True for name in (*options, *(kind for kind in kinds if x.flag()))}
-    return [*arrays, *options.values()], {**flags, "first": x.one_of(0, 1)}
+    flags.update({"last": x.one_of(0, 1), "following": x.flag(), "regular": x.flag()})
+    return [*arrays, *options.values()], flags
 
 
 def likelihood(x):
@@ -290,6 +291,7 @@ def attempts(door, name, check, examples):
 def main(library, examples):
     openblas()
     door = Door(library)
+    assert door.names, f"{library} was not compiled for this instruction set"
     unknown = set(door.names) ^ set(RECIPES)
     assert not unknown, f"RECIPES in {__file__}: {sorted(unknown)}"
     for name in door.names:

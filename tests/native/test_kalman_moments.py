@@ -40,8 +40,8 @@ def called(door, system, wanted, dtype="float64", **keywords):
     """The node of a call, and the results by what was wanted, the status last."""
     given = [name for name in OPTIONS if system.get(name) is not None]
     arrays = [system[name].astype(dtype) for name in (*reference.ARGUMENTS[:7], *given)]
-    flags = {name: True for name in (*given, *wanted)}
-    node = door.call("kalman_moments", *arrays, **flags, **keywords)
+    keywords = {"following": True, **dict.fromkeys((*given, *wanted), True), **keywords}
+    node = door.call("kalman_moments", *arrays, **keywords)
     *outputs, status = node.outputs
     results = {}
     for kind, count in native.KINDS.items():
@@ -123,8 +123,15 @@ def test_the_last_predictions_alone(door):
     system = reference.random_system(5, B=3, T=4, d=2, p=1)
     _, every, _ = called(door, system, ["predicted"])
     _, results, _ = called(door, system, ["predicted"], last=2)
-    for some, array in zip(results["predicted"], every["predicted"]):
-        np.testing.assert_array_equal(some, array[:, -2:])
+    # What leads to the one that is left out does not count, however large.
+    system["transition"][:, -1] = 1e300
+    node, others, status = called(door, system, ["predicted"], last=2, following=False)
+    for last, some, array in zip(results["predicted"], others["predicted"], every["predicted"]):
+        np.testing.assert_array_equal(last, array[:, -2:])
+        np.testing.assert_array_equal(some, array[:, -3:-1])
+    assert not status.any()
+    gradients = node.backward(*map(np.ones_like, node.outputs))
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +176,19 @@ def test_what_leads_on_from_the_last_step_does_not_count(door):
     assert not status.any()
     for found, array in zip(results["smoothed"], expected["smoothed"]):
         np.testing.assert_array_equal(found, array)
+
+
+def test_what_the_parallel_method_cannot_do_is_refused_if_asked(door):
+    system = reference.random_system(6, B=9, T=3, d=2, p=1, missing=False)
+    # Here only the uncertainty of the first state tells the second observation.
+    system["observation_factor"][4, 1] = 0.0
+    system["process_factor"][4, 0] = 0.0
+    _, results, status = called(door, system, ["smoothed"])
+    assert not status.any()
+    for found, expected in zip(results["smoothed"], reference.smoothed(system)):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    _, _, status = called(door, system, ["smoothed"], regular=True)
+    np.testing.assert_array_equal(status, np.arange(9) == 4)
 
 
 @pytest.mark.parametrize("batch, length", [(0, 3), (2, 0)])

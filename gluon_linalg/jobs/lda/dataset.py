@@ -1,52 +1,31 @@
 """The rows of a discriminant analysis: for training and for the hold-out, with their classes."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
-from ...typing import given
 from ..categories import add_contrasts, find_levels
 from ..data import read_table
 from ..errors import JobError
 from ..regression.dataset import holdout_mask
-from ..sample import Sample, first_rows
-from ..table_format import Format
+from ..scaled_rows import ScaledRows, of_table
 from ..units import finite
 from .config import DiscriminantJob
 
 
 @dataclass
-class Dataset:
-    """x: (n, d) in original units, all rows; labels: (n,), numbers of the classes; held: (n,).
+class Dataset(ScaledRows):
+    """All rows; mean and scale are those of the rows to train on.
 
-    held: whether a row is kept from training; mean and scale, (d,), of the others: the analysis
-    sees (x - mean) / scale. columns: the names of the d, which are those of `table_columns` and of
-    the `levels` of a column of names; places: where the rows stand among the `rows` of the table,
-    of which some may be left out.
+    labels: (n,), numbers of the classes; held: (n,), whether a row is kept from training.
     """
 
-    path: str
-    columns: List[str]
     target: str
     classes: List[str]
-    x: np.ndarray
     labels: np.ndarray
     held: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    table_columns: List[str]
-    levels: Dict[str, List[str]]
-    table_format: Format
-    places: np.ndarray
-    rows: int
-    sample: Sample
-
-    @property
-    def left_out(self) -> int:
-        """The number of rows that lacked a value."""
-        return self.rows - len(self.x)
 
     @property
     def count(self) -> int:
@@ -61,7 +40,7 @@ class Dataset:
     def training(self) -> Tuple[np.ndarray, np.ndarray]:
         """What the analysis sees: (n', d) and the numbers of the classes, (n',)."""
         kept = ~self.held
-        return (self.x[kept] - self.mean) / self.scale, self.labels[kept]
+        return self.scaled()[kept], self.labels[kept]
 
     def shares(self) -> np.ndarray:
         """The share of each class of the rows to train on, (C,)."""
@@ -98,21 +77,16 @@ def read_dataset(job: DiscriminantJob) -> Dataset:
             "remove it"
         )
     return Dataset(
-        data.path,
-        columns,
-        data.target,
-        classes,
-        x,
-        labels,
-        held,
-        mean,
-        deviation,
-        data.all_columns,
-        levels,
-        data.format(),
-        given(table.places),
-        len(x) + table.left_out,
-        first_rows(table, data.all_columns),
+        **of_table(table, data),
+        columns=columns,
+        levels=levels,
+        x=x,
+        mean=mean,
+        scale=deviation,
+        target=data.target,
+        classes=classes,
+        labels=labels,
+        held=held,
     )
 
 

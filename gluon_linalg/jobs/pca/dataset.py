@@ -6,12 +6,10 @@ from typing import Dict, List, Tuple
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
-from ...typing import given
 from ..categories import encoded, find_levels, level_names
 from ..data import Table, read_table
 from ..errors import JobError
-from ..sample import Sample, first_rows
-from ..table_format import Format
+from ..scaled_rows import ScaledRows, of_table
 from ..units import finite
 from .config import Data, PrincipalComponentsJob
 
@@ -20,35 +18,16 @@ FAR = 100.0
 
 
 @dataclass
-class Dataset:
-    """x: (n, d) in original units; mean and scale, (d,): the analysis sees (x - mean) / scale.
+class Dataset(ScaledRows):
+    """total_variance: of all columns as the analysis sees them, with divisor n - 1.
 
-    total_variance: of all columns as the analysis sees them, with divisor n - 1. input_offset:
-    (d,), what is subtracted from the columns before they are rounded to `model.dtype`. columns: the
-    names of the d, which are those of `table_columns` and of the `levels` of a column of names;
-    places: where the rows stand among the `rows` of the table, of which some may be left out.
-    sample: of the columns of the table.
+    input_offset: (d,), what is subtracted from the columns before they are rounded to
+    `model.dtype`.
     """
 
-    path: str
-    columns: List[str]
-    x: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
     total_variance: float
     components: int
     input_offset: np.ndarray
-    table_columns: List[str]
-    levels: Dict[str, List[str]]
-    table_format: Format
-    places: np.ndarray
-    rows: int
-    sample: Sample
-
-    @property
-    def left_out(self) -> int:
-        """The number of rows that lacked a value."""
-        return self.rows - len(self.x)
 
     @property
     def count(self) -> int:
@@ -58,10 +37,6 @@ class Dataset:
     def content(self) -> bytes:
         """All numbers as bytes, for a fingerprint."""
         return np.ascontiguousarray(self.x).tobytes()
-
-    def scaled(self) -> np.ndarray:
-        """What the analysis sees, (n, d)."""
-        return (self.x - self.mean) / self.scale
 
 
 def read_dataset(job: PrincipalComponentsJob) -> Dataset:
@@ -96,20 +71,15 @@ def read_dataset(job: PrincipalComponentsJob) -> Dataset:
     rounds_away = (np.abs(mean) > FAR * deviation) & (job.model.dtype == "float32")
     offset = np.where(rounds_away, mean, 0.0)
     return Dataset(
-        path,
-        columns,
-        x,
-        mean,
-        scale,
-        total,
-        count or most,
-        offset,
-        job.data.all_columns,
-        levels,
-        job.data.format(),
-        given(table.places),
-        len(x) + table.left_out,
-        first_rows(table, job.data.all_columns),
+        **of_table(table, job.data),
+        columns=columns,
+        levels=levels,
+        x=x,
+        mean=mean,
+        scale=scale,
+        total_variance=total,
+        components=count or most,
+        input_offset=offset,
     )
 
 

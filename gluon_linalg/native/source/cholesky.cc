@@ -15,8 +15,12 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-// Up to this size batch elements share registers.
-constexpr int64_t most_abreast = 24;
+// Whether batch elements share registers: from 25 rows on only if half a register is used. (There
+// the last bits of a result depend on whether the batch is that large, and on nothing else.)
+template <class T>
+bool abreast(int64_t n, int64_t batch) {
+  return n <= 24 || (n <= 64 && 2 * batch >= width<T>);
+}
 
 void square(const Shape& a, const char* name) {
   if (a.axes < 2 || a[-1] != a[-2]) fail("%s takes square matrices (..., n, n)", name);
@@ -94,7 +98,7 @@ void potrf(const Call& call) {
     using T = decltype(zero);
     const T* a = call.input[0].as<T>();
     T* out = call.output[0].as<T>();
-    for_each<T>(batch, n <= most_abreast, cost_of(n), 0, n * n, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), cost_of(n), 0, n * n, [&](auto piece) {
       const auto l = piece.target(out, n, n);
       piece.copy(a, l, n, n);
       factor(l, n, piece.threads);
@@ -110,7 +114,7 @@ void potrf_backward(const Call& call) {
     using T = decltype(zero);
     const T *factors = call.output[0].as<T>(), *given = call.output_gradient[0].as<T>();
     T* out = call.input_gradient[0].as<T>();
-    for_each<T>(batch, n <= most_abreast, 2 * cost_of(n), 0, 2 * n * n, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), 2 * cost_of(n), 0, 2 * n * n, [&](auto piece) {
       const auto l = piece.read(factors, n, n), g = piece.target(out, n, n);
       piece.copy(given, g, n, n);
       factor_adjoint(l, g, n, piece.threads);
@@ -131,7 +135,7 @@ void potri(const Call& call) {
     const T* factors = call.input[0].as<T>();
     T* out = call.output[0].as<T>();
     const int64_t room = room_of_inverse(n);
-    for_each<T>(batch, n <= most_abreast, 2 * cost_of(n), room, n * n, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), 2 * cost_of(n), room, n * n, [&](auto piece) {
       const auto x = piece.target(out, n, n);
       piece.copy(factors, x, n, n);
       invert_by_factor(x, n, piece.space(1, room).at, piece.threads);
@@ -149,7 +153,7 @@ void potri_backward(const Call& call) {
     const T *factors = call.input[0].as<T>(), *inverses = call.output[0].as<T>();
     const T* given = call.output_gradient[0].as<T>();
     T* out = call.input_gradient[0].as<T>();
-    for_each<T>(batch, n <= most_abreast, 6 * cost_of(n), 2 * n * n + 32, 4 * n * n,
+    for_each<T>(batch, abreast<T>(n, batch), 6 * cost_of(n), 2 * n * n + 32, 4 * n * n,
                 [&](auto piece) {
                   const auto x = piece.read(inverses, n, n), l = piece.read(factors, n, n);
                   const auto by_x = piece.read(given, n, n), to = piece.target(out, n, n);
@@ -185,7 +189,7 @@ void log_det(const Call& call) {
     using T = decltype(zero);
     const T* a = call.input[0].as<T>();
     T *out = call.output[0].as<T>(), *kept = static_cast<T*>(call.record->of(sizeof(T) * batch * n * n));
-    for_each<T>(batch, n <= most_abreast, cost_of(n), 16, n * n + 1, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), cost_of(n), 16, n * n + 1, [&](auto piece) {
       const auto l = piece.target(kept, n, n);
       piece.copy(a, l, n, n);
       const auto value = piece.target(out, 1, 1);
@@ -206,7 +210,7 @@ void log_det_backward(const Call& call) {
     const T *kept = static_cast<const T*>(call.record->data()), *given = call.output_gradient[0].as<T>();
     T* out = call.input_gradient[0].as<T>();
     const int64_t room = room_of_inverse(n);
-    for_each<T>(batch, n <= most_abreast, 2 * cost_of(n), room, n * n + 1, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), 2 * cost_of(n), room, n * n + 1, [&](auto piece) {
       const auto x = piece.target(out, n, n);
       piece.copy(kept, x, n, n);
       const auto scale = piece.read(given, 1, 1)(0, 0);
@@ -230,7 +234,7 @@ void inverse_spd(const Call& call) {
     const T* a = call.input[0].as<T>();
     T* out = call.output[0].as<T>();
     const int64_t room = room_of_inverse(n);
-    for_each<T>(batch, n <= most_abreast, 3 * cost_of(n), room, n * n, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), 3 * cost_of(n), room, n * n, [&](auto piece) {
       const auto x = piece.target(out, n, n);
       piece.copy(a, x, n, n);
       const auto failure = factor(x, n, piece.threads);
@@ -249,7 +253,7 @@ void inverse_spd_backward(const Call& call) {
     using T = decltype(zero);
     const T *inverses = call.output[0].as<T>(), *given = call.output_gradient[0].as<T>();
     T* out = call.input_gradient[0].as<T>();
-    for_each<T>(batch, n <= most_abreast, 4 * cost_of(n), n * n + 16, 3 * n * n, [&](auto piece) {
+    for_each<T>(batch, abreast<T>(n, batch), 4 * cost_of(n), n * n + 16, 3 * n * n, [&](auto piece) {
       const auto x = piece.read(inverses, n, n), by_x = piece.read(given, n, n);
       const auto to = piece.target(out, n, n), half = piece.space(n, n);
       fill(half, n, n, 0);
@@ -281,7 +285,7 @@ void solve_spd(const Call& call) {
     using T = decltype(zero);
     const T *a = call.input[0].as<T>(), *b = call.input[1].as<T>();
     T *out = call.output[0].as<T>(), *kept = static_cast<T*>(call.record->of(sizeof(T) * batch * n * n));
-    for_each<T>(batch, n <= most_abreast && k <= 2 * most_abreast, cost_of(n), 16, n * (n + k),
+    for_each<T>(batch, k <= 64 && abreast<T>(n, batch), cost_of(n), 16, n * (n + k),
                 [&](auto piece) {
                   const auto l = piece.target(kept, n, n), x = piece.target(out, n, k);
                   piece.copy(a, l, n, n);
@@ -305,7 +309,7 @@ void solve_spd_backward(const Call& call) {
     const T *kept = static_cast<const T*>(call.record->data()), *solutions = call.output[0].as<T>();
     const T* given = call.output_gradient[0].as<T>();
     T *to_a = call.input_gradient[0].as<T>(), *to_b = call.input_gradient[1].as<T>();
-    for_each<T>(batch, n <= most_abreast && k <= 2 * most_abreast, cost_of(n), 16,
+    for_each<T>(batch, k <= 64 && abreast<T>(n, batch), cost_of(n), 16,
                 2 * n * (n + k), [&](auto piece) {
                   const auto l = piece.read(kept, n, n), x = piece.read(solutions, n, k);
                   const auto by_a = piece.target(to_a, n, n), by_b = piece.target(to_b, n, k);

@@ -194,10 +194,21 @@ void square_of_lower(View<V> w, int64_t n, V* room, bool threads) {
   square_of_lower(last, n - h, room, threads);
 }
 
+template <class V>
+void add_lower_times(Number<V> s, View<V> l, View<V> b, View<V> c, int64_t m, int64_t n,
+                     bool threads) {
+  if (m <= 2 * Traits<V>::leaf) return add_product(s, l, b, c, m, n, m, threads);
+  const int64_t h = half_of<V>(m);
+  add_lower_times(s, l, b, c, h, n, threads);
+  add_product(s, l.from(h, 0), b, c.from(h, 0), m - h, n, h, threads);
+  add_lower_times(s, l.from(h, h), b.from(h, 0), c.from(h, 0), m - h, n, threads);
+}
+
 #define GL_INSTANCES(V)                                                                       \
   template void solve_lower(View<V>, View<V>, int64_t, int64_t, bool, bool);                  \
   template void add_lower_product(Number<V>, View<V>, View<V>, View<V>, int64_t, int64_t,     \
                                   bool);                                                      \
+  template void add_lower_times(Number<V>, View<V>, View<V>, View<V>, int64_t, int64_t, bool); \
   template void factor_lower(View<V>, int64_t, bool);                                         \
   template void invert_lower(View<V>, int64_t, bool);                                         \
   template void square_of_lower(View<V>, int64_t, V*, bool);

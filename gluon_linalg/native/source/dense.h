@@ -146,10 +146,13 @@ inline V power_below(V x) {
   return power > 0 ? power : V{} + 1;
 }
 
+// All of A (m, n), whose rows are without gaps.
 template <class V>
 inline void fill(View<V> a, int64_t m, int64_t n, Number<V> value) {
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) a(i, j) = V{} + value;
+  for (int64_t i = 0; i < m; ++i) {
+    V* row = &a(i, 0);
+    for (int64_t j = 0; j < n; ++j) row[j] = V{} + value;
+  }
 }
 
 template <class V>
@@ -175,6 +178,19 @@ void solve_lower(View<V> l, View<V> x, int64_t n, int64_t columns, bool threads,
 template <class V>
 void add_lower_product(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t n, int64_t k,
                        bool threads);
+
+// C += s L B, with the lower triangle of L (m, m) and zeros above it; B (m, n).
+template <class V>
+void add_lower_times(Number<V> s, View<V> l, View<V> b, View<V> c, int64_t m, int64_t n,
+                     bool threads);
+
+// C += s U B, with U (m, m) upper triangular and zeros below.
+template <class V>
+inline void add_upper_times(Number<V> s, View<V> u, View<V> b, View<V> c, int64_t m, int64_t n,
+                            bool threads) {
+  if (m > 0)
+    add_lower_times(s, u.reversed(m), b.rows_reversed(m), c.rows_reversed(m), m, n, threads);
+}
 
 // L of A = L Lᵀ in place of the lower triangle, which alone is read; what is above the diagonal is
 // undefined. From the first pivot on that is not positive the diagonal is NaN.

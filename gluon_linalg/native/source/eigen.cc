@@ -1,6 +1,6 @@
 // Batches of symmetric eigendecompositions.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -141,11 +141,17 @@ void eigh_backward_of(const Call& call) {
       turned[i * n + begin + i] +=
           finite * take<V>(values_gradient + first * rows + i, rows, count);
     }
+    const bool all_rows = rows == n;
+    if (all_rows) symmetrize(turned, n);
     product(View<V>{turned, n, 1}, View<V>{u, n, 1}, View<V>{incoming, n, 1}, rows, n, n, whole,
             threads);
     product(View<V>{u + begin * n, 1, n}, View<V>{incoming, n, 1}, View<V>{turned, n, 1}, n, n,
-            rows, whole, threads);
-    symmetrize(turned, n);
+            rows, all_rows ? lower : whole, threads);
+    if (all_rows) {
+      mirror(turned, n);
+    } else {
+      symmetrize(turned, n);
+    }
     for (int64_t i = 0; i < n * n; ++i) put(out + first * n * n + i, n * n, turned[i], count);
   };
   over_groups<V>(batch, 0.3 * double(n * n * n) + 50, 2 * n * n + 1, group);
@@ -179,8 +185,8 @@ void values_shapes(const Attributes&, const Shape* input, Shape* output) {
 }
 
 GL_OPERATOR("_gluon_linalg_eigh", one, two, pair_shapes, eigh_forward, eigh_backward, true);
-GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, nullptr, false);
-GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, nullptr, false);
+GL_OPERATOR("_gluon_linalg_syevd", one, two, pair_shapes, syevd_forward, no_gradient, false);
+GL_OPERATOR("_gluon_linalg_eigvalsh", one, one, values_shapes, values_forward, no_gradient, false);
 
 }  // namespace
 }  // namespace GL_LEVEL

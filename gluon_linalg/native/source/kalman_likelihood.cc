@@ -88,8 +88,9 @@ struct Problem {
     for (int i = 0; i < all_inputs; ++i) {
       if (!given[i]) continue;
       const Shape& shape = input[places.of[i]].shape;
-      const bool in_time = array[i].time != 0;
-      if ((shape[0] != batch && shape[0] != 1) || (in_time && shape[1] != times))
+      const bool in_time = i < prior_mean || i > directions;
+      const int64_t steps = in_time ? shape[1] : 1;
+      if ((shape[0] != batch && shape[0] != 1) || (steps != times && steps != 1))
         fail("kalman_likelihood: B or T of the arrays do not fit together");
     }
   }
@@ -325,7 +326,7 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
                 across_d = layout.across_d, columns = layout.columns,
                 prior = problem.prior_columns + problem.diffuse;
   Scratch scratch(sizeof(E) * (StepArrays<E>::size(s) + (s.c() + n + columns + s.r + 2) * across +
-                               (prior + 1) * across_d + (d + p) * (prior + s.q + s.r) + 2 * layout.across_p));
+                               (prior + 1) * across_d + padded<E>((d + p) * (prior + s.q + s.r)) + 2 * layout.across_p));
   E* free = scratch.as<E>();
   const auto take = [&](int64_t size) {
     free += size;
@@ -334,7 +335,7 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
   const StepArrays<E> arrays(s, take(StepArrays<E>::size(s)));
   E *arrayT = take(s.c() * across), *triangleT = take(n * across), *lengths = take(across),
     *scale = take(across), *moved = take(columns * across), *priorT = take(prior * across_d),
-    *variances = take(across_d), *row = take((d + p) * (prior + s.q + s.r)),
+    *variances = take(across_d), *row = take(padded<E>((d + p) * (prior + s.q + s.r))),
     *process = take(s.r * across), *hidden = take(layout.across_p),
     *shown = take(layout.across_p);
 
@@ -398,7 +399,7 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
       if (t > 0) {
         product<set, E>(s.r, d, across, {process + p, across, 1}, arrays.matrixT, across, arrayT,
                         across);
-        for (int64_t k = 0; k < s.q * across; ++k) arrayT[s.r * across + k] = arrays.noiseT[k];
+        copy(s.q * across, arrays.noiseT, arrayT + s.r * across);
         clear(across, lengths);
         for (int64_t j = 0; j < s.r + s.q; ++j) add_squares(across, arrayT + j * across, lengths);
         triangularize<E>(p, p, s.r + s.q, s.r + s.q, across, arrayT, arrays.hidden, triangleT,
@@ -408,15 +409,15 @@ __attribute__((noinline)) Found<E> filter(const Problem<T>& problem, const Layou
           narrow = size * size > lengths[i] * bound || arrays.hidden[i] > 0 ? narrow : E{} + T(1);
         }
       }
-      for (int64_t k = 0; k < s.r * across; ++k) process[k] = arrays.noiseT[s.q * across + k];
+      copy(s.r * across, arrays.noiseT + s.q * across, process);
     }
     const StepResults<E> results{triangleT, now + layout.u, next, lengths};
     array_step<E>(s, now, arrays, is_last, arrayT, results);
-    for (int64_t k = 0; k < p * across; ++k) now[layout.triangle + k] = triangleT[k];
+    copy(p * across, triangleT, now + layout.triangle);
 
     // The variance that each observation would have if nothing had been seen at its time or the
     // one before.
-    for (int64_t k = 0; k < across; ++k) scale[k] = lengths[k];
+    copy(across, lengths, scale);
     for (int64_t l = 0; l < d; ++l) {
       const E* column = arrays.matrixT + l * across;
       for (int64_t k = 0; k < p; ++k) scale[k] += column[k] * column[k] * variances[l];
@@ -590,7 +591,7 @@ template <class E>
 __attribute__((noinline)) void turned(int64_t columns, int64_t across, const E* turn, int64_t across_turn,
                       const E* from, E* to) {
   if (columns == 1) {
-    for (int64_t k = 0; k < across; ++k) to[k] = from[k];
+    copy(across, from, to);
     return;
   }
   product<set, E>(columns, columns, across, {turn, 1, across_turn}, from, across, to, across);
@@ -660,7 +661,7 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
       load_rows<E>(problem.system.transition, b, t, count, one, nullptr, rows.transition);
 
     // H̃, K̄ and Φ.
-    for (int64_t k = 0; k < p * across_d; ++k) whitened[k] = rows.emission[k];
+    copy(p * across_d, rows.emission, whitened);
     solve(p, across_d, triangleT, across_n, whitened);
     const E* innovation = now + layout.innovation;
     if (columns > 1) {
@@ -668,12 +669,12 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
       innovation = settled;
     }
     turned(columns, across_d, turn, across_columns, now + layout.mean, smoothed);
-    for (int64_t k = 0; k < columns * across_p; ++k) remaining[k] = innovation[k];
+    copy(columns * across_p, innovation, remaining);
     if (!is_last) {
       for (int64_t k = 0; k < d; ++k)
         for (int64_t i = 0; i < across_p; ++i)
           gain[k * across_p + i] = i < p ? triangleT[i * across_n + p + k] : E{};
-      for (int64_t k = 0; k < d * across_d; ++k) closed[k] = rows.transition[k];
+      copy(d * across_d, rows.transition, closed);
       product<subtract, E>(d, p, across_d, {gain, across_p, 1}, whitened, across_d, closed,
                            across_d);
       product<set, E>(d, d, across_d, {precision, across_d, 1}, closed, across_d, precise_closed,
@@ -723,7 +724,7 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
                     across_d);
     // ∂/∂H and ∂/∂A.
     for (int64_t i = 0; i < p; ++i)
-      for (int64_t l = 0; l < across_d; ++l) observed_part[i * across_d + l] = u[i * across_c + l];
+      copy(across_d, u + i * across_c, observed_part + i * across_d);
     if (!is_last)
       product<subtract, E>(p, d, across_d, {gain, 1, across_p}, state_part, across_d,
                            observed_part, across_d);
@@ -851,6 +852,11 @@ __attribute__((noinline)) void score(const Problem<T>& problem, const Layout<E, 
   gradients[emission_offset].end(b, count, in_unit);
 }
 
+// Zeros.
+void fill(const Array& array) {
+  std::memset(array.data, 0, array.shape.elements() * (array.type == float64 ? 8 : 4));
+}
+
 // Where forward keeps its memory, and what a call costs.
 template <class E, int D, int P, class T>
 struct Plan {
@@ -926,13 +932,13 @@ void backward_of(const Call& call, const Problem<T>& problem) {
   sums_size += 2 * (layout.s.p() * layout.across_p + layout.s.d() * layout.across_d);
   if (problem.given[mask]) {
     const Array& to = call.input_gradient[places.of[mask]];
-    clear(to.shape.elements(), to.as<T>());
+    fill(to);
   }
   if (problem.batch == 0) return;
   int64_t parts = thread_limit();
   if (parts > plan.groups) parts = plan.groups;
   Scratch shared(sizeof(double) * parts * shared_size);
-  clear(parts * shared_size, shared.as<double>());
+  for (int64_t k = 0; k < parts * shared_size; ++k) shared.as<double>()[k] = 0;
   parallel_for(parts, 2 * plan.nanoseconds * double(plan.groups) / double(parts),
                [&](int64_t begin, int64_t end) {
     Scratch scratch(record ? 0 : sizeof(E) * layout.kept());
@@ -988,23 +994,17 @@ void backward_of(const Call& call, const Problem<T>& problem) {
 template <class T, class Body>
 void by_sizes(const Problem<T>& problem, const Body& body) {
   const int64_t n = problem.states + problem.observations;
-  if (problem.batch >= width<T> / 2 && n <= 8)
+  if (problem.batch >= width<T> / 2 && n <= 24)
     body(Lanes<T>{});
   else
     body(T{});
-}
-
-template <class T>
-void empty_value(const Call& call) {
-  for (int k = 0; k < 2; ++k)
-    for (int64_t i = 0; i < call.output[k].shape.elements(); ++i) call.output[k].as<T>()[i] = 0;
 }
 
 void forward(const Call& call) {
   by_type(call.input[0].type, [&](auto zero) {
     typedef decltype(zero) T;
     const Problem<T> problem(call.attributes, call.input);
-    if (problem.batch == 0 || problem.times == 0) return empty_value<T>(call);
+    if (problem.batch == 0 || problem.times == 0) return fill(call.output[0]), fill(call.output[1]);
     by_sizes(problem, [&](auto element) {
       forward_of<decltype(element), 0, 0, T>(call, problem);
     });
@@ -1017,7 +1017,7 @@ void backward(const Call& call) {
     const Problem<T> problem(call.attributes, call.input);
     if (problem.batch == 0 || problem.times == 0) {
       for (int i = 0; i < call.inputs; ++i)
-        clear(call.input_gradient[i].shape.elements(), call.input_gradient[i].as<T>());
+        fill(call.input_gradient[i]);
       return;
     }
     by_sizes(problem, [&](auto element) {

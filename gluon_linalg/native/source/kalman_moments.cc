@@ -54,10 +54,12 @@ struct Places {
 int inputs(const Attributes& attributes) { return Places(attributes).inputs; }
 int outputs(const Attributes& attributes) { return Places(attributes).outputs; }
 
-// How many of the T + 1 predictions are given: the last ones, or all.
+// How many predictions are given, of T or, with the state after the last step, T + 1: the last ones,
+// or all.
 int64_t predictions(const Attributes& attributes, int64_t times) {
-  const int64_t last = attributes.integer("last", 0);
-  return last > 0 && last <= times ? last : times + 1;
+  const int64_t last = attributes.integer("last", 0),
+                every = times + attributes.flag("following");
+  return last > 0 && last < every ? last : every;
 }
 
 void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
@@ -112,12 +114,12 @@ struct Problem {
     }
     const Shape& y = input[0].shape;
     batch = y[0], times = y[1], observations = y[2];
-    first = times + 1 - predictions(attributes, times);
+    follows = places.gives(predicted_mean) && attributes.flag("following");
+    first = times + follows - predictions(attributes, times);
     states = array[prior_mean].rows;
     prior_columns = array[prior_factor].columns;
     system = {array[transition],         array[emission], array[process_factor],
               array[observation_factor], array[mask],     given[mask]};
-    follows = places.gives(predicted_mean);
     filters = places.gives(filtered_covariance) || places.gives(filtered_factor);
     smooths = places.gives(smoothed_mean) || places.gives(lag_one);
     const auto& [A, H, G, D, seen, masked] = system;
@@ -295,7 +297,7 @@ void run_group(const Problem<typename Element<E>::T>& problem, const Layout<E>& 
   E poison{};
   for (int64_t t = 0; t <= times_; ++t) {
     E* now = path_at(t);
-    if (t >= problem.first && problem.follows) {
+    if (out.of[predicted_mean] && t >= problem.first && t < times_ + problem.follows) {
       const int64_t at = t - problem.first;
       times(turned(now, ad), now, x, d, d, ad);
       for (int64_t i = 0; i < d; ++i) out.of[predicted_mean].set(at, i, mean[i]);
@@ -425,6 +427,7 @@ void run_group(const Problem<typename Element<E>::T>& problem, const Layout<E>& 
     for (int64_t k = 0; k < d; ++k)
       mean[k] = moved[p + k] + offset_of<E>(problem, transition_offset, b, t, k, count);
     add_rows(residual, gain, p, ad, mean);
+    if (t == times_ - 1) continue;
     for (int64_t k = 0; k < d; ++k) poison += mean[k] * 0;
     for (int64_t k = 0; k < d * ad; ++k) y[k] = next[k] * 0;
     for (int64_t j = 0; j < d; ++j)
@@ -739,7 +742,7 @@ struct Adjoint {
       *D = memory.take(p * across_q), *D_bar = memory.take(p * across_q);
     const auto& means = given.of[predicted_mean];
     const auto& covariances = given.of[predicted_covariance];
-    if (means && steps >= problem.first) {
+    if (means && problem.follows) {
       for (int64_t k = 0; k < d; ++k) mean_bar[k] = means.get(steps - problem.first, k);
       covariances.get_matrix(steps - problem.first, gamma, d, d, ad);
       symmetrize(gamma, d, ad);

@@ -128,7 +128,7 @@ __attribute__((noinline)) void product(int64_t rows, int64_t inner, int64_t acro
     product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
 }
 
-// y += x x, element by element; y *= a; y = 0.
+// y += x x, element by element; y *= a; y = 0; y = x: of padded rows.
 template <class E>
 GL_INLINE void add_squares(int64_t n, const E* x, E* y) {
   typedef typename Element<E>::Row Row;
@@ -145,7 +145,16 @@ GL_INLINE void multiply(int64_t n, E a, E* y) {
 }
 template <class E>
 GL_INLINE void clear(int64_t n, E* y) {
-  for (int64_t k = 0; k < n; ++k) y[k] = E{};
+  typedef typename Element<E>::Row Row;
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = Row{};
+}
+template <class E>
+GL_INLINE void copy(int64_t n, const E* x, E* y) {
+  typedef typename Element<E>::Row Row;
+  const auto* from = reinterpret_cast<const Row*>(x);
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = from[k];
 }
 
 // x · y of rows whose padding is 0.
@@ -158,8 +167,13 @@ GL_INLINE E dot(int64_t n, const E* x, const E* y) {
   if constexpr (is_batch<E>) {
     return sum;
   } else {
-    E total = 0;
-    for (int64_t k = 0; k < Element<E>::block; ++k) total += sum[k];
+    typedef E Half __attribute__((vector_size(16)));
+    Half parts[sizeof(Row) / 16];
+    std::memcpy(parts, &sum, sizeof sum);
+    for (size_t count = sizeof(Row) / 32; count; count /= 2)
+      for (size_t k = 0; k < count; ++k) parts[k] += parts[k + count];
+    E total = parts[0][0];
+    for (size_t k = 1; k < 16 / sizeof(E); ++k) total += parts[0][k];
     return total;
   }
 }
@@ -494,7 +508,7 @@ __attribute__((noinline)) void array_step(const S& s, const E* factorT, const St
     product<set, E>(1, d - j, across, {factorT + j * across_d + j, 0, 1},
                     arrays.matrixT + j * across, across, arrayT + j * across, across);
   }
-  for (int64_t k = 0; k < (s.q + s.r) * across; ++k) arrayT[d * across + k] = arrays.noiseT[k];
+  copy((s.q + s.r) * across, arrays.noiseT, arrayT + d * across);
   clear(across, results.lengths);
   for (int64_t j = 0; j < c; ++j) add_squares(across, arrayT + j * across, results.lengths);
   // Observations have no part in the process noise.

@@ -44,7 +44,8 @@ inline constexpr int width = Pack<T>::width;
 
 template <class T>
 inline Lanes<T> all(T value) {
-  return Lanes<T>{} + value;
+  // Not + 0, which turns -0 into 0 and is therefore computed.
+  return value - Lanes<T>{};
 }
 
 // The numbers at p, p + stride, ...; where fewer than `count` are left, the last lanes repeat the

@@ -2,11 +2,8 @@
 //
 // gelqf              Q and L with A = L Q, Q Qᵀ = I, the diagonal of L >= 0, m <= n
 // independent_rows   1 where the rows of L are independent up to rounding
-//
-// By Householder reflections of rows, I - Vᵀ T V for many of them (Schreiber & Van Loan 1989), by
-// halves (Elmroth & Gustavson 2000): a wide matrix is read as often as a product of matrices does.
 
-#include "dense.h"
+#include "lq.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -15,134 +12,6 @@ namespace {
 bool small(int64_t m, int64_t n) { return m <= 16 && n <= 48; }
 
 double cost_of(int64_t m, int64_t n) { return 0.3 * double(m) * double(m) * double(n) + 50; }
-
-// Rows that are reflected one by one.
-template <class V>
-constexpr int64_t leaf = Traits<V>::lanes ? 4 : 8;
-
-template <class V>
-struct Reflections {
-  View<V> v;  // (m, n): A at first, at last the rows of V
-  View<V> l;  // (m, m)
-  View<V> t;  // (m, m): T, upper triangular, zeros below
-  Reflections from(int64_t i) const { return {v.from(i, i), l.from(i, i), t.from(i, i)}; }
-};
-
-// What stands left of the diagonal of row i is done with: it is L's.
-template <class V>
-inline void move_left_part(const Reflections<V>& r, int64_t i, int64_t columns) {
-  for (int64_t j = 0; j < columns; ++j) {
-    r.l(i, j) = r.v(i, j);
-    r.v(i, j) = V{};
-  }
-}
-
-template <class V>
-void reflect_rows(const Reflections<V>& r, int64_t m, int64_t n) {
-  const auto [v, l, t] = r;
-  for (int64_t i = 0; i < m; ++i) {
-    move_left_part(r, i, i);
-    const int64_t size = n - i;
-    V* x = &v(i, i);
-    V largest{};
-    if constexpr (Traits<V>::lanes) {
-      for (int64_t j = 0; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    } else {
-      Lanes<V> most{};
-      int64_t j = 0;
-      for (; j + width<V> <= size; j += width<V>) {
-        const Lanes<V> part = *reinterpret_cast<const typename Unaligned<V>::Lanes*>(x + j);
-        most = larger(part < 0 ? -part : part, most);
-      }
-      for (int k = 0; k < width<V>; ++k) largest = larger(most[k], largest);
-      for (; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    }
-    const V unit = power_below(largest), inverse = 1 / unit;
-    for (int64_t j = 0; j < size; ++j) x[j] *= inverse;
-    const V first = x[0], rest = dot(x + 1, x + 1, size - 1);
-    const V norm = root(first * first + rest);
-    const V turned = signed_as(norm, -first);
-    const V one = V{} + 1, none{};
-    const V scale = 1 / (norm > 0 ? first - turned : one);
-    const V tau = norm > 0 ? (turned - first) / turned : none;
-    for (int64_t j = 1; j < size; ++j) x[j] *= scale;
-    x[0] = one;
-    l(i, i) = turned * unit;
-    for (int64_t k = i + 1; k < m; ++k)
-      add_row(-tau * dot(x, &v(k, i), size), x, &v(k, i), size);
-    // The column of T.
-    for (int64_t k = 0; k < i; ++k) t(k, i) = -tau * dot(x, &v(k, i), size);
-    for (int64_t k = 0; k < i; ++k) {
-      V sum{};
-      for (int64_t p = k; p < i; ++p) sum += t(k, p) * t(p, i);
-      t(k, i) = sum;
-    }
-    t(i, i) = tau;
-  }
-}
-
-// room: m² / 2 + 32 m.
-template <class V>
-void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool threads) {
-  if (m <= leaf<V>) return reflect_rows(r, m, n);
-  const int64_t h = (m / 2 + leaf<V> - 1) / leaf<V> * leaf<V>, rest = m - h;
-  const auto [v, l, t] = r;
-  reflect(r, h, n, room, threads);
-  const auto below = v.from(h, 0), corner = t.from(0, h);
-  const auto first = view(room, h), second = view(room + rest * h, h);
-  fill(first, rest, h, 0);
-  fill(second, rest, h, 0);
-  add_product(1, below, v.transposed(), first, rest, h, n, threads);
-  add_product(1, first, t, second, rest, h, h, threads);
-  add_product(-1, second, v, below, rest, n, h, threads);
-  const Reflections<V> lower{below, l.from(h, 0), t};
-  for (int64_t i = 0; i < rest; ++i) move_left_part(lower, i, h);
-  reflect(r.from(h), rest, n - h, room, threads);
-  // -T1 V1 V2ᵀ T2.
-  const auto across = view(room, rest), with_first = view(room + rest * h, rest);
-  fill(across, h, rest, 0);
-  fill(with_first, h, rest, 0);
-  add_product(1, v.from(0, h), v.from(h, h).transposed(), across, h, rest, n - h, threads);
-  add_product(1, t, across, with_first, h, rest, h, threads);
-  add_product(-1, with_first, t.from(h, h), corner, h, rest, rest, threads);
-}
-
-// Q -= M V with M lower triangular.
-template <class V>
-void subtract_lower_times(View<V> m, View<V> v, View<V> q, int64_t rows, int64_t n, bool threads) {
-  if (rows <= 32) return add_product(-1, m, v, q, rows, n, rows, threads);
-  const int64_t h = half_of<V>(rows);
-  subtract_lower_times(m, v, q, h, n, threads);
-  add_product(-1, m.from(h, 0), v, q.from(h, 0), rows - h, n, h, threads);
-  subtract_lower_times(m.from(h, h), v.from(h, 0), q.from(h, 0), rows - h, n, threads);
-}
-
-int64_t room_of(int64_t m) { return m * m / 2 + 32 * m; }
-
-// Q (m, n) and L (m, m) of what is in v, which it overwrites; t and m2 are (m, m).
-template <class V>
-void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m, int64_t n,
-               V* room, bool threads) {
-  const V failure = failure_of_all(v, m, n);
-  fill(l, m, m, 0);
-  fill(t, m, m, 0);
-  reflect({v, l, t}, m, n, room, threads);
-  // Q = S (E - (T V1)ᵀ V), with the first m columns V1 of V and the signs S of L's diagonal.
-  fill(m2, m, m, 0);
-  add_product(1, t, v, m2, m, m, m, threads);
-  fill(q, m, n, 0);
-  for (int64_t i = 0; i < m; ++i) {
-    const V one = V{} + 1, sign = l(i, i) < 0 ? -one : one;
-    q(i, i) = sign;
-    for (int64_t k = 0; k < m; ++k) {
-      m2(k, i) *= sign;
-      if (k >= i) l(k, i) *= sign;
-    }
-  }
-  subtract_lower_times(m2.transposed(), v, q, m, n, threads);
-  spoil(q, m, n, failure);
-  spoil(l, m, m, failure);
-}
 
 // 1 where |L⁻¹| < 1 / (32 ε) for the rows of L (m, m) at length 1, as functional/lq.py says.
 template <class V>
@@ -216,28 +85,49 @@ bool all_zero(const T* x, int64_t size) {
 // With `uses_q` false Q̄ is 0. NaN where the rows are dependent and Q̄ is not 0.
 template <class V>
 void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V> out, View<V> scaled,
-                       View<V> inner, View<V> work, int64_t m, int64_t n, bool uses_q,
+                       View<V> inner, View<V> work, V* kept, int64_t m, int64_t n, bool uses_q,
                        bool threads) {
   using T = Number<V>;
   const V one = V{} + 1, none{};
-  const V unit = power_below(largest_of(l, m, m)), inverse = 1 / unit;
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < m; ++j) {
-      scaled(i, j) = l(i, j) * inverse;
-      work(i, j) = j <= i ? by_l(i, j) : none;
+  // Pivots that are rounding are left out, with their rows.
+  const T rounding = 32 * (sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24));
+  V greatest{};
+  for (int64_t i = 0; i < m; ++i) {
+    V largest{};
+    const V* row = &l(i, 0);
+    for (int64_t j = 0; j <= i; ++j) largest = larger(magnitude(row[j]), largest);
+    kept[i] = magnitude(row[i]) > rounding * largest ? one : none;
+    greatest = larger(largest, greatest);
+  }
+  const V inverse = 1 / power_below(greatest);
+  const auto lower_part = [&] {
+    for (int64_t i = 0; i < m; ++i) {
+      V* to = &work(i, 0);
+      const V* from = &by_l(i, 0);
+      for (int64_t j = 0; j <= i; ++j) to[j] = from[j];
+      for (int64_t j = i + 1; j < m; ++j) to[j] = none;
     }
+  };
+  lower_part();
+  for (int64_t i = 0; i < m; ++i) {
+    V* to = &scaled(i, 0);
+    const V* from = &l(i, 0);
+    for (int64_t j = 0; j < m; ++j) to[j] = from[j] * inverse;
+  }
   // -N, then S - N.
   fill(inner, m, m, 0);
-  add_product(-1, scaled.transposed(), work, inner, m, m, m, threads);
+  add_upper_times(T(-1), scaled.transposed(), work, inner, m, m, threads);
   V failure{};
   if (uses_q) {
     V used{};
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) out(i, j) = by_q(i, j) * inverse;
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) used = by_q(i, j) == 0 ? used : one;
+    for (int64_t i = 0; i < m; ++i) {
+      V* to = &out(i, 0);
+      const V* from = &by_q(i, 0);
+      for (int64_t j = 0; j < n; ++j) to[j] = from[j] * inverse;
+      used += sum_over(from, from, n, [](auto x, auto) { return x < 0 ? -x : x; });
+    }
     const V holds = independent(l, work, m, threads);
-    failure = holds < used ? not_a_number(one) : none;
+    failure = holds > 0 ? none : used > 0 ? not_a_number(one) : none;
     fill(work, m, m, 0);
     add_product(1, out, q.transposed(), work, m, m, n, threads);
   } else {
@@ -251,37 +141,29 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
     }
     inner(i, i) = -work(i, i);
   }
-  // Pivots that are rounding are left out, with their rows.
-  const T rounding = 32 * (sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24));
-  const auto pivots = [&](int64_t i) {
-    V largest{};
-    for (int64_t j = 0; j <= i; ++j) largest = larger(magnitude(l(i, j)), largest);
-    return magnitude(l(i, i)) > rounding * largest ? one : none;
-  };
   for (int64_t i = 0; i < m; ++i) {
-    const V keep = pivots(i);
-    for (int64_t j = 0; j < i; ++j) scaled(i, j) = keep > 0 ? scaled(i, j) : none;
-    scaled(i, i) = keep > 0 ? scaled(i, i) : one;
+    V* row = &scaled(i, 0);
+    for (int64_t j = 0; j < i; ++j) row[j] = kept[i] > 0 ? row[j] : none;
+    row[i] = kept[i] > 0 ? row[i] : one;
   }
   const auto solve_and_mask = [&](View<V> x, int64_t columns) {
     solve_upper(scaled.transposed(), x, m, columns, threads);
     for (int64_t i = 0; i < m; ++i) {
-      const V keep = pivots(i);
-      for (int64_t j = 0; j < columns; ++j) x(i, j) = keep > 0 ? x(i, j) : none;
+      V* row = &x(i, 0);
+      for (int64_t j = 0; j < columns; ++j) row[j] = kept[i] > 0 ? row[j] : none;
     }
   };
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < m; ++j) work(i, j) = j <= i ? by_l(i, j) : none;
+  lower_part();
   if (uses_q) {
     add_product(1, inner, q, out, m, n, m, threads);
     solve_and_mask(out, n);
+    add_lower_times(T(1), work, q, out, m, n, threads);
   } else {
     solve_and_mask(inner, m);
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < m; ++j) work(i, j) += inner(i, j);
+    for (int64_t i = 0; i < m; ++i) add_row(one, &inner(i, 0), &work(i, 0), m);
     fill(out, m, n, 0);
+    add_product(1, work, q, out, m, n, m, threads);
   }
-  add_product(1, work, q, out, m, n, m, threads);
   spoil(out, m, n, failure);
 }
 
@@ -295,15 +177,15 @@ void gelqf_backward(const Call& call) {
     const T *by_l_given = call.output_gradient[1].as<T>();
     T* to = call.input_gradient[0].as<T>();
     const bool uses_q = !all_zero(by_q_given, batch * m * n);
-    for_each<T>(batch, small(m, n), 2 * cost_of(m, n), 3 * m * m + 64, 3 * m * n + 2 * m * m,
+    for_each<T>(batch, small(m, n), 2 * cost_of(m, n), 3 * m * m + m + 64, 3 * m * n + 2 * m * m,
                 [&](auto piece) {
                   const auto q = piece.read(q_given, m, n), l = piece.read(l_given, m, m);
                   const auto by_q = piece.read(by_q_given, m, n);
                   const auto by_l = piece.read(by_l_given, m, m), out = piece.target(to, m, n);
                   const auto scaled = piece.space(m, m), inner = piece.space(m, m);
-                  const auto work = piece.space(m, m);
-                  decompose_adjoint(q, l, by_q, by_l, out, scaled, inner, work, m, n, uses_q,
-                                    piece.threads);
+                  const auto work = piece.space(m, m), kept = piece.space(1, m);
+                  decompose_adjoint(q, l, by_q, by_l, out, scaled, inner, work, kept.at, m, n,
+                                    uses_q, piece.threads);
                   piece.put(out, to, m, n);
                 });
   });

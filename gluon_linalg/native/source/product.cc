@@ -9,8 +9,10 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
+// As many sums as there are registers for, less those for the factors.
 constexpr int tile_rows = GL_BYTES == 64 ? 8 : 6;
-constexpr int64_t depth = 256, height = 120, breadth = 960;
+constexpr int most_registers = GL_BYTES == 64 ? 3 : 2;
+constexpr int64_t depth = 192, height = 120, breadth = 960;
 
 // C (rows, columns) += s A B for columns <= registers * width. A by its strides; rows of B are
 // `b_row` apart and hold registers * width numbers.
@@ -80,7 +82,7 @@ inline void pack_left(View<T> a, int64_t m, int64_t k, T* to) {
 
 template <class T>
 inline void pack_right(View<T> b, int64_t k, int64_t n, T* to) {
-  constexpr int64_t wide = 2 * width<T>;
+  constexpr int64_t wide = most_registers * width<T>;
   for (int64_t j = 0; j < n; j += wide) {
     const int64_t columns = n - j < wide ? n - j : wide;
     const auto from = b.from(0, j);
@@ -102,7 +104,7 @@ inline void pack_right(View<T> b, int64_t k, int64_t n, T* to) {
 
 template <class T>
 void by_panels(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t wide = 2 * width<T>;
+  constexpr int64_t wide = most_registers * width<T>;
   const auto least = [](int64_t x, int64_t y) { return x < y ? x : y; };
   const int64_t deep = least(k, depth), broad = (least(n, breadth) + wide - 1) / wide * wide;
   const int64_t high = (least(m, height) + tile_rows - 1) / tile_rows * tile_rows;
@@ -126,10 +128,12 @@ void by_panels(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64
             T* to = &c(i0 + i, j0 + j);
             const T* beside = right + j * inner;
             if (seen <= width<T>) {
-              // The panel is two registers wide all the same.
               tiles<T, 1>(s, from, row, col, beside, wide, to, c.row, some, seen, inner);
-            } else {
+            } else if (seen <= 2 * width<T>) {
               tiles<T, 2>(s, from, row, col, beside, wide, to, c.row, some, seen, inner);
+            } else {
+              tiles<T, most_registers>(s, from, row, col, beside, wide, to, c.row, some, seen,
+                                       inner);
             }
           }
         }

@@ -2,7 +2,7 @@
 // Krein, dF = Zᵀ (D ∘ (Z dA Zᵀ)) Z with the divided differences D_ij = (f(λ_i) - f(λ_j)) /
 // (λ_i - λ_j), each in a form without cancellation. `functional/spectral.py` derives them.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {

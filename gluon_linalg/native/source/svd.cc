@@ -2,7 +2,7 @@
 // ones by rotations of pairs of rows until all are orthogonal (one-sided Jacobi, Hestenes 1958):
 // each singular value, and its vectors, to the accuracy that the rows themselves have.
 
-#include "symmetric.h"
+#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -28,15 +28,54 @@ double nanoseconds(const Sizes& size) {
   return 1.5 * double(size.m * size.m) * double(size.m + size.n) + 100;
 }
 
-// (V, s, W) with W A = diag(s) V of a, in no order; W = Uᵀ. Rows of V whose s is 0 are 0.
+// Of more rows than this the eigenvectors of A Aᵀ come first, which leaves little to rotate.
+constexpr int64_t most_plain = 12;
+
+// Whether rows whose products are in the lower triangle of g are orthogonal.
 template <class V>
-void orthogonalize(V* a, V* w, V* s, int64_t m, int64_t n) {
+bool orthogonal(const V* g, int64_t m, double bound) {
+  V found{};
+  for (int64_t i = 0; i < m; ++i) {
+    const V own = bound * bound * g[i * m + i];
+    for (int64_t j = 0; j < i; ++j) {
+      const V x = g[i * m + j], least = own * g[j * m + j];
+      const V excess = larger(g[i * m + i], g[j * m + j]) > tiny_square ? x * x - least : V{};
+      found = larger(found, excess);
+    }
+  }
+  return !any(found > 0);
+}
+
+// (V, s, W) with W A = diag(s) V of a, in no order; W = Uᵀ. Rows of V whose s is 0 are 0.
+// work: `orthogonalize_memory`.
+template <class V>
+GL_INLINE int64_t orthogonalize_memory(int64_t m, int64_t n) {
+  return m > most_plain ? m * m + m * n + eigen_memory<V>(m) : 0;
+}
+
+template <class V>
+void orthogonalize(V* a, V* w, V* s, V* work, int64_t m, int64_t n) {
   const V one = V{} + 1;
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t k = 0; k < m; ++k) w[i * m + k] = V{} + (i == k ? 1.0 : 0.0);
   const double bound = 2 * __builtin_sqrt(double(n)) * 0x1p-53;
+  const bool first = m > most_plain;
+  const View<V> rows{a, n, 1}, gram{work, m, 1};
+  if (first) {
+    V* moved = work + m * m;
+    product(rows, rows.transposed(), View<V>{w, m, 1}, m, m, n, lower, false);
+    mirror(w, m);
+    eigen(w, s, moved + m * n, m, true, false);
+    product(View<V>{w, m, 1}, rows, View<V>{moved, n, 1}, m, n, m, whole, false);
+    for (int64_t i = 0; i < m * n; ++i) a[i] = moved[i];
+  } else {
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t k = 0; k < m; ++k) w[i * m + k] = V{} + (i == k ? 1.0 : 0.0);
+  }
   for (int sweep = 0; sweep < 60; ++sweep) {
     V turned{};
+    if (first) {
+      product(rows, rows.transposed(), gram, m, m, n, lower, false);
+      if (orthogonal(work, m, bound)) break;
+    }
     for (int64_t i = 0; i + 1 < m; ++i) {
       for (int64_t j = i + 1; j < m; ++j) {
         V *x = a + i * n, *y = a + j * n;
@@ -187,7 +226,8 @@ void forward_of(const Call& call, bool with_gradient) {
                   : nullptr;
   const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool) {
     V *a = memory, *w = a + m * n, *s = w + m * m, *work = s + m;
-    V* ordered_w = record ? record + g * kept(m, n) : work + n;
+    V* ordered_w =
+        record ? record + g * kept(m, n) : work + n + orthogonalize_memory<V>(m, n);
     V *ordered_v = ordered_w + m * m, *ordered_s = ordered_v + m * n;
     const Place<const T> in(call.input[0].as<const T>(), first, m, n, size.tall);
     V largest{}, bad{};
@@ -205,7 +245,7 @@ void forward_of(const Call& call, bool with_gradient) {
     if constexpr (lanes_of<V> == 1) {
       gesdd(a, w, s, m, n);
     } else {
-      orthogonalize(a, w, s, m, n);
+      orthogonalize(a, w, s, work + n, m, n);
     }
     Scratch scratch(sizeof(int64_t) * m);
     auto* order = scratch.as<int64_t>();
@@ -244,7 +284,8 @@ void forward_of(const Call& call, bool with_gradient) {
       for (int64_t k = 0; k < n; ++k) put(right(i, k), right.stride, ordered_v[i * n + k], count);
     }
   };
-  const int64_t memory = (record ? 1 : 2) * (m * n + m * m + m) + n + 8;
+  const int64_t memory = (record ? 1 : 2) * (m * n + m * m + m) + n + 8 +
+                         orthogonalize_memory<V>(m, n);
   over_groups<V>(size.batch, nanoseconds(size), memory, group);
 }
 
@@ -348,7 +389,7 @@ void shapes(const Attributes& attributes, const Shape* input, Shape* output) {
 }
 
 GL_OPERATOR("_gluon_linalg_svd", one, three, shapes, svd_forward, svd_backward, true);
-GL_OPERATOR("_gluon_linalg_gesvd", one, three, shapes, gesvd_forward, nullptr, false);
+GL_OPERATOR("_gluon_linalg_gesvd", one, three, shapes, gesvd_forward, no_gradient, false);
 
 }  // namespace
 }  // namespace GL_LEVEL

@@ -3,7 +3,6 @@
 // with implicit shifts (Martin, Reinsch & Wilkinson 1968; Bowdler et al. 1968).
 #pragma once
 
-#include "core/lapack.h"
 #include "products.h"
 
 namespace gluon_linalg {
@@ -141,24 +140,6 @@ inline void transpose(V* a, int64_t n) {
         }
 }
 
-// By LAPACK: Z and λ of A in its place.
-inline void syevd(double* a, double* values, int64_t n, bool vectors) {
-  static void* const found = blas_routine("dsyevd_");
-  const auto routine = as_routine<void(const char*, const char*, const int*, double*, const int*,
-                                       double*, double*, const int*, int*, const int*, int*)>(
-      found, "dsyevd_");
-  const int size = int(n), length = int(vectors ? 1 + 6 * n + 2 * n * n : 1 + 2 * n);
-  const int integers = int(vectors ? 3 + 5 * n : 1);
-  const int more = 64 * size;
-  const int total = length + more;
-  Scratch work(sizeof(double) * total), more_work(sizeof(int) * integers);
-  int info = 0;
-  routine(vectors ? "V" : "N", "U", &size, a, &size, values, work.as<double>(), &total,
-          more_work.as<int>(), &integers, &info);
-  if (info)
-    for (int64_t i = 0; i < n; ++i) values[i] = __builtin_nan("");
-}
-
 // Sweeps of rotations of rows i and i + 1, i = last - 1, ..., first, that wait to be applied: as
 // many at once as are worth it, to columns that stay in the cache of first level.
 template <class V>
@@ -235,149 +216,6 @@ struct Sweeps {
   }
 };
 
-// One matrix that is larger than the caches: `tridiagonalize` and `accumulate` with most of the work
-// in products of matrices (Dongarra, Hammarling & Sorensen 1989; Schreiber & Van Loan 1989).
-constexpr int64_t panel = 32;
-
-typedef double Loose __attribute__((vector_size(GL_BYTES), aligned(8)));
-
-GL_INLINE double total(Lanes<double> x) {
-  double sum = 0;
-  for (int i = 0; i < width<double>; ++i) sum += x[i];
-  return sum;
-}
-
-inline double dot(const double* x, const double* y, int64_t n) {
-  constexpr int W = width<double>;
-  Lanes<double> one{}, two{};
-  int64_t k = 0;
-  for (; k + 2 * W <= n; k += 2 * W) {
-    one += *reinterpret_cast<const Loose*>(x + k) * *reinterpret_cast<const Loose*>(y + k);
-    two += *reinterpret_cast<const Loose*>(x + k + W) * *reinterpret_cast<const Loose*>(y + k + W);
-  }
-  double sum = total(one + two);
-  for (; k < n; ++k) sum += x[k] * y[k];
-  return sum;
-}
-
-GL_INLINE void add_to(double* y, double factor, const double* x, int64_t n) {
-  for (int64_t k = 0; k < n; ++k) y[k] += factor * x[k];
-}
-
-// y = A x of a symmetric matrix, of whose rows, `step` apart, the lower triangle is read once.
-inline void symmetric_times(const double* a, int64_t step, const double* x, double* y, int64_t n) {
-  constexpr int W = width<double>, R = 4;
-  for (int64_t k = 0; k < n; ++k) y[k] = 0;
-  int64_t j = 0;
-  for (; j + R <= n; j += R) {
-    const double* rows = a + j * step;
-    Lanes<double> sum[R] = {};
-    int64_t k = 0;
-    for (; k + W <= j; k += W) {
-      const Lanes<double> there = *reinterpret_cast<const Loose*>(x + k);
-      Lanes<double> here = *reinterpret_cast<const Loose*>(y + k);
-      for (int r = 0; r < R; ++r) {
-        const Lanes<double> element = *reinterpret_cast<const Loose*>(rows + r * step + k);
-        sum[r] += element * there;
-        here += element * x[j + r];
-      }
-      *reinterpret_cast<Loose*>(y + k) = here;
-    }
-    for (int r = 0; r < R; ++r) {
-      double rest = total(sum[r]);
-      for (int64_t l = k; l < j + r; ++l) {
-        rest += rows[r * step + l] * x[l];
-        y[l] += rows[r * step + l] * x[j + r];
-      }
-      y[j + r] += rest + rows[r * step + j + r] * x[j + r];
-    }
-  }
-  for (; j < n; ++j) {
-    const double* row = a + j * step;
-    y[j] += row[j] * x[j] + dot(row, x, j);
-    add_to(y, x[j], row, j);
-  }
-}
-
-inline void tridiagonalize_large(double* a, double* d, double* e, double* factor, int64_t n,
-                                 bool threads) {
-  Scratch scratch(sizeof(double) * (n + 4 * panel * n));
-  double *p = scratch.as<double>(), *left = p + n, *right = left + 2 * panel * n;
-  for (int64_t top = n - 1; top >= 0; top -= panel) {
-    // Row u of q belongs to row end + u of a.
-    const int64_t end = top + 1 > panel ? top + 1 - panel : 0;
-    double* q = right;
-    for (int64_t i = top; i >= end; --i) {
-      double* row = a + i * n;
-      for (int64_t t = i + 1; t <= top; ++t) {
-        const double *v = a + t * n, *w = q + (t - end) * n;
-        const double x = v[i], y = w[i];
-        for (int64_t k = 0; k <= i; ++k) row[k] -= x * w[k] + y * v[k];
-      }
-      d[i] = row[i];
-      if (i == 0) break;
-      const double tail = dot(row, row, i - 1), last = row[i - 1];
-      const bool plain = tail <= tiny_square;
-      const double length = __builtin_sqrt(tail + last * last);
-      const double image = last < 0 ? length : -length;
-      e[i - 1] = plain ? last : image;
-      row[i - 1] = plain ? 1 : last - image;
-      const double beta = plain ? 0 : 1 / (length * (length + magnitude(last)));
-      factor[i] = beta;
-      symmetric_times(a, n, row, p, i);
-      for (int64_t t = i + 1; t <= top; ++t) {
-        const double *v = a + t * n, *w = q + (t - end) * n;
-        const double x = dot(w, row, i), y = dot(v, row, i);
-        for (int64_t k = 0; k < i; ++k) p[k] -= x * v[k] + y * w[k];
-      }
-      const double half = 0.5 * beta * beta * dot(p, row, i);
-      double* own = q + (i - end) * n;
-      for (int64_t k = 0; k < i; ++k) own[k] = beta * p[k] - half * row[k];
-    }
-    if (end == 0) break;
-    const int64_t rows = top + 1 - end;
-    for (int64_t u = 0; u < rows; ++u)
-      for (int64_t k = 0; k < end; ++k) {
-        const double x = a[(end + u) * n + k];
-        left[u * n + k] = x;
-        left[(rows + u) * n + k] = q[u * n + k];
-        right[(rows + u) * n + k] = x;
-      }
-    product({left, 1, n}, {right, n, 1}, {a, n, 1}, end, end, 2 * rows, lower, threads, true);
-  }
-}
-
-inline void accumulate_large(double* a, const double* factor, int64_t n, bool threads) {
-  Scratch scratch(sizeof(double) * (3 * panel * n + panel * panel));
-  double *v = scratch.as<double>(), *w = v + panel * n, *turned = w + panel * n;
-  double* t = turned + panel * n;
-  a[0] = 1;
-  for (int64_t begin = 1; begin < n; begin += panel) {
-    const int64_t size = begin + panel < n ? begin + panel : n, rows = size - begin;
-    for (int64_t u = 0; u < rows; ++u) {
-      const int64_t i = begin + u;
-      for (int64_t k = 0; k < size; ++k) v[u * n + k] = k < i ? a[i * n + k] : 0;
-      for (int64_t k = 0; k <= i; ++k) a[i * n + k] = a[k * n + i] = k == i ? 1 : 0;
-    }
-    // The reflections, the first of them first, are I - Vᵀ T V with lower triangular T.
-    for (int64_t u = 0; u < rows; ++u) {
-      const double beta = begin + u > 1 ? factor[begin + u] : 0;
-      double* row = t + u * panel;
-      for (int64_t s = 0; s <= u; ++s) row[s] = s == u ? beta : 0;
-      for (int64_t r = 0; r < u; ++r) {
-        const double x = beta * dot(v + u * n, v + r * n, size);
-        for (int64_t s = 0; s <= r; ++s) row[s] -= x * t[r * panel + s];
-      }
-    }
-    product({v, n, 1}, {a, n, 1}, {w, n, 1}, rows, size, size, whole, threads);
-    for (int64_t u = 0; u < rows; ++u) {
-      for (int64_t k = 0; k < size; ++k) turned[u * n + k] = 0;
-      for (int64_t r = 0; r <= u; ++r) add_to(turned + u * n, t[u * panel + r], w + r * n, size);
-    }
-    product({v, 1, n}, {turned, n, 1}, {a, n, 1}, size, size, rows, whole, threads, true);
-  }
-}
-
 // The eigenvalues d of a tridiagonal matrix; its rotations are applied to the rows of z, where it
 // is given. work: 2 n.
 template <class V>
@@ -443,93 +281,6 @@ inline void implicit_ql(V* d, V* e, V* z, V* work, int64_t n, bool threads) {
     }
   }
   if (z) sweeps.apply(z);
-}
-
-// Matrices of more rows than `most_lanes` do not fit the caches together, one of more than
-// `most_cached` is computed in blocks, and those of more than `most_own` are faster in LAPACK.
-constexpr int64_t most_lanes = 96, most_cached = 160, most_own = 1500;
-
-// Whether a batch is computed in lanes, or one matrix at a time.
-GL_INLINE bool in_lanes(int64_t batch, int64_t n) {
-  return n <= 32 || (n <= most_lanes && 3 * batch >= width<double>);
-}
-
-template <class V>
-GL_INLINE int64_t eigen_memory(int64_t n) {
-  return 2 * n + Sweeps<V>::memory(n);
-}
-
-// (Z, λ) with A = Zᵀ diag(λ) Z in no order, Z in the place of A, which is given whole and has
-// elements near 1; only λ without `vectors`. work: `eigen_memory`.
-template <class V>
-inline void eigen(V* a, V* values, V* work, int64_t n, bool vectors, bool threads) {
-  if (n == 0) return;
-  V *e = work, *factor = work + n, *more = work + 2 * n;
-  bool done = false;
-  if constexpr (lanes_of<V> == 1) {
-    if (n > most_own) return syevd(a, values, n, vectors);
-    done = n > most_cached;
-    if (done) {
-      tridiagonalize_large(a, values, e, factor, n, threads);
-      if (vectors) accumulate_large(a, factor, n, threads);
-    }
-  }
-  if (!done) {
-    tridiagonalize(a, values, e, factor, more, n);
-    if (vectors) accumulate(a, factor, more, n);
-  }
-  if (vectors) transpose(a, n);
-  implicit_ql(values, e, vectors ? a : static_cast<V*>(nullptr), more, n, threads);
-}
-
-// The matrices whose lower triangles are at `in`, scaled by a power of 2 that is returned; those
-// that have NaN or infinity are 0, and `finite` is NaN for them and else 1.
-template <class V, class T>
-inline V load_symmetric(const T* in, int64_t n, int count, V* a, V* finite) {
-  V largest{}, zero{};
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j) {
-      const V x = take<V>(in + i * n + j, n * n, count);
-      largest = larger(largest, magnitude(x));
-      zero += 0 * x;
-      a[i * n + j] = x;
-    }
-  const auto good = zero == 0;
-  *finite = 1 + zero;
-  const V scale = unit_scale(good ? largest : V{});
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j <= i; ++j)
-      a[i * n + j] = a[j * n + i] = good ? a[i * n + j] * scale : V{};
-  return 1 / scale;
-}
-
-// ±1 that makes the element of largest magnitude positive; of those within 1/1024 the first.
-template <class V>
-V row_sign(const V* row, int64_t n) {
-  V largest{};
-  for (int64_t k = 0; k < n; ++k) largest = larger(largest, magnitude(row[k]));
-  const V bound = largest * (1 - 0x1p-10);
-  V decisive{};
-  for (int64_t k = n - 1; k >= 0; --k) decisive = magnitude(row[k]) >= bound ? row[k] : decisive;
-  return decisive < 0 ? V{} - 1 : V{} + 1;
-}
-
-// Calls body(group, first, count, work, threads) for groups of matrices that are computed together,
-// with so many numbers of memory; `threads` tells it to use several itself.
-template <class V, class Body>
-inline void over_groups(int64_t batch, double nanoseconds_each, int64_t memory, const Body& body) {
-  const int64_t groups = (batch + lanes_of<V> - 1) / lanes_of<V>;
-  const auto run = [&](int64_t begin, int64_t end, bool threads) {
-    BlasThreads limit(threads ? thread_limit() : 1);
-    Scratch scratch(sizeof(V) * memory);
-    for (int64_t g = begin; g < end; ++g) {
-      const int64_t first = g * lanes_of<V>, left = batch - first;
-      body(g, first, int(left < lanes_of<V> ? left : lanes_of<V>), scratch.as<V>(), threads);
-    }
-  };
-  if (groups == 1) return run(0, 1, lanes_of<V> == 1);
-  parallel_for(groups, nanoseconds_each * lanes_of<V>,
-               [&](int64_t begin, int64_t end) { run(begin, end, false); });
 }
 
 }  // namespace
