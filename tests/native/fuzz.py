@@ -262,7 +262,11 @@ def check_any(door, name, x, dtype):
     """Arrays that need not fit: a refusal, or outputs."""
     count = x.size(st.integers(1, 9))
     shapes = st.lists(st.sampled_from([0, 1, 2, 3, 5]), max_size=5)
-    arrays = [np.ones(x.draw(shapes), dtype) for _ in range(count)]
+    # Empty arrays may have any other size.
+    empty = st.lists(st.sampled_from([0, 1, 2**20]), min_size=1, max_size=2).map(lambda s: [0, *s])
+    same = x.draw(st.one_of(shapes, empty, empty.map(lambda s: s[::-1])))
+    drawn = [same if x.flag() else x.draw(shapes) for _ in range(count)]
+    arrays = [np.ones(shape, dtype) for shape in drawn]
     keywords = {"top_k": x.one_of(-1, 0, 2)} if name == "eigh" else {}
     try:
         run(door, name, arrays, keywords)
