@@ -2,7 +2,11 @@
 
 from typing import NamedTuple, Optional, Tuple
 
+import mxnet as mx
+import numpy as np
+
 from ..errors import NonFiniteError
+from ..native import applies, matrices
 from ..typing import Array, Namespace
 from .augmented_lq import augmented_lq, on_diagonal
 from .checks import finite, likelihood_in_range, require
@@ -50,9 +54,16 @@ def regression_nll(
     finite for any Φ, also one of deficient rank. Raises NonFiniteError.
     """
     features, y, noise_variance, mask = observed
+    rows_seen = ones_like(F, noise_variance) if mask is None else mask
+    if applies(F, features):
+        value = matrices.regression(F, features, y, noise_variance, prior_variance)
+        value = value + targets * HALF_LOG_2PI * F.sum(stop(F, rows_seen), axis=1)
+        if F is mx.nd and not np.isfinite(value.asnumpy()).all():
+            # Which array it was.
+            regression_posterior(F, observed, prior_variance, name)
+        return likelihood_in_range(F, value, name)
     posterior = regression_posterior(F, observed, prior_variance, name)
     factor, prior_rows, data_rows, weights, residuals = posterior
-    rows_seen = ones_like(F, noise_variance) if mask is None else mask
     log_noise = F.log(noise_variance)
     value = (
         0.5 * F.sum(F.square(residuals), axis=(1, 2))

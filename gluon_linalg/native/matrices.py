@@ -92,3 +92,13 @@ def det(F: Namespace, a: Array) -> Array:
     From an LU with complete pivoting; NaN where the determinant or a cofactor is out of range.
     """
     return call(F, "det", a)
+
+
+def regression(
+    F: Namespace, features: Array, targets: Array, noise_variance: Array, prior_variance: Array
+) -> Array:
+    """φ of `functional.regression_nll` but for its terms ½ log 2π, (B,), with its gradients.
+
+    features: (B, n, d); targets: (B, n, k); noise_variance: (B, n); prior_variance: (1, 1 or d).
+    """
+    return call(F, "regression", features, targets, noise_variance, prior_variance)

@@ -2,11 +2,8 @@
 //
 // gelqf              Q and L with A = L Q, Q Qᵀ = I, the diagonal of L >= 0, m <= n
 // independent_rows   1 where the rows of L are independent up to rounding
-//
-// By Householder reflections of rows, I - Vᵀ T V for many of them (Schreiber & Van Loan 1989), by
-// halves (Elmroth & Gustavson 2000): a wide matrix is read as often as a product of matrices does.
 
-#include "dense.h"
+#include "lq.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -15,126 +12,6 @@ namespace {
 bool small(int64_t m, int64_t n) { return m <= 16 && n <= 48; }
 
 double cost_of(int64_t m, int64_t n) { return 0.3 * double(m) * double(m) * double(n) + 50; }
-
-// Rows that are reflected one by one.
-template <class V>
-constexpr int64_t leaf = Traits<V>::lanes ? 4 : 8;
-
-template <class V>
-struct Reflections {
-  View<V> v;  // (m, n): A at first, at last the rows of V
-  View<V> l;  // (m, m)
-  View<V> t;  // (m, m): T, upper triangular, zeros below
-  Reflections from(int64_t i) const { return {v.from(i, i), l.from(i, i), t.from(i, i)}; }
-};
-
-// What stands left of the diagonal of row i is done with: it is L's.
-template <class V>
-inline void move_left_part(const Reflections<V>& r, int64_t i, int64_t columns) {
-  for (int64_t j = 0; j < columns; ++j) {
-    r.l(i, j) = r.v(i, j);
-    r.v(i, j) = V{};
-  }
-}
-
-template <class V>
-void reflect_rows(const Reflections<V>& r, int64_t m, int64_t n) {
-  const auto [v, l, t] = r;
-  for (int64_t i = 0; i < m; ++i) {
-    move_left_part(r, i, i);
-    const int64_t size = n - i;
-    V* x = &v(i, i);
-    V largest{};
-    if constexpr (Traits<V>::lanes) {
-      for (int64_t j = 0; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    } else {
-      Lanes<V> most{};
-      int64_t j = 0;
-      for (; j + width<V> <= size; j += width<V>) {
-        const Lanes<V> part = *reinterpret_cast<const typename Unaligned<V>::Lanes*>(x + j);
-        most = larger(part < 0 ? -part : part, most);
-      }
-      for (int k = 0; k < width<V>; ++k) largest = larger(most[k], largest);
-      for (; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    }
-    const V unit = power_below(largest), inverse = 1 / unit;
-    for (int64_t j = 0; j < size; ++j) x[j] *= inverse;
-    const V first = x[0], rest = dot(x + 1, x + 1, size - 1);
-    const V norm = root(first * first + rest);
-    const V turned = signed_as(norm, -first);
-    const V one = V{} + 1, none{};
-    const V scale = 1 / (norm > 0 ? first - turned : one);
-    const V tau = norm > 0 ? (turned - first) / turned : none;
-    for (int64_t j = 1; j < size; ++j) x[j] *= scale;
-    x[0] = one;
-    l(i, i) = turned * unit;
-    for (int64_t k = i + 1; k < m; ++k)
-      add_row(-tau * dot(x, &v(k, i), size), x, &v(k, i), size);
-    // The column of T.
-    for (int64_t k = 0; k < i; ++k) t(k, i) = -tau * dot(x, &v(k, i), size);
-    for (int64_t k = 0; k < i; ++k) {
-      V sum{};
-      for (int64_t p = k; p < i; ++p) sum += t(k, p) * t(p, i);
-      t(k, i) = sum;
-    }
-    t(i, i) = tau;
-  }
-}
-
-// room: m² / 2 + 32 m.
-template <class V>
-void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool threads) {
-  if (m <= leaf<V>) return reflect_rows(r, m, n);
-  const int64_t h = (m / 2 + leaf<V> - 1) / leaf<V> * leaf<V>, rest = m - h;
-  const auto [v, l, t] = r;
-  reflect(r, h, n, room, threads);
-  const auto below = v.from(h, 0), corner = t.from(0, h);
-  const auto first = view(room, h), second = view(room + rest * h, h);
-  fill(first, rest, h, 0);
-  fill(second, rest, h, 0);
-  add_product(1, below, v.transposed(), first, rest, h, n, threads);
-  add_lower_times(Number<V>(1), t.transposed(), first.transposed(), second.transposed(), h, rest,
-                  threads);
-  add_product(-1, second, v, below, rest, n, h, threads);
-  const Reflections<V> lower{below, l.from(h, 0), t};
-  for (int64_t i = 0; i < rest; ++i) move_left_part(lower, i, h);
-  reflect(r.from(h), rest, n - h, room, threads);
-  // -T1 V1 V2ᵀ T2.
-  const auto across = view(room, rest), with_first = view(room + rest * h, rest);
-  fill(across, h, rest, 0);
-  fill(with_first, h, rest, 0);
-  add_product(1, v.from(0, h), v.from(h, h).transposed(), across, h, rest, n - h, threads);
-  add_upper_times(Number<V>(1), t, across, with_first, h, rest, threads);
-  add_lower_times(Number<V>(-1), t.from(h, h).transposed(), with_first.transposed(),
-                  corner.transposed(), rest, h, threads);
-}
-
-int64_t room_of(int64_t m) { return m * m / 2 + 32 * m; }
-
-// Q (m, n) and L (m, m) of what is in v, which it overwrites; t and m2 are (m, m).
-template <class V>
-void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m, int64_t n,
-               V* room, bool threads) {
-  const V failure = failure_of_all(v, m, n);
-  fill(l, m, m, 0);
-  fill(t, m, m, 0);
-  reflect({v, l, t}, m, n, room, threads);
-  // Q = S (E - (T V1)ᵀ V), with the first m columns V1 of V and the signs S of L's diagonal.
-  fill(m2, m, m, 0);
-  add_upper_times(Number<V>(1), t, v, m2, m, m, threads);
-  fill(q, m, n, 0);
-  V* signs = room;
-  const V one = V{} + 1;
-  for (int64_t i = 0; i < m; ++i) q(i, i) = signs[i] = l(i, i) < 0 ? -one : one;
-  for (int64_t k = 0; k < m; ++k) {
-    V *of_m = &m2(k, 0), *of_l = &l(k, 0);
-    for (int64_t i = 0; i < m; ++i) of_m[i] *= signs[i];
-    for (int64_t i = 0; i <= k; ++i) of_l[i] *= signs[i];
-  }
-  add_lower_times(Number<V>(-1), m2.transposed(), v, q, m, n, threads);
-  spoil(q, m, n, failure);
-  spoil(l, m, m, failure);
-}
 
 // 1 where |L⁻¹| < 1 / (32 ε) for the rows of L (m, m) at length 1, as functional/lq.py says.
 template <class V>

@@ -1,0 +1,188 @@
+// Bayesian linear regression: the likelihood of functional/regression.py, by one LQ.
+//
+// regression   φ but for ½ k n log 2π, of features (B, n, d), targets (B, n, k), noise variances
+//              (B, n) and prior variances (1, 1 or d), with its gradient to each of them
+
+#include "lq.h"
+
+namespace gluon_linalg {
+namespace GL_LEVEL {
+namespace {
+
+struct Sizes {
+  int64_t batch, n, d, k;
+  bool one_prior;
+  explicit Sizes(const Array* input)
+      : batch(input[0].shape[0]),
+        n(input[0].shape[1]),
+        d(input[0].shape[2]),
+        k(input[1].shape[2]),
+        one_prior(input[3].shape[1] == 1) {}
+  int64_t wide() const { return d + n; }
+  // What a batch element keeps: Q, L, u and e.
+  int64_t kept() const { return batch * (d * wide() + d * d + d * k + n * k); }
+  bool small() const { return d <= 16 && n <= 64; }
+  double cost() const { return 0.2 * double(d * d) * double(wide()) + 100; }
+};
+
+int four(const Attributes&) { return 4; }
+
+void shapes(const Attributes&, const Shape* input, Shape* output) {
+  const Shape &features = input[0], &targets = input[1], &noise = input[2], &prior = input[3];
+  const bool fits = features.axes == 3 && targets.axes == 3 && noise.axes == 2 &&
+                    prior.axes == 2 && targets[0] == features[0] && targets[1] == features[1] &&
+                    noise[0] == features[0] && noise[1] == features[1] && prior[0] == 1 &&
+                    (prior[1] == 1 || prior[1] == features[2]);
+  if (!fits) fail("regression takes (B, n, d), (B, n, k), (B, n) and (1, 1 or d)");
+  output[0] = Shape::of(features[0]);
+}
+
+// Of each batch element: the places of what is kept.
+template <class T>
+struct Kept {
+  T *q, *l, *u, *e;
+  Kept(T* data, const Sizes& s)
+      : q(data),
+        l(q + s.batch * s.d * s.wide()),
+        u(l + s.batch * s.d * s.d),
+        e(u + s.batch * s.d * s.k) {}
+};
+
+template <class T>
+void likelihood(const Call& call) {
+  const Sizes s(call.input);
+  const int64_t n = s.n, d = s.d, k = s.k, wide = s.wide(), inner = room_of(d);
+  const T *features = call.input[0].as<T>(), *targets = call.input[1].as<T>();
+  const T *noise = call.input[2].as<T>(), *prior = call.input[3].as<T>();
+  T* to = call.output[0].as<T>();
+  const Kept<T> kept(static_cast<T*>(call.record->of(sizeof(T) * (s.kept() + 1))), s);
+  const int64_t room = d * wide + 2 * d * d + d * k + n + inner + 128;
+  for_each<T>(s.batch, s.small(), s.cost(), room, s.kept() / (s.batch ? s.batch : 1) + n * d + n + 1,
+              [&](auto piece) {
+    using V = typename decltype(piece)::Value;
+    const auto q = piece.target(kept.q, d, wide), l = piece.target(kept.l, d, d);
+    const auto u = piece.target(kept.u, d, k), e = piece.target(kept.e, n, k);
+    const auto value = piece.target(to, 1, 1);
+    const auto v = piece.space(d, wide), t = piece.space(d, d), m2 = piece.space(d, d);
+    const auto projected = piece.space(d, k), scale = piece.space(1, n);
+    const auto x = piece.read(features, n, d), variance = piece.read(noise, 1, n);
+    const bool threads = piece.threads;
+    V total{};
+    for (int64_t i = 0; i < n; ++i) {
+      scale(0, i) = 1 / root(variance(0, i));
+      total += Number<V>(0.5 * double(k)) * logarithm(variance(0, i));
+    }
+    for (int64_t j = 0; j < d; ++j) {
+      V* row = &v(j, 0);
+      for (int64_t i = 0; i < d; ++i) row[i] = V{} + Number<V>(i == j);
+    }
+    constexpr int64_t strip = 16;
+    for (int64_t first = 0; first < n; first += strip)
+      for (int64_t j = 0; j < d; ++j) {
+        const T deviation = root(prior[s.one_prior ? 0 : j]);
+        for (int64_t i = first; i < n && i < first + strip; ++i)
+          v(j, d + i) = x(i, j) * scale(0, i) * deviation;
+      }
+    piece.copy(targets, e, n, k);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < k; ++c) e(i, c) *= scale(0, i);
+    decompose(v, l, q, t, m2, d, wide, piece.space(1, inner).at, threads);
+    const auto seen = q.from(0, d);
+    fill(projected, d, k, 0);
+    add_product(1, seen, e, projected, d, k, n, threads);
+    for (int64_t j = 0; j < d; ++j)
+      for (int64_t c = 0; c < k; ++c) u(j, c) = projected(j, c);
+    solve_upper(l.transposed(), u, d, k, threads);
+    add_product(-1, seen.transposed(), projected, e, n, k, d, threads);
+    const Number<V> half = Number<V>(0.5);
+    total += half * dot(&e(0, 0), &e(0, 0), n * k) + half * dot(&u(0, 0), &u(0, 0), d * k);
+    for (int64_t j = 0; j < d; ++j) total += Number<V>(k) * logarithm(l(j, j));
+    value(0, 0) = total;
+    piece.put(q, kept.q, d, wide);
+    piece.put(l, kept.l, d, d);
+    piece.put(u, kept.u, d, k);
+    piece.put(e, kept.e, n, k);
+    piece.put(value, to, 1, 1);
+  });
+}
+
+template <class T>
+void likelihood_backward(const Call& call) {
+  const Sizes s(call.input);
+  const int64_t n = s.n, d = s.d, k = s.k, wide = s.wide();
+  const T *noise = call.input[2].as<T>(), *prior = call.input[3].as<T>();
+  const T* given = call.output_gradient[0].as<T>();
+  T *to_features = call.input_gradient[0].as<T>(), *to_targets = call.input_gradient[1].as<T>();
+  T *to_noise = call.input_gradient[2].as<T>(), *to_prior = call.input_gradient[3].as<T>();
+  const Kept<T> kept(static_cast<T*>(call.record->data()), s);
+  Scratch by_prior(sizeof(T) * size_t(s.batch * d + 1));
+  T* by_each = by_prior.as<T>();
+  for_each<T>(s.batch, s.small(), s.cost(), d * n + n + 64,
+              s.kept() / (s.batch ? s.batch : 1) + n * d + n * k + 2 * n + d + 1, [&](auto piece) {
+    using V = typename decltype(piece)::Value;
+    using N = Number<V>;
+    const auto q = piece.read(kept.q, d, wide), l = piece.read(kept.l, d, d);
+    const auto u = piece.read(kept.u, d, k), e = piece.read(kept.e, n, k);
+    const auto by_x = piece.target(to_features, n, d), by_y = piece.target(to_targets, n, k);
+    const auto by_s = piece.target(to_noise, 1, n), by_v = piece.target(by_each, 1, d);
+    const auto variance = piece.read(noise, 1, n), weight = piece.read(given, 1, 1);
+    const auto solved = piece.space(d, n), scale = piece.space(1, n);
+    const V factor = weight(0, 0);
+    const N half = N(0.5);
+    for (int64_t i = 0; i < n; ++i) by_s(0, i) = V{};
+    for (int64_t j = 0; j < d; ++j) {
+      const V* from = &q(j, d);
+      V *to = &solved(j, 0), *sums = &by_s(0, 0);
+      for (int64_t i = 0; i < n; ++i) {
+        to[i] = N(k) * from[i];
+        sums[i] += from[i] * from[i];
+      }
+    }
+    solve_upper(l.transposed(), solved, d, n, piece.threads);
+    for (int64_t i = 0; i < n; ++i) {
+      scale(0, i) = factor / root(variance(0, i));
+      V squares{};
+      for (int64_t c = 0; c < k; ++c) {
+        squares += e(i, c) * e(i, c);
+        by_y(i, c) = scale(0, i) * e(i, c);
+      }
+      by_s(0, i) = factor * half * (N(k) * (1 - by_s(0, i)) - squares) / variance(0, i);
+    }
+    add_product(-1, u, e.transposed(), solved, d, n, k, piece.threads);
+    constexpr int64_t strip = 16;
+    for (int64_t first = 0; first < n; first += strip)
+      for (int64_t j = 0; j < d; ++j) {
+        const T deviation = root(prior[s.one_prior ? 0 : j]);
+        for (int64_t i = first; i < n && i < first + strip; ++i)
+          by_x(i, j) = solved(j, i) * scale(0, i) * deviation;
+      }
+    for (int64_t j = 0; j < d; ++j) {
+      V squares{};
+      for (int64_t c = 0; c < k; ++c) squares += u(j, c) * u(j, c);
+      V column{};
+      for (int64_t p = 0; p < d; ++p) column += q(p, j) * q(p, j);
+      by_v(0, j) = factor * half * (N(k) * (1 - column) - squares) / prior[s.one_prior ? 0 : j];
+    }
+    piece.put(by_x, to_features, n, d);
+    piece.put(by_y, to_targets, n, k);
+    piece.put(by_s, to_noise, 1, n);
+    piece.put(by_v, by_each, 1, d);
+  });
+  for (int64_t j = 0; j < (s.one_prior ? 1 : d); ++j) to_prior[j] = 0;
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t j = 0; j < d; ++j) to_prior[s.one_prior ? 0 : j] += by_each[b * d + j];
+}
+
+void regression(const Call& call) {
+  by_type(call.input[0].type, [&](auto zero) { likelihood<decltype(zero)>(call); });
+}
+
+void regression_backward(const Call& call) {
+  by_type(call.input[0].type, [&](auto zero) { likelihood_backward<decltype(zero)>(call); });
+}
+
+GL_OPERATOR("_gluon_linalg_regression", four, one, shapes, regression, regression_backward, true);
+
+}  // namespace
+}  // namespace GL_LEVEL
+}  // namespace gluon_linalg
