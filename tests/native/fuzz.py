@@ -130,6 +130,12 @@ def corrected(x):
     return [*arrays, x.general(1, times, x.batch, n, k), x.general(1, 1, x.batch, d, k)], {}
 
 
+def regression(x):
+    n, d, k = x.size(), x.size(SMALL), x.size(SMALL)
+    arrays = [x.general(x.batch, n, d), x.general(x.batch, n, k), x.positive(x.batch, n)]
+    return [*arrays, x.positive(1, x.one_of(1, d))], {}
+
+
 def square_root(x):
     times, d, p, r = x.size(least=1), x.size(SMALL), x.size(SMALL), x.size(SMALL)
     noise = np.zeros((1, times, x.batch, p + d, p + r))
@@ -211,6 +217,7 @@ RECIPES = {
     "potri": lambda x: ([x.lower(x.size())], {}),
     "potrs": square_and_sides(Numbers.lower),
     "quadratic_recursion": recursion(quadratic=True),
+    "regression": regression,
     "slogdet": lambda x: ([x.definite(x.size())], {}),
     "solve_spd": square_and_sides(Numbers.definite),
     "square_root_recursion": square_root,
