@@ -1,8 +1,6 @@
 """Files that plain MXNet loads, checked before they are kept."""
 
 import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import numpy as np
 import pytest
 
 import gluon_linalg as gl
-from gluon_linalg import _runtime, native
 from gluon_linalg import kernels as k
+from gluon_linalg import native
+from plain_mxnet import run_plain
 
 
 def nd(value, dtype="float64"):
@@ -29,44 +28,6 @@ def layer(dtype="float64"):
     block.initialize()
     block.cast(dtype)
     return block
-
-
-PLAIN = """
-import sys
-import numpy as np
-import mxnet as mx
-path, data, out = sys.argv[1:]
-stored = mx.nd.load(path + "-0000.params") if {parameters} else {{}}
-model = mx.gluon.SymbolBlock.imports(
-    path + "-symbol.json", {names}, path + "-0000.params"
-)
-outputs = model(*[mx.nd.array(v, dtype="{dtype}") for v in np.load(data).values()])
-outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-assert not any(name.startswith("gluon_linalg") for name in sys.modules)
-np.savez(out, *[output.asnumpy() for output in outputs])
-"""
-
-
-def run_plain(path, inputs, dtype, tmp_path):
-    """The exported files in a process that imports only mxnet and numpy."""
-    names = ["data"] if len(inputs) == 1 else [f"data{i}" for i in range(len(inputs))]
-    np.savez(tmp_path / "in.npz", *inputs)
-    script = tmp_path / "plain.py"
-    script.write_text(PLAIN.format(names=names, dtype=dtype, parameters=True))
-    # numpy >= 1.24 needs the aliases that the package restores; there they are put in by hand.
-    aliases = "import builtins, numpy\nfor n in ('bool','int','float','object','complex','str'):\n"
-    aliases += "    n in vars(numpy) or setattr(numpy, n, getattr(builtins, n))\n"
-    script.write_text(aliases + script.read_text())
-    run = subprocess.run(
-        [sys.executable, str(script), path, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        # With the kernels of OpenBLAS that this process has, so that it rounds alike.
-        env={**os.environ, "OPENBLAS_CORETYPE": _runtime._kernels() or ""},
-    )
-    assert run.returncode == 0, run.stderr
-    return list(np.load(tmp_path / "out.npz").values())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -231,6 +231,9 @@ class KalmanFilterLayer(KalmanLayer):
 
     Arguments as in `KalmanLayer`. form: 'square_root', or 'covariance', which is faster for many
     small systems in float64 and loses its precision where variances differ by more than 1/ε.
+    In C++ (`use_backend`) one operator in square-root form, a loop over time, computes the
+    likelihood without moments whatever method and form are: they choose what an exported graph,
+    and MXNet's operators, do.
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError.

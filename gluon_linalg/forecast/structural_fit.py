@@ -60,7 +60,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
             self.smoother = KalmanSmootherLayer(states, diffuse=diffuse)
         self.initialize()
         self.cast("float64")
-        self.hybridize(static_alloc=True)
+        self.hybridize(static_alloc=True, static_shape=True)
         self._initial = [parameter.value() for _, parameter in self._keyed(0)]
 
     def hybrid_forward(self, F: Namespace, y: Array, *rest: Array) -> Array:
@@ -155,7 +155,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
             begin = 0
             for _, parameter in self._named(index):
                 end = begin + parameter.shape[0]
-                parameter.set_data(mx.nd.array(point[begin:end], dtype="float64"))
+                parameter.data()[:] = point[begin:end]
                 begin = end
 
     def _named(self, index):

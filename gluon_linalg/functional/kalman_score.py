@@ -70,10 +70,9 @@ def native_likelihood(
     form. Where it fails, an error imperatively: that of `explain()`, which computes with other
     operators, if it has one; in a graph NaN for the batch element.
     """
-    system: Any = arrays
-    value, failure = native.kalman_likelihood(
-        F, y, *system, directions=directions, parallel=parallel
-    )
+    # A system and up to three options, by position.
+    operator: Callable[..., Any] = native.kalman_likelihood
+    value, failure = operator(F, y, *arrays, directions=directions, parallel=parallel)
     if F is mx.nd:
         _raise_failure(failure.asnumpy(), explain, name)
     return value

@@ -10,7 +10,7 @@ import gluon_linalg as gl
 from gluon_linalg import functional as fn
 from harness import assert_runs_on_gpu
 from harness import block as harness
-from test_export import run_plain
+from plain_mxnet import run_plain
 
 METHODS = pytest.mark.parametrize("method", ["sequential", "parallel"])
 # The ways to compute a likelihood; the covariance form has no parallel method.

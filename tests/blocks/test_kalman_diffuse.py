@@ -150,8 +150,9 @@ def test_harness(kind, method, tmp_path):
     T, d, p, q = 3, 2, 1, 1
     cases = []
     for B, varies in ((1, False), (2, True)):
+        # No gradient is a small difference of large numbers: each backend rounds in its own way.
         system = diffuse_system(
-            5, q, kind == "sampler", B=B, T=T, d=d, p=p, time_varying=varies, shared=not varies,
+            14, q, kind == "sampler", B=B, T=T, d=d, p=p, time_varying=varies, shared=not varies,
             missing=False, steps=OPTIONS[kind].get("steps", 0),
         )  # fmt: skip
         system["y"] = 2.0 + np.tanh(system["y"])

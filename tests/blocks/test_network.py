@@ -438,3 +438,37 @@ def test_export_beside_calls_of_other_threads(tmp_path):
 
     raised = in_threads(call)
     assert not raised, raised
+
+
+# A layer used twice on the same arrays, which MXNet computes once when it is compiled.
+
+
+class Twice(mx.gluon.HybridBlock):
+    def __init__(self, block):
+        super().__init__()
+        self.block = block
+
+    def hybrid_forward(self, F, *inputs):
+        first, second = (listed(self.block(*inputs))[0] for _ in range(2))
+        return F.sum(F.sin(first)) + F.sum(F.square(second))
+
+
+@pytest.mark.parametrize("flags", [{}, STATIC], ids=["hybridized", "static"])
+@pytest.mark.parametrize(
+    "make, inputs",
+    [(gp, [X, Y]), (gl.CholeskyBlock, [np.eye(3)[None] + 0.3])],
+    ids=["gp", "cholesky"],
+)
+def test_a_layer_used_twice_on_the_same_arrays(make, inputs, flags):
+    network, gradients = Twice(ready(make())), []
+    for compiled in (False, True):
+        if compiled:
+            network.hybridize(**flags)
+        given = arrays(inputs)
+        for array in given:
+            array.attach_grad()
+        with mx.autograd.record():
+            loss = network(*given)
+        loss.backward()
+        gradients.append(values([loss, *(array.grad for array in given)]))
+    assert difference(gradients[1], gradients[0]) < 1e-5

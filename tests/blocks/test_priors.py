@@ -50,7 +50,7 @@ class WithPriors(mx.gluon.HybridBlock):
         return self.priors(self.layer(x, y))
 
 
-@pytest.mark.parametrize("jacobian", [False, True])
+@pytest.mark.parametrize("jacobian", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_loss_in_every_mode(jacobian, tmp_path):
     def oracle(x, y, block):
         density = stats.invgamma(3.5, scale=1.3).logpdf([0.8, 1.9]).sum()

@@ -206,7 +206,7 @@ def test_classes_are_learnt():
     assert (share.asnumpy()[0].argmax(axis=1) == labels).mean() > 0.97
 
 
-@pytest.mark.parametrize("include_noise", [False, True])
+@pytest.mark.parametrize("include_noise", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_predictor(include_noise, tmp_path):
     """Two processes: a mean and a log noise variance; moments of either, and of y."""
 

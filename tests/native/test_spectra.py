@@ -138,15 +138,39 @@ def test_eigenvalues_that_are_0(n, door):
     assert zeros.max() < max(8, n / 4) * EPSILON["float64"]
 
 
-@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e20])
-def test_scales_of_float32(scale, door):
-    a, wide = symmetric(3, 6), random(3, 6, 7)
-    for name, x in (("eigh", a), ("svd", wide)):
-        plain = door.call(name, x.astype("float32"))
-        scaled = door.call(name, (x.astype("float32").astype("float64") * scale).astype("float32"))
-        for i, (found, expected) in enumerate(zip(scaled.outputs, plain.outputs)):
-            expected = expected.astype("float64") * (scale if i == 1 else 1.0)
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * largest(expected))
+@pytest.mark.parametrize(
+    "dtype, scale",
+    [("float32", 1e-25), ("float32", 1e20), ("float64", 1e-200), ("float64", 1e200)],
+)
+def test_scales(dtype, scale, door):
+    """Squares of elements are far out of range."""
+    bound = 200 * EPSILON[dtype]
+    for name, x in (("eigh", symmetric(3, 6)), ("svd", random(3, 6, 7))):
+        scale = 2.0 ** np.round(np.log2(scale))
+        plain = door.forward(name, x.astype(dtype))
+        scaled = door.forward(name, (x.astype(dtype) * scale).astype(dtype))
+        for i, (found, expected) in enumerate(zip(scaled, plain)):
+            found = found.astype("float64") / (scale if i == 1 else 1.0)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=bound * largest(expected))
+
+
+@pytest.mark.parametrize("case", ["clusters", "rank 1", "blocks", "identity"])
+def test_large_matrices_with_equal_eigenvalues(case, door):
+    """Where divide and conquer finds that most is done already."""
+    n = 200
+    q = np.linalg.qr(random(n, n))[0]
+    block = symmetric(1, 20)[0]
+    a = {
+        "clusters": (q * (np.arange(n) // 40)) @ q.T,
+        "rank 1": np.ones((n, n)),
+        "blocks": np.kron(np.eye(10), block) + 1e-13 * symmetric(1, n)[0],
+        "identity": np.eye(n),
+    }[case]
+    u, values = (x[0] for x in door.forward("eigh", a[None]))
+    size = largest(values) * EPSILON["float64"]
+    np.testing.assert_allclose(u @ u.T, np.eye(n), atol=2e-14)
+    np.testing.assert_allclose(u.T * values @ u, a, rtol=0, atol=n * size)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(a), rtol=0, atol=n * size)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"descending": True, "top_k": 1}, {"top_k": 2}])

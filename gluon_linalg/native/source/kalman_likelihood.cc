@@ -871,7 +871,7 @@ struct Plan {
     kept = attributes.flag("record", true) &&
            groups * layout.kept() * int64_t(sizeof(E)) <= most_kept;
     const double n = double(layout.s.n()), c = double(layout.s.c());
-    nanoseconds = double(problem.times) * (100 + 0.2 * n * n * c);
+    nanoseconds = double(problem.times) * (300 + 0.5 * n * n * c);
   }
 };
 

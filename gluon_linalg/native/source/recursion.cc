@@ -308,7 +308,6 @@ void run_root(const Call& call) {
       transpose(half, m, d, d, arrayT, m);
       transpose(all_noises(t), m, noises, noises, arrayT + d * m, m);
       triangularize<V>(m, p, d + p, width, m, arrayT, hidden, lowerT, width, u);
-      for (int64_t i = 0; i < m; ++i) clear(i, lowerT + i * m);
       transpose(lowerT, m, m, m, lower, m);
       write<T>(to_lower, t, first, count, lower);
       for (int64_t i = 0; i < d; ++i) copy(d, lower + (p + i) * m + p, s + i * d);
