@@ -92,7 +92,7 @@ def test_an_honest_block_passes(tmp_path):
         (SharedProducts, "static_alloc.*gradient of 0|gradient of 0"),
         (WrongGradient, "gradient of 0.*from differences"),
         (DoesNotAdd, "add, imperative"),
-        (RemembersAShape, "case 1: output 0 differs"),
+        (RemembersAShape, "case 1, inference: output 0 differs"),
         (LosesPrecision, "float32 output"),
     ],
 )

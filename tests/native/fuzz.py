@@ -130,6 +130,12 @@ def corrected(x):
     return [*arrays, x.general(1, times, x.batch, n, k), x.general(1, 1, x.batch, d, k)], {}
 
 
+def regression(x):
+    n, d, k = x.size(), x.size(SMALL), x.size(SMALL)
+    arrays = [x.general(x.batch, n, d), x.general(x.batch, n, k), x.positive(x.batch, n)]
+    return [*arrays, x.positive(1, x.one_of(1, d))], {}
+
+
 def square_root(x):
     times, d, p, r = x.size(least=1), x.size(SMALL), x.size(SMALL), x.size(SMALL)
     noise = np.zeros((1, times, x.batch, p + d, p + r))
@@ -211,6 +217,7 @@ RECIPES = {
     "potri": lambda x: ([x.lower(x.size())], {}),
     "potrs": square_and_sides(Numbers.lower),
     "quadratic_recursion": recursion(quadratic=True),
+    "regression": regression,
     "slogdet": lambda x: ([x.definite(x.size())], {}),
     "solve_spd": square_and_sides(Numbers.definite),
     "square_root_recursion": square_root,
@@ -262,7 +269,11 @@ def check_any(door, name, x, dtype):
     """Arrays that need not fit: a refusal, or outputs."""
     count = x.size(st.integers(1, 9))
     shapes = st.lists(st.sampled_from([0, 1, 2, 3, 5]), max_size=5)
-    arrays = [np.ones(x.draw(shapes), dtype) for _ in range(count)]
+    # Empty arrays may have any other size.
+    empty = st.lists(st.sampled_from([0, 1, 2**20]), min_size=1, max_size=2).map(lambda s: [0, *s])
+    same = x.draw(st.one_of(shapes, empty, empty.map(lambda s: s[::-1])))
+    drawn = [same if x.flag() else x.draw(shapes) for _ in range(count)]
+    arrays = [np.ones(shape, dtype) for shape in drawn]
     keywords = {"top_k": x.one_of(-1, 0, 2)} if name == "eigh" else {}
     try:
         run(door, name, arrays, keywords)
