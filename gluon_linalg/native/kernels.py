@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Optional, cast
 
 from ..typing import Array, Namespace
-from .library import call
+from .library import call, strict
 
 
 class KernelProgram:
@@ -69,7 +69,15 @@ def gaussian_process_nll(
 ) -> Array:
     """-log N(r | 0, k(x) + diag v) of r (B, n) and v (B, n), (B,); NaN for one that has none."""
     return _one(
-        call(F, "gaussian_process_nll", *program.arrays, residual, variances, **program.keywords)
+        call(
+            F,
+            "gaussian_process_nll",
+            *program.arrays,
+            residual,
+            variances,
+            **program.keywords,
+            **strict(F),
+        )
     )
 
 
@@ -79,7 +87,7 @@ def gaussian_nll(F: Namespace, covariance: Array, residual: Array) -> Array:
     NaN for an A that is not positive definite, or what is not finite. The gradient ½(A⁻¹ - ααᵀ),
     α = A⁻¹r, is symmetric.
     """
-    return _one(call(F, "gaussian_nll", covariance, residual))
+    return _one(call(F, "gaussian_nll", covariance, residual, **strict(F)))
 
 
 def _one(result: Any) -> Array:
