@@ -83,7 +83,8 @@ def _from_mxnet_error(message: str) -> Exception:
     if found:
         return NotPositiveDefiniteError(
             "a matrix given to a Cholesky factorization is not positive definite: "
-            f"{found.group(1)}. {CHOLESKY_REMEDY} gluon_linalg.explain(net, *inputs) names the block."
+            f"{found.group(1)}. {CHOLESKY_REMEDY} "
+            "gluon_linalg.explain(net, *inputs) names the block."
         )
     if re.search(r"[sd](getrf|getri|potri|trtri)\w* failed|non-convertible|[Ss]ingular", message):
         return SingularMatrixError(
