@@ -100,6 +100,7 @@ def regression(
 ) -> Array:
     """φ of `functional.regression_nll` but for its terms ½ log 2π, (B,), with its gradients.
 
-    features: (B, n, d); targets: (B, n, k); noise_variance: (B, n); prior_variance: (1, 1 or d).
+    features: (B, n, d); targets: (B, n, k); noise_variance: (B, n); prior_variance:
+    (1 or B, 1 or d).
     """
     return call(F, "regression", features, targets, noise_variance, prior_variance)

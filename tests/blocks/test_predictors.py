@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import structural_formulas
+from scipy.stats import norm
 
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
@@ -79,6 +80,33 @@ def test_gp_predictor(name, precision):
         "leave_one_out": ([], [np.transpose(part) for part in left_out]),
     }
     check_methods(make, calls, random=("sample",))
+
+
+def test_sparse_gp_predictor():
+    """With an inducing point at each row it is the process itself."""
+
+    def kernel(x, z):
+        return formulas.matrix(formulas.matern32, x, z, lengthscale=0.8)
+
+    def make(dtype):
+        layer = gl.SGPRLikelihoodLayer(
+            k.Matern32(lengthscale=0.8), X, noise_variance=NOISE, jitter=0.0
+        )
+        return ready(layer, dtype).condition(nd(X, dtype), nd(Y, dtype))
+
+    mean, covariance = gp_reference.posterior(kernel, X, Y, NOISE, NEW)
+    calls = {
+        "mean": ([NEW], mean),
+        "variance": ([NEW], covariance.diagonal(axis1=1, axis2=2)),
+        "covariance": ([NEW], covariance),
+        "log_density": (
+            [NEW, Y[:, :4]],
+            norm(mean, np.sqrt(covariance.diagonal(axis1=1, axis2=2) + NOISE)).logpdf(Y[:, :4]),
+        ),
+        "sample": ([NEW], np.zeros((1, 2, 4))),
+        "sample_targets": ([NEW], np.zeros((1, 2, 4))),
+    }
+    check_methods(make, calls, random=("sample", "sample_targets"))
 
 
 @pytest.mark.parametrize("targets", [None, 2])
@@ -158,4 +186,9 @@ def test_structural_forecaster():
 
 def test_every_block_made_from_data_is_here():
     names = {name for name in gl.__all__ if name.endswith(("Predictor", "Forecaster"))}
-    assert names == {"GPPredictor", "BLRPredictor", "StructuralForecaster"}
+    assert names == {
+        "GPPredictor",
+        "BLRPredictor",
+        "SparseGPPredictor",
+        "StructuralForecaster",
+    }

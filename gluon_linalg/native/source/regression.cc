@@ -1,7 +1,7 @@
 // Bayesian linear regression: the likelihood of functional/regression.py, by one LQ.
 //
 // regression   φ but for ½ k n log 2π, of features (B, n, d), targets (B, n, k), noise variances
-//              (B, n) and prior variances (1, 1 or d), with its gradient to each of them
+//              (B, n) and prior variances (1 or B, 1 or d), with its gradient to each of them
 
 #include "lq.h"
 
@@ -10,14 +10,17 @@ namespace GL_LEVEL {
 namespace {
 
 struct Sizes {
-  int64_t batch, n, d, k;
-  bool one_prior;
+  int64_t batch, n, d, k, priors;
+  bool one_row;
   explicit Sizes(const Array* input)
       : batch(input[0].shape[0]),
         n(input[0].shape[1]),
         d(input[0].shape[2]),
         k(input[1].shape[2]),
-        one_prior(input[3].shape[1] == 1) {}
+        priors(input[3].shape[1]),
+        one_row(input[3].shape[0] == 1) {}
+  // Which of the prior variances is that of a feature.
+  int64_t prior_of(int64_t feature) const { return priors == 1 ? 0 : feature; }
   int64_t wide() const { return d + n; }
   // What a batch element keeps: Q, L, u and e.
   int64_t kept() const { return batch * (d * wide() + d * d + d * k + n * k); }
@@ -31,9 +34,10 @@ void shapes(const Attributes&, const Shape* input, Shape* output) {
   const Shape &features = input[0], &targets = input[1], &noise = input[2], &prior = input[3];
   const bool fits = features.axes == 3 && targets.axes == 3 && noise.axes == 2 &&
                     prior.axes == 2 && targets[0] == features[0] && targets[1] == features[1] &&
-                    noise[0] == features[0] && noise[1] == features[1] && prior[0] == 1 &&
+                    noise[0] == features[0] && noise[1] == features[1] &&
+                    (prior[0] == 1 || prior[0] == features[0]) &&
                     (prior[1] == 1 || prior[1] == features[2]);
-  if (!fits) fail("regression takes (B, n, d), (B, n, k), (B, n) and (1, 1 or d)");
+  if (!fits) fail("regression takes (B, n, d), (B, n, k), (B, n) and (1 or B, 1 or d)");
   output[0] = Shape::of(features[0]);
 }
 
@@ -48,6 +52,15 @@ struct Kept {
         e(u + s.batch * s.d * s.k) {}
 };
 
+// The prior variances of a batch element, a row.
+template <class Piece, class T>
+auto prior_row(Piece& piece, const Sizes& s, const T* prior) {
+  if (!s.one_row) return piece.read(prior, 1, s.priors);
+  const auto row = piece.space(1, s.priors);
+  for (int64_t j = 0; j < s.priors; ++j) row(0, j) = typename Piece::Value{} + prior[j];
+  return row;
+}
+
 template <class T>
 void likelihood(const Call& call) {
   const Sizes s(call.input);
@@ -56,8 +69,8 @@ void likelihood(const Call& call) {
   const T *noise = call.input[2].as<T>(), *prior = call.input[3].as<T>();
   T* to = call.output[0].as<T>();
   const Kept<T> kept(static_cast<T*>(call.record->of(sizeof(T) * (s.kept() + 1))), s);
-  const int64_t room = d * wide + 2 * d * d + d * k + n + inner + 128;
-  for_each<T>(s.batch, s.small(), s.cost(), room, s.kept() / (s.batch ? s.batch : 1) + n * d + n + 1,
+  const int64_t room = d * wide + 2 * d * d + d * k + n + inner + s.priors + 128;
+  for_each<T>(s.batch, s.small(), s.cost(), room, s.kept() / (s.batch ? s.batch : 1) + n * d + n + s.priors + 1,
               [&](auto piece) {
     using V = typename decltype(piece)::Value;
     const auto q = piece.target(kept.q, d, wide), l = piece.target(kept.l, d, d);
@@ -66,6 +79,7 @@ void likelihood(const Call& call) {
     const auto v = piece.space(d, wide), t = piece.space(d, d), m2 = piece.space(d, d);
     const auto projected = piece.space(d, k), scale = piece.space(1, n);
     const auto x = piece.read(features, n, d), variance = piece.read(noise, 1, n);
+    const auto prior_variance = prior_row(piece, s, prior);
     const bool threads = piece.threads;
     V total{};
     for (int64_t i = 0; i < n; ++i) {
@@ -79,7 +93,7 @@ void likelihood(const Call& call) {
     constexpr int64_t strip = 16;
     for (int64_t first = 0; first < n; first += strip)
       for (int64_t j = 0; j < d; ++j) {
-        const T deviation = root(prior[s.one_prior ? 0 : j]);
+        const V deviation = root(prior_variance(0, s.prior_of(j)));
         for (int64_t i = first; i < n && i < first + strip; ++i)
           v(j, d + i) = x(i, j) * scale(0, i) * deviation;
       }
@@ -117,8 +131,8 @@ void likelihood_backward(const Call& call) {
   const Kept<T> kept(static_cast<T*>(call.record->data()), s);
   Scratch by_prior(sizeof(T) * size_t(s.batch * d + 1));
   T* by_each = by_prior.as<T>();
-  for_each<T>(s.batch, s.small(), s.cost(), d * n + n + 64,
-              s.kept() / (s.batch ? s.batch : 1) + n * d + n * k + 2 * n + d + 1, [&](auto piece) {
+  for_each<T>(s.batch, s.small(), s.cost(), d * n + n + s.priors + 64,
+              s.kept() / (s.batch ? s.batch : 1) + n * d + n * k + 2 * n + d + s.priors + 1, [&](auto piece) {
     using V = typename decltype(piece)::Value;
     using N = Number<V>;
     const auto q = piece.read(kept.q, d, wide), l = piece.read(kept.l, d, d);
@@ -127,6 +141,7 @@ void likelihood_backward(const Call& call) {
     const auto by_s = piece.target(to_noise, 1, n), by_v = piece.target(by_each, 1, d);
     const auto variance = piece.read(noise, 1, n), weight = piece.read(given, 1, 1);
     const auto solved = piece.space(d, n), scale = piece.space(1, n);
+    const auto prior_variance = prior_row(piece, s, prior);
     const V factor = weight(0, 0);
     const N half = N(0.5);
     for (int64_t i = 0; i < n; ++i) by_s(0, i) = V{};
@@ -152,7 +167,7 @@ void likelihood_backward(const Call& call) {
     constexpr int64_t strip = 16;
     for (int64_t first = 0; first < n; first += strip)
       for (int64_t j = 0; j < d; ++j) {
-        const T deviation = root(prior[s.one_prior ? 0 : j]);
+        const V deviation = root(prior_variance(0, s.prior_of(j)));
         for (int64_t i = first; i < n && i < first + strip; ++i)
           by_x(i, j) = solved(j, i) * scale(0, i) * deviation;
       }
@@ -161,16 +176,19 @@ void likelihood_backward(const Call& call) {
       for (int64_t c = 0; c < k; ++c) squares += u(j, c) * u(j, c);
       V column{};
       for (int64_t p = 0; p < d; ++p) column += q(p, j) * q(p, j);
-      by_v(0, j) = factor * half * (N(k) * (1 - column) - squares) / prior[s.one_prior ? 0 : j];
+      by_v(0, j) = factor * half * (N(k) * (1 - column) - squares) /
+                   prior_variance(0, s.prior_of(j));
     }
     piece.put(by_x, to_features, n, d);
     piece.put(by_y, to_targets, n, k);
     piece.put(by_s, to_noise, 1, n);
     piece.put(by_v, by_each, 1, d);
   });
-  for (int64_t j = 0; j < (s.one_prior ? 1 : d); ++j) to_prior[j] = 0;
+  const int64_t rows = s.one_row ? 1 : s.batch;
+  for (int64_t i = 0; i < rows * s.priors; ++i) to_prior[i] = 0;
   for (int64_t b = 0; b < s.batch; ++b)
-    for (int64_t j = 0; j < d; ++j) to_prior[s.one_prior ? 0 : j] += by_each[b * d + j];
+    for (int64_t j = 0; j < d; ++j)
+      to_prior[(s.one_row ? 0 : b * s.priors) + s.prior_of(j)] += by_each[b * d + j];
 }
 
 void regression(const Call& call) {
