@@ -4,8 +4,9 @@
   the body of a `foreach` from inside the engine without waiting for it (what reads the result may
   run first: wrong values), leaves uninitialized whether it keeps what the backward pass needs
   (refused gradients, or memory that grows with every call), and does not tell the engine of writes
-  into running averages (what reads or saves them may be early). The flag is part of whatever
-  network a layer is in, so no layer can refuse it.
+  into running averages (what reads or saves them may be early). A recurrent layer that was called
+  without a record fails in the backward pass of a record outside of training. The flag is part of
+  whatever network a layer is in, so no layer can refuse it.
 * Gluon is not made for a first call from several threads at once: they trace into one another's
   scopes of names, one runs what the other has half built, and in C++ one plans memory for shapes
   that the other has not inferred yet. Here the second waits for the first.
@@ -36,8 +37,9 @@ UNINFERRED = ("Graph attr dependency", "Cannot find attribute")
 # What it says of arrays and parameters in different memories.
 SAME_CONTEXT = "requires all inputs to live on the same context"
 
-# Operators that `static_shape` breaks: loops, branches, and those that write running averages.
-BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update")
+# Operators that `static_shape` breaks: loops, branches, those that write running averages, and
+# recurrent layers.
+BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update", "RNN")
 
 _compile_lock = threading.RLock()
 
@@ -93,7 +95,7 @@ class CachedOp(mx.nd.CachedOp):
 
 
 def breaks_static_shape(symbol: Array) -> bool:
-    """Whether a symbol contains a loop, a branch or a running average."""
+    """Whether a symbol contains an operator that static_shape breaks."""
     return any(node["op"] in BROKEN for node in json.loads(symbol.tojson())["nodes"])
 
 

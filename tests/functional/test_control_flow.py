@@ -115,3 +115,33 @@ def test_loops_are_right_with_static_shape():
     for _ in range(50):
         values = block(*arrays).asnumpy()
         np.testing.assert_allclose(values, np.transpose(expected), rtol=1e-12, atol=1e-15)
+
+
+def test_recurrent_layers_are_right_with_static_shape():
+    """Called without a record, then recorded as in inference, which MXNet alone refuses."""
+
+    class Recurrent(mx.gluon.HybridBlock):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            with self.name_scope():
+                self.before = mx.gluon.nn.Dense(6, flatten=False)
+                self.recurrent = mx.gluon.rnn.LSTM(8, layout="NTC")
+                self.after = mx.gluon.nn.Dense(1, flatten=False)
+
+        def hybrid_forward(self, F, x):
+            return self.after(self.recurrent(self.before(x)))
+
+    net = Recurrent()
+    net.initialize()
+    x = mx.nd.random.normal(shape=(4, 5, 3))
+    gradients = []
+    for flags in (None, {"static_alloc": True, "static_shape": True}):
+        if flags is not None:
+            net.hybridize(**flags)
+        net(x).wait_to_read()
+        with mx.autograd.record(train_mode=False):
+            loss = net(x).sum()
+        loss.backward(train_mode=False)
+        gradients.append([p.grad().asnumpy() for p in net.collect_params().values()])
+    for found, expected in zip(gradients[1], gradients[0]):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
