@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 
 # Before any test module asks for MXNet: it repairs what MXNet misses.
-import gluon_linalg  # noqa: F401  # isort: skip
+import gluon_linalg  # isort: skip
 import mxnet as mx  # isort: skip
+
+os.environ["GLUON_LINALG_TESTED"] = os.path.dirname(os.path.abspath(gluon_linalg.__file__))
 
 
 @pytest.fixture(autouse=True)

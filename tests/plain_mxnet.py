@@ -53,7 +53,7 @@ def started():
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=errors, cwd=tempfile.gettempdir(), text=True,
+        stderr=errors, cwd=tempfile.mkdtemp(), text=True,
         # With the kernels of OpenBLAS that this process has, so that it rounds alike.
         env={**os.environ, "OPENBLAS_CORETYPE": _runtime._kernels() or ""},
     )  # fmt: skip
