@@ -79,13 +79,6 @@ def _from_mxnet_error(message: str) -> Exception:
             f"leading minor of order {found.group(1)} is not positive. {CHOLESKY_REMEDY} "
             "gluon_linalg.explain(net, *inputs) names the block and the batch element."
         )
-    found = re.search(r"not positive definite: (batch element \d+ of \d+)", message)
-    if found:
-        return NotPositiveDefiniteError(
-            "a matrix given to a Cholesky factorization is not positive definite: "
-            f"{found.group(1)}. {CHOLESKY_REMEDY} "
-            "gluon_linalg.explain(net, *inputs) names the block."
-        )
     if re.search(r"[sd](getrf|getri|potri|trtri)\w* failed|non-convertible|[Ss]ingular", message):
         return SingularMatrixError(
             "a matrix to be inverted is singular (LU found a zero pivot). Regularize it, or solve "

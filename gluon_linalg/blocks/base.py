@@ -55,18 +55,25 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         # second, imperative run names the block and the batch element. One thread at a time: calls
         # of a static graph share its memory, and with it a failure.
         try:
-            with self._lock:
-                self._compile_anew_for(self._pattern_of(args))
-                outputs = super().forward(*args)
-                failed = has_nan(outputs)
+            outputs, failed = self._run(args)
         except LinearAlgebraError:
-            with self._lock:
-                self._clear_cached_op()
             explain(self, *args)
             raise
         if failed:
             explain(self, *args)
         return outputs
+
+    def _run(self, args: Sequence[Any]) -> Tuple[Any, bool]:
+        """The outputs of a compiled call, and whether they have NaN."""
+        with self._lock:
+            self._compile_anew_for(self._pattern_of(args))
+            try:
+                outputs = super().forward(*args)
+                return outputs, has_nan(outputs)
+            except LinearAlgebraError:
+                # Before another thread calls it: the memory of a static graph keeps the error.
+                self._clear_cached_op()
+                raise
 
     def name_scope(self) -> Any:
         """As Gluon's, but several threads may be in it at once."""

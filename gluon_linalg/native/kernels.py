@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Optional, cast
 
 from ..typing import Array, Namespace
-from .library import call, strict
+from .library import call
 
 
 class KernelProgram:
@@ -76,7 +76,6 @@ def gaussian_process_nll(
             residual,
             variances,
             **program.keywords,
-            **strict(F),
         )
     )
 
@@ -87,7 +86,7 @@ def gaussian_nll(F: Namespace, covariance: Array, residual: Array) -> Array:
     NaN for an A that is not positive definite, or what is not finite. The gradient ½(A⁻¹ - ααᵀ),
     α = A⁻¹r, is symmetric.
     """
-    return _one(call(F, "gaussian_nll", covariance, residual, **strict(F)))
+    return _one(call(F, "gaussian_nll", covariance, residual))
 
 
 def _one(result: Any) -> Array:

@@ -39,14 +39,6 @@ def call(F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, f
     return function(*(_added_to(F, array) for array in arrays), **keywords)
 
 
-def strict(F: Namespace) -> Dict[str, bool]:
-    """The keyword with which an operator raises where a matrix is not positive definite.
-
-    Imperatively the caller finds that itself, and says more of it.
-    """
-    return {} if F is mx.nd else {"strict": True}
-
-
 def library() -> Library:
     """The library, loaded on first use."""
     global _loaded

@@ -1,19 +1,18 @@
 """Batches of matrices: factors, triangular systems, inverses and determinants.
 
-Matrices are (..., m, n) with any batch axes. A batch element that fails is NaN as a whole (in a
-graph, a matrix that had to be positive definite ends the call with an error, as MXNet's potrf
-does); the gradients are analytic. `source/cholesky.cc` and its neighbours compute.
+Matrices are (..., m, n) with any batch axes. A batch element that fails is NaN as a whole; the
+gradients are analytic. `source/cholesky.cc` and its neighbours compute.
 """
 
 from typing import Tuple
 
 from ..typing import Array, Namespace
-from .library import call, strict
+from .library import call
 
 
 def potrf(F: Namespace, a: Array) -> Array:
     """L with A = L Lᵀ, zeros above its diagonal; the lower triangle of A is read."""
-    return call(F, "potrf", a, **strict(F))
+    return call(F, "potrf", a)
 
 
 def potri(F: Namespace, factor: Array) -> Array:
@@ -35,7 +34,7 @@ def trsm(
 
 def log_det(F: Namespace, a: Array) -> Array:
     """log|A| of a positive definite A, (..., n, n) -> (...); the gradient is A⁻¹."""
-    return call(F, "log_det", a, **strict(F))
+    return call(F, "log_det", a)
 
 
 def jitter_shift(F: Namespace, a: Array) -> Tuple[Array, Array]:
@@ -50,12 +49,12 @@ def jitter_shift(F: Namespace, a: Array) -> Tuple[Array, Array]:
 
 def inverse_spd(F: Namespace, a: Array) -> Array:
     """A⁻¹ of a positive definite A; the gradient is -½ A⁻¹ (G + Gᵀ) A⁻¹."""
-    return call(F, "inverse_spd", a, **strict(F))
+    return call(F, "inverse_spd", a)
 
 
 def solve_spd(F: Namespace, a: Array, b: Array) -> Array:
     """A⁻¹ B of a positive definite A, (..., n, n) and (..., n, k) -> (..., n, k)."""
-    return call(F, "solve_spd", a, b, **strict(F))
+    return call(F, "solve_spd", a, b)
 
 
 def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:

@@ -1,5 +1,7 @@
 """What all blocks share: parameters, casts, errors far from the cause, devices."""
 
+import contextlib
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -23,14 +25,21 @@ def network(*names):
 
 @pytest.mark.parametrize("flags", [{}, {"static_alloc": True, "static_shape": True}])
 def test_an_error_inside_a_compiled_network(flags):
-    """Another's compiled network: the error says what to do, `explain` names the block."""
+    """Another's compiled network: the error says what to do, `explain` names the block.
+
+    Operators in C++ give NaN for the batch element alone, in place of an error for all.
+    """
     net = network("first_", "second_", "third_")
     net.hybridize(**flags)
     good, bad = nd([np.eye(2), np.eye(2)]), nd([np.eye(2), np.diag([1.0, -1.0])])
     net(good).wait_to_read()
     for _ in range(2):
-        with pytest.raises(gl.errors.NotPositiveDefiniteError, match="explain"):
-            net(bad).asnumpy()
+        if gl.backend_status().native:
+            found = net(bad).asnumpy()
+            assert np.isnan(found[1]).all() and (found[0] == np.eye(2)).all()
+        else:
+            with pytest.raises(gl.errors.NotPositiveDefiniteError, match="explain"):
+                net(bad).asnumpy()
         with pytest.raises(gl.errors.NotPositiveDefiniteError, match="first.*element 1 of 2"):
             gl.explain(net, bad)
         assert net[0]._active
@@ -42,11 +51,14 @@ def test_an_error_met_in_training_does_not_stop_the_next_step():
     net.hybridize(static_alloc=True, static_shape=True)
     a = nd([np.diag([1.0, -1.0])])
     a.attach_grad()
-    with pytest.raises(gl.errors.NotPositiveDefiniteError):
+    native = gl.backend_status().native
+    error = pytest.raises(gl.errors.NotPositiveDefiniteError)
+    with contextlib.nullcontext() if native else error:
         with mx.autograd.record():
             loss = net(a).sum()
         loss.backward()
         a.grad.wait_to_read()
+    assert not native or np.isnan(a.grad.asnumpy()).all()
     b = nd([np.diag([4.0, 9.0])])
     b.attach_grad()
     with mx.autograd.record():

@@ -1,6 +1,5 @@
 #include "operator.h"
 
-#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -53,39 +52,6 @@ void fail(const char* format, ...) {
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
   throw std::runtime_error(text);
-}
-
-namespace {
-
-template <class T>
-bool all_finite(const T* numbers, int64_t count) {
-  for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(numbers[i])) return false;
-  return true;
-}
-
-bool all_finite(const Array& array) {
-  const int64_t count = array.shape.elements();
-  return array.type == float64 ? all_finite(array.as<double>(), count)
-                               : all_finite(array.as<float>(), count);
-}
-
-bool is_nan(const Array& array, int64_t place) {
-  return array.type == float64 ? std::isnan(array.as<double>()[place])
-                               : std::isnan(array.as<float>()[place]);
-}
-
-}  // namespace
-
-void require_positive_definite(const Call& call, int64_t elements, int64_t numbers_of_each) {
-  if (!call.attributes.flag("strict") || !numbers_of_each) return;
-  for (int64_t i = 0; i < elements; ++i) {
-    if (!is_nan(call.output[0], i * numbers_of_each)) continue;
-    for (int k = 0; k < call.inputs; ++k)
-      if (!all_finite(call.input[k])) return;
-    fail("not positive definite: batch element %lld of %lld", static_cast<long long>(i),
-         static_cast<long long>(elements));
-  }
 }
 
 }  // namespace gluon_linalg

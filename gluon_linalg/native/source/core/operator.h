@@ -120,11 +120,6 @@ struct Registration {
 // Ends the call with an error, whose text reaches Python. As printf.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
-// With the keyword `strict`: ends a call with an error where a batch element of the first output, of
-// so many numbers, begins with NaN although all inputs are finite: its matrix was not positive
-// definite. A network of the user's, compiled as a whole, has no other way to be told.
-void require_positive_definite(const Call& call, int64_t elements, int64_t numbers_of_each);
-
 // The usual numbers of arrays.
 static inline int one(const Attributes&) { return 1; }
 static inline int two(const Attributes&) { return 2; }
