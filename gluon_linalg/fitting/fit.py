@@ -101,9 +101,9 @@ class _Run:
         """L-BFGS-B from each of the starts. (converged, message) of the lowest."""
         found = False, LIMIT
         for number, start in enumerate(starts):
-            if number and not np.isfinite(self.loss.at(start)[0]):
+            first = self.loss.at(start)[0] if number else self.best_loss
+            if not np.isfinite(first):
                 continue
-            first = self.best_loss if not number else self.loss.at(start)[0]
             descent = Descent(self.loss.at, start, first, bounds=limits)
             before = self.best_loss
             try:

@@ -42,10 +42,10 @@ def call(F: Namespace, name: str, *arrays: Array, **keywords: Union[bool, int, f
 def library() -> Library:
     """The library, loaded on first use."""
     global _loaded
-    with _lock:
-        if _loaded is None:
-            _loaded = _load()
-        return _loaded
+    if _loaded is None:
+        with _lock:
+            _loaded = _loaded or _load()
+    return _loaded
 
 
 _lock = threading.Lock()
@@ -70,13 +70,13 @@ def _load() -> Library:
     except (OSError, AttributeError, mx.base.MXNetError) as error:
         return _without(f"{PATH.name} does not load: {str(error).splitlines()[0]}")
     own.gluon_linalg_level.restype = ctypes.c_char_p
-    functions = {}
+    operators, functions = _operators(), {}
     for namespace, make in (
         (mx.nd, mx.nd.register._make_ndarray_function),
         (mx.sym, mx.sym.register._make_symbol_function),
     ):
         functions[namespace] = {
-            name[len(PREFIX) :]: make(handle, name, name) for name, handle in _operators()
+            name[len(PREFIX) :]: make(handle, name, name) for name, handle in operators
         }
     return Library(functions, py_str(own.gluon_linalg_level()), "")
 

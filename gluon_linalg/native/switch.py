@@ -31,7 +31,7 @@ class use_backend:
     def __init__(self, name: str) -> None:
         _check(name, "use_backend")
         if name == "native" and library().level is None:
-            raise RuntimeError(f"use_backend: there are no native operators: {library().reason}.")
+            raise _missing("use_backend")
         self._before = chosen()
         _choose(name)
 
@@ -52,7 +52,7 @@ class Status(NamedTuple):
     @property
     def native(self) -> bool:
         """Whether native operators are used on the CPU."""
-        return self.backend != "mxnet" and self.level is not None
+        return self.level is not None
 
 
 def backend_status() -> Status:
@@ -60,15 +60,13 @@ def backend_status() -> Status:
 
     Raises RuntimeError where the environment variable asks for native ones that are not there.
     """
-    backend = chosen()
+    backend, is_native = chosen(), _is_native()
+    if is_native:
+        level = library().level
+        return Status(backend, level, f"native operators on the CPU ({level})")
     if backend == "mxnet":
         return Status(backend, None, "native operators are switched off")
-    found = library()
-    if found.level is None and backend == "native":
-        raise RuntimeError(f"{VARIABLE}: there are no native operators: {found.reason}.")
-    if found.level is None:
-        return Status(backend, None, f"no native operators: {found.reason}")
-    return Status(backend, found.level, f"native operators on the CPU ({found.level})")
+    return Status(backend, None, f"no native operators: {library().reason}")
 
 
 def applies(F: Namespace, array: Array) -> bool:
@@ -119,7 +117,16 @@ def _choose(name: str) -> None:
 
 
 def _is_native() -> bool:
-    return backend_status().native
+    backend = chosen()
+    if backend == "mxnet" or library().level is not None:
+        return backend != "mxnet"
+    if backend == "native":
+        raise _missing(VARIABLE)
+    return False
+
+
+def _missing(where: str) -> RuntimeError:
+    return RuntimeError(f"{where}: there are no native operators: {library().reason}.")
 
 
 def _first_array(arrays: Any) -> Optional[Array]:

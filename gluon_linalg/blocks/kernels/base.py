@@ -185,7 +185,7 @@ class Kernel(LinearAlgebraBlock):
             x, z = fn.stop(F, x), None if z is None else fn.stop(F, z)
         if z is not None:
             z = fn.require_columns(F, z, x, self.name, "z")
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         covariance = self.constant_covariance if constant else self.covariance
         return covariance(F, x, z, dtype, **self.own(F, x, dtype, hyperparameters, constant))
 
@@ -217,7 +217,7 @@ class Kernel(LinearAlgebraBlock):
         """Writes the kernel of x and z into a program, with the arrays that it takes."""
         if z is not None:
             z = fn.require_columns(F, z, x, self.name, "z")
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         own = self.own(F, x, dtype, hyperparameters, constant)
         for name in self.by_column:
             if getattr(self, name).shape != (1,):
@@ -247,6 +247,12 @@ class Kernel(LinearAlgebraBlock):
     def select(self, F: Namespace, x: Array) -> Array:
         """The active columns of x."""
         return self._columns.select(F, x)
+
+    def select_both(
+        self, F: Namespace, x: Array, z: Optional[Array]
+    ) -> Tuple[Array, Optional[Array]]:
+        """The active columns of x, and of z where there is one."""
+        return self.select(F, x), None if z is None else self.select(F, z)
 
     def own(
         self,

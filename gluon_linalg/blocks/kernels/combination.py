@@ -34,7 +34,7 @@ class Combination(Kernel):
         hyperparameters: Any = None,
         constant: bool = False,
     ) -> Array:
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         return self._combined(
             kernel.evaluate(F, x, z, dtype, inner(hyperparameters, index), constant)
             for index, kernel in enumerate(self.kernels)
@@ -62,7 +62,7 @@ class Combination(Kernel):
         hyperparameters: Any,
         constant: bool,
     ) -> None:
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         for index, kernel in enumerate(self.kernels):
             own = inner(hyperparameters, index)
             kernel.describe(F, program, x, z, dtype, own, constant)
@@ -116,7 +116,7 @@ class Scaled(Kernel):
         hyperparameters: Any = None,
         constant: bool = False,
     ) -> Array:
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
         matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
         return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
@@ -142,7 +142,7 @@ class Scaled(Kernel):
         hyperparameters: Any,
         constant: bool,
     ) -> None:
-        x, z = self.select(F, x), None if z is None else self.select(F, z)
+        x, z = self.select_both(F, x, z)
         own = self.own(F, x, dtype, hyperparameters, constant)
         self.kernel.describe(F, program, x, z, dtype, inner(hyperparameters, "kernel"), constant)
         self.write(program, **own)

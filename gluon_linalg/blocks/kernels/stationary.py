@@ -12,6 +12,25 @@ from ...typing import Array, Namespace, hook
 from .base import ActiveDims, Kernel, Values
 
 
+def _profile_writer(word: str) -> Any:
+    """The `write` of a kernel variance · profile(r²), whose profile has that word."""
+
+    def write(
+        self: Kernel,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+        **others: Array,
+    ) -> None:
+        program.write("distance", program.points(x, z), program.hyperparameter(lengthscale))
+        program.write(word, *(program.hyperparameter(values) for values in others.values()))
+        program.write("scale", program.hyperparameter(variance))
+
+    return write
+
+
 class Stationary(Kernel):
     """variance · profile(r²): a subclass states `profile` and, if it has any, more parameters.
 
@@ -106,16 +125,7 @@ class RBF(Stationary):
         left, right = self._feature_pair(F, x, z, parameters)
         return fn.negative_half_squared_distance(F, left, right, dtype)
 
-    @hook
-    def write(
-        self,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        variance: Array,
-        lengthscale: Array,
-    ) -> None:
-        _write_profile("rbf", program, x, z, variance, lengthscale)
+    write = _profile_writer("rbf")
 
     def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
@@ -193,15 +203,7 @@ class Matern12(Stationary):
     def profile(self, F: Namespace, squared: Array) -> Array:
         return F.exp(-_root(F, squared))
 
-    def write(
-        self,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        variance: Array,
-        lengthscale: Array,
-    ) -> None:
-        _write_profile("matern12", program, x, z, variance, lengthscale)
+    write = _profile_writer("matern12")
 
 
 class Matern32(Stationary):
@@ -211,15 +213,7 @@ class Matern32(Stationary):
         r = math.sqrt(3.0) * _root(F, squared)
         return (1.0 + r) * F.exp(-r)
 
-    def write(
-        self,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        variance: Array,
-        lengthscale: Array,
-    ) -> None:
-        _write_profile("matern32", program, x, z, variance, lengthscale)
+    write = _profile_writer("matern32")
 
 
 class Matern52(Stationary):
@@ -229,15 +223,7 @@ class Matern52(Stationary):
         r = math.sqrt(5.0) * _root(F, squared)
         return (1.0 + r + F.square(r) / 3.0) * F.exp(-r)
 
-    def write(
-        self,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        variance: Array,
-        lengthscale: Array,
-    ) -> None:
-        _write_profile("matern52", program, x, z, variance, lengthscale)
+    write = _profile_writer("matern52")
 
 
 class RationalQuadratic(Stationary):
@@ -263,17 +249,7 @@ class RationalQuadratic(Stationary):
         ratio = F.broadcast_mul(0.5 * squared, 1.0 / alpha)
         return F.exp(-F.broadcast_mul(F.log1p(ratio), alpha))
 
-    def write(
-        self,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        variance: Array,
-        lengthscale: Array,
-        alpha: Array,
-    ) -> None:
-        number = program.hyperparameter(alpha)
-        _write_profile("rational", program, x, z, variance, lengthscale, number)
+    write = _profile_writer("rational")
 
 
 class Cosine(Kernel):
@@ -336,18 +312,3 @@ def _root(F: Namespace, squared: Array) -> Array:
     # Not `> 0`, which NaN is not either: it would count as no distance.
     apart = fn.stop(F, squared) != 0.0
     return F.sqrt(F.where(apart, squared, fn.ones_like(F, squared))) * apart
-
-
-def _write_profile(
-    word: str,
-    program: native.KernelProgram,
-    x: Array,
-    z: Optional[Array],
-    variance: Array,
-    lengthscale: Array,
-    *numbers: int,
-) -> None:
-    """variance · profile(r²) in the words of the operators in C++."""
-    program.write("distance", program.points(x, z), program.hyperparameter(lengthscale))
-    program.write(word, *numbers)
-    program.write("scale", program.hyperparameter(variance))
