@@ -9,7 +9,8 @@
 // The lower triangle of A is read, and its gradient is symmetric. A batch element that has no
 // factor, or one that is not finite, is NaN.
 
-#include "dense.h"
+#include "pieces.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -68,7 +69,7 @@ void factor_adjoint(View<V> l, View<V> g, int64_t n, bool threads) {
   factor_adjoint(l.from(h, h), g.from(h, h), n - h, threads);
   add_product(-2, g.from(h, h), across, by_across, n - h, h, n - h, threads);
   solve_upper(l.transposed(), by_across.transposed(), h, n - h, threads);
-  add_lower_product(Number<V>(-1), by_across.transposed(), across, g, h, n - h, threads);
+  add_product(-1, by_across.transposed(), across, g, h, h, n - h, threads, lower_result);
   factor_adjoint(l, g, h, threads);
   halve_and_mirror(g, h, n);
 }
@@ -78,9 +79,8 @@ template <class V>
 void negative_symmetric_product(View<V> a, View<V> b, View<V> c, int64_t n, int64_t k,
                                 bool threads) {
   const Number<V> half = Number<V>(-0.5);
-  fill(c, n, n, 0);
-  add_lower_product(half, a, b, c, n, k, threads);
-  add_lower_product(half, b.transposed(), a.transposed(), c, n, k, threads);
+  set_product(half, a, b, c, n, n, k, threads, lower_result);
+  add_product(half, b.transposed(), a.transposed(), c, n, n, k, threads, lower_result);
   mirror_lower(c, n);
 }
 
@@ -159,13 +159,11 @@ void potri_backward(const Call& call) {
                   const auto by_x = piece.read(given, n, n), to = piece.target(out, n, n);
                   const auto half = piece.space(n, n), whole = piece.space(n, n);
                   const bool threads = piece.threads;
-                  fill(half, n, n, 0);
-                  add_product(1, x, by_x, half, n, n, n, threads);
+                  set_product(1, x, by_x, half, n, n, n, threads);
                   negative_symmetric_product(half, x, whole, n, n, threads);
-                  fill(to, n, n, 0);
                   for (int64_t i = 0; i < n; ++i)
                     for (int64_t j = 0; j < n; ++j) half(i, j) = j > i ? 0 * x(i, j) : l(i, j);
-                  add_product(2, whole, half, to, n, n, n, threads);
+                  set_product(2, whole, half, to, n, n, n, threads, lower_result | lower_right);
                   zero_above_diagonal(to, n);
                   piece.put(to, out, n, n);
                 });
@@ -256,8 +254,7 @@ void inverse_spd_backward(const Call& call) {
     for_each<T>(batch, abreast<T>(n, batch), 4 * cost_of(n), n * n + 16, 3 * n * n, [&](auto piece) {
       const auto x = piece.read(inverses, n, n), by_x = piece.read(given, n, n);
       const auto to = piece.target(out, n, n), half = piece.space(n, n);
-      fill(half, n, n, 0);
-      add_product(1, x, by_x, half, n, n, n, piece.threads);
+      set_product(1, x, by_x, half, n, n, n, piece.threads);
       negative_symmetric_product(half, x, to, n, n, piece.threads);
       piece.put(to, out, n, n);
     });

@@ -128,8 +128,8 @@ void eigh_backward_of(const Call& call) {
       for (int64_t k = 0; k < n; ++k)
         incoming[i * n + k] =
             finite * take<V>(u_gradient + (first * rows + i) * n + k, rows * n, count);
-    product(View<V>{incoming, n, 1}, View<V>{u, 1, n}, View<V>{turned, n, 1}, rows, n, n, whole,
-            threads);
+    set_product(1, view(incoming, n), view(u, n).transposed(), view(turned, n), rows, n, n,
+                threads);
     const V bound = ties * larger(magnitude(values[0]), magnitude(values[n - 1]));
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < n; ++j) {
@@ -143,12 +143,11 @@ void eigh_backward_of(const Call& call) {
     }
     const bool all_rows = rows == n;
     if (all_rows) symmetrize(turned, n);
-    product(View<V>{turned, n, 1}, View<V>{u, n, 1}, View<V>{incoming, n, 1}, rows, n, n, whole,
-            threads);
-    product(View<V>{u + begin * n, 1, n}, View<V>{incoming, n, 1}, View<V>{turned, n, 1}, n, n,
-            rows, all_rows ? lower : whole, threads);
+    set_product(1, view(turned, n), view(u, n), view(incoming, n), rows, n, n, threads);
+    set_product(1, view(u + begin * n, n).transposed(), view(incoming, n), view(turned, n), n, n,
+                rows, threads, all_rows ? lower_result : general);
     if (all_rows) {
-      mirror(turned, n);
+      mirror_lower(view(turned, n), n);
     } else {
       symmetrize(turned, n);
     }

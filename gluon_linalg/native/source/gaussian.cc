@@ -4,53 +4,14 @@
 // 2017, section 2.1). The factor of A, and later A⁻¹, is all that is kept: of a Gaussian process
 // neither the matrix nor its gradient is ever there.
 
-#include "core/lapack.h"
-#include "dense.h"
 #include "kernel_pairs.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
 constexpr double half_log_2pi = 0.91893853320467274178;
-
-// From this size on MXNet's LAPACK is faster.
-constexpr int64_t large = 128;
-
-template <class T>
-using Triangular = void(const char*, const int*, T*, const int*, int*);
-
-// Calls a routine for the lower triangle of A, which by columns is the upper one.
-template <class T>
-int lapack(void* routine, const char* name, T* a, int64_t n, int threads) {
-  const BlasThreads used(threads);
-  const int size = int(n);
-  int info = 0;
-  as_routine<Triangular<T>>(routine, name)("U", &size, a, &size, &info);
-  return info;
-}
-
-// L of A = L Lᵀ in the place of A's lower triangle; whether there may be one.
-template <class T>
-bool factorize(T* a, int64_t n, int threads) {
-  static void* const found = blas_routine(sizeof(T) == 4 ? "spotrf_" : "dpotrf_");
-  if (n >= large && found) return lapack(found, "potrf", a, n, threads) == 0;
-  factor_lower(view(a, n), n, threads > 1);
-  return true;
-}
-
-// The lower triangle of A⁻¹ in the place of L.
-template <class T>
-void invert(T* l, int64_t n, int threads) {
-  static void* const found = blas_routine(sizeof(T) == 4 ? "spotri_" : "dpotri_");
-  if (n >= large && found) {
-    lapack(found, "potri", l, n, threads);
-    return;
-  }
-  Scratch room(sizeof(T) * room_of_inverse(n));
-  invert_lower(view(l, n), n, threads > 1);
-  square_of_lower(view(l, n), n, room.as<T>(), threads > 1);
-}
 
 inline Real widened(const double* p) { return load_from(p); }
 inline Real widened(const float* p) {
@@ -97,7 +58,7 @@ struct Kept {
     T* const a = matrix(b);
     double* const x = alpha(b);
     inverted[b] = false;
-    const bool factored = factorize(a, n, threads);
+    factor_lower(view(a, n), n, threads > 1);
     double value = half_log_2pi * double(n), check = 0.0;
     for (int64_t i = 0; i < n; ++i) {
       const T* row = a + i * n;
@@ -105,7 +66,7 @@ struct Kept {
       value += 0.5 * x[i] * x[i] + __builtin_log(double(row[i]));
       check += 0.0 * (double(row[i]) + double(residual[i]));
     }
-    const bool holds = factored && check == 0.0;
+    const bool holds = check == 0.0;
     for (int64_t i = n - 1; holds && i >= 0; --i) {
       const T* row = a + i * n;
       x[i] /= double(row[i]);
@@ -120,9 +81,14 @@ struct Kept {
     return __builtin_nan("");
   }
 
-  // A⁻¹ of the batch element.
+  // A⁻¹ of the batch element, of which the lower triangle is there.
   const T* inverse(int64_t b, int threads) const {
-    if (!inverted[b]) invert(matrix(b), n, threads);
+    if (!inverted[b]) {
+      Scratch room(sizeof(T) * room_of_inverse(n));
+      const auto l = view(matrix(b), n);
+      invert_lower(l, n, threads > 1);
+      square_of_lower(l, n, room.as<T>(), threads > 1);
+    }
     inverted[b] = true;
     return matrix(b);
   }

@@ -7,7 +7,8 @@
 // A batch element that is not finite is NaN. What is singular to working precision, by the rule of
 // functional/general.py (`invertible`), is NaN for inverse and (0, -inf) for slogdet.
 
-#include "dense.h"
+#include "pieces.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -181,10 +182,8 @@ void inverse_backward(const Call& call) {
     for_each<T>(batch, n <= most_abreast, cost_of(n), n * n + 16, 3 * n * n, [&](auto piece) {
       const auto x = piece.read(inverses, n, n), by_x = piece.read(given, n, n);
       const auto out = piece.target(to, n, n), half = piece.space(n, n);
-      fill(half, n, n, 0);
-      fill(out, n, n, 0);
-      add_product(1, x.transposed(), by_x, half, n, n, n, piece.threads);
-      add_product(-1, half, x.transposed(), out, n, n, n, piece.threads);
+      set_product(1, x.transposed(), by_x, half, n, n, n, piece.threads);
+      set_product(-1, half, x.transposed(), out, n, n, n, piece.threads);
       piece.put(out, to, n, n);
     });
   });

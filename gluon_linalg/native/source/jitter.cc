@@ -6,7 +6,8 @@
 // Verification of positive definiteness). Elsewhere A is made tridiagonal by reflections, and the
 // outer eigenvalues are found by bisection (Parlett 1998, chapters 3 and 7).
 
-#include "dense.h"
+#include "pieces.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {

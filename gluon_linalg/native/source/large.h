@@ -20,19 +20,6 @@ GL_INLINE double total(Lanes<double> x) {
   return sum;
 }
 
-inline double dot(const double* x, const double* y, int64_t n) {
-  constexpr int W = width<double>;
-  Lanes<double> one{}, two{};
-  int64_t k = 0;
-  for (; k + 2 * W <= n; k += 2 * W) {
-    one += *reinterpret_cast<const Loose*>(x + k) * *reinterpret_cast<const Loose*>(y + k);
-    two += *reinterpret_cast<const Loose*>(x + k + W) * *reinterpret_cast<const Loose*>(y + k + W);
-  }
-  double sum = total(one + two);
-  for (; k < n; ++k) sum += x[k] * y[k];
-  return sum;
-}
-
 GL_INLINE void add_to(double* y, double factor, const double* x, int64_t n) {
   for (int64_t k = 0; k < n; ++k) y[k] += factor * x[k];
 }
@@ -116,7 +103,8 @@ inline void tridiagonalize_large(double* a, double* d, double* e, double* factor
         left[(rows + u) * n + k] = q[u * n + k];
         right[(rows + u) * n + k] = x;
       }
-    product({left, 1, n}, {right, n, 1}, {a, n, 1}, end, end, 2 * rows, lower, threads, true);
+    add_product(-1, view(left, n).transposed(), view(right, n), view(a, n), end, end, 2 * rows,
+                threads, lower_result);
   }
 }
 
@@ -148,12 +136,13 @@ inline void accumulate_large(double* a, const double* factor, int64_t n, bool th
       for (int64_t k = 0; k <= i; ++k) a[i * n + k] = a[k * n + i] = k == i ? 1 : 0;
     }
     block_factor(v, factor + begin, begin == 1, rows, size, n, t, panel);
-    product({v, n, 1}, {a, n, 1}, {w, n, 1}, rows, size, size, whole, threads);
+    set_product(1, view(v, n), view(a, n), view(w, n), rows, size, size, threads);
     for (int64_t u = 0; u < rows; ++u) {
       for (int64_t k = 0; k < size; ++k) turned[u * n + k] = 0;
       for (int64_t r = 0; r <= u; ++r) add_to(turned + u * n, t[u * panel + r], w + r * n, size);
     }
-    product({v, 1, n}, {turned, n, 1}, {a, n, 1}, size, size, rows, whole, threads, true);
+    add_product(-1, view(v, n).transposed(), view(turned, n), view(a, n), size, size, rows,
+                threads);
   }
 }
 
@@ -283,8 +272,8 @@ struct Conquest {
       for (int64_t i = from; i < to; ++i)
         for (int64_t k = begin; k < end; ++k)
           packed[i * size + k] = rows[kept[sorted[i]] * n + k];
-      product({turned + from, count, 1}, {packed + from * size + begin, size, 1},
-              {made + begin, size, 1}, count, end - begin, to - from, whole, threads);
+      set_product(1, view(turned + from, count), view(packed + from * size + begin, size),
+                  view(made + begin, size), count, end - begin, to - from, threads);
     };
     part_of(0, ends[1], 0, half);
     part_of(ends[0], count, half, size);
@@ -315,9 +304,10 @@ inline void turn_back(const double* a, const double* factor, double* z, int64_t 
     for (int64_t u = 0; u < rows; ++u)
       for (int64_t k = 0; k < size; ++k) v[u * n + k] = k < begin + u ? a[(begin + u) * n + k] : 0;
     block_factor(v, factor + begin, begin == 1, rows, size, n, t, most);
-    product({z, n, 1}, {v, 1, n}, {w, most, 1}, n, rows, size, whole, threads);
-    product({w, most, 1}, {t, 1, most}, {turned, most, 1}, n, rows, rows, whole, threads);
-    product({turned, most, 1}, {v, n, 1}, {z, n, 1}, n, size, rows, whole, threads, true);
+    set_product(1, view(z, n), view(v, n).transposed(), view(w, most), n, rows, size, threads);
+    set_product(1, view(w, most), view(t, most).transposed(), view(turned, most), n, rows, rows,
+                threads, upper_right);
+    add_product(-1, view(turned, most), view(v, n), view(z, n), n, size, rows, threads);
   }
 }
 

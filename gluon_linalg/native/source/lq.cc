@@ -4,6 +4,7 @@
 // independent_rows   1 where the rows of L are independent up to rounding
 
 #include "lq.h"
+#include "pieces.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -115,8 +116,7 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
     for (int64_t j = 0; j < m; ++j) to[j] = from[j] * inverse;
   }
   // -N, then S - N.
-  fill(inner, m, m, 0);
-  add_upper_times(T(-1), scaled.transposed(), work, inner, m, m, threads);
+  set_product(-1, scaled.transposed(), work, inner, m, m, m, threads, upper_left | lower_right);
   V failure{};
   if (uses_q) {
     V used{};
@@ -128,8 +128,7 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
     }
     const V holds = independent(l, work, m, threads);
     failure = holds > 0 ? none : used > 0 ? not_a_number(one) : none;
-    fill(work, m, m, 0);
-    add_product(1, out, q.transposed(), work, m, m, n, threads);
+    set_product(1, out, q.transposed(), work, m, m, n, threads, lower_result);
   } else {
     fill(work, m, m, 0);
   }
@@ -157,12 +156,11 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
   if (uses_q) {
     add_product(1, inner, q, out, m, n, m, threads);
     solve_and_mask(out, n);
-    add_lower_times(T(1), work, q, out, m, n, threads);
+    add_product(1, work, q, out, m, n, m, threads, lower_left);
   } else {
     solve_and_mask(inner, m);
     for (int64_t i = 0; i < m; ++i) add_row(one, &inner(i, 0), &work(i, 0), m);
-    fill(out, m, n, 0);
-    add_product(1, work, q, out, m, n, m, threads);
+    set_product(1, work, q, out, m, n, m, threads);
   }
   spoil(out, m, n, failure);
 }

@@ -4,7 +4,7 @@
 // halves (Elmroth & Gustavson 2000): a wide matrix is read as often as a product of matrices does.
 #pragma once
 
-#include "dense.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -84,23 +84,18 @@ void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool thread
   reflect(r, h, n, room, threads);
   const auto below = v.from(h, 0), corner = t.from(0, h);
   const auto first = view(room, h), second = view(room + rest * h, h);
-  fill(first, rest, h, 0);
-  fill(second, rest, h, 0);
-  add_product(1, below, v.transposed(), first, rest, h, n, threads);
-  add_lower_times(Number<V>(1), t.transposed(), first.transposed(), second.transposed(), h, rest,
-                  threads);
-  add_product(-1, second, v, below, rest, n, h, threads);
+  set_product(1, below, v.transposed(), first, rest, h, n, threads, lower_right);
+  set_product(1, first, t, second, rest, h, h, threads, upper_right);
+  add_product(-1, second, v, below, rest, n, h, threads, upper_right);
   const Reflections<V> lower{below, l.from(h, 0), t};
   for (int64_t i = 0; i < rest; ++i) move_left_part(lower, i, h);
   reflect(r.from(h), rest, n - h, room, threads);
   // -T1 V1 V2ᵀ T2.
   const auto across = view(room, rest), with_first = view(room + rest * h, rest);
-  fill(across, h, rest, 0);
-  fill(with_first, h, rest, 0);
-  add_product(1, v.from(0, h), v.from(h, h).transposed(), across, h, rest, n - h, threads);
-  add_upper_times(Number<V>(1), t, across, with_first, h, rest, threads);
-  add_lower_times(Number<V>(-1), t.from(h, h).transposed(), with_first.transposed(),
-                  corner.transposed(), rest, h, threads);
+  set_product(1, v.from(0, h), v.from(h, h).transposed(), across, h, rest, n - h, threads,
+              lower_right);
+  set_product(1, t, across, with_first, h, rest, h, threads, upper_left);
+  add_product(-1, with_first, t.from(h, h), corner, h, rest, rest, threads, upper_right);
 }
 
 inline int64_t room_of(int64_t m) { return m * m / 2 + 32 * m; }
@@ -114,8 +109,7 @@ void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m
   fill(t, m, m, 0);
   reflect({v, l, t}, m, n, room, threads);
   // Q = S (E - (T V1)ᵀ V), with the first m columns V1 of V and the signs S of L's diagonal.
-  fill(m2, m, m, 0);
-  add_upper_times(Number<V>(1), t, v, m2, m, m, threads);
+  set_product(1, t, v, m2, m, m, m, threads, upper_left | upper_right);
   fill(q, m, n, 0);
   V* signs = room;
   const V one = V{} + 1;
@@ -125,7 +119,7 @@ void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m
     for (int64_t i = 0; i < m; ++i) of_m[i] *= signs[i];
     for (int64_t i = 0; i <= k; ++i) of_l[i] *= signs[i];
   }
-  add_lower_times(Number<V>(-1), m2.transposed(), v, q, m, n, threads);
+  add_product(-1, m2.transposed(), v, q, m, n, m, threads, lower_left | upper_right);
   spoil(q, m, n, failure);
   spoil(l, m, m, failure);
 }

@@ -3,7 +3,7 @@
 // The scheme for numbers is that of Goto & van de Geijn 2008, Anatomy of high-performance matrix
 // multiplication. How an element is summed does not depend on threads or on what is beside it.
 
-#include "dense.h"
+#include "product.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -13,6 +13,36 @@ namespace {
 constexpr int tile_rows = GL_BYTES == 64 ? 8 : 6;
 constexpr int most_registers = GL_BYTES == 64 ? 3 : 2;
 constexpr int64_t depth = 192, height = 120, breadth = 960;
+
+GL_INLINE int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
+
+// The form of Cᵀ = Bᵀ Aᵀ.
+GL_INLINE int transposed(int form) {
+  const auto moved = [form](Form from, Form to) { return form & from ? to : general; };
+  return moved(lower_result, upper_result) | moved(upper_result, lower_result) |
+         moved(lower_left, upper_right) | moved(upper_left, lower_right) |
+         moved(lower_right, upper_left) | moved(upper_right, lower_left);
+}
+
+struct Range {
+  int64_t begin, end;
+  GL_INLINE int64_t size() const { return end - begin; }
+};
+
+// Which terms k of the sums of C[rows, columns] need be added, of those in `terms`.
+GL_INLINE Range terms_of(int form, Range rows, Range columns, Range terms) {
+  if (((form & lower_result) && columns.begin >= rows.end) ||
+      ((form & upper_result) && rows.begin >= columns.end))
+    return {terms.begin, terms.begin};
+  const auto from = [&](int64_t first) {
+    if (terms.begin < first) terms.begin = first;
+  };
+  if (form & upper_left) from(rows.begin);
+  if (form & lower_right) from(columns.begin);
+  if (form & lower_left) terms.end = least(terms.end, rows.end);
+  if (form & upper_right) terms.end = least(terms.end, columns.end);
+  return terms;
+}
 
 // C (rows, columns) += s A B for columns <= registers * width. A by its strides; rows of B are
 // `b_row` apart and hold registers * width numbers.
@@ -63,77 +93,76 @@ inline void tiles(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int
   if (rows >= 1) some(std::integral_constant<int, 1>{});
 }
 
-// Rows of one panel of A after each other, and those of a panel of B with zeros after its end.
-template <class T>
-inline void pack_left(View<T> a, int64_t m, int64_t k, T* to) {
-  for (int64_t i = 0; i < m; i += tile_rows) {
-    const int64_t rows = m - i < tile_rows ? m - i : tile_rows;
-    const auto from = a.from(i, 0);
-    if (rows == tile_rows) {
-      for (int64_t p = 0; p < k; ++p)
-        for (int r = 0; r < tile_rows; ++r) to[p * tile_rows + r] = from(r, p);
+// Numbers of a panel of `wide` columns of B after each other, with zeros after its end.
+template <int wide, class T>
+inline void pack_panel(View<T> b, int64_t k, int64_t columns, T* to) {
+  if (columns < wide) {
+    std::memset(to, 0, sizeof(T) * wide * k);
+    if (b.row == 1) {
+      for (int64_t c = 0; c < columns; ++c)
+        for (int64_t p = 0; p < k; ++p) to[p * wide + c] = b(p, c);
     } else {
       for (int64_t p = 0; p < k; ++p)
-        for (int r = 0; r < rows; ++r) to[p * tile_rows + r] = from(r, p);
+        for (int64_t c = 0; c < columns; ++c) to[p * wide + c] = b(p, c);
     }
-    to += tile_rows * k;
+  } else if (b.col == 1) {
+    for (int64_t p = 0; p < k; ++p) std::memcpy(to + p * wide, &b(p, 0), sizeof(T) * wide);
+  } else if (b.row == 1) {
+    copy_transposed<wide>(b.at, b.col, k, to, wide);
+  } else {
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t c = 0; c < wide; ++c) to[p * wide + c] = b(p, c);
   }
 }
 
-template <class T>
-inline void pack_right(View<T> b, int64_t k, int64_t n, T* to) {
-  constexpr int64_t wide = most_registers * width<T>;
-  for (int64_t j = 0; j < n; j += wide) {
-    const int64_t columns = n - j < wide ? n - j : wide;
-    const auto from = b.from(0, j);
-    if (columns == wide && b.col == 1) {
-      for (int64_t p = 0; p < k; ++p) std::memcpy(to + p * wide, &from(p, 0), sizeof(T) * wide);
-    } else {
-      if (columns < wide) std::memset(to, 0, sizeof(T) * wide * k);
-      if (b.row == 1 || b.row == -1) {
-        for (int64_t c = 0; c < columns; ++c)
-          for (int64_t p = 0; p < k; ++p) to[p * wide + c] = from(p, c);
-      } else {
-        for (int64_t p = 0; p < k; ++p)
-          for (int64_t c = 0; c < columns; ++c) to[p * wide + c] = from(p, c);
-      }
-    }
-    to += wide * k;
-  }
+template <int wide, class T>
+inline void pack(View<T> b, int64_t k, int64_t columns, T* to) {
+  for (int64_t j = 0; j < columns; j += wide, to += wide * k)
+    pack_panel<wide>(b.from(0, j), k, least(columns - j, wide), to);
 }
 
+// C[rows, columns] += s A B.
 template <class T>
-void by_panels(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k) {
+void by_panels(T s, View<T> a, View<T> b, View<T> c, Range rows, Range columns, int64_t k,
+               int form) {
   constexpr int64_t wide = most_registers * width<T>;
-  const auto least = [](int64_t x, int64_t y) { return x < y ? x : y; };
-  const int64_t deep = least(k, depth), broad = (least(n, breadth) + wide - 1) / wide * wide;
-  const int64_t high = (least(m, height) + tile_rows - 1) / tile_rows * tile_rows;
-  const bool packs_left = n > 4 * wide;
+  const int64_t deep = least(k, depth);
+  const int64_t broad = (least(columns.size(), breadth) + wide - 1) / wide * wide;
+  const int64_t high = (least(rows.size(), height) + tile_rows - 1) / tile_rows * tile_rows;
+  const bool packs_left = columns.size() > 4 * wide;
   Scratch scratch(sizeof(T) * (broad * deep + (packs_left ? high * deep : 0)));
   T *right = scratch.as<T>(), *left = right + broad * deep;
-  for (int64_t j0 = 0; j0 < n; j0 += breadth) {
-    const int64_t columns = least(n - j0, breadth);
+  for (int64_t j0 = columns.begin; j0 < columns.end; j0 += breadth) {
+    const Range own{j0, least(columns.end, j0 + breadth)};
     for (int64_t p0 = 0; p0 < k; p0 += depth) {
-      const int64_t inner = least(k - p0, depth);
-      pack_right(b.from(p0, j0), inner, columns, right);
-      for (int64_t i0 = 0; i0 < m; i0 += height) {
-        const int64_t rows = least(m - i0, height);
-        if (packs_left) pack_left(a.from(i0, p0), rows, inner, left);
-        for (int64_t j = 0; j < columns; j += wide) {
-          const int seen = int(least(columns - j, wide));
-          for (int64_t i = 0; i < rows; i += tile_rows) {
-            const int some = int(least(rows - i, tile_rows));
-            const T* from = packs_left ? left + i * inner : &a(i0 + i, p0);
+      const Range inner{p0, least(k, p0 + depth)};
+      if (terms_of(form, rows, own, inner).size() <= 0) continue;
+      pack<int(wide)>(b.from(p0, j0), inner.size(), own.size(), right);
+      for (int64_t i0 = rows.begin; i0 < rows.end; i0 += height) {
+        const Range some{i0, least(rows.end, i0 + height)};
+        if (terms_of(form, some, own, inner).size() <= 0) continue;
+        if (packs_left)
+          pack<tile_rows>(a.from(i0, p0).transposed(), inner.size(), some.size(), left);
+        for (int64_t j = own.begin; j < own.end; j += wide) {
+          const int seen = int(least(own.end - j, wide));
+          for (int64_t i = some.begin; i < some.end; i += tile_rows) {
+            const int count = int(least(some.end - i, tile_rows));
+            const Range terms = terms_of(form, {i, i + count}, {j, j + seen}, inner);
+            if (terms.size() <= 0) continue;
+            const int64_t skipped = terms.begin - p0;
+            const T* from = packs_left ? left + (i - i0) * inner.size() + skipped * tile_rows
+                                       : &a(i, terms.begin);
             const int64_t row = packs_left ? 1 : a.row, col = packs_left ? tile_rows : a.col;
-            T* to = &c(i0 + i, j0 + j);
-            const T* beside = right + j * inner;
+            const T* beside = right + (j - j0) * inner.size() + skipped * wide;
+            T* to = &c(i, j);
+            const int64_t size = terms.size();
             if (seen <= width<T>) {
-              tiles<T, 1>(s, from, row, col, beside, wide, to, c.row, some, seen, inner);
+              tiles<T, 1>(s, from, row, col, beside, wide, to, c.row, count, seen, size);
             } else if (seen <= 2 * width<T>) {
-              tiles<T, 2>(s, from, row, col, beside, wide, to, c.row, some, seen, inner);
+              tiles<T, 2>(s, from, row, col, beside, wide, to, c.row, count, seen, size);
             } else {
-              tiles<T, most_registers>(s, from, row, col, beside, wide, to, c.row, some, seen,
-                                       inner);
+              tiles<T, most_registers>(s, from, row, col, beside, wide, to, c.row, count, seen,
+                                       size);
             }
           }
         }
@@ -182,8 +211,20 @@ void times_vector(T s, View<T> a, View<T> x, View<T> y, int64_t m, int64_t k) {
   for (int64_t i = 0; i < m; ++i) y(i, 0) += s * out[upwards ? m - 1 - i : i];
 }
 
+// Where part t of `parts` begins, of which all have as much to do: of 0, ..., size - 1, where what
+// is to be done grows (1), or falls (-1), with each, or not (0).
+inline int64_t beginning(int64_t t, int64_t parts, int64_t size, int growth) {
+  constexpr int64_t step = 24;
+  if (t == parts) return size;
+  double share = double(t) / double(parts);
+  if (growth > 0) share = __builtin_sqrt(share);
+  if (growth < 0) share = 1 - __builtin_sqrt(1 - share);
+  return int64_t(share * double(size)) / step * step;
+}
+
 template <class T>
-void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k, bool threads) {
+void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k, bool threads,
+              int form) {
   if (m <= 0 || n <= 0 || k <= 0) return;
   if (n == 1) return times_vector(s, a, b, c, m, k);
   const bool by_columns = c.col != 1 && c.col != -1;
@@ -192,21 +233,36 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
     a = b.transposed(), b = other.transposed(), c = c.transposed();
     const int64_t size = m;
     m = n, n = size;
+    form = transposed(form);
     if (n == 1) return times_vector(s, a, b, c, m, k);
   }
+  // What runs backwards on both sides runs forwards as well.
   if (c.col == -1) {
-    c = {c.at - (n - 1), c.row, 1};
-    b = {&b(0, n - 1), b.row, -b.col};
+    c = {&c(0, n - 1), c.row, 1}, b = {&b(0, n - 1), b.row, -b.col};
+    form = general;
   }
-  if (!threads) return by_panels(s, a, b, c, m, n, k);
-  const int64_t strip = 24, long_side = m > n ? m : n;
-  const double cost = 0.05 * double(k) * double(m > n ? n : m) * double(strip);
-  parallel_for((long_side + strip - 1) / strip, cost, [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * strip, past = end * strip < long_side ? end * strip : long_side;
-    if (m > n) {
-      by_panels(s, a.from(first, 0), b, c.from(first, 0), past - first, n, k);
+  if (c.row < 0) {
+    c = {&c(m - 1, 0), -c.row, c.col}, a = {&a(m - 1, 0), -a.row, a.col};
+    form = general;
+  }
+  if (a.col < 0 && b.row < 0) {
+    a = {&a(0, k - 1), a.row, -a.col}, b = {&b(k - 1, 0), -b.row, b.col};
+    form = general;
+  }
+  const bool by_rows = m > n || (form & (lower_result | upper_result));
+  const int64_t size = by_rows ? m : n, most = threads ? size / 48 : 1;
+  const int64_t parts = most < 2 ? 1 : least(most, thread_limit());
+  if (parts == 1) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
+  const int rising = lower_result | (by_rows ? lower_left : upper_right);
+  const int falling = upper_result | (by_rows ? upper_left : lower_right);
+  const int growth = form & rising ? 1 : form & falling ? -1 : 0;
+  const double cost = 0.04 * double(m) * double(n) * double(k) / double(parts);
+  parallel_for(parts, growth ? 0.5 * cost : cost, [&](int64_t begin, int64_t end) {
+    const Range own{beginning(begin, parts, size, growth), beginning(end, parts, size, growth)};
+    if (by_rows) {
+      by_panels(s, a, b, c, own, {0, n}, k, form);
     } else {
-      by_panels(s, a, b.from(0, first), c.from(0, first), m, past - first, k);
+      by_panels(s, a, b, c, {0, m}, own, k, form);
     }
   });
 }
@@ -229,44 +285,41 @@ inline void tile_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t 
     for (int j = 0; j < columns; ++j) c(r, j) += s * sum[r][j];
 }
 
-template <class V, int rows>
-inline void rows_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t n, int64_t k) {
-  constexpr int most = GL_BYTES == 64 ? 4 : 2;
-  int64_t j = 0;
-  for (; j + most <= n; j += most)
-    tile_of_lanes<V, rows, most>(s, a, b.from(0, j), c.from(0, j), k);
-  for (; j < n; ++j) tile_of_lanes<V, rows, 1>(s, a, b.from(0, j), c.from(0, j), k);
-}
-
 template <class V>
-void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int64_t n,
-                    int64_t k) {
+void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int64_t n, int64_t k,
+                    int form) {
+  constexpr int most = GL_BYTES == 64 ? 4 : 2;
+  const auto some = [&](int64_t i, auto rows) {
+    constexpr int high = decltype(rows)::value;
+    const auto part = [&](int64_t j, auto columns) {
+      constexpr int broad = decltype(columns)::value;
+      const Range terms = terms_of(form, {i, i + high}, {j, j + broad}, {0, k});
+      if (terms.size() > 0)
+        tile_of_lanes<V, high, broad>(s, a.from(i, terms.begin), b.from(terms.begin, j),
+                                      c.from(i, j), terms.size());
+    };
+    int64_t j = 0;
+    for (; j + most <= n; j += most) part(j, std::integral_constant<int, most>{});
+    for (; j < n; ++j) part(j, std::integral_constant<int, 1>{});
+  };
   int64_t i = 0;
-  for (; i + 4 <= m; i += 4) rows_of_lanes<V, 4>(s, a.from(i, 0), b, c.from(i, 0), n, k);
-  for (; i < m; ++i) rows_of_lanes<V, 1>(s, a.from(i, 0), b, c.from(i, 0), n, k);
+  for (; i + 4 <= m; i += 4) some(i, std::integral_constant<int, 4>{});
+  for (; i < m; ++i) some(i, std::integral_constant<int, 1>{});
 }
 
 }  // namespace
 
-void add_product(double s, View<double> a, View<double> b, View<double> c, int64_t m, int64_t n,
-                 int64_t k, bool threads) {
-  multiply(s, a, b, c, m, n, k, threads);
-}
-
-void add_product(float s, View<float> a, View<float> b, View<float> c, int64_t m, int64_t n,
-                 int64_t k, bool threads) {
-  multiply(s, a, b, c, m, n, k, threads);
-}
-
-void add_product(double s, View<Lanes<double>> a, View<Lanes<double>> b, View<Lanes<double>> c,
-                 int64_t m, int64_t n, int64_t k, bool) {
-  multiply_lanes(s, a, b, c, m, n, k);
-}
-
-void add_product(float s, View<Lanes<float>> a, View<Lanes<float>> b, View<Lanes<float>> c,
-                 int64_t m, int64_t n, int64_t k, bool) {
-  multiply_lanes(s, a, b, c, m, n, k);
-}
+#define GL_PRODUCT(T)                                                                          \
+  void add_product(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k,      \
+                   bool threads, int form) {                                                   \
+    multiply(s, a, b, c, m, n, k, threads, form);                                              \
+  }                                                                                            \
+  void add_product(T s, View<Lanes<T>> a, View<Lanes<T>> b, View<Lanes<T>> c, int64_t m,       \
+                   int64_t n, int64_t k, bool, int form) {                                     \
+    multiply_lanes(s, a, b, c, m, n, k, form);                                                 \
+  }
+GL_PRODUCT(double)
+GL_PRODUCT(float)
 
 }  // namespace GL_LEVEL
 }  // namespace gluon_linalg

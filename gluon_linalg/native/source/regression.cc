@@ -4,6 +4,7 @@
 //              (B, n) and prior variances (1 or B, 1 or d), with its gradient to each of them
 
 #include "lq.h"
+#include "pieces.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {

@@ -39,6 +39,14 @@ inline void eigen(V* a, V* values, V* work, int64_t n, bool vectors, bool thread
   implicit_ql(values, e, vectors ? a : static_cast<V*>(nullptr), more, n, threads);
 }
 
+// ½(A + Aᵀ) in place.
+template <class V>
+inline void symmetrize(V* a, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < i; ++j)
+      a[j * n + i] = a[i * n + j] = 0.5 * (a[i * n + j] + a[j * n + i]);
+}
+
 // The matrices whose lower triangles are at `in`, scaled by a power of 2 that is returned; those
 // that have NaN or infinity are 0, and `finite` is NaN for them and else 1.
 template <class V, class T>

@@ -178,9 +178,9 @@ void forward_of(const Call& call) {
     status = fine > 0 ? status : V{} + double(not_positive);
     status = finite == 1 ? status : V{} + double(not_finite);
     const V marked = status == 0 ? V{} + 1 : V{} * 0 + __builtin_nan("");
-    product(View<V>{z, 1, n}, View<V>{scaled, n, 1}, View<V>{result, n, 1}, n, n, n, lower,
-            threads);
-    mirror(result, n);
+    set_product(1, view(z, n).transposed(), view(scaled, n), view(result, n), n, n, n, threads,
+                lower_result);
+    mirror_lower(view(result, n), n);
     for (int64_t i = 0; i < n * n; ++i) {
       put(out + first * n * n + i, n * n, marked * result[i], count);
       differences[i] *= marked;
@@ -207,14 +207,14 @@ void backward_of(const Call& call) {
     for (int64_t i = 0; i < n * n; ++i) one[i] = take<V>(gradient + first * n * n + i, n * n, count);
     symmetrize(one, n);
     const View<V> rows{z, n, 1}, first_view{one, n, 1}, second_view{two, n, 1};
-    product(rows, first_view, second_view, n, n, n, whole, threads);
-    product(second_view, rows.transposed(), first_view, n, n, n, lower, threads);
+    set_product(1, rows, first_view, second_view, n, n, n, threads);
+    set_product(1, second_view, rows.transposed(), first_view, n, n, n, threads, lower_result);
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = 0; j <= i; ++j)
         one[i * n + j] = one[j * n + i] = one[i * n + j] * differences[i * n + j];
-    product(first_view, rows, second_view, n, n, n, whole, threads);
-    product(rows.transposed(), second_view, first_view, n, n, n, lower, threads);
-    mirror(one, n);
+    set_product(1, first_view, rows, second_view, n, n, n, threads);
+    set_product(1, rows.transposed(), second_view, first_view, n, n, n, threads, lower_result);
+    mirror_lower(first_view, n);
     for (int64_t i = 0; i < n * n; ++i) put(out + first * n * n + i, n * n, one[i], count);
   };
   over_groups<V>(batch, 0.3 * double(n * n * n) + 50, 2 * n * n + 1, group);

@@ -2,6 +2,7 @@
 // ones by rotations of pairs of rows until all are orthogonal (one-sided Jacobi, Hestenes 1958):
 // each singular value, and its vectors, to the accuracy that the rows themselves have.
 
+#include "jacobi.h"
 #include "spectra.h"
 
 namespace gluon_linalg {
@@ -56,72 +57,24 @@ GL_INLINE int64_t orthogonalize_memory(int64_t m, int64_t n) {
 template <class V>
 void orthogonalize(V* a, V* w, V* s, V* work, int64_t m, int64_t n) {
   const V one = V{} + 1;
-  const double bound = 2 * __builtin_sqrt(double(n)) * 0x1p-53;
   const bool first = m > most_plain;
   const View<V> rows{a, n, 1}, gram{work, m, 1};
   if (first) {
     V* moved = work + m * m;
-    product(rows, rows.transposed(), View<V>{w, m, 1}, m, m, n, lower, false);
-    mirror(w, m);
+    set_product(1, rows, rows.transposed(), view(w, m), m, m, n, false, lower_result);
+    mirror_lower(view(w, m), m);
     eigen(w, s, moved + m * n, m, true, false);
-    product(View<V>{w, m, 1}, rows, View<V>{moved, n, 1}, m, n, m, whole, false);
+    set_product(1, view(w, m), rows, view(moved, n), m, n, m, false);
     for (int64_t i = 0; i < m * n; ++i) a[i] = moved[i];
   } else {
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t k = 0; k < m; ++k) w[i * m + k] = V{} + (i == k ? 1.0 : 0.0);
+    set_identity(w, m);
   }
   for (int sweep = 0; sweep < 60; ++sweep) {
-    V turned{};
     if (first) {
-      product(rows, rows.transposed(), gram, m, m, n, lower, false);
-      if (orthogonal(work, m, bound)) break;
+      set_product(1, rows, rows.transposed(), gram, m, m, n, false, lower_result);
+      if (orthogonal(work, m, orthogonality(n))) break;
     }
-    for (int64_t i = 0; i + 1 < m; ++i) {
-      for (int64_t j = i + 1; j < m; ++j) {
-        V *x = a + i * n, *y = a + j * n;
-        V xx{}, xy{}, yy{}, xx2{}, xy2{}, yy2{};
-        int64_t k = 0;
-        for (; k + 1 < n; k += 2) {
-          xx += x[k] * x[k];
-          xy += x[k] * y[k];
-          yy += y[k] * y[k];
-          xx2 += x[k + 1] * x[k + 1];
-          xy2 += x[k + 1] * y[k + 1];
-          yy2 += y[k + 1] * y[k + 1];
-        }
-        if (k < n) {
-          xx += x[k] * x[k];
-          xy += x[k] * y[k];
-          yy += y[k] * y[k];
-        }
-        xx += xx2;
-        xy += xy2;
-        yy += yy2;
-        const V least = larger(xx, yy) > tiny_square ? root(xx) * root(yy) * bound : one;
-        const V change = magnitude(xy) > least ? one : V{};
-        if (!any(change > 0)) continue;
-        turned += change;
-        const V safe = change > 0 ? xy : one;
-        const V ratio = (yy - xx) / (2 * safe);
-        const V length = magnitude(ratio) + root(1 + ratio * ratio);
-        const V tangent = (ratio < 0 ? -one : one) / length;
-        const V cosine_here = 1 / root(1 + tangent * tangent);
-        const V c = change > 0 ? cosine_here : one;
-        const V t = change > 0 ? cosine_here * tangent : V{};
-        for (int64_t l = 0; l < n; ++l) {
-          const V p = x[l], q = y[l];
-          x[l] = c * p - t * q;
-          y[l] = t * p + c * q;
-        }
-        V *u = w + i * m, *v = w + j * m;
-        for (int64_t l = 0; l < m; ++l) {
-          const V p = u[l], q = v[l];
-          u[l] = c * p - t * q;
-          v[l] = t * p + c * q;
-        }
-      }
-    }
-    if (!any(turned > 0)) break;
+    if (!rotate_pairs(a, w, m, n)) break;
   }
   for (int64_t i = 0; i < m; ++i) {
     V square{};
@@ -316,8 +269,8 @@ void backward_of(const Call& call) {
         right[i * n + k] = finite * take<V>(right_in(i, k), right_in.stride, count);
     }
     const View<V> w_view{w, m, 1}, v_view{v, n, 1};
-    product(w_view, View<V>{left, 1, m}, View<V>{p, m, 1}, m, m, m, whole, threads);
-    product(View<V>{right, n, 1}, v_view.transposed(), View<V>{r, m, 1}, m, m, n, whole, threads);
+    set_product(1, w_view, view(left, m).transposed(), view(p, m), m, m, m, threads);
+    set_product(1, view(right, n), v_view.transposed(), view(r, m), m, m, n, threads);
     const V bound = ties * magnitude(s[0]), one = V{} + 1;
     const auto reciprocal = [&](V x) {
       const auto above = magnitude(x) > bound;
@@ -334,13 +287,12 @@ void backward_of(const Call& call) {
       }
       left[i * m + i] += finite * take<V>(s_in + i, m, count);
     }
-    product(View<V>{left, m, 1}, v_view, View<V>{total, n, 1}, m, n, m, whole, threads);
+    set_product(1, view(left, m), v_view, view(total, n), m, n, m, threads);
     for (int64_t i = 0; i < m; ++i) {
       const V inverse = reciprocal(s[i]);
       for (int64_t k = 0; k < n; ++k) total[i * n + k] += inverse * right[i * n + k];
     }
-    product(w_view.transposed(), View<V>{total, n, 1}, View<V>{right, n, 1}, m, n, m, whole,
-            threads);
+    set_product(1, w_view.transposed(), view(total, n), view(right, n), m, n, m, threads);
     const Place<T> out(call.input_gradient[0].as<T>(), first, m, n, size.tall);
     for (int64_t i = 0; i < m; ++i)
       for (int64_t k = 0; k < n; ++k) put(out(i, k), out.stride, right[i * n + k], count);

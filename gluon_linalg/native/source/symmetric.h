@@ -3,11 +3,13 @@
 // with implicit shifts (Martin, Reinsch & Wilkinson 1968; Bowdler et al. 1968).
 #pragma once
 
-#include "products.h"
+#include "product.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
+
+constexpr bool many_registers = GL_BYTES == 64;
 
 template <class V>
 inline constexpr int lanes_of = int(sizeof(V) / sizeof(double));

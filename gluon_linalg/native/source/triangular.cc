@@ -3,7 +3,8 @@
 // trsm     op(L)⁻¹ B; keywords transpose and lower
 // potrs    (L Lᵀ)⁻¹ B
 
-#include "dense.h"
+#include "pieces.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -76,7 +77,7 @@ void trsm_backward(const Call& call) {
         const auto other = left;
         left = right, right = other;
       }
-      add_lower_product(T(-1), left, right.transposed(), to, n, k, piece.threads);
+      add_product(-1, left, right.transposed(), to, n, n, k, piece.threads, lower_result);
       zero_above_diagonal(to, n);
       piece.put(by_t, to_factor, n, n);
       piece.put(by_b, to_b, n, k);
@@ -142,8 +143,8 @@ void potrs_backward(const Call& call) {
                   times_lower(x.transposed(), l, by_xl, k, n, threads);
                   times_lower(by_b.transposed(), l, by_bl, k, n, threads);
                   fill(by_l, n, n, 0);
-                  add_lower_product(T(-1), by_b, by_xl, by_l, n, k, threads);
-                  add_lower_product(T(-1), x, by_bl, by_l, n, k, threads);
+                  add_product(-1, by_b, by_xl, by_l, n, n, k, threads, lower_result);
+                  add_product(-1, x, by_bl, by_l, n, n, k, threads, lower_result);
                   zero_above_diagonal(by_l, n);
                   piece.put(by_l, to_factor, n, n);
                   piece.put(by_b, to_b, n, k);

@@ -1,12 +1,38 @@
 // Triangles, by halves: what is not a product of matrices is small.
 
-#include "dense.h"
+#include "triangle.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-// Columns first, ..., of L X = B in place for n <= leaf.
+// Factors of the pivots where they are numbers that lose nothing; else 0, and pivots divide.
+template <class V>
+GL_INLINE V inverse_of(V pivot) {
+  const V inverse = 1 / pivot, size = inverse < 0 ? -inverse : inverse;
+  const V least = sizeof(V) == 8 ? V(0x1p-1000) : V(0x1p-120);
+  return size > least && size < 1 / least ? inverse : 0;
+}
+
+// L X = B in place for n <= leaf, of so many registers of columns; row i of X is x + i * step.
+template <int registers, class V>
+inline void solve_rows(const V (&l)[16][16], const V* inverse, V* x, int64_t step, int64_t n,
+                       bool unit) {
+  using Loose = typename Unaligned<V>::Lanes;
+  for (int64_t i = 0; i < n; ++i) {
+    auto* own = reinterpret_cast<Loose*>(x + i * step);
+    Lanes<V> sum[registers];
+    for (int r = 0; r < registers; ++r) sum[r] = own[r];
+    for (int64_t j = 0; j < i; ++j) {
+      const auto* other = reinterpret_cast<const Loose*>(x + j * step);
+      for (int r = 0; r < registers; ++r) sum[r] -= l[i][j] * other[r];
+    }
+    for (int r = 0; r < registers; ++r)
+      own[r] = unit ? sum[r] : inverse[i] != 0 ? sum[r] * inverse[i] : sum[r] / l[i][i];
+  }
+}
+
+// L X = B in place for n <= leaf.
 template <class V>
 inline void solve_leaf(View<V> l, View<V> x, int64_t n, int64_t columns, bool unit) {
   if constexpr (Traits<V>::lanes) {
@@ -18,41 +44,45 @@ inline void solve_leaf(View<V> l, View<V> x, int64_t n, int64_t columns, bool un
       }
   } else {
     constexpr int leaf = Traits<V>::leaf;
-    V own[leaf][leaf];
-    for (int64_t i = 0; i < n; ++i)
+    V own[leaf][leaf], inverse[leaf];
+    for (int64_t i = 0; i < n; ++i) {
       for (int64_t j = 0; j <= i; ++j) own[i][j] = l(i, j);
-    const auto chunk = [&](auto size) {
-      constexpr int wide = decltype(size)::value;
+      inverse[i] = inverse_of(own[i][i]);
+    }
+    const auto chunks = [&](auto registers) {
+      constexpr int count = decltype(registers)::value, wide = count * width<V>;
+      int64_t first = 0;
+      if (x.col == 1)
+        for (; first + wide <= columns; first += wide)
+          solve_rows<count>(own, inverse, &x(0, first), x.row, n, unit);
+      // What lies otherwise is copied, columns that follow each other by blocks.
       alignas(64) V part[leaf][wide];
-      for (int64_t first = 0; first < columns; first += wide) {
-        const int64_t count = columns - first < wide ? columns - first : wide;
+      const bool upwards = x.row == 1, downwards = x.row == -1;
+      for (; first < columns; first += wide) {
+        const int64_t some = columns - first < wide ? columns - first : wide;
         const auto from = x.from(0, first);
-        if (count < wide) std::memset(part, 0, sizeof part);
-        if (x.col == 1 && count == wide) {
-          for (int64_t i = 0; i < n; ++i) std::memcpy(part[i], &from(i, 0), sizeof part[0]);
+        V* start = &part[downwards ? n - 1 : 0][0];
+        const int64_t step = downwards ? -wide : wide;
+        if ((upwards || downwards) && some == wide) {
+          copy_transposed<wide>(&from(downwards ? n - 1 : 0, 0), x.col, n, part[0], wide);
         } else {
-          for (int64_t c = 0; c < count; ++c)
-            for (int64_t i = 0; i < n; ++i) part[i][c] = from(i, c);
+          if (some < wide) std::memset(part, 0, sizeof part);
+          for (int64_t i = 0; i < n; ++i)
+            for (int64_t c = 0; c < some; ++c) start[i * step + c] = from(i, c);
         }
-        for (int64_t i = 0; i < n; ++i) {
-          for (int64_t j = 0; j < i; ++j)
-            for (int c = 0; c < wide; ++c) part[i][c] -= own[i][j] * part[j][c];
-          if (!unit)
-            for (int c = 0; c < wide; ++c) part[i][c] /= own[i][i];
-        }
-        if (x.col == 1 && count == wide) {
-          for (int64_t i = 0; i < n; ++i) std::memcpy(&from(i, 0), part[i], sizeof part[0]);
+        solve_rows<count>(own, inverse, start, step, n, unit);
+        if ((upwards || downwards) && some == wide && n == leaf) {
+          copy_transposed<leaf>(part[0], wide, wide, &from(downwards ? n - 1 : 0, 0), x.col);
         } else {
-          for (int64_t c = 0; c < count; ++c)
-            for (int64_t i = 0; i < n; ++i) from(i, c) = part[i][c];
+          for (int64_t c = 0; c < some; ++c)
+            for (int64_t i = 0; i < n; ++i) from(i, c) = start[i * step + c];
         }
       }
     };
-    constexpr int one_register = GL_BYTES / sizeof(V);
-    if (columns <= one_register) {
-      chunk(std::integral_constant<int, one_register>{});
+    if (columns <= width<V>) {
+      chunks(std::integral_constant<int, 1>{});
     } else {
-      chunk(std::integral_constant<int, 4 * one_register>{});
+      chunks(std::integral_constant<int, 4>{});
     }
   }
 }
@@ -78,16 +108,6 @@ void solve_lower(View<V> l, View<V> x, int64_t n, int64_t columns, bool threads,
                  const int64_t last = end * strip < columns ? end * strip : columns;
                  solve_part(l, x.from(0, begin * strip), n, last - begin * strip, unit);
                });
-}
-
-template <class V>
-void add_lower_product(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t n, int64_t k,
-                       bool threads) {
-  if (n <= 4 * Traits<V>::leaf) return add_product(s, a, b, c, n, n, k, threads);
-  const int64_t h = half_of<V>(n);
-  add_lower_product(s, a, b, c, h, k, threads);
-  add_product(s, a.from(h, 0), b, c.from(h, 0), n - h, h, k, threads);
-  add_lower_product(s, a.from(h, 0), b.from(0, h), c.from(h, h), n - h, k, threads);
 }
 
 namespace {
@@ -182,33 +202,20 @@ void square_of_lower(View<V> w, int64_t n, V* room, bool threads) {
   const auto across = w.from(h, 0), last = w.from(h, h);
   square_of_lower(w, h, room, threads);
   add_square(Number<V>(1), across.transposed(), w, h, n - h, threads);
-  // W22ᵀ W21, by halves of the triangle.
-  const auto copy = view(room, h);
-  for (int64_t i = 0; i < n - h; ++i)
-    for (int64_t j = 0; j < h; ++j) {
-      copy(i, j) = across(i, j);
-      across(i, j) = V{};
-    }
+  // W22ᵀ W21, some columns at a time.
   zero_above_diagonal(last, n - h);
-  add_product(1, last.transposed(), copy, across, n - h, h, n - h, threads);
+  for (int64_t first = 0; first < h; first += inverse_strip) {
+    const int64_t some = h - first < inverse_strip ? h - first : inverse_strip;
+    const auto copy = view(room, some), own = across.from(0, first);
+    for (int64_t i = 0; i < n - h; ++i)
+      for (int64_t j = 0; j < some; ++j) copy(i, j) = own(i, j);
+    set_product(1, last.transposed(), copy, own, n - h, some, n - h, threads, upper_left);
+  }
   square_of_lower(last, n - h, room, threads);
-}
-
-template <class V>
-void add_lower_times(Number<V> s, View<V> l, View<V> b, View<V> c, int64_t m, int64_t n,
-                     bool threads) {
-  if (m <= 2 * Traits<V>::leaf) return add_product(s, l, b, c, m, n, m, threads);
-  const int64_t h = half_of<V>(m);
-  add_lower_times(s, l, b, c, h, n, threads);
-  add_product(s, l.from(h, 0), b, c.from(h, 0), m - h, n, h, threads);
-  add_lower_times(s, l.from(h, h), b.from(h, 0), c.from(h, 0), m - h, n, threads);
 }
 
 #define GL_INSTANCES(V)                                                                       \
   template void solve_lower(View<V>, View<V>, int64_t, int64_t, bool, bool);                  \
-  template void add_lower_product(Number<V>, View<V>, View<V>, View<V>, int64_t, int64_t,     \
-                                  bool);                                                      \
-  template void add_lower_times(Number<V>, View<V>, View<V>, View<V>, int64_t, int64_t, bool); \
   template void factor_lower(View<V>, int64_t, bool);                                         \
   template void invert_lower(View<V>, int64_t, bool);                                         \
   template void square_of_lower(View<V>, int64_t, V*, bool);
