@@ -10,7 +10,11 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-bool small(int64_t m, int64_t n) { return m <= 16 && n <= 48; }
+// Whether batch elements share registers.
+template <class T>
+bool small(int64_t m, int64_t n, int64_t batch) {
+  return (m <= 16 && n <= 48) || (m <= 64 && n <= 2 * m + 16 && 2 * batch >= width<T>);
+}
 
 double cost_of(int64_t m, int64_t n) { return 0.3 * double(m) * double(m) * double(n) + 50; }
 
@@ -54,13 +58,15 @@ void gelqf(const Call& call) {
     const T* a = call.input[0].as<T>();
     T *to_q = call.output[0].as<T>(), *to_l = call.output[1].as<T>();
     const int64_t room = room_of(m);
-    for_each<T>(batch, small(m, n), cost_of(m, n), m * n + 2 * m * m + room + 64,
+    for_each<T>(batch, small<T>(m, n, batch), cost_of(m, n), m * n + 2 * m * m + m + room + 64,
                 m * (m + n), [&](auto piece) {
                   const auto q = piece.target(to_q, m, n), l = piece.target(to_l, m, m);
                   const auto v = piece.space(m, n), t = piece.space(m, m);
-                  const auto m2 = piece.space(m, m);
+                  const auto m_of = piece.space(m, m), signs = piece.space(1, m);
                   piece.copy(a, v, m, n);
-                  decompose(v, l, q, t, m2, m, n, piece.space(1, room).at, piece.threads);
+                  const auto failure = decompose(v, l, t, m_of, signs.at, m, n,
+                                                 piece.space(1, room).at, piece.threads);
+                  orthogonal_rows(v, m_of, signs.at, q, m, n, failure, piece.threads);
                   piece.put(q, to_q, m, n);
                   piece.put(l, to_l, m, m);
                 });
@@ -83,11 +89,10 @@ bool all_zero(const T* x, int64_t size) {
 //
 //   Ā = tril(L̄) Q + L⁻ᵀ (Q̄ - S Q + U(S - N - (S - N)ᵀ) Q).
 //
-// With `uses_q` false Q̄ is 0. NaN where the rows are dependent and Q̄ is not 0.
+// With `uses_q`, Q̄ lies where Ā will be; else it is 0. NaN where the rows are dependent and Q̄ is not 0.
 template <class V>
-void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V> out, View<V> scaled,
-                       View<V> inner, View<V> work, V* kept, int64_t m, int64_t n, bool uses_q,
-                       bool threads) {
+void decompose_adjoint(View<V> q, View<V> l, View<V> by_l, View<V> out, View<V> scaled, View<V> inner,
+                       View<V> work, V* kept, int64_t m, int64_t n, bool uses_q, bool threads) {
   using T = Number<V>;
   const V one = V{} + 1, none{};
   // Pivots that are rounding are left out, with their rows.
@@ -121,10 +126,9 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_q, View<V> by_l, View<V>
   if (uses_q) {
     V used{};
     for (int64_t i = 0; i < m; ++i) {
-      V* to = &out(i, 0);
-      const V* from = &by_q(i, 0);
-      for (int64_t j = 0; j < n; ++j) to[j] = from[j] * inverse;
-      used += sum_over(from, from, n, [](auto x, auto) { return x < 0 ? -x : x; });
+      V* row = &out(i, 0);
+      used += sum_over(row, row, n, [](auto x, auto) { return x < 0 ? -x : x; });
+      for (int64_t j = 0; j < n; ++j) row[j] *= inverse;
     }
     const V holds = independent(l, work, m, threads);
     failure = holds > 0 ? none : used > 0 ? not_a_number(one) : none;
@@ -175,14 +179,14 @@ void gelqf_backward(const Call& call) {
     const T *by_l_given = call.output_gradient[1].as<T>();
     T* to = call.input_gradient[0].as<T>();
     const bool uses_q = !all_zero(by_q_given, batch * m * n);
-    for_each<T>(batch, small(m, n), 2 * cost_of(m, n), 3 * m * m + m + 64, 3 * m * n + 2 * m * m,
+    for_each<T>(batch, small<T>(m, n, batch), 2 * cost_of(m, n), 3 * m * m + m + 64, 2 * m * n + 2 * m * m,
                 [&](auto piece) {
                   const auto q = piece.read(q_given, m, n), l = piece.read(l_given, m, m);
-                  const auto by_q = piece.read(by_q_given, m, n);
                   const auto by_l = piece.read(by_l_given, m, m), out = piece.target(to, m, n);
                   const auto scaled = piece.space(m, m), inner = piece.space(m, m);
                   const auto work = piece.space(m, m), kept = piece.space(1, m);
-                  decompose_adjoint(q, l, by_q, by_l, out, scaled, inner, work, kept.at, m, n,
+                  if (uses_q) piece.copy(by_q_given, out, m, n);
+                  decompose_adjoint(q, l, by_l, out, scaled, inner, work, kept.at, m, n,
                                     uses_q, piece.threads);
                   piece.put(out, to, m, n);
                 });
@@ -208,7 +212,7 @@ void independent_rows(const Call& call) {
     using T = decltype(zero);
     const T* given = call.input[0].as<T>();
     T* to = call.output[0].as<T>();
-    for_each<T>(batch, small(m, m), cost_of(m, m), m * m + 16, m * m + 1, [&](auto piece) {
+    for_each<T>(batch, small<T>(m, m, batch), cost_of(m, m), m * m + 16, m * m + 1, [&](auto piece) {
       const auto l = piece.read(given, m, m), out = piece.target(to, 1, 1);
       out(0, 0) = independent(l, piece.space(m, m), m, piece.threads);
       piece.put(out, to, 1, 1);

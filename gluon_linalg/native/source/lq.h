@@ -100,28 +100,37 @@ void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool thread
 
 inline int64_t room_of(int64_t m) { return m * m / 2 + 32 * m; }
 
-// Q (m, n) and L (m, m) of what is in v, which it overwrites; t and m2 are (m, m).
+// L (m, m) of A = L Q, which is in v (m, n), with a diagonal >= 0; and Q as [S 0] - Mᵀ V, V in the
+// place of A, the signs S being numbers and M (m, m) upper triangular. t is (m, m). Returns NaN
+// where A is not finite.
 template <class V>
-void decompose(View<V> v, View<V> l, View<V> q, View<V> t, View<V> m2, int64_t m, int64_t n,
-               V* room, bool threads) {
+V decompose(View<V> v, View<V> l, View<V> t, View<V> m_of, V* signs, int64_t m, int64_t n, V* room,
+            bool threads) {
   const V failure = failure_of_all(v, m, n);
   fill(l, m, m, 0);
   fill(t, m, m, 0);
   reflect({v, l, t}, m, n, room, threads);
-  // Q = S (E - (T V1)ᵀ V), with the first m columns V1 of V and the signs S of L's diagonal.
-  set_product(1, t, v, m2, m, m, m, threads, upper_left | upper_right);
-  fill(q, m, n, 0);
-  V* signs = room;
+  // Q = S (E - (T V1)ᵀ V), with the first m columns E of the identity and V1 of V.
+  set_product(1, t, v, m_of, m, m, m, threads, upper_left | upper_right);
   const V one = V{} + 1;
-  for (int64_t i = 0; i < m; ++i) q(i, i) = signs[i] = l(i, i) < 0 ? -one : one;
+  for (int64_t i = 0; i < m; ++i) signs[i] = l(i, i) < 0 ? -one : one;
   for (int64_t k = 0; k < m; ++k) {
-    V *of_m = &m2(k, 0), *of_l = &l(k, 0);
+    V *of_m = &m_of(k, 0), *of_l = &l(k, 0);
     for (int64_t i = 0; i < m; ++i) of_m[i] *= signs[i];
     for (int64_t i = 0; i <= k; ++i) of_l[i] *= signs[i];
   }
-  add_product(-1, m2.transposed(), v, q, m, n, m, threads, lower_left | upper_right);
-  spoil(q, m, n, failure);
   spoil(l, m, m, failure);
+  return failure;
+}
+
+// Q (m, n) of what `decompose` found.
+template <class V>
+void orthogonal_rows(View<V> v, View<V> m_of, const V* signs, View<V> q, int64_t m, int64_t n,
+                     V failure, bool threads) {
+  fill(q, m, n, 0);
+  for (int64_t i = 0; i < m; ++i) q(i, i) = signs[i];
+  add_product(-1, m_of.transposed(), v, q, m, n, m, threads, lower_left | upper_right);
+  spoil(q, m, n, failure);
 }
 
 }  // namespace

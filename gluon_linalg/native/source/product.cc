@@ -96,22 +96,19 @@ inline void tiles(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int
 // Numbers of a panel of `wide` columns of B after each other, with zeros after its end.
 template <int wide, class T>
 inline void pack_panel(View<T> b, int64_t k, int64_t columns, T* to) {
-  if (columns < wide) {
-    std::memset(to, 0, sizeof(T) * wide * k);
-    if (b.row == 1) {
-      for (int64_t c = 0; c < columns; ++c)
-        for (int64_t p = 0; p < k; ++p) to[p * wide + c] = b(p, c);
+  constexpr int part = wide % width<T> ? wide : width<T>;
+  for (int64_t first = 0; first < wide; first += part) {
+    const auto from = b.from(0, first);
+    T* own = to + first;
+    const int64_t count = least(columns - first, part);
+    if (count == part && b.col == 1) {
+      for (int64_t p = 0; p < k; ++p) std::memcpy(own + p * wide, &from(p, 0), sizeof(T) * part);
+    } else if (count == part && b.row == 1) {
+      copy_transposed<part>(from.at, b.col, k, own, wide);
     } else {
       for (int64_t p = 0; p < k; ++p)
-        for (int64_t c = 0; c < columns; ++c) to[p * wide + c] = b(p, c);
+        for (int c = 0; c < part; ++c) own[p * wide + c] = c < count ? from(p, c) : 0;
     }
-  } else if (b.col == 1) {
-    for (int64_t p = 0; p < k; ++p) std::memcpy(to + p * wide, &b(p, 0), sizeof(T) * wide);
-  } else if (b.row == 1) {
-    copy_transposed<wide>(b.at, b.col, k, to, wide);
-  } else {
-    for (int64_t p = 0; p < k; ++p)
-      for (int64_t c = 0; c < wide; ++c) to[p * wide + c] = b(p, c);
   }
 }
 
@@ -267,7 +264,7 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
   });
 }
 
-template <class V, int rows, int columns>
+template <bool fresh, class V, int rows, int columns>
 inline void tile_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t k) {
   V sum[rows][columns] = {};
   for (int64_t p = 0; p < k; ++p) {
@@ -282,10 +279,11 @@ inline void tile_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t 
       for (int j = 0; j < columns; ++j) sum[r][j] += left[r] * right[j];
   }
   for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < columns; ++j) c(r, j) += s * sum[r][j];
+    for (int j = 0; j < columns; ++j) c(r, j) = fresh ? s * sum[r][j] : c(r, j) + s * sum[r][j];
 }
 
-template <class V>
+// C += s A B, or C = s A B.
+template <bool fresh, class V>
 void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int64_t n, int64_t k,
                     int form) {
   constexpr int most = GL_BYTES == 64 ? 4 : 2;
@@ -294,8 +292,8 @@ void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int
     const auto part = [&](int64_t j, auto columns) {
       constexpr int broad = decltype(columns)::value;
       const Range terms = terms_of(form, {i, i + high}, {j, j + broad}, {0, k});
-      if (terms.size() > 0)
-        tile_of_lanes<V, high, broad>(s, a.from(i, terms.begin), b.from(terms.begin, j),
+      if (fresh || terms.size() > 0)
+        tile_of_lanes<fresh, V, high, broad>(s, a.from(i, terms.begin), b.from(terms.begin, j),
                                       c.from(i, j), terms.size());
     };
     int64_t j = 0;
@@ -316,7 +314,11 @@ void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int
   }                                                                                            \
   void add_product(T s, View<Lanes<T>> a, View<Lanes<T>> b, View<Lanes<T>> c, int64_t m,       \
                    int64_t n, int64_t k, bool, int form) {                                     \
-    multiply_lanes(s, a, b, c, m, n, k, form);                                                 \
+    multiply_lanes<false>(s, a, b, c, m, n, k, form);                                          \
+  }                                                                                            \
+  void set_product(T s, View<Lanes<T>> a, View<Lanes<T>> b, View<Lanes<T>> c, int64_t m,       \
+                   int64_t n, int64_t k, bool, int form) {                                     \
+    multiply_lanes<true>(s, a, b, c, m, n, k, form);                                           \
   }
 GL_PRODUCT(double)
 GL_PRODUCT(float)

@@ -38,6 +38,10 @@ inline void set_product(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m,
   fill(c, m, n, 0);
   add_product(s, a, b, c, m, n, k, threads, form);
 }
+void set_product(double s, View<Lanes<double>> a, View<Lanes<double>> b, View<Lanes<double>> c,
+                 int64_t m, int64_t n, int64_t k, bool threads, int form = general);
+void set_product(float s, View<Lanes<float>> a, View<Lanes<float>> b, View<Lanes<float>> c,
+                 int64_t m, int64_t n, int64_t k, bool threads, int form = general);
 
 // The lower triangle of C += s B Bᵀ, B (n, k).
 template <class V>

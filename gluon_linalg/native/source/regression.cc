@@ -23,8 +23,8 @@ struct Sizes {
   // Which of the prior variances is that of a feature.
   int64_t prior_of(int64_t feature) const { return priors == 1 ? 0 : feature; }
   int64_t wide() const { return d + n; }
-  // What a batch element keeps: Q, L, u and e.
-  int64_t kept() const { return batch * (d * wide() + d * d + d * k + n * k); }
+  // What a batch element keeps: Q as V, M and S of lq.h, L, u and e.
+  int64_t kept() const { return batch * (d * wide() + 2 * d * d + d + d * k + n * k); }
   bool small() const { return d <= 16 && n <= 64; }
   double cost() const { return 0.2 * double(d * d) * double(wide()) + 100; }
 };
@@ -45,10 +45,12 @@ void shapes(const Attributes&, const Shape* input, Shape* output) {
 // Of each batch element: the places of what is kept.
 template <class T>
 struct Kept {
-  T *q, *l, *u, *e;
+  T *v, *m_of, *signs, *l, *u, *e;
   Kept(T* data, const Sizes& s)
-      : q(data),
-        l(q + s.batch * s.d * s.wide()),
+      : v(data),
+        m_of(v + s.batch * s.d * s.wide()),
+        signs(m_of + s.batch * s.d * s.d),
+        l(signs + s.batch * s.d),
         u(l + s.batch * s.d * s.d),
         e(u + s.batch * s.d * s.k) {}
 };
@@ -70,15 +72,16 @@ void likelihood(const Call& call) {
   const T *noise = call.input[2].as<T>(), *prior = call.input[3].as<T>();
   T* to = call.output[0].as<T>();
   const Kept<T> kept(static_cast<T*>(call.record->of(sizeof(T) * (s.kept() + 1))), s);
-  const int64_t room = d * wide + 2 * d * d + d * k + n + inner + s.priors + 128;
+  const int64_t room = d * d + 2 * d * k + n + inner + s.priors + 128;
   for_each<T>(s.batch, s.small(), s.cost(), room, s.kept() / (s.batch ? s.batch : 1) + n * d + n + s.priors + 1,
               [&](auto piece) {
     using V = typename decltype(piece)::Value;
-    const auto q = piece.target(kept.q, d, wide), l = piece.target(kept.l, d, d);
+    const auto v = piece.target(kept.v, d, wide), m_of = piece.target(kept.m_of, d, d);
+    const auto signs = piece.target(kept.signs, 1, d), l = piece.target(kept.l, d, d);
     const auto u = piece.target(kept.u, d, k), e = piece.target(kept.e, n, k);
     const auto value = piece.target(to, 1, 1);
-    const auto v = piece.space(d, wide), t = piece.space(d, d), m2 = piece.space(d, d);
-    const auto projected = piece.space(d, k), scale = piece.space(1, n);
+    const auto t = piece.space(d, d), scale = piece.space(1, n);
+    const auto projected = piece.space(d, k), seen = piece.space(d, k);
     const auto x = piece.read(features, n, d), variance = piece.read(noise, 1, n);
     const auto prior_variance = prior_row(piece, s, prior);
     const bool threads = piece.threads;
@@ -101,19 +104,24 @@ void likelihood(const Call& call) {
     piece.copy(targets, e, n, k);
     for (int64_t i = 0; i < n; ++i)
       for (int64_t c = 0; c < k; ++c) e(i, c) *= scale(0, i);
-    decompose(v, l, q, t, m2, d, wide, piece.space(1, inner).at, threads);
-    const auto seen = q.from(0, d);
-    fill(projected, d, k, 0);
-    add_product(1, seen, e, projected, d, k, n, threads);
+    const V failure =
+        decompose(v, l, t, m_of, signs.at, d, wide, piece.space(1, inner).at, threads);
+    spoil(v, d, wide, failure);
+    // Q [0; e] and e - Qᵀ (that), by V alone.
+    set_product(1, v.from(0, d), e, seen, d, k, n, threads);
+    set_product(-1, m_of.transposed(), seen, projected, d, k, d, threads, lower_left);
     for (int64_t j = 0; j < d; ++j)
       for (int64_t c = 0; c < k; ++c) u(j, c) = projected(j, c);
     solve_upper(l.transposed(), u, d, k, threads);
-    add_product(-1, seen.transposed(), projected, e, n, k, d, threads);
+    set_product(1, m_of, projected, seen, d, k, d, threads, upper_left);
+    add_product(1, v.from(0, d).transposed(), seen, e, n, k, d, threads);
     const Number<V> half = Number<V>(0.5);
     total += half * dot(&e(0, 0), &e(0, 0), n * k) + half * dot(&u(0, 0), &u(0, 0), d * k);
     for (int64_t j = 0; j < d; ++j) total += Number<V>(k) * logarithm(l(j, j));
     value(0, 0) = total;
-    piece.put(q, kept.q, d, wide);
+    piece.put(v, kept.v, d, wide);
+    piece.put(m_of, kept.m_of, d, d);
+    piece.put(signs, kept.signs, 1, d);
     piece.put(l, kept.l, d, d);
     piece.put(u, kept.u, d, k);
     piece.put(e, kept.e, n, k);
@@ -132,17 +140,20 @@ void likelihood_backward(const Call& call) {
   const Kept<T> kept(static_cast<T*>(call.record->data()), s);
   Scratch by_prior(sizeof(T) * size_t(s.batch * d + 1));
   T* by_each = by_prior.as<T>();
-  for_each<T>(s.batch, s.small(), s.cost(), d * n + n + s.priors + 64,
+  for_each<T>(s.batch, s.small(), s.cost(), d * n + d * wide + n + s.priors + 64,
               s.kept() / (s.batch ? s.batch : 1) + n * d + n * k + 2 * n + d + s.priors + 1, [&](auto piece) {
     using V = typename decltype(piece)::Value;
     using N = Number<V>;
-    const auto q = piece.read(kept.q, d, wide), l = piece.read(kept.l, d, d);
+    const auto v = piece.read(kept.v, d, wide), m_of = piece.read(kept.m_of, d, d);
+    const auto signs = piece.read(kept.signs, 1, d), l = piece.read(kept.l, d, d);
+    const auto q = piece.space(d, wide);
     const auto u = piece.read(kept.u, d, k), e = piece.read(kept.e, n, k);
     const auto by_x = piece.target(to_features, n, d), by_y = piece.target(to_targets, n, k);
     const auto by_s = piece.target(to_noise, 1, n), by_v = piece.target(by_each, 1, d);
     const auto variance = piece.read(noise, 1, n), weight = piece.read(given, 1, 1);
     const auto solved = piece.space(d, n), scale = piece.space(1, n);
     const auto prior_variance = prior_row(piece, s, prior);
+    orthogonal_rows(v, m_of, signs.at, q, d, wide, V{}, piece.threads);
     const V factor = weight(0, 0);
     const N half = N(0.5);
     for (int64_t i = 0; i < n; ++i) by_s(0, i) = V{};
