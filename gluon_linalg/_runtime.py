@@ -51,6 +51,10 @@ _NEEDS_NUMPY = re.compile(r"numpy\b(?!-)(?!.*extra\s*==)", re.IGNORECASE)
 _PROCESSOR = "OPENBLAS_CORETYPE"
 _KERNELS = {"GenuineIntel": "Haswell", "AuthenticAMD": "Zen", "HygonGenuine": "Zen"}
 
+# MXNet's OpenMP lets threads that wait for work take a processor, of each thread of the engine as
+# many as OMP_NUM_THREADS says. Where that is more than are free, an operator takes milliseconds.
+_WAITING = "OMP_WAIT_POLICY"
+
 _THREADS, _MOST_THREADS = "OMP_NUM_THREADS", 10_000
 
 _INSTALL_MXNET = (
@@ -83,7 +87,7 @@ def import_mxnet() -> ModuleType:
         if "mxnet" not in sys.modules:
             _preload_cuda_libraries()
             _mend_thread_count()
-            with _named_processor():
+            with _told_libraries():
                 if "DMLC_ROLE" in os.environ:
                     return _import_in_a_role()
                 import mxnet
@@ -200,20 +204,20 @@ def _mend_thread_count() -> None:
 
 
 @contextlib.contextmanager
-def _named_processor() -> Iterator[None]:
-    """Inside it, an OpenBLAS that is loaded is told which kernels to use, unless the user did.
+def _told_libraries() -> Iterator[None]:
+    """Inside it, libraries that are loaded read what the user did not say otherwise.
 
-    The newer one of numpy, which is there already, and whatever is loaded later are left alone.
+    OpenBLAS, which kernels to use; OpenMP, that threads which wait sleep. The newer OpenBLAS of
+    numpy, which is there already, and whatever is loaded later are left alone.
     """
-    kernels = _kernels()
-    if kernels is None or _PROCESSOR in os.environ:
-        yield
-        return
-    os.environ[_PROCESSOR] = kernels
+    told = {_PROCESSOR: _kernels(), _WAITING: "passive"}
+    told = {name: value for name, value in told.items() if value and name not in os.environ}
+    os.environ.update(told)
     try:
         yield
     finally:
-        os.environ.pop(_PROCESSOR, None)
+        for name in told:
+            os.environ.pop(name, None)
 
 
 def _kernels() -> str | None:

@@ -358,6 +358,19 @@ def test_openblas_takes_the_kernels_of_a_newer_processor(installed):
     assert installed.output_of(IMPORT_MXNET + CORE, **user) == ["Sandybridge Sandybridge"]
 
 
+OPENMP = "import os; print(os.environ.get('OMP_WAIT_POLICY'))\n"
+
+
+def test_threads_that_wait_take_no_processor(installed):
+    """What OpenMP reads when MXNet loads it, and shows where it is asked to."""
+    shown = {"OMP_DISPLAY_ENV": "true"}
+    code = "import sys; sys.stderr = sys.stdout; os_dup = __import__('os').dup2(1, 2)\n"
+    lines = installed.output_of(code + IMPORT_MXNET + OPENMP, **shown)
+    assert any("OMP_WAIT_POLICY = 'PASSIVE'" in line for line in lines) and lines[-1] == "None"
+    lines = installed.output_of(code + IMPORT_MXNET + OPENMP, OMP_WAIT_POLICY="active", **shown)
+    assert any("OMP_WAIT_POLICY = 'ACTIVE'" in line for line in lines) and lines[-1] == "active"
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [
