@@ -64,9 +64,10 @@ void gelqf(const Call& call) {
                   const auto v = piece.space(m, n), t = piece.space(m, m);
                   const auto m_of = piece.space(m, m), signs = piece.space(1, m);
                   piece.copy(a, v, m, n);
+                  const bool threads = piece.threads && m >= least_of_threads;
                   const auto failure = decompose(v, l, t, m_of, signs.at, m, n,
-                                                 piece.space(1, room).at, piece.threads);
-                  orthogonal_rows(v, m_of, signs.at, q, m, n, failure, piece.threads);
+                                                 piece.space(1, room).at, threads);
+                  orthogonal_rows(v, m_of, signs.at, q, m, n, failure, threads);
                   piece.put(q, to_q, m, n);
                   piece.put(l, to_l, m, m);
                 });

@@ -10,6 +10,10 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
+// Of fewer rows than this a factorization is that of one thread: its rows are changed in turns, and
+// would go from the cache of one processor to that of another.
+constexpr int64_t least_of_threads = 192;
+
 // Rows that are reflected one by one.
 template <class V>
 constexpr int64_t leaf = Traits<V>::lanes ? 4 : 8;

@@ -253,7 +253,7 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
   const int growth = form & rising ? 1 : form & falling ? -1 : 0;
-  const double cost = 0.04 * double(m) * double(n) * double(k) / double(parts);
+  const double cost = 0.025 * double(m) * double(n) * double(k) / double(parts);
   parallel_for(parts, growth ? 0.5 * cost : cost, [&](int64_t begin, int64_t end) {
     const Range own{beginning(begin, parts, size, growth), beginning(end, parts, size, growth)};
     if (by_rows) {

@@ -84,7 +84,7 @@ void likelihood(const Call& call) {
     const auto projected = piece.space(d, k), seen = piece.space(d, k);
     const auto x = piece.read(features, n, d), variance = piece.read(noise, 1, n);
     const auto prior_variance = prior_row(piece, s, prior);
-    const bool threads = piece.threads;
+    const bool threads = piece.threads && d >= least_of_threads;
     V total{};
     for (int64_t i = 0; i < n; ++i) {
       scale(0, i) = 1 / root(variance(0, i));
@@ -153,7 +153,8 @@ void likelihood_backward(const Call& call) {
     const auto variance = piece.read(noise, 1, n), weight = piece.read(given, 1, 1);
     const auto solved = piece.space(d, n), scale = piece.space(1, n);
     const auto prior_variance = prior_row(piece, s, prior);
-    orthogonal_rows(v, m_of, signs.at, q, d, wide, V{}, piece.threads);
+    const bool threads = piece.threads && d >= least_of_threads;
+    orthogonal_rows(v, m_of, signs.at, q, d, wide, V{}, threads);
     const V factor = weight(0, 0);
     const N half = N(0.5);
     for (int64_t i = 0; i < n; ++i) by_s(0, i) = V{};
@@ -165,7 +166,7 @@ void likelihood_backward(const Call& call) {
         sums[i] += from[i] * from[i];
       }
     }
-    solve_upper(l.transposed(), solved, d, n, piece.threads);
+    solve_upper(l.transposed(), solved, d, n, threads);
     for (int64_t i = 0; i < n; ++i) {
       scale(0, i) = factor / root(variance(0, i));
       V squares{};
@@ -175,7 +176,7 @@ void likelihood_backward(const Call& call) {
       }
       by_s(0, i) = factor * half * (N(k) * (1 - by_s(0, i)) - squares) / variance(0, i);
     }
-    add_product(-1, u, e.transposed(), solved, d, n, k, piece.threads);
+    add_product(-1, u, e.transposed(), solved, d, n, k, threads);
     constexpr int64_t strip = 16;
     for (int64_t first = 0; first < n; first += strip)
       for (int64_t j = 0; j < d; ++j) {

@@ -119,9 +119,9 @@ void complete(double* v, int64_t m, int64_t n, int64_t step, double* work) {
   }
 }
 
-// (V, s, W) by LAPACK, s descending; its threads cost more than they give where A is not large.
-void gesdd(double* a, double* w, double* s, int64_t m, int64_t n, bool threads) {
-  BlasThreads limit(threads && m * n >= 500 * 500 ? thread_limit() : 1);
+// (V, s, W) by LAPACK, s descending; its threads cost more than they give.
+void gesdd(double* a, double* w, double* s, int64_t m, int64_t n) {
+  BlasThreads limit(1);
   static void* const found = blas_routine("dgesdd_");
   const auto routine =
       as_routine<void(const char*, const int*, const int*, double*, const int*, double*, double*,
@@ -178,7 +178,7 @@ void forward_of(const Call& call, bool with_gradient) {
   V* record = with_gradient
                   ? static_cast<V*>(call.record->of(sizeof(V) * groups * kept(m, n)))
                   : nullptr;
-  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
+  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool) {
     V *a = memory, *w = a + m * n, *s = w + m * m, *work = s + m;
     V* ordered_w =
         record ? record + g * kept(m, n) : work + n + orthogonalize_memory<V>(m, n);
@@ -196,9 +196,8 @@ void forward_of(const Call& call, bool with_gradient) {
     const auto good = bad == 0;
     const V scale = unit_scale(good ? largest : V{});
     for (int64_t i = 0; i < m * n; ++i) a[i] = good ? a[i] * scale : V{};
-    (void)threads;
     if constexpr (lanes_of<V> == 1) {
-      gesdd(a, w, s, m, n, threads);
+      gesdd(a, w, s, m, n);
     } else {
       orthogonalize(a, w, s, work + n, m, n);
     }

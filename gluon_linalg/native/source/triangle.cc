@@ -103,7 +103,7 @@ void solve_lower(View<V> l, View<V> x, int64_t n, int64_t columns, bool threads,
   if (n == 0 || columns == 0) return;
   constexpr int64_t strip = 64;
   if (!threads || columns < 2 * strip) return solve_part(l, x, n, columns, unit);
-  parallel_for((columns + strip - 1) / strip, 0.05 * double(n * n * strip),
+  parallel_for((columns + strip - 1) / strip, 0.02 * double(n * n * strip),
                [&](int64_t begin, int64_t end) {
                  const int64_t last = end * strip < columns ? end * strip : columns;
                  solve_part(l, x.from(0, begin * strip), n, last - begin * strip, unit);
