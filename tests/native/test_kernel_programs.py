@@ -169,7 +169,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_gaussian_process_of_any_size(name):
-    """Small ones are factored here, larger ones by LAPACK."""
+    """From one point to several blocks."""
     options = {"noise_variance": 0.3, **LAYERS[name]}
     for batch, n in ((1, 1), (5, 3), (3, 24), (3, 25), (1, 160)):
         layer = ready(gl.GPLikelihoodLayer(k.RBF(1.7, **ARD) + k.White(0.1), **options))
@@ -336,7 +336,7 @@ print((peak() - before) / (n * n * (8 if dtype == "float64" else 4)))
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_memory_of_a_likelihood(dtype):
-    """One matrix, and what LAPACK needs."""
+    """One matrix, and packed parts of it."""
     out = subprocess.run(
         [sys.executable, "-c", MEMORY, dtype], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
