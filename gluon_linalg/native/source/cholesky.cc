@@ -20,7 +20,7 @@ namespace {
 // the last bits of a result depend on whether the batch is that large, and on nothing else.)
 template <class T>
 bool abreast(int64_t n, int64_t batch) {
-  return n <= 24 || (n <= 64 && 2 * batch >= width<T>);
+  return n <= 24 || (n <= 64 && batch >= 4 && 2 * batch >= width<T>);
 }
 
 void square(const Shape& a, const char* name) {

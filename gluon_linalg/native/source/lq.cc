@@ -13,7 +13,7 @@ namespace {
 // Whether batch elements share registers.
 template <class T>
 bool small(int64_t m, int64_t n, int64_t batch) {
-  return (m <= 16 && n <= 48) || (m <= 64 && n <= 2 * m + 16 && 2 * batch >= width<T>);
+  return (m <= 16 && n <= 48) || (m <= 64 && n <= 2 * m + 16 && batch >= 4 && 2 * batch >= width<T>);
 }
 
 double cost_of(int64_t m, int64_t n) { return 0.3 * double(m) * double(m) * double(n) + 50; }
