@@ -294,55 +294,6 @@ struct Alone {
   void put(View<T>, T*, int64_t, int64_t) {}
 };
 
-// width<T> values that follow each other of `count` batch elements, `stride` apart: to registers of
-// which each holds one of every batch element, and back.
-template <class T, int step>
-GL_INLINE void exchange(Lanes<T>* x) {
-  constexpr int wide = width<T>;
-  if constexpr (step < wide) {
-    typename Pack<T>::Mask low, high;
-    for (int i = 0; i < wide; ++i) {
-      low[i] = i & step ? wide + i - step : i;
-      high[i] = i & step ? wide + i : i + step;
-    }
-    for (int i = 0; i < wide; ++i)
-      if (!(i & step)) {
-        const Lanes<T> a = x[i], b = x[i + step];
-        x[i] = __builtin_shuffle(a, b, low);
-        x[i + step] = __builtin_shuffle(a, b, high);
-      }
-    exchange<T, 2 * step>(x);
-  }
-}
-
-template <class T>
-inline void interleave(const T* from, int64_t stride, int count, int64_t size, Lanes<T>* to) {
-  constexpr int wide = width<T>;
-  int64_t i = 0;
-  for (; i + wide <= size; i += wide) {
-    Lanes<T> x[wide];
-    for (int j = 0; j < wide; ++j)
-      std::memcpy(&x[j], from + (j < count ? j : 0) * stride + i, sizeof x[j]);
-    exchange<T, 1>(x);
-    for (int j = 0; j < wide; ++j) to[i + j] = x[j];
-  }
-  for (; i < size; ++i) to[i] = load(from + i, stride, count);
-}
-
-template <class T>
-inline void separate(const Lanes<T>* from, int64_t size, T* to, int64_t stride, int count) {
-  constexpr int wide = width<T>;
-  int64_t i = 0;
-  for (; i + wide <= size; i += wide) {
-    Lanes<T> x[wide];
-    for (int j = 0; j < wide; ++j) x[j] = from[i + j];
-    exchange<T, 1>(x);
-    for (int j = 0; j < wide; ++j)
-      if (j < count) std::memcpy(to + j * stride + i, &x[j], sizeof x[j]);
-  }
-  for (; i < size; ++i) store(to + i, stride, from[i], count);
-}
-
 template <class T>
 struct Abreast {
   using Value = Lanes<T>;
