@@ -17,6 +17,46 @@ struct Found {
   E value, failure, time;
 };
 
+// A singular value below this belongs to a direction that the data leave open.
+template <class T>
+double least_known() {
+  return __builtin_exp(open * __builtin_log(sizeof(T) == 8 ? 0x1p-53 : 0x1p-24));
+}
+
+// The turn and the value where all m directions are known beyond doubt: with L Lᵀ = EᵀE and l its
+// last row, R = L⁻ᵀ and the estimate is -R l. The least singular value of L is 1 / |L⁻¹| or more.
+// Column k of L begins at lowerT + k across. Returns whether they are.
+template <class E>
+GL_INLINE bool settle_clear(int64_t m, int64_t across, const E* lowerT, E* turn, E* value) {
+  typedef typename Element<E>::T T;
+  E squares{}, logarithms{};
+  for (int64_t j = 0; j < m; ++j) {
+    // Row j of L⁻¹ is column 1 + j of the turn.
+    E* inverse = turn + across + 1 + j;
+    const E pivot = 1 / lowerT[j * across + j];
+    for (int64_t k = 0; k < j; ++k) {
+      E sum{};
+      for (int64_t i = k; i < j; ++i)
+        sum -= lowerT[i * across + j] * turn[(1 + k) * across + 1 + i];
+      inverse[k * across] = sum * pivot;
+    }
+    inverse[j * across] = pivot;
+    for (int64_t k = 0; k <= j; ++k) squares += inverse[k * across] * inverse[k * across];
+    logarithms += logarithm(lowerT[j * across + j]);
+  }
+  const T least = T(least_known<T>());
+  if (any(!(squares * least * least < T(0.25)))) return false;
+  for (int64_t k = 0; k < m; ++k) {
+    E sum{};
+    for (int64_t j = k; j < m; ++j)
+      sum -= turn[(1 + k) * across + 1 + j] * lowerT[j * across + m];
+    turn[(1 + k) * across] = sum;
+  }
+  const E rest = lowerT[m * across + m];
+  *value = logarithms - T(m) * T(half_log_two_pi) + T(0.5) * rest * rest;
+  return true;
+}
+
 // What the innovations of a group say of the diffuse directions (`diffuse.settle`): the turn, how
 // many are known, and what they add to the value.
 template <class E, int D, int P>
@@ -40,11 +80,16 @@ __attribute__((noinline)) E settle(const Layout<E, D, P>& layout, E* memory) {
   E *turn = memory + layout.turn, value{};
   clear(columns * across, turn);
   turn[0] = E{} + 1;
+  if (settle_clear<E>(m, across, lowerT, turn, &value)) {
+    memory[layout.known] = E{} + T(m);
+    return value;
+  }
+  clear(columns * across, turn);
+  turn[0] = E{} + 1;
   Scratch numbers(sizeof(double) * (2 * m * m + 2 * m));
   double *left = numbers.as<double>(), *right = left + m * m, *sizes = right + m * m,
          *coordinates = sizes + m;
-  const double roundoff = sizeof(T) == 8 ? 0x1p-53 : 0x1p-24;
-  const double least = __builtin_exp(open * __builtin_log(roundoff));
+  const double least = least_known<T>();
   for (int lane = 0; lane < int(sizeof(E) / sizeof(T)); ++lane) {
     const auto number = [&](E& x) -> T& { return reinterpret_cast<T*>(&x)[lane]; };
     for (int64_t i = 0; i < m; ++i)

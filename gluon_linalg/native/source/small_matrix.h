@@ -105,8 +105,8 @@ GL_INLINE void product_tile(int64_t inner, const E* a, int64_t a_row, int64_t a_
 template <Result result, int rows, class E, class Row>
 GL_INLINE void product_rows(int64_t inner, int64_t count, const E* a, int64_t a_row,
                             int64_t a_column, const Row* b, int64_t b_row, Row* c, int64_t c_row) {
-  // As many sums at once as hide how long one takes.
-  if constexpr (rows <= 2)
+  // As many sums at once as there are registers for, and as hide how long one takes.
+  if constexpr (rows <= 2 || GL_BYTES == 64)
     for (; count >= 4; count -= 4, b += 4, c += 4)
       product_tile<result, rows, 4>(inner, a, a_row, a_column, b, b_row, c, c_row);
   for (; count >= 2; count -= 2, b += 2, c += 2)
