@@ -16,6 +16,7 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ..functional.diffuse import first_column, other_columns, settled
 from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
@@ -29,6 +30,7 @@ VARIANCES = 1e-299, 1e299
 TOLERANCE = 1e-6
 
 
+NAME = "StructuralPredictor"
 # Of the model itself, whose numbers for initial states are 0.
 NO_UNITS = Units(0.0, np.inf)
 
@@ -117,8 +119,7 @@ class SeriesBatch:
         (B,) have a forecast: one that hangs on what its observations leave open has none.
         """
         inputs, centre = self.kalman_inputs(mx.nd, self._points, *arrays, *self._priors)
-        # What is after the end of a series is missing, and tells nothing of its last state.
-        mean, covariance = (_at(array, ends) for array in self.model.smoother(*inputs))
+        mean, covariance = self._last_states(inputs, ends)
         y = mx.nd.zeros((len(ends), 1 + steps, 1), dtype="float64")
         stored = self._stored_by_name(mx.nd, self._points)
         emission = self.components.system(mx.nd, y[:, :, 0], covariates, stored).emission
@@ -126,13 +127,40 @@ class SeriesBatch:
             emission = mx.nd.broadcast_sub(emission, centre)
         covariance, is_known = _without_open(covariance.asnumpy(), emission.asnumpy())
         covariance = mx.nd.array(covariance, dtype="float64")
-        factor = fn.covariance_factor(mx.nd, covariance, "StructuralPredictor")
+        factor = fn.covariance_factor(mx.nd, covariance, NAME)
         transition, process_factor, noise_factor = inputs[1], inputs[3], inputs[4]
         system = fn.state_space_system(
             mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
-            name="StructuralPredictor",
+            name=NAME,
         )  # fmt: skip
         return system, is_known
+
+    def _last_states(self, inputs, ends):
+        """Mean (B, d) and covariance (B, d, d) of the states of steps ends[b] - 1, given all.
+
+        What is after the end of a series is missing: they are filtered states. Where the data leave
+        a state open its variance is infinite.
+        """
+        F, states, own = mx.nd, self.components.state_size, list(inputs)
+        directions = own.pop(7) if any(self.components.diffuse) else None
+        system = fn.state_space_system(F, *own, name=NAME)
+        if directions is not None:
+            system = fn.with_directions(F, system, directions)
+        filtered, _ = fn.kalman_filter(F, system, states, 1, name=NAME)
+        last = filtered._replace(
+            mean=_at(filtered.mean, ends),
+            whitened=_at(filtered.whitened, ends),
+            innovation=_at(filtered.innovation, ends),
+            roots=type(filtered.roots)(*(_at(root, ends) for root in filtered.roots)),
+        )
+        columns, covariance = fn.filtered_mean(F, last), fn.filtered_covariance(F, last, 1)
+        if filtered.settlement is not None:
+            open_columns, columns = columns, settled(F, columns, filtered.settlement)
+            spread = other_columns(F, columns)
+            covariance = covariance + fn.product(F, spread, spread, transpose_b=True)
+            covariance = fn.with_infinite(F, covariance, open_columns, filtered.settlement)
+        mean = first_column(F, columns)
+        return mean.reshape((-1, states)), covariance.reshape((-1, states, states))
 
     def parameter_values(self, index: int, scale: float) -> Dict[str, Union[float, List[float]]]:
         """{name: number or list} of one model, variances in squared units of the series."""
@@ -308,5 +336,9 @@ def _without_open(covariance, emission):
 
 
 def _at(array, ends):
-    """array[b, ends[b] - 1] of (B, T, ...)."""
-    return mx.nd.concat(*(array[b : b + 1, end - 1] for b, end in enumerate(ends)), dim=0)
+    """array[0, ends[b] - 1, b] of (1, T or 1, B or 1, ...), as (1, 1, B, ...); None of None."""
+    if array is None:
+        return None
+    _, steps, batch = array.shape[:3]
+    places = [(min(end, steps) - 1, min(b, batch - 1)) for b, end in enumerate(ends)]
+    return mx.nd.concat(*(array[:, t : t + 1, b : b + 1] for t, b in places), dim=2)
