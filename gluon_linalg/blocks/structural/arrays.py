@@ -6,7 +6,7 @@ are computed at once, it is one 1 for each of them.
 """
 
 from itertools import groupby
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -30,12 +30,17 @@ def ones_for(F: Namespace, like: Array, stored: Any) -> Array:
 def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
     """A matrix (b, m, n) from rows of numbers and arrays (b, 1), as `one` is."""
     pieces: List[Array] = []
+    # What looks alike is one node.
+    made: Dict[Tuple[float, int], Array] = {}
     entries = [entry for row in rows for entry in row]
     for number, run in groupby(entries, lambda e: e if isinstance(e, (int, float)) else None):
         if number is None:
             pieces.extend(entry for entry in run if not isinstance(entry, (int, float)))
-        else:
-            pieces.append(F.broadcast_axis(one * number, axis=1, size=len(list(run))))
+            continue
+        key = number, len(list(run))
+        if key not in made:
+            made[key] = F.broadcast_axis(one * number, axis=1, size=key[1])
+        pieces.append(made[key])
     return F.reshape(beside(F, pieces, axis=1), shape=(-1, len(rows), len(rows[0])))
 
 

@@ -17,7 +17,7 @@ namespace GL_LEVEL {
 namespace {
 
 // What forward keeps for backward at most; of more it is computed again.
-constexpr int64_t most_kept = 16 << 20;
+constexpr int64_t most_kept = 64 << 20;
 
 int inputs(const Attributes& attributes) { return Places(attributes).count; }
 
@@ -139,10 +139,10 @@ void by_sizes(const Problem& problem, const Body& body) {
     else
       body(T{}, system);
   };
-  if (!problem.diffuse && d == 4 && p == 2)
-    sized(Fixed<4, 2>{});
-  else
-    sized(Fixed<0, 0>{});
+#if GL_BYTES > 16
+  if (!problem.diffuse && d == 4 && p == 2) return sized(Fixed<4, 2>{});
+#endif
+  sized(Fixed<0, 0>{});
 }
 
 template <class Body>

@@ -146,12 +146,13 @@ struct Layout {
     known = Element<E>::block, failure = 2 * known, turn = 3 * known;
     header = turn + columns() * across_columns();
   }
-  GL_INLINE int64_t columns() const { return D ? 1 : any_columns; }  // 1 + q diffuse ones
-  GL_INLINE int64_t across_d() const { return s.across(s.d()); }
-  GL_INLINE int64_t across_p() const { return s.across(s.p()); }
-  GL_INLINE int64_t across_n() const { return s.across(s.n()); }
+  // 1 + q diffuse ones.
+  GL_INLINE auto columns() const { return S::template number<D ? 1 : 0>(any_columns); }
+  GL_INLINE auto across_d() const { return s.across(s.d()); }
+  GL_INLINE auto across_p() const { return s.across(s.p()); }
+  GL_INLINE auto across_n() const { return s.across(s.n()); }
   GL_INLINE int64_t across_c() const { return s.across(s.c()); }
-  GL_INLINE int64_t across_columns() const { return s.across(columns()); }
+  GL_INLINE auto across_columns() const { return s.across(columns()); }
   int64_t kept() const { return header + times * slot; }
 };
 

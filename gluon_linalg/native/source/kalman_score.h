@@ -7,12 +7,6 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-// Matrices of one step by rows, as the backward recursion takes them.
-template <class E>
-struct StepRows {
-  E *emission, *transition, *observation_factor, *process_factor;
-};
-
 // rows (., across columns) of numbers times a factor; 0 where a row is hidden.
 template <class E>
 GL_INLINE void load_rows(const E* numbers, int64_t count, int64_t columns, E factor,
@@ -24,6 +18,15 @@ GL_INLINE void load_rows(const E* numbers, int64_t count, int64_t columns, E fac
       rows[i * across + j] = hidden ? (hidden[i] > 0 ? E{} : x) : x;
     }
   }
+}
+
+// The same rows where they are, if they need not be padded, scaled or hidden.
+template <class E>
+GL_INLINE const E* rows_of(const E* numbers, int64_t count, int64_t columns, const E* hidden,
+                           E* memory) {
+  if (is_batch<E> && !hidden) return numbers;
+  load_rows(numbers, count, columns, E{} + 1, hidden, memory);
+  return memory;
 }
 
 // What is found at many times; `sum` has what was lost behind it.
@@ -63,12 +66,11 @@ GL_INLINE void settled_columns(int64_t columns, int64_t across, const E* turn,
 }
 
 // C += Aᵀ B of (count, n) matrices, where the product is symmetric.
-template <class E>
-GL_INLINE void add_symmetric_product(int64_t n, int64_t count, const E* a, const E* b, E* c,
-                                     int64_t across) {
+template <class E, class N, class Across>
+GL_INLINE void add_symmetric_product(N n, N count, const E* a, const E* b, E* c, Across across) {
   // Whole registers, so that none has numbers of both triangles but on the diagonal.
   constexpr int64_t rows = Element<E>::block > 4 ? Element<E>::block : 4;
-  if (n <= rows) {
+  if (is_known<N> || n <= rows) {
     product<add, E>(n, count, across, {a, 1, across}, b, across, c, across);
     return;
   }
@@ -121,9 +123,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
                                      Writer<E>* to) {
   typedef typename Element<E>::T T;
   const auto& s = layout.s;
-  const int64_t d = s.d(), p = s.p(), n = s.n(), c = s.c(), across_d = layout.across_d(),
-                across_p = layout.across_p(), across_n = layout.across_n(),
-                across_c = layout.across_c(), columns = layout.columns(),
+  const auto d = s.d();
+  const auto p = s.p();
+  const auto across_d = layout.across_d();
+  const auto across_p = layout.across_p();
+  const auto columns = layout.columns();
+  const int64_t n = s.n(), c = s.c(), across_n = layout.across_n(), across_c = layout.across_c(),
                 across_columns = layout.across_columns(), across_q = s.across(s.q),
                 across_r = s.across(s.r), prior = problem.prior_columns,
                 across_z = columns > 1 ? across_columns : 0;
@@ -140,8 +145,9 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     free += size;
     return free - size;
   };
-  const StepRows<E> rows{take(p * across_d), take(d * across_d), take(p * across_q),
-                         take(d * across_r)};
+  E *emission_rows = take(p * across_d), *transition_rows = take(d * across_d),
+    *noise_rows = take(p * across_q), *process_rows = take(d * across_r);
+  const E *H = nullptr, *A = nullptr;
   E *hidden = take(across_p), *shown = take(across_p), *gain = take(d * across_p),
     *whitened = take(p * across_d), *observed_part = take(p * across_d),
     *precise_gain = take(d * across_p), *closed = take(d * across_d),
@@ -166,13 +172,9 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   const E negative = -factor, in_unit = negative * per_unit;
   const bool has_constant_noise = !system.observation_factor.changes() && !system.mask;
   clear(2 * p * across_p, noise_sum);
-  // What was found, rows of so many elements, times a factor.
-  const auto give = [&](Input which, int64_t t, const E* found, int64_t across, E by)
-      __attribute__((always_inline)) {
-    if (!to[which]) return;
-    to[which](t, [&](int64_t i, int64_t j) __attribute__((always_inline)) {
-      return found[i * across + j] * by;
-    });
+  // What was found, rows of so many elements, times a factor; or nothing.
+  const auto give = [&](Input which, int64_t t, const E* found, int64_t across, E by) {
+    if (to[which]) to[which].scaled(t, found, across, by);
   };
   const auto give_none = [&](Input which, int64_t t) {
     if (to[which]) to[which](t, [&](int64_t, int64_t) { return factor * T(0); });
@@ -188,12 +190,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     load_mask(s, system, t, hidden, shown);
     const E* hides = system.mask ? hidden : nullptr;
     if (is_last || hides || system.emission.changes())
-      load_rows(system.emission(t), p, d, one, hides, rows.emission);
+      H = rows_of(system.emission(t), p, d, hides, emission_rows);
     if (t == problem.times - 2 || (!is_last && system.transition.changes()))
-      load_rows(system.transition(t), d, d, one, none_hidden, rows.transition);
+      A = rows_of(system.transition(t), d, d, none_hidden, transition_rows);
 
     // H̃, K̄ and Φ.
-    copy(p * across_d, rows.emission, whitened);
+    copy(p * across_d, H, whitened);
     solve(p, across_d, triangleT, across_n, whitened);
     const E* innovation = now + layout.innovation;
     if (columns > 1) {
@@ -205,7 +207,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       for (int64_t k = 0; k < d; ++k)
         for (int64_t i = 0; i < across_p; ++i)
           gain[k * across_p + i] = i < p ? triangleT[i * across_n + p + k] : E{};
-      copy(d * across_d, rows.transition, closed);
+      copy(d * across_d, A, closed);
       product<subtract, E>(d, p, across_d, {gain, across_p, 1}, whitened, across_d, closed,
                            across_d);
       product<set, E>(d, d, across_d, {precision, across_d, 1}, closed, across_d, precise_closed,
@@ -221,7 +223,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     if (!is_last) {
       product<add, E>(columns, d, across_d, {force, across_d, 1}, closed, across_d, force_before,
                       across_d);
-      add_symmetric_product<E>(d, d, closed, precise_closed, precision_before, across_d);
+      add_symmetric_product(d, d, static_cast<const E*>(closed), static_cast<const E*>(precise_closed), precision_before, across_d);
     }
     if (smooths) {
       // ρ⁻ and x̂.
@@ -282,9 +284,9 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       solve_transposed(p, across_p, triangleT, across_n, other_spread);
       add_all(p * across_p, other_spread, noise_sum);
     } else {
-      load_rows(system.observation_factor(t), p, s.q, per_unit, hides, rows.observation_factor);
-      solve(p, across_q, triangleT, across_n, rows.observation_factor);
-      product<set, E>(p, p, across_q, {observed_spread, across_p, 1}, rows.observation_factor,
+      load_rows(system.observation_factor(t), p, s.q, per_unit, hides, noise_rows);
+      solve(p, across_q, triangleT, across_n, noise_rows);
+      product<set, E>(p, p, across_q, {observed_spread, across_p, 1}, noise_rows,
                       across_q, scaled, across_q);
       solve_transposed(p, across_q, triangleT, across_n, scaled);
       give(observation_factor, t, scaled, across_q, in_unit);
@@ -294,12 +296,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       give_none(process_factor, t);
     } else if (to[process_factor]) {
       if (t == problem.times - 2 || system.process_factor.changes())
-        load_rows(system.process_factor(t), d, s.r, per_unit, none_hidden, rows.process_factor);
-      product<set, E>(columns, d, across_r, {force, across_d, 1}, rows.process_factor, across_r,
+        load_rows(system.process_factor(t), d, s.r, per_unit, none_hidden, process_rows);
+      product<set, E>(columns, d, across_r, {force, across_d, 1}, process_rows, across_r,
                       pulled, across_r);
       product<set, E>(d, columns, across_r, {force, 1, across_d}, pulled, across_r,
                       process_gradient, across_r);
-      product<subtract, E>(d, d, across_r, {precision, across_d, 1}, rows.process_factor, across_r,
+      product<subtract, E>(d, d, across_r, {precision, across_d, 1}, process_rows, across_r,
                            process_gradient, across_r);
       give(process_factor, t, process_gradient, across_r, in_unit);
     }
@@ -359,8 +361,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   // Sums over time times what did not change.
   if (has_constant_noise) {
     load_rows(system.observation_factor(0), p, s.q, per_unit, none_hidden,
-              rows.observation_factor);
-    product<set, E>(p, p, across_q, {noise_sum, across_p, 1}, rows.observation_factor, across_q,
+              noise_rows);
+    product<set, E>(p, p, across_q, {noise_sum, across_p, 1}, noise_rows, across_q,
                     scaled_sum, across_q);
     give(observation_factor, 0, scaled_sum, across_q, in_unit);
   }

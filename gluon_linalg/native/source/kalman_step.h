@@ -35,11 +35,25 @@ struct Sizes {
   static constexpr int states = D, observations = P;
   int64_t any_d, any_p, q, r;
 
-  GL_INLINE int64_t d() const { return D ? D : any_d; }
-  GL_INLINE int64_t p() const { return P ? P : any_p; }
-  GL_INLINE int64_t n() const { return p() + d(); }
+  GL_INLINE auto d() const { return number<D>(any_d); }
+  GL_INLINE auto p() const { return number<P>(any_p); }
+  GL_INLINE auto n() const { return number<D && P ? D + P : 0>(any_d + any_p); }
   GL_INLINE int64_t c() const { return d() + q + r; }
-  GL_INLINE int64_t across(int64_t count) const { return padded<E>(count); }
+  template <class N>
+  static GL_INLINE auto across(N count) {
+    if constexpr (is_known<N>)
+      return Known<int(padded<E>(N::value))>();
+    else
+      return padded<E>(count);
+  }
+  // One that is known, or if that is 0 any.
+  template <int N>
+  static GL_INLINE auto number(int64_t any) {
+    if constexpr (N != 0)
+      return Known<N>();
+    else
+      return any;
+  }
 };
 
 // The arrays of one step, in memory of `step_size` elements.

@@ -214,6 +214,10 @@ class Writer {
       each(value, [&](int64_t k, const E& x) { place[k] = x; });
     }
   }
+  // Of rows of so many elements, times a factor.
+  __attribute__((noinline)) void scaled(int64_t t, const E* found, int64_t across, E by) {
+    (*this)(t, [&](int64_t i, int64_t j) { return found[i * across + j] * by; });
+  }
   // Of contiguous numbers.
   void whole(int64_t t, const E* values) {
     const int64_t columns = steps_.columns;

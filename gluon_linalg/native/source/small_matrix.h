@@ -5,7 +5,7 @@
 // another. `padded<E>(n)` is the length in memory of a row of n numbers. Arrays whose names end in
 // T hold the transposed matrix.
 //
-// Sizes that are known when the code is compiled make straight code of all loops: `small_enough`.
+// Sizes may be known when the code is compiled: then they are of a type `Known`.
 #pragma once
 
 #include "lanes.h"
@@ -42,6 +42,17 @@ struct Element<Lanes<float>> {
   typedef Lanes<float> Row;
   static constexpr int64_t block = 1;
 };
+
+// A number that is known when the code is compiled.
+template <int N>
+struct Known {
+  static constexpr int value = N;
+  constexpr operator int64_t() const { return N; }
+};
+template <class N>
+inline constexpr bool is_known = false;
+template <int N>
+inline constexpr bool is_known<Known<N>> = true;
 
 template <class E>
 inline constexpr bool is_batch = Element<E>::block == 1;
@@ -117,8 +128,9 @@ GL_INLINE void product_rows(int64_t inner, int64_t count, const E* a, int64_t a_
 // c = a b, c += a b or c -= a b of matrices whose rows are padded: a (rows, inner), b (inner,
 // across) and c (rows, across), of which `across_b` and `across_c` elements make a row in memory.
 template <Result result, class E>
-GL_INLINE void product_here(int64_t rows, int64_t inner, int64_t across, Factor<E> a, const E* b,
-                            int64_t across_b, E* c, int64_t across_c) {
+__attribute__((noinline)) void product_apart(int64_t rows, int64_t inner, int64_t across,
+                                             Factor<E> a, const E* b, int64_t across_b, E* c,
+                                             int64_t across_c) {
   typedef typename Element<E>::Row Row;
   constexpr int64_t block = Element<E>::block;
   const int64_t count = across / block, b_row = across_b / block, c_row = across_c / block;
@@ -133,17 +145,36 @@ GL_INLINE void product_here(int64_t rows, int64_t inner, int64_t across, Factor<
   if (rows)
     product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
 }
-template <Result result, class E>
-__attribute__((noinline)) void product_apart(int64_t rows, int64_t inner, int64_t across,
-                                             Factor<E> a, const E* b, int64_t across_b, E* c,
-                                             int64_t across_c) {
-  product_here<result, E>(rows, inner, across, a, b, across_b, c, across_c);
+
+// The same in straight code, for small matrices.
+template <Result result, int rows, int inner, int across, class E>
+GL_INLINE void product_here(Factor<E> a, const E* b, int64_t across_b, E* c, int64_t across_c) {
+  typedef typename Element<E>::Row Row;
+  constexpr int block = Element<E>::block, count = across / block;
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    auto* to = reinterpret_cast<Row*>(c + i * across_c);
+    Row sum[count];
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j) sum[j] = result == set ? Row{} : to[j];
+#pragma GCC unroll 8
+    for (int k = 0; k < inner; ++k) {
+      const Row factor = spread<E>(a.data[i * a.row + k * a.column]);
+      const auto* from = reinterpret_cast<const Row*>(b + k * across_b);
+#pragma GCC unroll 8
+      for (int j = 0; j < count; ++j)
+        sum[j] = result == subtract ? sum[j] - factor * from[j] : sum[j] + factor * from[j];
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j) to[j] = sum[j];
+  }
 }
-template <Result result, class E>
-GL_INLINE void product(int64_t rows, int64_t inner, int64_t across, Factor<E> a, const E* b,
-                       int64_t across_b, E* c, int64_t across_c) {
-  if (__builtin_constant_p(rows * inner * across))
-    product_here<result, E>(rows, inner, across, a, b, across_b, c, across_c);
+
+template <Result result, class E, class M, class K, class N>
+GL_INLINE void product(M rows, K inner, N across, Factor<E> a, const E* b, int64_t across_b, E* c,
+                       int64_t across_c) {
+  if constexpr (is_known<M> && is_known<K> && is_known<N>)
+    product_here<result, M::value, K::value, N::value>(a, b, across_b, c, across_c);
   else
     product_apart<result, E>(rows, inner, across, a, b, across_b, c, across_c);
 }
