@@ -80,10 +80,12 @@ class SeriesBatch:
         points: stored parameters (B, n); y (B, T), covariates (B, T, k) if there are any, mask
         (B, T), and prior means (B, d) and factors (B, d, d) if there are numbers for them.
         """
-        if self.description.has_known_priors:
-            *rest, mean, factor = rest
-        arrays, centre = self.model.kalman_inputs(F, y, *rest, stored=self._stored_by_name(F, points))
-        if self.description.has_known_priors:
+        priors = 2 if self.description.has_known_priors else 0
+        data, priors_given = rest[: len(rest) - priors], rest[len(rest) - priors :]
+        stored = self._stored_by_name(F, points)
+        arrays, centre = self.model.kalman_inputs(F, y, *data, stored=stored)
+        if priors:
+            mean, factor = priors_given
             arrays[5], arrays[6] = F.broadcast_add(arrays[5], mean), arrays[6] + factor
         return arrays, centre
 
@@ -308,7 +310,7 @@ class _Likelihood(mx.gluon.HybridBlock):
         with self.name_scope():
             self.filter = KalmanFilterLayer(states, diffuse=diffuse)
         # Of the arrays only these hold parameters.
-        names = {name for component in batch.components.components for name in component._reg_params}
+        names = {name for block in batch.components.components for name in block._reg_params}
         constants = ["y", "emission", "prior_mean", "directions"]
         if all(name.endswith("variance") for name in names):
             constants.append("transition")

@@ -6,7 +6,7 @@ are computed at once, it is one 1 for each of them.
 """
 
 from itertools import groupby
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -31,7 +31,7 @@ def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]
     """A matrix (b, m, n) from rows of numbers and arrays (b, 1), as `one` is."""
     pieces: List[Array] = []
     # What looks alike is one node.
-    made: Dict[Tuple[float, int], Array] = {}
+    made: Dict[Any, Array] = {}
     entries = [entry for row in rows for entry in row]
     for number, run in groupby(entries, lambda e: e if isinstance(e, (int, float)) else None):
         if number is None:

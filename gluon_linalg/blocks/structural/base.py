@@ -140,9 +140,7 @@ class Component(LinearAlgebraBlock):
                 found[f"{name}_complement"] = parameter.complement(F, own)
         return found
 
-    def variances(
-        self, F: Namespace, like: Array, stored: Optional[Stored] = None
-    ) -> List[Array]:
+    def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
         """The variances of the component inside a graph, a list of (1, n) or, `stored`, (B, n)."""
         values = self.values(F, like, stored)
         return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
@@ -282,9 +280,7 @@ class Sum(Component):
             block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
         )
 
-    def variances(
-        self, F: Namespace, like: Array, stored: Optional[Stored] = None
-    ) -> List[Array]:
+    def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
         return [variance for c in self.components for variance in c.variances(F, like, stored)]
 
 
