@@ -17,7 +17,7 @@ namespace GL_LEVEL {
 namespace {
 
 // What forward keeps for backward at most; of more it is computed again.
-constexpr int64_t most_kept = 64 << 20;
+constexpr int64_t most_kept = 16 << 20;
 
 int inputs(const Attributes& attributes) { return Places(attributes).count; }
 
