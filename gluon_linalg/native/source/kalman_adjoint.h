@@ -52,7 +52,8 @@ struct Adjoint {
     const int64_t d = layout.s.d(), p = layout.s.p(),
                   across_r = padded<E>(layout.s.r), across_q = padded<E>(layout.s.q);
     return paths(problem, layout) +
-           StepArrays<E>::size(layout.s) + (d + p) * (layout.ad + layout.ap) + (14 * d + 8 * p + 12) * layout.ad +
+           StepArrays<E>::size(layout.s) + (d + p) * (layout.ad + layout.ap) +
+           (14 * d + 8 * p + 12) * layout.ad +
            (4 * p + 4 * d + 6) * layout.ap + 2 * layout.an + 2 * d * across_r + 2 * p * across_q +
            problem.prior_columns * 2 * layout.ad + 2 * d * padded<E>(problem.prior_columns) +
            Given<E>::room(problem);
@@ -386,7 +387,8 @@ struct Adjoint {
     E *S = memory.take(d * across), *S_bar = memory.take(d * across);
     for (int64_t k = 0; k < d; ++k)
       for (int64_t j = 0; j < columns; ++j)
-        S[k * across + j] = fetched<E>(problem.array[prior_factor], prior_first, k * columns + j, prior_count);
+        S[k * across + j] =
+            fetched<E>(problem.array[prior_factor], prior_first, k * columns + j, prior_count);
     times(as_is(gamma, ad), S, S_bar, d, d, across);
     give(prior_factor, 0, S_bar, d, columns, across, problem.given[prior_covariance] ? 0.0 : 2.0);
   }

@@ -272,7 +272,8 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     product<subtract, E>(columns, d, across, {now + layout.mean, across_d, 1}, arrays.matrixT,
                          across, moved, across);
     for (int64_t col = 0; col < columns; ++col) {
-      E *target = moved + col * across, *innovation = now + layout.innovation + col * layout.across_p();
+      E *target = moved + col * across,
+        *innovation = now + layout.innovation + col * layout.across_p();
       for (int64_t i = 0; i < p; ++i) {
         const int64_t from = begin_of<E>(i + 1);
         const E* column = triangleT + i * across;

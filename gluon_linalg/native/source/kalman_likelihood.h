@@ -57,6 +57,10 @@ struct Problem {
   bool regular;
   Steps array[all_inputs];
   bool given[all_inputs];
+  // In the order of `Given`.
+  static constexpr int over_time[] = {
+      observed,       transition_offset,  emission_offset, transition, emission,
+      process_factor, observation_factor, mask};
   // Whether nothing asks for the gradient of an input, which then is 0.
   bool constant[all_inputs];
 
@@ -89,34 +93,6 @@ struct Problem {
   }
   static Steps steps(int i, const Array& array) {
     return Steps::of(array, is_prior(i) ? -1 : 1, 0, is_vector(i) ? 1 : 2);
-  }
-};
-
-// The arrays over time of a group of batch elements.
-template <class E>
-struct Given {
-  Reader<E> observed, transition_offset, emission_offset;
-  System<E> system;
-
-  // memory: `room` elements.
-  Given(const Problem& problem, int64_t first, int count, E* memory) {
-    const auto reader = [&](Input i) {
-      if (!problem.given[i]) return Reader<E>();
-      E* own = memory;
-      memory += Reader<E>::room(problem.array[i]);
-      return Reader<E>(problem.array[i], first, count, own);
-    };
-    observed = reader(Input::observed);
-    transition_offset = reader(Input::transition_offset);
-    emission_offset = reader(Input::emission_offset);
-    system = {reader(transition), reader(emission), reader(process_factor),
-              reader(observation_factor), reader(mask)};
-  }
-  static int64_t room(const Problem& problem) {
-    int64_t total = 0;
-    for (int i = 0; i < all_inputs; ++i)
-      if (problem.given[i] && !is_prior(i)) total += Reader<E>::room(problem.array[i]);
-    return total;
   }
 };
 

@@ -134,7 +134,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
                 across_z = columns > 1 ? across_columns : 0;
   Scratch scratch(sizeof(E) *
                   ((p + d) * across_d + p * across_q + d * across_r +                   // rows
-                   across_p * 2 + 2 * p * across_d + 2 * d * across_p + 7 * d * across_d +                 //
+                   across_p * 2 + 2 * p * across_d + 2 * d * across_p + 7 * d * across_d +  //
                    6 * columns * across_d + 2 * columns * across_p + across_c + across_n +  //
                    (n + c + 1) * across_z + n * across_d + 2 * p * across_p +           //
                    2 * p * across_q + d * across_r +                                    //
@@ -155,14 +155,17 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     *precision_before = take(d * across_d), *carried = take(d * across_d),
     *state_part = take(d * across_d), *spread = take(d * across_d),
     *force = take(columns * across_d), *force_before = take(columns * across_d),
-    *coordinates = take(columns * across_d), *smoothed = take(columns * across_d), *settled = take(columns * across_p),
+    *coordinates = take(columns * across_d), *smoothed = take(columns * across_d),
+    *settled = take(columns * across_p),
     *remaining = take(columns * across_p), *turn_row = take(across_c), *together = take(across_n),
     *several = take(n * across_z), *several_turned = take(c * across_z), *change = take(across_z),
     *gradient = take(n * across_d), *observed_spread = take(p * across_p),
-    *other_spread = take(p * across_p), *scaled = take(p * across_q), *scaled_sum = take(p * across_q),
+    *other_spread = take(p * across_p), *scaled = take(p * across_q),
+    *scaled_sum = take(p * across_q),
     *process_gradient = take(d * across_r), *prior_rows = take(d * s.across(prior)),
     *prior_gradient = take(d * s.across(prior)), *direction_rows = take(d * across_columns),
-    *direction_gradient = take(d * across_columns), *noise_sum = take(2 * p * across_p), *pulled = take(columns * across_r);
+    *direction_gradient = take(d * across_columns), *noise_sum = take(2 * p * across_p),
+    *pulled = take(columns * across_r);
   Given<E> given(problem, b, count, free);
   System<E>& system = given.system;
   const E* none_hidden = nullptr;
@@ -223,7 +226,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     if (!is_last) {
       product<add, E>(columns, d, across_d, {force, across_d, 1}, closed, across_d, force_before,
                       across_d);
-      add_symmetric_product(d, d, static_cast<const E*>(closed), static_cast<const E*>(precise_closed), precision_before, across_d);
+      add_symmetric_product(d, d, static_cast<const E*>(closed),
+                            static_cast<const E*>(precise_closed), precision_before, across_d);
     }
     if (smooths) {
       // ρ⁻ and x̂.
@@ -332,7 +336,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       prior_rows[k * s.across(prior) + j] =
           j < prior ? fetched<E>(problem.array[prior_factor], b, k * prior + j, count) * per_unit
                     : E{};
-  product<set, E>(d, d, s.across(prior), {spread, across_d, 1}, prior_rows, s.across(prior), prior_gradient, s.across(prior));
+  product<set, E>(d, d, s.across(prior), {spread, across_d, 1}, prior_rows, s.across(prior),
+                  prior_gradient, s.across(prior));
   give(prior_factor, 0, prior_gradient, s.across(prior), in_unit);
   // The columns that were settled, as they were: the force times the turn, transposed.
   if (columns == 1) {
@@ -346,7 +351,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       for (int64_t j = 0; j < across_m; ++j)
         direction_rows[k * across_m + j] =
             j < m ? fetched<E>(problem.array[directions], b, k * m + j, count) * per_unit : E{};
-    product<set, E>(d, d, across_m, {spread, across_d, 1}, direction_rows, across_m, direction_gradient, across_m);
+    product<set, E>(d, d, across_m, {spread, across_d, 1}, direction_rows, across_m,
+                    direction_gradient, across_m);
     for (int64_t j = 0; j < m; ++j) {
       E square{};
       for (int64_t k = 0; k < d; ++k)

@@ -13,7 +13,8 @@ namespace GL_LEVEL {
 // Number `index` of an array without time, for `count` batch elements from b on.
 template <class E>
 GL_INLINE E fetched(const Steps& array, int64_t b, int64_t index, int count) {
-  const auto* p = static_cast<const typename Element<E>::T*>(array.data) + b * array.batch_step + index;
+  typedef typename Element<E>::T T;
+  const T* p = static_cast<const T*>(array.data) + b * array.batch_step + index;
   if constexpr (is_batch<E>) {
     if (array.batch_step == 0) return E{} + *p;
     return load(p, array.batch_step, count);
@@ -87,6 +88,34 @@ struct System {
   }
   // Whether a step needs anything loaded that the one before it has not.
   bool varies() const { return mask || changes(); }
+};
+
+// All arrays over time of a group of batch elements; `Problem::over_time` tells which these are.
+template <class E>
+struct Given {
+  Reader<E> observed, transition_offset, emission_offset;
+  System<E> system;
+
+  // memory: `room` elements.
+  template <class Problem>
+  Given(const Problem& problem, int64_t first, int count, E* memory) {
+    Reader<E> all[8];
+    for (int k = 0; k < 8; ++k) {
+      const int i = Problem::over_time[k];
+      if (!problem.given[i]) continue;
+      all[k] = Reader<E>(problem.array[i], first, count, memory);
+      memory += Reader<E>::room(problem.array[i]);
+    }
+    observed = all[0], transition_offset = all[1], emission_offset = all[2];
+    system = {all[3], all[4], all[5], all[6], all[7]};
+  }
+  template <class Problem>
+  static int64_t room(const Problem& problem) {
+    int64_t total = 0;
+    for (int i : Problem::over_time)
+      if (problem.given[i]) total += Reader<E>::room(problem.array[i]);
+    return total;
+  }
 };
 
 // Loads what is missing at step t: hidden and shown; returns whether the mask is one of 0 and 1.

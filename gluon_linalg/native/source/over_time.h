@@ -17,7 +17,8 @@ struct Steps {
   static GL_INLINE Steps of(const Array& array, int time, int batch, int last) {
     Steps steps;
     const Shape& shape = array.shape;
-    if (shape.axes != last + 1 + (time >= 0) + (batch > 1)) fail("an array with %d axes", shape.axes);
+    if (shape.axes != last + 1 + (time >= 0) + (batch > 1))
+      fail("an array with %d axes", shape.axes);
     steps.data = array.data;
     steps.rows = shape[-last];
     steps.columns = last > 1 ? shape[-1] : 1;

@@ -92,7 +92,8 @@ void run_recursion(const Call& call, bool quadratic) {
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
     Memory<V> memory(d * d + 2 * d * n + room_for<V>(initial, offset, matrix));
     V *x = memory.take(d * n), *moved = memory.take(d * n), *across = memory.take(d * d);
-    auto start = reader(initial, first, count, memory), moves = reader(offset, first, count, memory),
+    auto start = reader(initial, first, count, memory),
+         moves = reader(offset, first, count, memory),
          turns = reader(matrix, first, count, memory);
     copy(d * n, start(0), x);
     for (int64_t k = 0; k < times_; ++k) {
@@ -147,7 +148,8 @@ void differentiate_recursion(const Call& call, bool quadratic) {
     Memory<V> memory(2 * d * d + 2 * d * n + written + room_for<V>(matrix, states, given));
     V *a_gradient = memory.take(d * d), *across = memory.take(d * n),
       *half = memory.take(d * d), *ahead = memory.take(d * n);
-    auto turns = reader(matrix, first, count, memory), states_at = reader(states, first, count, memory),
+    auto turns = reader(matrix, first, count, memory),
+         states_at = reader(states, first, count, memory),
          given_at = reader(given, first, count, memory);
     const auto writer = [&](int i) {
       return Writer<V>(gradient[i], part, first, count, memory.take(Writer<V>::room(steps[i])));
@@ -289,7 +291,8 @@ void run_root(const Call& call) {
       *arrayT = memory.take(width * m), *rest = memory.take(width * d),
       *lowerT = memory.take(m * m), *lower = memory.take(m * m), *u = memory.take(m * width),
       *hidden = memory.take(m);
-    auto start = reader(prior, first, count, memory), matrices = reader(matrix, first, count, memory),
+    auto start = reader(prior, first, count, memory),
+         matrices = reader(matrix, first, count, memory),
          all_noises = reader(noise, first, count, memory);
     copy(d * d, start(0), s);
     clear(m, hidden);
@@ -366,7 +369,8 @@ void run_covariance(const Call& call) {
                      room_for<V>(prior, matrix, noise));
     V *x = memory.take(d * d), *half = memory.take(m * d), *across = memory.take(m * d),
       *spread = memory.take(m * m), *factor = memory.take(p * p), *gain = memory.take(d * p);
-    auto start = reader(prior, first, count, memory), matrices = reader(matrix, first, count, memory),
+    auto start = reader(prior, first, count, memory),
+         matrices = reader(matrix, first, count, memory),
          noises = reader(noise, first, count, memory);
     copy(d * d, start(0), x);
     for (int64_t t = 0; t < times_; ++t) {

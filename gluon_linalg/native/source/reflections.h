@@ -248,7 +248,8 @@ GL_INLINE void turn_back_all(int64_t n, int64_t c, int64_t stride, const E* u, c
 // The first d columns of the orthogonal matrix that Q is part of: Ω and Θ in the rows of
 // head (n, across d), and Ψ, what completes them, in those of rest (c, across d).
 template <class E>
-__attribute__((noinline)) void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride, const E* u, E* head,
+__attribute__((noinline)) void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride,
+                                             const E* u, E* head,
                           E* rest) {
   const int64_t across = padded<E>(d);
   clear(c * across, rest);

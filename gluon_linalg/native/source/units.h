@@ -78,7 +78,7 @@ struct Logarithms {
     product = rest;
     left = most;
   }
-  E sum() { return logarithm(product) + exponents * typename Element<E>::T(0.69314718055994530942); }
+  E sum() { return logarithm(product) + exponents * typename Element<E>::T(__builtin_log(2.0)); }
 };
 
 // The largest of some numbers in size, and of another one.
