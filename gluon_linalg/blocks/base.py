@@ -12,8 +12,9 @@ from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
 from ..typing import Array, Device, Rules
 from .arguments import axis_sizes, bound, data_dtype, from_data
-from .casting import FLOATS, check_casts
+from .casting import FLOATS, check_casts, dtype_name
 from .explaining import explain, has_nan, listed
+from .parameters import parameters_of
 
 
 class LinearAlgebraBlock(mx.gluon.HybridBlock):
@@ -68,7 +69,9 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         with self._lock:
             self._compile_anew_for(self._pattern_of(args))
             try:
-                outputs = super().forward(*args)
+                # What Gluon's `forward` comes to for arrays that were checked.
+                with args[0].context:
+                    outputs = self._call_cached_op(*args)
                 return outputs, has_nan(outputs)
             except LinearAlgebraError:
                 # Before another thread calls it: the memory of a static graph keeps the error.
@@ -218,14 +221,17 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def _check(self, args: Sequence[Any]) -> None:
         given = self._given(args)
-        self._check_alike("dtype", [(n, np.dtype(a.dtype).name) for n, _, a in given], DtypeError)
-        self._check_alike("device", [(n, str(a.context)) for n, _, a in given], ContextError)
+        self._check_alike("dtype", [(n, dtype_name(a.dtype)) for n, _, a in given], DtypeError)
+        self._check_alike("device", [(n, a.context) for n, _, a in given], ContextError)
         self._check_parameters(given[0][2])
-        self._check_sizes(args)
+        self._check_sizes_of(given)
 
     def _check_sizes(self, args: Sequence[Any]) -> None:
-        given = [(name, axes, array.shape) for name, axes, array in self._given(args)]
-        self.check_shapes(axis_sizes(self.name, given))
+        self._check_sizes_of(self._given(args))
+
+    def _check_sizes_of(self, given: Sequence[Tuple[str, str, Any]]) -> None:
+        shapes = [(name, axes, array.shape) for name, axes, array in given]
+        self.check_shapes(axis_sizes(self.name, shapes))
 
     def _given(self, args: Sequence[Any]) -> List[Tuple[str, str, Any]]:
         given = [(*rule, array) for rule, array in zip(self.arguments, args) if array is not None]
@@ -244,28 +250,28 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 f"{self.name}: '{name}' is a {type(array).__name__}, expected an mx.nd.NDArray: "
                 "mx.nd.array(values, dtype='float64')."
             )
-        if np.dtype(array.dtype).name not in FLOATS:
+        if dtype_name(array.dtype) not in FLOATS:
             raise DtypeError(
-                f"{self.name}: '{name}' is {np.dtype(array.dtype).name}; linear algebra needs "
+                f"{self.name}: '{name}' is {dtype_name(array.dtype)}; linear algebra needs "
                 "float32 or float64: use array.astype('float32')."
             )
 
     def _check_alike(
-        self, what: str, pairs: Sequence[Tuple[str, str]], error: Type[Exception]
+        self, what: str, pairs: Sequence[Tuple[str, Any]], error: Type[Exception]
     ) -> None:
-        if len({value for _, value in pairs}) > 1:
+        if any(value != pairs[0][1] for _, value in pairs):
             listing = ", ".join(f"'{name}' is {value}" for name, value in pairs)
             raise error(f"{self.name}: mixed {what}s: {listing}. Bring all to one {what}.")
 
     def _check_parameters(self, array: Array) -> None:
-        dtype = np.dtype(array.dtype).name
+        dtype = dtype_name(array.dtype)
         remedy = f"Call {self.name}.cast('{dtype}') or convert the inputs."
-        parameters = list(self.collect_params().values())
+        parameters = parameters_of(self)
         for parameter in parameters:
-            if np.dtype(parameter.dtype).name != dtype:
+            if dtype_name(parameter.dtype) != dtype:
                 raise DtypeError(
                     f"{self.name}: the inputs are {dtype} and parameter '{parameter.name}' is "
-                    f"{np.dtype(parameter.dtype).name}. {remedy}"
+                    f"{dtype_name(parameter.dtype)}. {remedy}"
                 )
             if parameter._data is not None and array.context not in parameter.list_ctx():
                 raise ContextError(

@@ -1,5 +1,6 @@
 """Casts of whole networks, refused before anything is changed."""
 
+from functools import lru_cache
 from typing import Any
 
 import mxnet as mx
@@ -8,6 +9,12 @@ import numpy as np
 from ..errors import DtypeError
 
 FLOATS = ("float32", "float64")
+
+
+@lru_cache(maxsize=None)
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype, such as 'float32'; NumPy takes a microsecond to find it."""
+    return np.dtype(dtype).name
 
 
 def check_casts(network: mx.gluon.Block, dtype: Any) -> None:

@@ -239,6 +239,10 @@ class KalmanFilterLayer(KalmanLayer):
     ShapeError, DtypeError.
     """
 
+    # Names of arguments that are constants to whoever calls: work for their gradients may be left
+    # out, and they are 0 then.
+    constants: Tuple[str, ...] = ()
+
     def __init__(
         self,
         state_size: int,
@@ -285,6 +289,7 @@ class KalmanFilterLayer(KalmanLayer):
             parallel=self._method == "parallel",
             explain=lambda: self._passes(F, y, *arrays, directions=directions),
             name=self.name,
+            constants=self.constants,
         )
         if not self._moments:
             return likelihood

@@ -1,7 +1,7 @@
 """Positive parameters: natural values outside, unconstrained numbers inside."""
 
 import json
-from typing import Any
+from typing import Any, List
 
 import mxnet as mx
 import numpy as np
@@ -25,6 +25,10 @@ class PositiveParameter(mx.gluon.Parameter):
     def value(self) -> np.ndarray:
         """The natural value as a float64 NumPy array."""
         stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
+        return self.natural_of(stored)
+
+    def natural_of(self, stored: np.ndarray) -> np.ndarray:
+        """The natural values of stored numbers, whatever this parameter has."""
         return np.exp(stored) + self.lower
 
     def set_value(self, value: ArrayLike) -> None:
@@ -76,6 +80,14 @@ def positive_parameter(
         found = PositiveParameter(full_name, value, lower)
         block.params._params[full_name] = found
     return found
+
+
+def parameters_of(block: mx.gluon.Block) -> List[mx.gluon.Parameter]:
+    """Those of `block.collect_params()`, without its search for blocks in containers."""
+    found = dict.fromkeys(block.params.values())
+    for child in block._children.values():
+        found.update(dict.fromkeys(parameters_of(child)))
+    return list(found)
 
 
 def parameter_array(F: Namespace, parameter: mx.gluon.Parameter, like: Array) -> Array:

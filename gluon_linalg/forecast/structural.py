@@ -182,7 +182,7 @@ class StructuralPredictor(RepresentablePredictor):
         return DistributionForecast(Gaussian(mean, deviation), **labels)
 
     def _info(self, batch, index, series, loss):
-        diffuse = sum(batch.models[index].components.diffuse)
+        diffuse = sum(batch.components.diffuse)
         scaled = max(series.count - diffuse, 0)
         given = {} if series.info is None else {"info": series.info}
         return {
@@ -195,11 +195,9 @@ class StructuralPredictor(RepresentablePredictor):
         """The compiled models of so many series."""
         is_full, features = model
         description, key = self._descriptions[is_full], (*model, len(units))
-        if description.has_known_priors:
-            # They are in the units of a series, and with them its graph.
-            return SeriesBatch(description, features, units)
         if key not in self._batches:
             self._batches[key] = SeriesBatch(description, features, units)
+        self._batches[key].set_units(units)
         return self._batches[key]
 
 

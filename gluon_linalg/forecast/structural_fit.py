@@ -7,7 +7,6 @@ import numpy as np
 
 from .. import functional as fn
 from ..blocks.kalman import KalmanFilterLayer
-from ..blocks.smoother import KalmanSmootherLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.structural.bounded import BoundedParameter
 from ..fitting.minimize_each import minimize_each
@@ -17,6 +16,7 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ..functional.diffuse import first_column, other_columns, settled
 from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
@@ -30,55 +30,64 @@ VARIANCES = 1e-299, 1e299
 TOLERANCE = 1e-6
 
 
-class SeriesBatch(mx.gluon.HybridBlock):
-    """Negative diffuse log likelihoods (B,) of B series, each with its own `StructuralModel`.
+NAME = "StructuralPredictor"
+# Of the model itself, whose numbers for initial states are 0.
+NO_UNITS = Units(0.0, np.inf)
 
-    Called with y (B, T), covariates (B, T, k) if features k > 0, and mask (B, T). The models
-    write the arrays of their systems, and one filter runs over all of them.
+
+class SeriesBatch:
+    """B series, each with parameters of its own for one `StructuralModel`.
+
+    The parameters are rows of one array, so that the graph has the nodes of one model. Numbers for
+    initial states, which are in the units of a series, are added to the arrays of the model.
     """
 
     def __init__(
-        self,
-        description: StructuralDescription,
-        features: int,
-        units: Sequence[Units],
-        **kwargs: Any,
+        self, description: StructuralDescription, features: int, units: Sequence[Units]
     ) -> None:
-        super().__init__(**kwargs)
         self.description, self.has_covariates = description, features > 0
-        self.models: List[StructuralModel] = []
-        noise = description.noise_variance
-        with self.name_scope():
-            for own in units:
-                components = build_components(description, features, own)
-                model = StructuralModel(components, 1.0 if noise is None else noise)
-                self.register_child(model)
-                self.models.append(model)
-            components = self.models[0].components
-            states, diffuse = components.state_size, sum(components.diffuse)
-            self.filter = KalmanFilterLayer(states, diffuse=diffuse)
-            self.smoother = KalmanSmootherLayer(states, diffuse=diffuse)
-        self.initialize()
-        self.cast("float64")
-        self.hybridize(static_alloc=True, static_shape=True)
-        self._initial = [parameter.value() for _, parameter in self._keyed(0)]
+        self._features, noise = features, description.noise_variance
+        components = build_components(description, features, NO_UNITS)
+        self.model = StructuralModel(components, 1.0 if noise is None else noise)
+        self.components = self.model.components
+        self._likelihood = _Likelihood(self)
+        self._likelihood.hybridize(static_alloc=True, static_shape=True)
+        parameters = [parameter for _, parameter in self._keyed()]
+        self._initial = [parameter.value() for parameter in parameters]
+        sizes = [parameter.shape[0] for parameter in parameters]
+        self._ends = np.cumsum([0, *sizes]).tolist()
+        self._points = mx.nd.zeros((len(units), self._ends[-1]), dtype="float64")
+        self._points.attach_grad()
+        self._priors: List[mx.nd.NDArray] = []
+        self.set_units(units)
 
-    def hybrid_forward(self, F: Namespace, y: Array, *rest: Array) -> Array:
-        return self.filter(*self.kalman_inputs(F, y, *rest)[0])
+    def set_units(self, units: Sequence[Units]) -> None:
+        """Other series of the same number."""
+        if not self.description.has_known_priors:
+            return
+        means, factors = [], []
+        for own in units:
+            blocks = build_components(self.description, self._features, own)
+            means.append(np.concatenate([block._prior_mean for block in blocks]))
+            factors.append(np.diag(np.concatenate([b._prior_deviations for b in blocks])))
+        self._priors = [mx.nd.array(np.array(x), dtype="float64") for x in (means, factors)]
 
     def kalman_inputs(
-        self, F: Namespace, y: Array, *rest: Array
-    ) -> Tuple[List[Array], List[Optional[Array]]]:
-        """The arguments of the Kalman layers, and of each model what its covariates are around."""
-        inputs, centres = [], []
-        for index, model in enumerate(self.models):
-            own = [F.slice_axis(a, axis=0, begin=index, end=index + 1) for a in (y, *rest)]
-            arrays, centre = model.kalman_inputs(F, *own)
-            inputs.append(arrays)
-            centres.append(centre)
-        if len(self.models) == 1:
-            return inputs[0], centres
-        return [F.concat(*arrays, dim=0) for arrays in zip(*inputs)], centres
+        self, F: Namespace, points: Array, y: Array, *rest: Array
+    ) -> Tuple[List[Array], Optional[Array]]:
+        """The arguments of the Kalman layers, and what covariates are around.
+
+        points: stored parameters (B, n); y (B, T), covariates (B, T, k) if there are any, mask
+        (B, T), and prior means (B, d) and factors (B, d, d) if there are numbers for them.
+        """
+        priors = 2 if self.description.has_known_priors else 0
+        data, priors_given = rest[: len(rest) - priors], rest[len(rest) - priors :]
+        stored = self._stored_by_name(F, points)
+        arrays, centre = self.model.kalman_inputs(F, y, *data, stored=stored)
+        if priors:
+            mean, factor = priors_given
+            arrays[5], arrays[6] = F.broadcast_add(arrays[5], mean), arrays[6] + factor
+        return arrays, centre
 
     def fit(
         self, arrays: Sequence[mx.nd.NDArray], scales: np.ndarray, iterations: int
@@ -96,7 +105,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
             [np.clip(points, lower, upper) for points in starts],
             lower, upper, TOLERANCE, iterations, families, self._revivals(arrays),
         )  # fmt: skip
-        self._set(points)
+        self._points[:] = points
         return values
 
     def after(
@@ -111,65 +120,85 @@ class SeriesBatch(mx.gluon.HybridBlock):
         covariates: (B, 1 + steps, k) if there are features, at the same steps. Also which series
         (B,) have a forecast: one that hangs on what its observations leave open has none.
         """
-        inputs, centres = self.kalman_inputs(mx.nd, *arrays)
-        # What is after the end of a series is missing, and tells nothing of its last state.
-        mean, covariance = (_at(array, ends) for array in self.smoother(*inputs))
-        y = mx.nd.zeros((len(self.models), 1 + steps, 1), dtype="float64")
-        emissions = []
-        for index, (model, centre) in enumerate(zip(self.models, centres)):
-            own = None if covariates is None else covariates[index : index + 1]
-            emission = model.components.system(mx.nd, y[:1, :, 0], own).emission
-            emissions.append(emission if centre is None else emission - centre)
-        emission = mx.nd.concat(*emissions, dim=0)
+        inputs, centre = self.kalman_inputs(mx.nd, self._points, *arrays, *self._priors)
+        mean, covariance = self._last_states(inputs, ends)
+        y = mx.nd.zeros((len(ends), 1 + steps, 1), dtype="float64")
+        stored = self._stored_by_name(mx.nd, self._points)
+        emission = self.components.system(mx.nd, y[:, :, 0], covariates, stored).emission
+        if centre is not None:
+            emission = mx.nd.broadcast_sub(emission, centre)
         covariance, is_known = _without_open(covariance.asnumpy(), emission.asnumpy())
         covariance = mx.nd.array(covariance, dtype="float64")
-        factor = fn.covariance_factor(mx.nd, covariance, "StructuralPredictor")
+        factor = fn.covariance_factor(mx.nd, covariance, NAME)
         transition, process_factor, noise_factor = inputs[1], inputs[3], inputs[4]
         system = fn.state_space_system(
             mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
-            name="StructuralPredictor",
+            name=NAME,
         )  # fmt: skip
         return system, is_known
 
+    def _last_states(self, inputs, ends):
+        """Mean (B, d) and covariance (B, d, d) of the states of steps ends[b] - 1, given all.
+
+        What is after the end of a series is missing: they are filtered states. Where the data leave
+        a state open its variance is infinite.
+        """
+        F, states, own = mx.nd, self.components.state_size, list(inputs)
+        directions = own.pop(7) if any(self.components.diffuse) else None
+        system = fn.state_space_system(F, *own, name=NAME)
+        if directions is not None:
+            system = fn.with_directions(F, system, directions)
+        filtered, _ = fn.kalman_filter(F, system, states, 1, name=NAME)
+        last = filtered._replace(
+            mean=_at(filtered.mean, ends),
+            whitened=_at(filtered.whitened, ends),
+            innovation=_at(filtered.innovation, ends),
+            roots=type(filtered.roots)(*(_at(root, ends) for root in filtered.roots)),
+        )
+        columns, covariance = fn.filtered_mean(F, last), fn.filtered_covariance(F, last, 1)
+        if filtered.settlement is not None:
+            open_columns, columns = columns, settled(F, columns, filtered.settlement)
+            spread = other_columns(F, columns)
+            covariance = covariance + fn.product(F, spread, spread, transpose_b=True)
+            covariance = fn.with_infinite(F, covariance, open_columns, filtered.settlement)
+        mean = first_column(F, columns)
+        return mean.reshape((-1, states)), covariance.reshape((-1, states, states))
+
     def parameter_values(self, index: int, scale: float) -> Dict[str, Union[float, List[float]]]:
         """{name: number or list} of one model, variances in squared units of the series."""
-        found = {}
-        for name, parameter in self._named(index):
-            value = parameter.value() * (scale**2 if name.endswith("variance") else 1.0)
-            found[name] = float(value[0]) if value.size == 1 else value.tolist()
+        labels, point, found = self.components.labels(), self._points[index].asnumpy(), {}
+        for ((place, name), parameter), own in zip(self._keyed(), self._pieces(point)):
+            value = parameter.natural_of(own) * (scale**2 if name.endswith("variance") else 1.0)
+            label = name if place is None else f"{labels[place]}.{name}"
+            found[label] = float(value[0]) if value.size == 1 else value.tolist()
         return found
 
     def _evaluate(self, points, arrays):
-        self._set(points)
+        self._points[:] = points
         with mx.autograd.record():
-            losses = self(*arrays)
+            losses = self._likelihood(self._points, *arrays, *self._priors)
         losses.backward()
-        gradients = np.array([
-            np.concatenate([parameter.grad().asnumpy() for _, parameter in self._named(index)])
-            for index in range(len(self.models))
-        ])  # fmt: skip
-        return losses.asnumpy(), gradients
+        return losses.asnumpy(), self._points.grad.asnumpy()
 
-    def _set(self, points):
-        for index, point in enumerate(points):
-            begin = 0
-            for _, parameter in self._named(index):
-                end = begin + parameter.shape[0]
-                parameter.data()[:] = point[begin:end]
-                begin = end
+    def _pieces(self, point):
+        """What of stored numbers (n,) belongs to each parameter."""
+        return [point[begin:end] for begin, end in zip(self._ends, self._ends[1:])]
 
-    def _named(self, index):
-        """Pairs of a name such as 'trend.slope_variance' and a parameter, in a fixed order."""
-        labels = self.models[index].components.labels()
-        for (place, name), parameter in self._keyed(index):
-            yield name if place is None else f"{labels[place]}.{name}", parameter
+    def _stored_by_name(self, F, points):
+        """`Stored` parameters of all series."""
+        pieces = [
+            F.slice_axis(points, axis=1, begin=begin, end=end)
+            for begin, end in zip(self._ends, self._ends[1:])
+        ]
+        blocks = self.components.components
+        keys = [(None if k is None else blocks[k], name) for (k, name), _ in self._keyed()]
+        return dict(zip(keys, pieces))
 
-    def _keyed(self, index):
-        """Pairs of (number of a component or None, name) and a parameter, in the same order."""
-        model = self.models[index]
-        if model.noise_variance is not None:
-            yield (None, "noise_variance"), model.noise_variance
-        for place, component in enumerate(model.components.components):
+    def _keyed(self):
+        """Pairs of (number of a component or None, name) and a parameter, in a fixed order."""
+        if self.model.noise_variance is not None:
+            yield (None, "noise_variance"), self.model.noise_variance
+        for place, component in enumerate(self.components.components):
             for name in sorted(component._reg_params):
                 yield (place, name), component._reg_params[name]
 
@@ -177,12 +206,12 @@ class SeriesBatch(mx.gluon.HybridBlock):
         """What the description gives, by key: natural values (B, k), and whether they are fixed."""
         description, found, fixed = self.description, {}, {}
         if description.noise_variance:
-            fixed[id(self.models[0].noise_variance)] = "noise_variance" in description.fixed
-        for part, block in zip(description.parts, self.models[0].components.components):
+            fixed[id(self.model.noise_variance)] = "noise_variance" in description.fixed
+        for part, block in zip(description.parts, self.components.components):
             for name, parameter in part.trained(block).items():
                 if part.is_given(name):
                     fixed[id(parameter)] = name in part.fixed
-        for (key, parameter), value in zip(self._keyed(0), self._initial):
+        for (key, parameter), value in zip(self._keyed(), self._initial):
             if id(parameter) in fixed:
                 natural = np.tile(value, (len(scales), 1))
                 if key[1].endswith("variance"):
@@ -192,15 +221,15 @@ class SeriesBatch(mx.gluon.HybridBlock):
 
     def _squares(self, arrays):
         """For each series the mean squares (k,) of the covariates of each drifting regression."""
-        if not self.models[0].components.drifts:
-            return [[] for _ in self.models]
+        if not self.components.drifts:
+            return [[] for _ in range(len(self._points))]
         _, covariates, mask = (array.asnumpy() for array in arrays)
         found = []
         for own, seen in zip(covariates, mask):
             seen = own[seen == 1]
             squares = np.mean((seen - seen.mean(axis=0)) ** 2, axis=0)
             squares, begin, each = np.where(squares > 0, squares, 1.0), 0, []
-            for component in self.models[0].components.components:
+            for component in self.components.components:
                 end = begin + component.features
                 each += [squares[begin:end]] if component.drifts else []
                 begin = end
@@ -210,7 +239,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
     def _starts(self, arrays, squares, given):
         """Stored parameters (B, n), a list, and their families, or None where there is one."""
         y, *_, mask = (array.asnumpy() for array in arrays)
-        components = self.models[0].components.components
+        components = self.components.components
         each = [
             structural_starts(components, [np.where(seen == 1, values, np.nan)], own)
             for values, seen, own in zip(y, mask, squares)
@@ -233,7 +262,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         for own, seen in zip(y, mask):
             values = np.log(revivals(mean_squared_change([np.where(seen == 1, own, np.nan)])))
             rows = []
-            for (_, name), parameter in self._keyed(0):
+            for (_, name), parameter in self._keyed():
                 # A drifting coefficient has a variance in other units.
                 may = name.endswith("variance") and name != "coefficient_variance"
                 rows += [values if may else np.full_like(values, -np.inf)] * parameter.shape[0]
@@ -243,7 +272,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
     def _stored(self, values):
         """The stored parameters of natural values, (n,)."""
         pieces = []
-        for (index, name), parameter in self._keyed(0):
+        for (index, name), parameter in self._keyed():
             pieces.append(parameter._stored(values[index, name], name))
         return np.concatenate(pieces)
 
@@ -252,7 +281,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         lower, upper = [], []
         for place, own_squares in enumerate(squares):
             own_squares, ends = iter(own_squares), []
-            for (key, parameter), initial in zip(self._keyed(0), self._initial):
+            for (key, parameter), initial in zip(self._keyed(), self._initial):
                 value, is_fixed = given.get(key, (None, False))
                 if is_fixed:
                     middle, width = parameter._stored(value[place], key[1]), 0.0
@@ -269,6 +298,26 @@ class SeriesBatch(mx.gluon.HybridBlock):
             for side, pieces in zip((lower, upper), zip(*ends)):
                 side.append(np.concatenate(pieces))
         return np.array(lower), np.array(upper)
+
+
+class _Likelihood(mx.gluon.HybridBlock):
+    """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`."""
+
+    def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._inputs_of = batch.kalman_inputs
+        states, diffuse = batch.components.state_size, sum(batch.components.diffuse)
+        with self.name_scope():
+            self.filter = KalmanFilterLayer(states, diffuse=diffuse)
+        # Of the arrays only these hold parameters.
+        names = {name for block in batch.components.components for name in block._reg_params}
+        constants = ["y", "emission", "prior_mean", "directions"]
+        if all(name.endswith("variance") for name in names):
+            constants.append("transition")
+        self.filter.constants = tuple(constants)
+
+    def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
+        return self.filter(*self._inputs_of(F, points, *arrays)[0])
 
 
 def _variance_range(squares):
@@ -289,5 +338,9 @@ def _without_open(covariance, emission):
 
 
 def _at(array, ends):
-    """array[b, ends[b] - 1] of (B, T, ...)."""
-    return mx.nd.concat(*(array[b : b + 1, end - 1] for b, end in enumerate(ends)), dim=0)
+    """array[0, ends[b] - 1, b] of (1, T or 1, B or 1, ...), as (1, 1, B, ...); None of None."""
+    if array is None:
+        return None
+    _, steps, batch = array.shape[:3]
+    places = [(min(end, steps) - 1, min(b, batch - 1)) for b, end in enumerate(ends)]
+    return mx.nd.concat(*(array[:, t : t + 1, b : b + 1] for t, b in places), dim=2)

@@ -10,7 +10,7 @@ log p(y_{t+1}, ..., y_T | x_{t+1}) in its argument's mean, and the joint form of
 No loop is differentiated, and neither P nor Q nor R is inverted: they may be singular.
 """
 
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -62,17 +62,21 @@ def native_likelihood(
     parallel: bool,
     explain: Callable[[], Any],
     name: str,
+    constants: Sequence[str] = (),
 ) -> Array:
     """-log p(y), (B,), with its gradient, by one operator in C++.
 
     arrays: of the system, as `state_space_system` takes them; directions: (B or 1, d, q) or None;
     parallel: whether what only the loop can do is refused. The numbers are those of the square-root
     form. Where it fails, an error imperatively: that of `explain()`, which computes with other
-    operators, if it has one; in a graph NaN for the batch element.
+    operators, if it has one; in a graph NaN for the batch element. constants: as in
+    `native.kalman_likelihood`.
     """
     # A system and up to three options, by position.
     operator: Callable[..., Any] = native.kalman_likelihood
-    value, failure = operator(F, y, *arrays, directions=directions, parallel=parallel)
+    value, failure = operator(
+        F, y, *arrays, directions=directions, parallel=parallel, constants=constants
+    )
     if F is mx.nd:
         _raise_failure(failure.asnumpy(), explain, name)
     return value

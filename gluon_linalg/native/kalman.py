@@ -1,6 +1,6 @@
 """State space models in C++: the likelihood of linear-Gaussian ones, with its score."""
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -18,13 +18,15 @@ def kalman_likelihood(
     *arrays: Optional[Array],
     directions: Optional[Array] = None,
     parallel: bool = False,
+    constants: Sequence[str] = (),
 ) -> Tuple[Array, Array]:
     """-log p(y), (B,), NaN where it fails, and why and at which step it does, (B, 2).
 
     arrays: transition, emission, process_factor, observation_factor, prior_mean, prior_factor and,
     unless left out or None, mask, transition_offset, emission_offset, as in
     `blocks.kalman.KalmanLayer`, (B or 1, T or 1, ...); directions: (B or 1, d, q). parallel:
-    whether H Q Hᵀ + R is to be regular from the second step on. What failed is 0 for nothing, or
+    whether H Q Hᵀ + R is to be regular from the second step on. constants: names of arguments, y
+    being 'y', whose gradients are left out, and come as 0. What failed is 0 for nothing, or
     one of the numbers above.
     """
     options = {"directions": directions, **dict(zip(OPTIONS, arrays[6:]))}
@@ -33,6 +35,7 @@ def kalman_likelihood(
         keywords["record"] = False
     if parallel:
         keywords["regular"] = True
+    keywords.update({f"constant_{name}": True for name in constants})
     given = [array for array in (*arrays[:6], *options.values()) if array is not None]
     value, failure = call(F, "kalman_likelihood", y, *given, **keywords)
     return value, failure

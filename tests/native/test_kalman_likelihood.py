@@ -25,6 +25,13 @@ SYSTEMS = {
     "changing for all": dict(B=5, T=3, d=2, p=1, r=1, s=1, shared=True),
     "constant for each": dict(B=5, T=3, d=1, p=3, time_varying=False),
     "one time": dict(B=5, T=1, d=2, p=2, missing=False),
+    # Arrays are read, and gradients written, some steps at a time.
+    "many steps": dict(B=9, T=70, d=2, p=1, r=1),
+    # Sizes that have code of their own.
+    "four states": dict(B=9, T=9, d=4, p=2, r=1),
+    "four states, one series": dict(B=1, T=9, d=4, p=2, r=1),
+    "four states, shared": dict(B=9, T=5, d=4, p=2, q=1, time_varying=False, shared=True),
+    "four states, one time": dict(B=5, T=1, d=4, p=2, missing=False),
     "large": dict(B=2, T=2, d=19, p=9, r=2, q=11, s=3, time_varying=False, shared=True),
 }
 
@@ -74,6 +81,8 @@ def check(door, system, function, dtype, tolerance):
         *((name, "float64", 1e-12) for name in SYSTEMS),
         ("one", "float32", 1e-4),
         ("shared", "float32", 1e-4),
+        ("four states", "float32", 1e-4),
+        ("four states, one series", "float32", 1e-4),
     ],
 )
 def test_values_and_gradients(door, name, dtype, tolerance):
@@ -116,6 +125,31 @@ def test_singular_covariances(door):
             system = reference.random_system(5, B=batch, T=4, d=4, p=1, missing=False)
             system[name][...] = 0.0
             check(door, system, reference.log_likelihood, "float64", 1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_states_without_any_variance(door, batch):
+    """Rows of zeros, whose length is in other units."""
+    system = reference.random_system(5, B=batch, T=4, d=4, p=2, r=1)
+    system["prior_factor"][...] = 0.0
+    system["process_factor"][:, :, 2:] = 0.0
+    check(door, system, reference.log_likelihood, "float64", 1e-9)
+
+
+@pytest.mark.parametrize("sizes", [dict(B=5, d=3, p=1), dict(B=9, d=4, p=2), dict(B=2, d=9, p=1)])
+def test_constants_have_no_gradient(door, sizes):
+    system = reference.random_system(5, T=4, **sizes)
+    names = [*FIRST, *OPTIONS]
+    heads = np.ones(sizes["B"]), np.zeros((sizes["B"], 2))
+    every, expected, *_ = called(door, system)
+    every = every.backward(*heads)
+    for constants in (["transition"], ["y", "emission", "transition"], names):
+        keywords = {f"constant_{name}": True for name in constants}
+        node, value, *_ = called(door, system, **keywords)
+        np.testing.assert_array_equal(value, expected)
+        for name, gradient, full in zip(names, node.backward(*heads), every):
+            full = 0.0 * full if name in constants else full
+            np.testing.assert_allclose(gradient, full, rtol=1e-13, atol=0, err_msg=name)
 
 
 @pytest.mark.parametrize("batch", [1, 9])

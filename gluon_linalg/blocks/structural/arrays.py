@@ -1,11 +1,12 @@
 """Small matrices inside graphs, made of numbers, parameters and nothing that a block holds.
 
 Arrays held by a block would be tied to a device and a dtype, and could not be exported: all
-constants here are multiples of a 1 that is cut out of an input.
+constants here are multiples of a 1 that is cut out of an input. Where several models of one kind
+are computed at once, it is one 1 for each of them.
 """
 
 from itertools import groupby
-from typing import List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ... import functional as fn
 from ...typing import Array, Namespace
@@ -16,20 +17,35 @@ def scalar_one(F: Namespace, like: Array) -> Array:
     return fn.ones_like(F, F.slice(like, begin=(0, 0), end=(1, 1)))
 
 
+def ones_for(F: Namespace, like: Array, stored: Any) -> Array:
+    """The number 1 of one model, (1, 1), or of each of those that have `stored` parameters, (B, 1).
+
+    like: (B, T).
+    """
+    if stored is None:
+        return scalar_one(F, like)
+    return fn.ones_like(F, F.slice_axis(like, axis=1, begin=0, end=1))
+
+
 def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
-    """A matrix (1, m, n) from rows of numbers and arrays (1, 1)."""
+    """A matrix (b, m, n) from rows of numbers and arrays (b, 1), as `one` is."""
     pieces: List[Array] = []
+    # What looks alike is one node.
+    made: Dict[Any, Array] = {}
     entries = [entry for row in rows for entry in row]
     for number, run in groupby(entries, lambda e: e if isinstance(e, (int, float)) else None):
         if number is None:
             pieces.extend(entry for entry in run if not isinstance(entry, (int, float)))
-        else:
-            pieces.append(F.broadcast_axis(one * number, axis=1, size=len(list(run))))
-    return F.reshape(beside(F, pieces, axis=1), shape=(1, len(rows), len(rows[0])))
+            continue
+        key = number, len(list(run))
+        if key not in made:
+            made[key] = F.broadcast_axis(one * number, axis=1, size=key[1])
+        pieces.append(made[key])
+    return F.reshape(beside(F, pieces, axis=1), shape=(-1, len(rows), len(rows[0])))
 
 
 def element(F: Namespace, row: Array, index: int) -> Array:
-    """The number at `index` of an array (1, n), as (1, 1)."""
+    """The number at `index` of an array (b, n), as (b, 1)."""
     return F.slice_axis(row, axis=1, begin=index, end=index + 1)
 
 
@@ -49,7 +65,7 @@ def block_diagonal(
     heights: Sequence[int],
     widths: Sequence[int],
 ) -> Array:
-    """Blocks (1, m_i, n_i) on the diagonal, zeros elsewhere, (1, Σ m_i, Σ n_i).
+    """Blocks (b, m_i, n_i) on the diagonal, zeros elsewhere, (b, Σ m_i, Σ n_i); one: (b, 1).
 
     A block of width 0 contributes rows of zeros whatever it is; at least one column comes out.
     """
@@ -64,8 +80,8 @@ def block_diagonal(
 
 
 def _zeros(F, one, height, width):
-    """[zeros (1, height, width)], or [] if there are no columns."""
+    """[zeros (b, height, width)], or [] if there are no columns."""
     if not width:
         return []
-    zero = F.reshape(one * 0.0, shape=(1, 1, 1))
+    zero = F.reshape(one * 0.0, shape=(-1, 1, 1))
     return [F.broadcast_axis(zero, axis=(1, 2), size=(height, width))]

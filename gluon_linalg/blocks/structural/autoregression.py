@@ -73,7 +73,7 @@ class AutoRegression(Component):
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
-        return F.expand_dims(matrix(F, one, [row]), axis=0)
+        return F.expand_dims(matrix(F, one, [row]), axis=1)
 
     def stationary_factor(
         self,

@@ -9,11 +9,15 @@ from ...errors import ShapeError
 from ...typing import Array, Namespace, hook
 from ..base import LinearAlgebraBlock
 from ..parameters import parameter_array, positive_parameter
-from .arrays import beside, block_diagonal, element, matrix, scalar_one
+from .arrays import beside, block_diagonal, element, matrix, ones_for
 from .bounded import VARIANCE_FLOOR, BoundedParameter
 
 # 'diffuse', 'stationary', or means and standard deviations, one number each or one for each state.
 Prior = Union[None, str, Sequence[Any]]
+
+
+# Stored parameters of B models of one kind, (B, n), by component (None for the model) and name.
+Stored = Mapping[Tuple[Optional["Component"], str], Array]
 
 
 class System(NamedTuple):
@@ -78,18 +82,28 @@ class Component(LinearAlgebraBlock):
         covariates = None if covariates is None else F.cast(covariates, "float64")
         return tuple(F.cast(array, self._dtype) for array in self.system(F, y, covariates))
 
-    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
-        """The `System` inside a graph, on the device of `like` (B, T), float64 as all of it."""
-        one, values = scalar_one(F, like), self.values(F, like)
+    def system(
+        self,
+        F: Namespace,
+        like: Array,
+        covariates: Optional[Array] = None,
+        stored: Optional[Stored] = None,
+    ) -> System:
+        """The `System` inside a graph, on the device of `like` (B, T), float64 as all of it.
+
+        stored: parameters of B models of this kind in place of its own; then all arrays of the
+        system have B in place of their first 1.
+        """
+        one, values = ones_for(F, like, stored), self.values(F, like, stored)
         if self.prior == "stationary":
             prior_factor = self.stationary_factor(F, one, **values)
         else:
             prior_factor = matrix(F, one, np.diag(self._prior_deviations).tolist())
         return System(
-            F.expand_dims(self.transition(F, one, **values), axis=0),
+            F.expand_dims(self.transition(F, one, **values), axis=1),
             self.emission(F, one, covariates),
-            F.expand_dims(self._process_factor(F, one, values), axis=0),
-            F.reshape(matrix(F, one, [self._prior_mean]), shape=(1, -1)),
+            F.expand_dims(self._process_factor(F, one, values), axis=1),
+            F.reshape(matrix(F, one, [self._prior_mean]), shape=(-1, self.state_size)),
             prior_factor,
         )
 
@@ -107,23 +121,28 @@ class Component(LinearAlgebraBlock):
         """A factor of the stationary covariance, (1, d, d), with zeros for diffuse states."""
         raise NotImplementedError(f"{type(self).__name__} does not implement stationary_factor")
 
-    def values(self, F: Namespace, like: Array) -> Dict[str, Array]:
+    def values(
+        self, F: Namespace, like: Array, stored: Optional[Stored] = None
+    ) -> Dict[str, Array]:
         """Own parameters inside a graph by attribute name, (1, n) in natural units.
 
-        A bounded one comes with 1 - value², named ``..._complement``.
+        A bounded one comes with 1 - value², named ``..._complement``. Of `stored` ones, (B, n).
         """
         found = {}
         for name, parameter in self._reg_params.items():
-            stored = F.cast(parameter_array(F, parameter, like), "float64")
-            stored = F.reshape(stored, shape=(1, -1))
-            found[name] = parameter.natural(F, stored)
+            if stored is None:
+                own = F.cast(parameter_array(F, parameter, like), "float64")
+                own = F.reshape(own, shape=(1, -1))
+            else:
+                own = stored[self, name]
+            found[name] = parameter.natural(F, own)
             if isinstance(parameter, BoundedParameter):
-                found[f"{name}_complement"] = parameter.complement(F, stored)
+                found[f"{name}_complement"] = parameter.complement(F, own)
         return found
 
-    def variances(self, F: Namespace, like: Array) -> List[Array]:
-        """The variances of the component inside a graph, a list of (1, n)."""
-        values = self.values(F, like)
+    def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
+        """The variances of the component inside a graph, a list of (1, n) or, `stored`, (B, n)."""
+        values = self.values(F, like, stored)
         return [values[name] for name in sorted({name for _, name, _ in self._disturbances})]
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
@@ -230,33 +249,39 @@ class Sum(Component):
             names.append(name)
         return names
 
-    def system(self, F: Namespace, like: Array, covariates: Optional[Array] = None) -> System:
-        one, parts, column = scalar_one(F, like), [], 0
+    def system(
+        self,
+        F: Namespace,
+        like: Array,
+        covariates: Optional[Array] = None,
+        stored: Optional[Stored] = None,
+    ) -> System:
+        one, parts, column = ones_for(F, like, stored), [], 0
         for component in self.components:
             own = None
             if component.features:
                 last = column + component.features
                 own = F.slice_axis(covariates, axis=2, begin=column, end=last)
                 column = last
-            parts.append(component.system(F, like, own))
+            parts.append(component.system(F, like, own, stored))
         steps = None
         if self.features:
             steps = fn.zeros_like(F, F.slice_axis(covariates, axis=2, begin=0, end=1))
             steps = F.expand_dims(steps, axis=3)
-        transitions = [F.squeeze(part.transition, axis=0) for part in parts]
-        noises = [F.squeeze(part.process_factor, axis=0) for part in parts]
+        transitions = [F.squeeze(part.transition, axis=1) for part in parts]
+        noises = [F.squeeze(part.process_factor, axis=1) for part in parts]
         heights = [c.state_size for c in self.components]
         widths = [c.noise_size for c in self.components]
         return System(
-            F.expand_dims(block_diagonal(F, one, transitions, heights, heights), axis=0),
+            F.expand_dims(block_diagonal(F, one, transitions, heights, heights), axis=1),
             beside(F, [part.emission for part in parts], axis=3, spread=steps),
-            F.expand_dims(block_diagonal(F, one, noises, heights, widths), axis=0),
+            F.expand_dims(block_diagonal(F, one, noises, heights, widths), axis=1),
             beside(F, [part.prior_mean for part in parts], axis=1),
             block_diagonal(F, one, [part.prior_factor for part in parts], heights, heights),
         )
 
-    def variances(self, F: Namespace, like: Array) -> List[Array]:
-        return [variance for c in self.components for variance in c.variances(F, like)]
+    def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
+        return [variance for c in self.components for variance in c.variances(F, like, stored)]
 
 
 def _flatten(components):

@@ -23,9 +23,8 @@ class BoundedParameter(PositiveParameter):
         self.upper = float(upper)
         super().__init__(name, value, lower, **kwargs)
 
-    def value(self) -> np.ndarray:
-        """The natural value as a float64 NumPy array."""
-        stored = self._exact if self._data is None else self._data[0].asnumpy().astype("float64")
+    def natural_of(self, stored: np.ndarray) -> np.ndarray:
+        """The natural values of stored numbers, whatever this parameter has."""
         return self.lower + (self.upper - self.lower) * 0.5 * (1.0 + np.tanh(0.5 * stored))
 
     def natural(self, F: Namespace, stored: Array) -> Array:

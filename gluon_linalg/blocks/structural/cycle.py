@@ -60,7 +60,7 @@ class Cycle(Component):
         return matrix(F, one, [[cosine, sine], [-sine, cosine]])
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
     def stationary_factor(
         self,

@@ -12,7 +12,7 @@ from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from ..smoother import KalmanSmootherLayer
 from .arrays import scalar_one
-from .base import Component, Sum
+from .base import Component, Stored, Sum
 from .bounded import VARIANCE_FLOOR
 from .centring import centred_system, uncentred
 from .diffuse import REMEDY, diffuse_part
@@ -163,22 +163,22 @@ class StructuralModel(ScanningBlock):
             return StructuralForecaster(self, steps)
 
     def kalman_inputs(
-        self, F: Namespace, y: Array, *rest: Optional[Array]
+        self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
     ) -> Tuple[List[Array], Optional[Array]]:
-        """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph."""
+        """The arguments of the Kalman layers, in float64, and c of `centred_system`, in a graph.
+
+        stored: parameters of B models, one for each series, in place of those of this one.
+        """
         y = F.cast(y, "float64")
         covariates, mask = self._split(None if x is None else F.cast(x, "float64") for x in rest)
         observed = fn.ones_like(F, y)
         if mask is not None:
             observed = fn.stop(F, mask)
             y = F.where(observed, y, fn.zeros_like(F, y))
-        system = self.components.system(F, y, covariates)
-        noise = scalar_one(F, y) * 0.0
-        if self.noise_variance is not None:
-            stored = F.cast(parameter_array(F, self.noise_variance, y), "float64")
-            noise = F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
+        system = self.components.system(F, y, covariates, stored)
+        noise = self._noise(F, y, stored)
         emission, process_factor, centre = centred_system(F, self.components, system, observed)
-        variances = [noise, *self.components.variances(F, y)]
+        variances = [noise, *self.components.variances(F, y, stored)]
         diffuse = diffuse_part(
             F, self.components, system.prior_mean, emission, y, observed, variances
         )
@@ -187,7 +187,7 @@ class StructuralModel(ScanningBlock):
             system.transition,
             emission,
             process_factor,
-            F.reshape(F.sqrt(noise), shape=(1, 1, 1, 1)),
+            F.reshape(F.sqrt(noise), shape=(-1, 1, 1, 1)),
             system.prior_mean if diffuse is None else diffuse.prior_mean,
             system.prior_factor,
         ]
@@ -196,6 +196,16 @@ class StructuralModel(ScanningBlock):
         if mask is not None:
             arrays.append(F.expand_dims(mask, axis=2))
         return arrays, centre
+
+    def _noise(self, F, y, stored):
+        """The variance of the noise, (1, 1) or (B, 1)."""
+        parameter = self.noise_variance
+        if parameter is None:
+            return scalar_one(F, y) * 0.0
+        if stored is not None:
+            return parameter.natural(F, stored[None, "noise_variance"])
+        own = F.cast(parameter_array(F, parameter, y), "float64")
+        return F.reshape(parameter.natural(F, own), shape=(1, 1))
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         features = self.components.features

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...typing import Array, Namespace
 from .arrays import matrix
-from .base import Component, Prior
+from .base import Component, Prior, Stored
 
 
 class Regression(Component):
@@ -55,6 +55,6 @@ class Regression(Component):
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         return F.expand_dims(covariates, axis=2)
 
-    def variances(self, F: Namespace, like: Array) -> List[Array]:
+    def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
         # In other units than those of y.
         return []

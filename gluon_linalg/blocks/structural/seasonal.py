@@ -72,7 +72,7 @@ class Seasonal(Component):
         row = [1.0] + [0.0] * (self.state_size - 1)
         if self._form == "trigonometric":
             row = [entry for pair in self._pairs for entry in ([1.0, 0.0] if pair else [1.0])]
-        return F.expand_dims(matrix(F, one, [row]), axis=0)
+        return F.expand_dims(matrix(F, one, [row]), axis=1)
 
 
 def _check_period(period, form):

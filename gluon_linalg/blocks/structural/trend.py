@@ -32,7 +32,7 @@ class LocalLevel(Component):
         return matrix(F, one, [[1.0]])
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        return F.expand_dims(matrix(F, one, [[1.0]]), axis=0)
+        return F.expand_dims(matrix(F, one, [[1.0]]), axis=1)
 
 
 class LocalLinearTrend(Component):
@@ -68,7 +68,7 @@ class LocalLinearTrend(Component):
         return matrix(F, one, [[1.0, 1.0], [0.0, 1.0]])
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
 
 class DampedTrend(Component):
@@ -107,7 +107,7 @@ class DampedTrend(Component):
         return matrix(F, one, [[1.0, 1.0], [0.0, damping]])
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=0)
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
     def stationary_factor(
         self,
@@ -158,7 +158,7 @@ class SemilocalLinearTrend(Component):
         return matrix(F, one, [[1.0, 1.0, 1.0], [0.0, damping, 0.0], [0.0, 0.0, 1.0]])
 
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        return F.expand_dims(matrix(F, one, [[1.0, 0.0, 0.0]]), axis=0)
+        return F.expand_dims(matrix(F, one, [[1.0, 0.0, 0.0]]), axis=1)
 
     def stationary_factor(
         self,

@@ -2,41 +2,13 @@
 // (1, T, B, m, n), either of T and B being 1 for what is the same for all.
 
 #include "over_time.h"
-#include "small_matrix.h"
+#include "reflections.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
 int takes_four(const Attributes&) { return 4; }
-
-// Reads the numbers of a group of batch elements into registers, once where they stay.
-template <class T>
-struct Reader {
-  const T* data = nullptr;
-  int64_t time_step = 0, batch_step = 0, size = 0, at = -1;
-  int count = 0;
-  Lanes<T>* values = nullptr;
-
-  // values: room for steps.size, uninitialized.
-  Reader(const Steps& steps, Lanes<T>* values, int64_t first, int count)
-      : data(static_cast<const T*>(steps.data) + first * steps.batch_step),
-        time_step(steps.time_step), batch_step(steps.batch_step), size(steps.size), count(count),
-        values(values) {}
-
-  GL_INLINE Lanes<T>* operator()(int64_t t) {
-    const int64_t offset = t * time_step;
-    if (offset == at) return values;
-    at = offset;
-    const T* p = data + offset;
-    if (batch_step == 0) {
-      for (int64_t i = 0; i < size; ++i) values[i] = all(p[i]);
-    } else {
-      for (int64_t i = 0; i < size; ++i) values[i] = load(p + i, batch_step, count);
-    }
-    return values;
-  }
-};
 
 template <class T>
 GL_INLINE void write(const Steps& steps, int64_t t, int64_t first, int count,
@@ -50,6 +22,24 @@ void require_axes(const Shape* input, int count) {
     if (input[i].axes != 5 || input[i][0] != 1) fail("arrays over time are (1, T, B, m, n)");
 }
 
+// A reader with memory of its own.
+template <class V>
+Reader<V> reader(const Steps& steps, int64_t first, int count, Memory<V>& memory) {
+  return Reader<V>(steps, first, count, memory.take(Reader<V>::room(steps)));
+}
+
+// The memory that readers of these arrays take.
+template <class V, class... Arrays>
+int64_t room_for(const Arrays&... arrays) {
+  return (Reader<V>::room(arrays) + ...);
+}
+
+// The size that axes have in common, 1 standing for any.
+int64_t common_size(int64_t a, int64_t b) {
+  if (a != b && a != 1 && b != 1) fail("axes of %ld and %ld do not fit", long(a), long(b));
+  return a == 1 ? b : a;
+}
+
 struct Extent {
   int64_t times = 1, batch = 1;
 };
@@ -57,8 +47,8 @@ struct Extent {
 Extent extent_of(const Shape* input, int count) {
   Extent sizes;
   for (int i = 0; i < count; ++i) {
-    sizes.times = common(sizes.times, input[i][1]);
-    sizes.batch = common(sizes.batch, input[i][2]);
+    sizes.times = common_size(sizes.times, input[i][1]);
+    sizes.batch = common_size(sizes.batch, input[i][2]);
   }
   return sizes;
 }
@@ -100,17 +90,17 @@ void run_recursion(const Call& call, bool quadratic) {
   const bool reverse = call.attributes.flag("reverse");
   const double work = double(times_) * double(d * d * n) * (quadratic ? 2 : 1);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (2 * d * d + 4 * d * n));
-    V *x = scratch.as<V>(), *moved = x + d * n, *across = moved + d * n, *memory = across + d * d;
-    Reader<T> start(initial, x, first, count), moves(offset, memory, first, count),
-        turns(matrix, memory + d * n, first, count);
-    start(0);
+    Memory<V> memory(d * d + 2 * d * n + room_for<V>(initial, offset, matrix));
+    V *x = memory.take(d * n), *moved = memory.take(d * n), *across = memory.take(d * d);
+    auto start = reader(initial, first, count, memory),
+         moves = reader(offset, first, count, memory),
+         turns = reader(matrix, first, count, memory);
+    copy(d * n, start(0), x);
     for (int64_t k = 0; k < times_; ++k) {
       const int64_t t = reverse ? times_ - 1 - k : k;
       write<T>(states, t, first, count, x);
       if (k == times_ - 1) break;
-      const V *c = moves(t);
-      V* a = turns(t);
+      const V *c = moves(t), *a = turns(t);
       if (quadratic) {
         times(as_is(a, d), x, moved, d, d, d);
         transpose(a, d, d, d, across, d);
@@ -139,43 +129,45 @@ void differentiate_recursion(const Call& call, bool quadratic) {
   const bool reverse = call.attributes.flag("reverse");
   const int64_t parts = parts_of(groups_of<V>(batch));
   Steps steps[3];
-  size_t room[3], total = 0;
+  int64_t room[3], total = 0;
   for (int i = 0; i < 3; ++i) {
     steps[i] = steps_of(call.input_gradient[i]);
-    total += room[i] = Gradient<T>::room(steps[i], parts);
+    total += room[i] = Gradient<T>::room(steps[i], parts, batch);
   }
-  Scratch sums(total);
+  Scratch sums(sizeof(double) * total);
   Gradient<T> gradient[3];
   double* memory = sums.as<double>();
   for (int i = 0; i < 3; ++i) {
-    gradient[i].begin(steps[i], memory, parts);
-    memory += room[i] / sizeof(double);
+    gradient[i].begin(steps[i], memory, parts, batch);
+    memory += room[i];
   }
   const double work = double(times_) * double(d * d * n) * (quadratic ? 5 : 2);
   over_parts<V>(batch, 0.2 * work, [&](int64_t part, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (4 * d * d + 9 * d * n));
-    V *a_memory = scratch.as<V>(), *a_gradient = a_memory + d * d,
-      *sum = a_gradient + d * d, *ahead = sum + 2 * d * d, *x_memory = ahead + d * n,
-      *g_memory = x_memory + d * n, *half = g_memory + d * n, *across = half + d * n,
-      *moved = across + d * n;
-    Reader<T> turns(matrix, a_memory, first, count), states_at(states, x_memory, first, count),
-        given_at(given, g_memory, first, count);
-    const Writer<V> to_matrix(gradient[0], part, first, count, sum),
-        to_offset(gradient[1], part, first, count, moved + 2 * d * n),
-        to_initial(gradient[2], part, first, count, moved);
+    int64_t written = 0;
+    for (auto& one : steps) written += Writer<V>::room(one);
+    Memory<V> memory(2 * d * d + 2 * d * n + written + room_for<V>(matrix, states, given));
+    V *a_gradient = memory.take(d * d), *across = memory.take(d * n),
+      *half = memory.take(d * d), *ahead = memory.take(d * n);
+    auto turns = reader(matrix, first, count, memory),
+         states_at = reader(states, first, count, memory),
+         given_at = reader(given, first, count, memory);
+    const auto writer = [&](int i) {
+      return Writer<V>(gradient[i], part, first, count, memory.take(Writer<V>::room(steps[i])));
+    };
+    auto to_matrix = writer(0), to_offset = writer(1), to_initial = writer(2);
     clear(d * n, ahead);
     for (int64_t k = times_ - 1; k >= 0; --k) {
       const int64_t t = reverse ? times_ - 1 - k : k;
-      V* g = given_at(t);
+      V* g = given_at.own(t);
       if (k == times_ - 1) {
         clear(d * d, a_gradient);
-        to_matrix(t, a_gradient);
-        to_offset(t, ahead);
+        to_matrix.whole(t, a_gradient);
+        to_offset.whole(t, ahead);
         copy(d * n, g, ahead);
         continue;
       }
-      V *a = turns(t), *x = states_at(t);
-      to_offset(t, ahead);
+      const V *a = turns(t), *x = states_at(t);
+      to_offset.whole(t, ahead);
       transpose(x, d, n, n, across, d);
       if (quadratic) {
         times(as_is(ahead, d), a, half, d, d, d);
@@ -188,11 +180,11 @@ void differentiate_recursion(const Call& call, bool quadratic) {
         times(turned(a, d), ahead, g, d, d, n, add);
       }
       copy(d * n, g, ahead);
-      to_matrix(t, a_gradient);
+      to_matrix.whole(t, a_gradient);
     }
     to_matrix.end();
     to_offset.end();
-    to_initial(0, ahead);
+    to_initial.whole(0, ahead);
     to_initial.end();
   });
   for (auto& one : gradient) one.end();
@@ -237,12 +229,12 @@ void run_corrected(const Call& call) {
   const int64_t times_ = shape[1], d = shape[3], k = shape[4], n = call.input[0].shape[4];
   const double work = double(times_) * double(2 * d * n * k);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (2 * d * n + d * k + 2 * n * k));
-    V *x = scratch.as<V>(), *left = x + d * k, *memory = left + n * k;
-    Reader<T> start(initial, x, first, count), gains(gain, memory, first, count),
-        matrices(matrix, memory + d * n, first, count),
-        targets(target, memory + 2 * d * n, first, count);
-    start(0);
+    Memory<V> memory(d * k + n * k + room_for<V>(initial, gain, matrix, target));
+    V *x = memory.take(d * k), *left = memory.take(n * k);
+    auto start = reader(initial, first, count, memory), gains = reader(gain, first, count, memory),
+         matrices = reader(matrix, first, count, memory),
+         targets = reader(target, first, count, memory);
+    copy(d * k, start(0), x);
     for (int64_t t = 0; t < times_; ++t) {
       write<T>(states, t, first, count, x);
       if (t == times_ - 1) break;
@@ -293,14 +285,16 @@ void run_root(const Call& call) {
   const int64_t noises = call.input[1].shape[4], width = d + noises;
   const double work = double(times_) * double(m * m * width + m * width * d);
   over_parts<V>(shape[2], 0.4 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (2 * d * d + 3 * m * d + m * noises + 2 * width * m + width * d +
-                                 2 * m * m + m * width + m));
-    V *s = scratch.as<V>(), *across = s + d * d, *half = across + d * d, *columns = half + m * d,
-      *arrayT = columns + m * d, *rest = arrayT + width * m, *lowerT = rest + width * d,
-      *lower = lowerT + m * m, *u = lower + m * m, *hidden = u + m * width, *memory = hidden + m;
-    Reader<T> start(prior, s, first, count), matrices(matrix, memory, first, count),
-        all_noises(noise, memory + m * d, first, count);
-    start(0);
+    Memory<V> memory(d * d + 2 * m * d + 2 * width * m + width * d + 2 * m * m + m +
+                     room_for<V>(prior, matrix, noise));
+    V *s = memory.take(d * d), *half = memory.take(m * d), *columns = memory.take(m * d),
+      *arrayT = memory.take(width * m), *rest = memory.take(width * d),
+      *lowerT = memory.take(m * m), *lower = memory.take(m * m), *u = memory.take(m * width),
+      *hidden = memory.take(m);
+    auto start = reader(prior, first, count, memory),
+         matrices = reader(matrix, first, count, memory),
+         all_noises = reader(noise, first, count, memory);
+    copy(d * d, start(0), s);
     clear(m, hidden);
     for (int64_t t = 0; t < times_; ++t) {
       write<T>(to_factor, t, first, count, s);
@@ -371,15 +365,17 @@ void run_covariance(const Call& call) {
   const int64_t times_ = shape[1], d = call.input[0].shape[4], p = shape[3], m = p + d;
   const double work = double(times_) * double(m * d * (m + d) + m * m * p);
   over_parts<V>(shape[2], 0.2 * work, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(sizeof(V) * (3 * m * d + 2 * m * m + d * d + p * p + d * p));
-    V *x = scratch.as<V>(), *half = x + d * d, *across = half + m * d, *spread = across + m * d,
-      *factor = spread + m * m, *gain = factor + p * p, *memory = gain + d * p;
-    Reader<T> start(prior, x, first, count), matrices(matrix, memory, first, count),
-        noises(noise, memory + m * d, first, count);
-    start(0);
+    Memory<V> memory(d * d + 2 * m * d + m * m + p * p + d * p +
+                     room_for<V>(prior, matrix, noise));
+    V *x = memory.take(d * d), *half = memory.take(m * d), *across = memory.take(m * d),
+      *spread = memory.take(m * m), *factor = memory.take(p * p), *gain = memory.take(d * p);
+    auto start = reader(prior, first, count, memory),
+         matrices = reader(matrix, first, count, memory),
+         noises = reader(noise, first, count, memory);
+    copy(d * d, start(0), x);
     for (int64_t t = 0; t < times_; ++t) {
       write<T>(to_covariance, t, first, count, x);
-      V* a = matrices(t);
+      const V* a = matrices(t);
       copy(m * m, noises(t), spread);
       times(as_is(a, d), x, half, m, d, d);
       transpose(a, m, d, d, across, m);

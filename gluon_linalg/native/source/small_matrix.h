@@ -1,11 +1,252 @@
-// Products of small matrices, whose rows are padded as in `kalman_step.h`, and what goes with them.
+// Small matrices and products of them, for elements E, in one of two ways:
+//   Lanes<T>: several batch elements at once, one in each lane; for many small systems;
+//   T:        one batch element, the rows of its matrices being padded to whole registers.
+// A matrix is kept as contiguous rows, and every inner loop is a multiple of one row added to
+// another. `padded<E>(n)` is the length in memory of a row of n numbers. Arrays whose names end in
+// T hold the transposed matrix.
+//
+// Sizes may be known when the code is compiled: then they are of a type `Known`.
 #pragma once
 
-#include "kalman_step.h"
+#include "lanes.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
-namespace {
+
+typedef Pack<double>::Lanes __attribute__((may_alias)) DoubleRow;
+typedef Pack<float>::Lanes __attribute__((may_alias)) FloatRow;
+
+template <class E>
+struct Element;
+template <>
+struct Element<double> {
+  typedef double T;
+  typedef DoubleRow Row;
+  static constexpr int64_t block = width<double>;
+};
+template <>
+struct Element<float> {
+  typedef float T;
+  typedef FloatRow Row;
+  static constexpr int64_t block = width<float>;
+};
+template <>
+struct Element<Lanes<double>> {
+  typedef double T;
+  typedef Lanes<double> Row;
+  static constexpr int64_t block = 1;
+};
+template <>
+struct Element<Lanes<float>> {
+  typedef float T;
+  typedef Lanes<float> Row;
+  static constexpr int64_t block = 1;
+};
+
+// A number that is known when the code is compiled.
+template <int N>
+struct Known {
+  static constexpr int value = N;
+  constexpr operator int64_t() const { return N; }
+};
+template <class N>
+inline constexpr bool is_known = false;
+template <int N>
+inline constexpr bool is_known<Known<N>> = true;
+
+template <class E>
+inline constexpr bool is_batch = Element<E>::block == 1;
+
+// The length in memory of a row of n elements, and where the register with element i begins.
+template <class E>
+constexpr int64_t padded(int64_t n) {
+  return (n + Element<E>::block - 1) / Element<E>::block * Element<E>::block;
+}
+template <class E>
+constexpr int64_t begin_of(int64_t i) {
+  return i / Element<E>::block * Element<E>::block;
+}
+
+// A register with a in all places. Not + 0, which turns -0 into 0 and is therefore computed.
+template <class E>
+GL_INLINE typename Element<E>::Row spread(E a) {
+  if constexpr (is_batch<E>)
+    return a;
+  else
+    return a - typename Element<E>::Row{};
+}
+
+// y += a x, for n elements of padded rows.
+template <class E>
+GL_INLINE void add_multiple(int64_t n, E a, const E* x, E* y) {
+  typedef typename Element<E>::Row Row;
+  constexpr int64_t block = Element<E>::block;
+  const auto* from = reinterpret_cast<const Row*>(x);
+  auto* to = reinterpret_cast<Row*>(y);
+  const Row factor = spread(a);
+  for (int64_t k = 0; k < n / block; ++k) to[k] += factor * from[k];
+}
+
+// A matrix of numbers, or its transpose: element (i, k) is data[i * row + k * column].
+template <class E>
+struct Factor {
+  const E* data;
+  int64_t row, column;
+};
+
+enum Result { set, add, subtract };
+
+// A tile of c of so many rows and registers, from as many of a and b.
+template <Result result, int rows, int count, class E, class Row>
+GL_INLINE void product_tile(int64_t inner, const E* a, int64_t a_row, int64_t a_column,
+                            const Row* b, int64_t b_row, Row* c, int64_t c_row) {
+  Row sum[rows][count];
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < count; ++j) sum[i][j] = result == set ? Row{} : c[i * c_row + j];
+  for (int64_t k = 0; k < inner; ++k, a += a_column, b += b_row) {
+    for (int i = 0; i < rows; ++i) {
+      const Row factor = spread<E>(a[i * a_row]);
+      for (int j = 0; j < count; ++j)
+        sum[i][j] = result == subtract ? sum[i][j] - factor * b[j] : sum[i][j] + factor * b[j];
+    }
+  }
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < count; ++j) c[i * c_row + j] = sum[i][j];
+}
+template <Result result, int rows, class E, class Row>
+GL_INLINE void product_rows(int64_t inner, int64_t count, const E* a, int64_t a_row,
+                            int64_t a_column, const Row* b, int64_t b_row, Row* c, int64_t c_row) {
+  // As many sums at once as there are registers for, and as hide how long one takes.
+  if constexpr (rows <= 2 || GL_BYTES == 64)
+    for (; count >= 4; count -= 4, b += 4, c += 4)
+      product_tile<result, rows, 4>(inner, a, a_row, a_column, b, b_row, c, c_row);
+  for (; count >= 2; count -= 2, b += 2, c += 2)
+    product_tile<result, rows, 2>(inner, a, a_row, a_column, b, b_row, c, c_row);
+  if (count) product_tile<result, rows, 1>(inner, a, a_row, a_column, b, b_row, c, c_row);
+}
+
+// c = a b, c += a b or c -= a b of matrices whose rows are padded: a (rows, inner), b (inner,
+// across) and c (rows, across), of which `across_b` and `across_c` elements make a row in memory.
+template <Result result, class E>
+__attribute__((noinline)) void product_apart(int64_t rows, int64_t inner, int64_t across,
+                                             Factor<E> a, const E* b, int64_t across_b, E* c,
+                                             int64_t across_c) {
+  typedef typename Element<E>::Row Row;
+  constexpr int64_t block = Element<E>::block;
+  const int64_t count = across / block, b_row = across_b / block, c_row = across_c / block;
+  const auto* from = reinterpret_cast<const Row*>(b);
+  auto* to = reinterpret_cast<Row*>(c);
+  for (; rows >= 4; rows -= 4, a.data += 4 * a.row, to += 4 * c_row)
+    product_rows<result, 4>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+  if (rows >= 2) {
+    product_rows<result, 2>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    rows -= 2, a.data += 2 * a.row, to += 2 * c_row;
+  }
+  if (rows)
+    product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+}
+
+// The same in straight code, for small matrices.
+template <Result result, int rows, int inner, int across, class E>
+GL_INLINE void product_here(Factor<E> a, const E* b, int64_t across_b, E* c, int64_t across_c) {
+  typedef typename Element<E>::Row Row;
+  constexpr int block = Element<E>::block, count = across / block;
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    auto* to = reinterpret_cast<Row*>(c + i * across_c);
+    Row sum[count];
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j) sum[j] = result == set ? Row{} : to[j];
+#pragma GCC unroll 8
+    for (int k = 0; k < inner; ++k) {
+      const Row factor = spread<E>(a.data[i * a.row + k * a.column]);
+      const auto* from = reinterpret_cast<const Row*>(b + k * across_b);
+#pragma GCC unroll 8
+      for (int j = 0; j < count; ++j)
+        sum[j] = result == subtract ? sum[j] - factor * from[j] : sum[j] + factor * from[j];
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j) to[j] = sum[j];
+  }
+}
+
+template <Result result, class E, class M, class K, class N>
+GL_INLINE void product(M rows, K inner, N across, Factor<E> a, const E* b, int64_t across_b, E* c,
+                       int64_t across_c) {
+  if constexpr (is_known<M> && is_known<K> && is_known<N>)
+    product_here<result, M::value, K::value, N::value>(a, b, across_b, c, across_c);
+  else
+    product_apart<result, E>(rows, inner, across, a, b, across_b, c, across_c);
+}
+
+// y += x x, element by element; y *= a; y = 0; y = x: of padded rows.
+template <class E>
+GL_INLINE void add_squares(int64_t n, const E* x, E* y) {
+  typedef typename Element<E>::Row Row;
+  const auto* from = reinterpret_cast<const Row*>(x);
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] += from[k] * from[k];
+}
+template <class E>
+GL_INLINE void multiply(int64_t n, E a, E* y) {
+  typedef typename Element<E>::Row Row;
+  auto* to = reinterpret_cast<Row*>(y);
+  const Row factor = spread(a);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] *= factor;
+}
+template <class E>
+GL_INLINE void clear(int64_t n, E* y) {
+  typedef typename Element<E>::Row Row;
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = Row{};
+}
+template <class E>
+GL_INLINE void copy(int64_t n, const E* x, E* y) {
+  typedef typename Element<E>::Row Row;
+  const auto* from = reinterpret_cast<const Row*>(x);
+  auto* to = reinterpret_cast<Row*>(y);
+  for (int64_t k = 0; k < n / Element<E>::block; ++k) to[k] = from[k];
+}
+
+// x · y of rows whose padding is 0.
+template <class E>
+GL_INLINE E dot(int64_t n, const E* x, const E* y) {
+  typedef typename Element<E>::Row Row;
+  const auto *one = reinterpret_cast<const Row*>(x), *other = reinterpret_cast<const Row*>(y);
+  const int64_t count = n / Element<E>::block;
+  Row sums[3] = {Row{}, Row{}, Row{}};
+  int64_t k = 0;
+  for (; k + 3 <= count; k += 3)
+    for (int way = 0; way < 3; ++way) sums[way] += one[k + way] * other[k + way];
+  for (; k < count; ++k) sums[0] += one[k] * other[k];
+  const Row sum = sums[0] + (sums[1] + sums[2]);
+  if constexpr (is_batch<E>) {
+    return sum;
+  } else {
+    typedef E Half __attribute__((vector_size(16)));
+    Half parts[sizeof(Row) / 16];
+    std::memcpy(parts, &sum, sizeof sum);
+    for (size_t count = sizeof(Row) / 32; count; count /= 2)
+      for (size_t k = 0; k < count; ++k) parts[k] += parts[k + count];
+    E total = parts[0][0];
+    for (size_t k = 1; k < 16 / sizeof(E); ++k) total += parts[0][k];
+    return total;
+  }
+}
+
+// Numbers of 0 and -1 as lanes, or a bool.
+template <class M>
+GL_INLINE bool any(const M& mask) {
+  if constexpr (sizeof(M) < 16) {
+    return mask;
+  } else {
+    typedef int64_t Half __attribute__((vector_size(16)));
+    Half parts[sizeof(M) / 16];
+    std::memcpy(parts, &mask, sizeof mask);
+    for (size_t i = 1; i < sizeof(M) / 16; ++i) parts[0] |= parts[i];
+    return (parts[0][0] | parts[0][1]) != 0;
+  }
+}
 
 // A left factor of a product, as it is or transposed.
 template <class E>
@@ -28,11 +269,6 @@ inline void times(Factor<E> a, const E* b, E* c, int64_t m, int64_t k, int64_t a
     product<add, E>(m, k, across, a, b, across, c, across);
   else
     product<subtract, E>(m, k, across, a, b, across, c, across);
-}
-
-template <class E>
-GL_INLINE void copy(int64_t n, const E* from, E* to) {
-  for (int64_t k = 0; k < n; ++k) to[k] = from[k];
 }
 
 // Aᵀ (columns, across rows) of A (rows, across columns).
@@ -95,6 +331,5 @@ struct Memory {
   }
 };
 
-}  // namespace
 }  // namespace GL_LEVEL
 }  // namespace gluon_linalg
