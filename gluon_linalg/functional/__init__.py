@@ -64,6 +64,7 @@ from .matrix import (
     symmetrize,
     transpose,
 )
+from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
 from .regression import observed_data, regression_nll, regression_posterior
 from .simulation import (
@@ -111,6 +112,7 @@ __all__ = [
     "diagonal_matrix",
     "discriminant_loss",
     "discriminants",
+    "discretized",
     "drawn_observations",
     "eigh",
     "emitted",
@@ -145,6 +147,7 @@ __all__ = [
     "log_determinant",
     "lq",
     "matrix_exp",
+    "matrix_exponential",
     "matrix_inverse_sqrt",
     "matrix_log",
     "matrix_power",
