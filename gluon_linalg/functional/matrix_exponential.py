@@ -56,7 +56,8 @@ def discretized(
     functions of G Gᵀ have a gradient in G that means anything.
     """
     transition, covariance = transition_and_covariance(F, drift, diffusion, gaps, squarings, name)
-    factor = factor_of_noise(F, *(stop(F, x) for x in (drift, diffusion, gaps)), squarings, name)
+    fixed = (stop(F, drift), stop(F, diffusion), stop(F, gaps))
+    factor = factor_of_noise(F, *fixed, squarings, name)
     unit = magnitude(F, diffusion, axis=(2, 3)) * UNSEEN
     column = F.broadcast_mul(identity_like(F, covariance), unit)
     change = F.broadcast_div(covariance - stop(F, covariance), 2.0 * unit)
@@ -154,9 +155,11 @@ def _series(F: Namespace, a: Array) -> Array:
     second = product(F, a, a)
     powers = [identity_like(F, a), a, second, product(F, second, a)]
     fourth = product(F, second, second)
-    total = None
+    total: Any = None
     for begin in range(TERMS - 4, -1, -4):
-        block = sum(power * (1.0 / math.factorial(begin + j)) for j, power in enumerate(powers))
+        block: Any = 0.0
+        for j, power in enumerate(powers, start=begin):
+            block = block + power * (1.0 / math.factorial(j))
         total = block if total is None else block + product(F, fourth, total)
     return total
 
