@@ -1,7 +1,7 @@
 """Makes `gluon_linalg/functional/rbf_chains.py`: python tests/functional/rbf_chain_reference.py
 
-Of each order the chain whose covariance is nearest to exp(-h²/2), in the largest difference over all
-h >= 0: from least squares by a sequence of linear programs. Takes a minute.
+Of each order the chain whose covariance is nearest to exp(-h²/2), in the largest difference over
+all h >= 0: from least squares by a sequence of linear programs. Takes a minute.
 """
 
 import numpy as np
@@ -66,15 +66,20 @@ def nearest(start):
     return np.exp(best)
 
 
+def rounded_up(number):
+    unit = 10.0 ** (np.floor(np.log10(number)) - 2.0)
+    return float(f"{np.ceil(number / unit) * unit:.3g}")
+
+
 def main():
     lines = [
         '"""Chains whose covariance is nearly that of the RBF kernel, and how nearly.',
         "",
-        "Couplings and damping (`linear_sde.Chain`), in units of 1 / lengthscale, for which the largest",
-        "difference between the covariance and exp(-h²/2), over all h, is least; and that difference.",
-        "Without an end the chain would have the couplings √k and be exact. The series of 1 / S(ω) of",
-        "Hartikainen & Särkkä 2010, equation 24, with as many states differs by 2e-2 for 4, 4e-3 for 6",
-        "and 9e-4 for 8. Written by `tests/functional/rbf_chain_reference.py`.",
+        "Couplings and damping (`linear_sde.Chain`), in units of 1 / lengthscale, for which the",
+        "largest difference between the covariance and exp(-h²/2), over all h, is least; and that",
+        "difference. Without an end the chain would have the couplings √k and be exact. The series of",
+        "1 / S(ω) of Hartikainen & Särkkä 2010, with as many states, differs by 2e-2 for 4, 4e-3 for",
+        "6 and 9e-4 for 8. Written by `tests/functional/rbf_chain_reference.py`.",
         '"""',
         "",
         "RBF_CHAINS = {",
@@ -83,7 +88,7 @@ def main():
     for order in ORDERS:
         start = np.sqrt(np.arange(1, order + 1))
         chain = [float(f"{value:.12g}") for value in nearest(start)]
-        error = float(f"{np.abs(difference(chain, fine)).max() * 1.0005:.3g}")
+        error = rounded_up(np.abs(difference(chain, fine)).max())
         print(order, error, flush=True)
         lines.append(f"    {order}: ({tuple(chain)}, {error}),")
     with open("gluon_linalg/functional/rbf_chains.py", "w", encoding="utf-8") as file:
