@@ -93,8 +93,8 @@ class StateSpaceGPLayer(ScanningBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
-        inputs = self._kalman_inputs(F, x, y, noise, mask, self._precision or outer)
-        return F.cast(self.filter.results(F, *inputs), dtype=outer)
+        inputs, valid = self._kalman_inputs(F, x, y, noise, mask, self._precision or outer)
+        return F.cast(self.filter.results(F, *inputs) * valid, dtype=outer)
 
     def approximation_error(self) -> float:
         """A bound of |k̃(s, t) - k(s, t)|, for all s and t, at the present hyperparameters.
@@ -141,20 +141,20 @@ class StateSpaceGPLayer(ScanningBlock):
         noise: Optional[Array],
         mask: Optional[Array],
         dtype: str,
-    ) -> List[Optional[Array]]:
-        """The arguments of Kalman layers, in `dtype`."""
+    ) -> Tuple[List[Optional[Array]], Array]:
+        """The arguments of Kalman layers, in `dtype`, and 1, or NaN for what is not valid, (B,)."""
         outer = cast(str, self.dtype)
         y = F.cast(F.reshape(y, shape=(0, -1)), dtype=dtype)
         times = F.cast(F.reshape(x, shape=(0, -1, 1)), dtype="float64")
         own_times = F.cast(times, dtype=dtype)
         residual = y - mean_values(F, self.mean, own_times, dtype, outer)
         gaps = fn.gaps_between(F, times)
-        residual = fn.require_ordered(F, residual, times, gaps, self.name)
+        valid = fn.require_ordered(F, fn.ones_like(F, residual), times, gaps, self.name)
         if mask is not None:
             mask = F.cast(F.reshape(mask, shape=(0, -1)), dtype=dtype)
-            text = f"{self.name}: the mask hides all observations"
+            text = f"{self.name}: the mask hides all observations."
             holds = F.max(mask, axis=1, keepdims=True) > 0.0
-            residual = fn.require(F, residual, holds, UnidentifiedError, text, axes=2)
+            valid = fn.require(F, valid, holds, UnidentifiedError, text, axes=2)
             mask = F.expand_dims(mask, axis=2)
         sde = self.kernel.linear_sde(F, times, self._orders)
         factor = sde.process_factor(F, gaps)
@@ -163,7 +163,7 @@ class StateSpaceGPLayer(ScanningBlock):
         arrays = (sde.transition(F, gaps), sde.emission(F, times), factor)
         transition, emission, factor = (F.cast(array, dtype=dtype) for array in arrays)
         prior = F.cast(fn.constant(F, times, np.eye(sde.size)), dtype=dtype)
-        return [
+        inputs = [
             F.expand_dims(residual, axis=2),
             transition,
             emission,
@@ -173,6 +173,7 @@ class StateSpaceGPLayer(ScanningBlock):
             F.squeeze(prior, axis=0),
             mask,
         ]
+        return inputs, fn.stop(F, F.mean(valid, axis=1))
 
     def _noise(self, F: Namespace, like: Array, noise: Optional[Array], dtype: str) -> Array:
         """The variances of observations, (1, 1, 1, 1) or (B, n, 1, 1)."""
@@ -188,7 +189,7 @@ class StateSpaceGPLayer(ScanningBlock):
     def _posterior(self, dtype, x, y, noise, mask):
         """Times, `table_of_stretches` and `LeaveOneOut` of data."""
         F, name = mx.nd, self.name
-        y3, *arrays = self._kalman_inputs(F, x, y, noise, mask, dtype)
+        (y3, *arrays), _ = self._kalman_inputs(F, x, y, noise, mask, dtype)
         system = fn.state_space_system(F, y3, *arrays, name=name)
         size, length = self.filter._states, self.filter._scan_length(F, system)
         filtered, _ = fn.kalman_filter(F, system, size, 1, "square_root", length, name)
