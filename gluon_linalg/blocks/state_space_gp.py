@@ -228,6 +228,13 @@ class StateSpaceGPLayer(ScanningBlock):
         args = super()._bound(args, keywords)
         return tuple(as_vector(self.name, rule[0], a) for rule, a in zip(self.arguments, args))
 
+    def _from_data(self, *args: Any, dtype: Optional[str] = None, **keywords: Any) -> Any:
+        x, y, *rest = self._bound(args, keywords)
+        if np.ndim(y) == 1 and np.shape(x) == (len(y), 1):
+            # Rows without a batch axis, (n, 1).
+            x = x.reshape((-1,)) if hasattr(x, "reshape") else np.reshape(x, -1)
+        return super()._from_data(x, y, *rest, dtype=dtype)
+
     def _open_scans(self):
         return self.filter._open_scans()
 

@@ -17,7 +17,7 @@ from ..errors import LinearAlgebraError, NonFiniteError, TimeOrderError
 from ..typing import Array, Namespace
 from .checks import finite, require
 from .linear_sde import LinearSDE, on_one_grid
-from .matrix import identity_like, product
+from .matrix import identity_like, product, transpose
 from .tangent import stop, zeros_like
 
 
@@ -102,7 +102,7 @@ def moments_between(
     covariance, precision = (F.reshape(x, shape=(0, 0, d, d)) for x in (covariance, precision))
     before, after = F.relu(times - begin), F.relu(end - times)
     transition, following, row, factor = _system(F, sde, times, before, after)
-    column = F.swapaxes(row, 2, 3)
+    column = transpose(F, row, axes=4)
     spread = product(F, covariance, product(F, transition, column, transpose_a=True))
     spread = product(F, transition, spread)
     if factor is not None:

@@ -1,6 +1,5 @@
 """The posterior in state space form against the dense one."""
 
-import mxnet as mx
 import numpy as np
 import pytest
 import state_space_gp_reference as reference
@@ -105,23 +104,6 @@ def test_data_as_people_have_them():
     ):
         found = layer.condition(*data)(nd(NEW[..., None], dtype="float32"))[0].asnumpy()
         np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-def test_samples():
-    """Joint over new times: of a thousand draws the moments are those of the dense posterior."""
-    x, y = X[:1], Y[:1]
-    predictor = ready(simple_layer()).condition(x, y)
-    new = np.array([[0.7, -3.0, 0.71, 0.5]])
-    mx.random.seed(11)
-    draws = predictor.sample(nd(new), size=4000).asnumpy()
-    assert draws.shape == (4000, 1, 4)
-    both = simple_covariance(np.concatenate([x, new], axis=1))[0]
-    known, across = both[:4, :4] + 0.3 * np.eye(4), both[:4, 4:]
-    covariance = both[4:, 4:] - across.T @ np.linalg.solve(known, across)
-    mean = across.T @ np.linalg.solve(known, y[0])
-    # Six standard errors.
-    np.testing.assert_allclose(draws.mean(axis=0)[0], mean, atol=6 * np.sqrt(2.2 / 4000))
-    np.testing.assert_allclose(np.cov(draws[:, 0].T), covariance, atol=6 * 2.2 * np.sqrt(2 / 4000))
 
 
 def test_bad_times_and_batches():
