@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError, UnidentifiedError
+from ..functional.rbf_chains import RBF_CHAINS
 from ..typing import Array, ArrayLike, Namespace
 from . import kernels
 from .kalman import KalmanFilterLayer, ScanningBlock
@@ -252,10 +253,10 @@ def _check_state_space(name: str, kernel: Kernel) -> None:
 
 
 def _orders(name: str, rbf: int, periodic: int) -> fn.Orders:
-    if rbf not in fn.RBF_CHAINS:
+    if rbf not in RBF_CHAINS:
         raise ValueError(
-            f"{name}: rbf_order is {rbf!r}, expected an integer from {min(fn.RBF_CHAINS)} to "
-            f"{max(fn.RBF_CHAINS)}."
+            f"{name}: rbf_order is {rbf!r}, expected an integer from {min(RBF_CHAINS)} to "
+            f"{max(RBF_CHAINS)}."
         )
     if isinstance(periodic, bool) or not isinstance(periodic, int) or periodic < 1:
         raise ValueError(

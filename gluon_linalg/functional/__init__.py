@@ -91,7 +91,6 @@ from .matrix import (
 )
 from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
-from .rbf_chains import RBF_CHAINS
 from .regression import observed_data, regression_nll, regression_posterior
 from .simulation import (
     drawn_observations,
@@ -120,7 +119,6 @@ from .tangent import (
 )
 
 __all__ = [
-    "RBF_CHAINS",
     "Features",
     "LinearSDE",
     "Matern",

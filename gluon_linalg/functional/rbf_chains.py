@@ -3,8 +3,8 @@
 Couplings and damping (`linear_sde.Chain`), in units of 1 / lengthscale, for which the
 largest difference between the covariance and exp(-h²/2), over all h, is least; and that
 difference. Without an end the chain would have the couplings √k and be exact. The series
-of 1 / S(ω) of Hartikainen & Särkkä 2010, with as many states, differs by 2e-2 for 4, 4e-3
-for 6 and 9e-4 for 8. Written by `tests/functional/rbf_chain_reference.py`.
+of 1 / S(ω) of Hartikainen & Särkkä 2010, with as many states, differs by 2e-2 for 4,
+4e-3 for 6 and 9e-4 for 8. Written by `tests/functional/rbf_chain_reference.py`.
 """
 
 RBF_CHAINS = {

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 from ... import functional as fn
 from ... import native
+from ...functional.rbf_chains import RBF_CHAINS
 from ...typing import Array, Namespace, hook
 from .base import ActiveDims, Kernel, Values
 
@@ -153,7 +154,7 @@ class RBF(Stationary):
         return fn.ScaledSDE(fn.rbf_chain(orders.rbf, 1.0 / lengthscale), variance)
 
     def _unit_error(self, orders: fn.Orders) -> float:
-        return fn.RBF_CHAINS[orders.rbf][1]
+        return RBF_CHAINS[orders.rbf][1]
 
     def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
