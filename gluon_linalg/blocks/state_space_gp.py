@@ -150,11 +150,12 @@ class StateSpaceGPLayer(ScanningBlock):
         own_times = F.cast(times, dtype=dtype)
         residual = y - mean_values(F, self.mean, own_times, dtype, outer)
         gaps = fn.gaps_between(F, times)
-        valid = fn.require_ordered(F, fn.ones_like(F, residual), times, gaps, self.name)
+        valid = fn.ones_like(F, F.squeeze(times, axis=2))
+        valid = fn.require_ordered(F, valid, times, gaps, self.name)
         if mask is not None:
             mask = F.cast(F.reshape(mask, shape=(0, -1)), dtype=dtype)
             text = f"{self.name}: the mask hides all observations."
-            holds = F.max(mask, axis=1, keepdims=True) > 0.0
+            holds = F.cast(F.max(mask, axis=1, keepdims=True) > 0.0, dtype="float64")
             valid = fn.require(F, valid, holds, UnidentifiedError, text, axes=2)
             mask = F.expand_dims(mask, axis=2)
         sde = self.kernel.linear_sde(F, times, self._orders)
@@ -174,7 +175,7 @@ class StateSpaceGPLayer(ScanningBlock):
             F.squeeze(prior, axis=0),
             mask,
         ]
-        return inputs, fn.stop(F, F.mean(valid, axis=1))
+        return inputs, fn.stop(F, F.cast(F.mean(valid, axis=1), dtype=dtype))
 
     def _noise(self, F: Namespace, like: Array, noise: Optional[Array], dtype: str) -> Array:
         """The variances of observations, (1, 1, 1, 1) or (B, n, 1, 1)."""
