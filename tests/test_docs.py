@@ -233,8 +233,15 @@ def with_priors(names):
     assert names["loss"].shape == (2,)
 
 
+def in_time(names):
+    mean, variance = (names[k].asnumpy()[0] for k in ("mean", "variance"))
+    assert abs(mean[1] - np.sin(25.0)) < 0.2
+    assert variance[1] < variance[0] < variance[2]
+
+
 # What a block shows, by a part of it.
 CHECKS = {
+    "gl.StateSpaceGPLayer(": in_time,
     "result.summary()": fitted,
     "objective=penalized": penalized,
     "cross_val_score(": scored,

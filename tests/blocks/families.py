@@ -11,6 +11,7 @@ BATCH, COUNT = 2, 6
 RANDOM = np.random.RandomState(5)
 X, Y = RANDOM.randn(BATCH, COUNT, 2), RANDOM.randn(BATCH, COUNT)
 ONES = np.ones((BATCH, COUNT))
+TIMES = np.cumsum(np.abs(Y), axis=1)
 SYSTEM = [np.ones((1, 1, 1, 1))] * 4 + [np.zeros((1, 1)), np.ones((1, 1, 1))]
 
 
@@ -27,6 +28,10 @@ def arrays(values, dtype="float32", ctx=None):
 def gp(**options):
     kernel = k.RBF(lengthscale=[1.0, 2.0]) + k.Linear(active_dims=[0])
     return gl.GPLikelihoodLayer(kernel, mean="linear", noise_variance=0.1, **options)
+
+
+def in_time():
+    return gl.StateSpaceGPLayer(k.Matern32() + k.Cosine(), mean="linear", noise_variance=0.1)
 
 
 def structural():
@@ -61,6 +66,7 @@ BLOCKS = {
     "sgpr": (lambda d: ready(sparse(gl.SGPRLikelihoodLayer), d), [X, Y, None, ONES]),
     "fitc": (lambda d: ready(sparse(gl.FITCLikelihoodLayer, precision=None), d), [X, Y, ONES]),
     "svgp": (lambda d: ready(svgp(), d), [X, Y]),
+    "state space gp": (lambda d: ready(in_time(), d), [TIMES, Y, None, ONES]),
     "likelihood": (lambda d: ready(gl.likelihoods.StudentT(), d), [Y, ONES, Y]),
     "blr": (lambda d: ready(gl.BLRLikelihoodLayer(), d), [X, Y, None, ONES]),
     "kernel": (lambda d: ready(k.RBF() * k.Periodic(), d), [X]),
@@ -82,6 +88,7 @@ BLOCKS = {
         lambda d: conditioned(sparse(gl.SGPRLikelihoodLayer), d, X, Y),
         [X],
     ),
+    "state space predictor": (lambda d: conditioned(in_time(), d, TIMES, Y), [X[:, :, 0]]),
     "blr predictor": (lambda d: conditioned(gl.BLRLikelihoodLayer(), d, X, Y), [X]),
     "projection": (lambda d: gl.PCABlock(1).fit(X.astype(d)), [X]),
     "forecaster": (lambda d: ready(structural(), d).forecaster(2), [Y]),

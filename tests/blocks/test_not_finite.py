@@ -34,6 +34,10 @@ CASES = {
     ),
     "regression": (gl.BLRLikelihoodLayer, [SAMPLES, VALUES]),
     "gp": (lambda: gl.GPLikelihoodLayer(gl.kernels.Matern32()), [SAMPLES, VALUES]),
+    "gp in time": (
+        lambda: gl.StateSpaceGPLayer(gl.kernels.Matern32()),
+        [np.arange(9.0)[None], VALUES],
+    ),
     "lda": (lambda: gl.LDABlock(2), [SAMPLES, LABELS]),
     "cca": (lambda: gl.CCABlock(1), [SAMPLES, random.randn(1, 9, 2)]),
     "pca": (lambda: gl.PCABlock(1, momentum=None), [SAMPLES]),

@@ -109,6 +109,32 @@ def test_sparse_gp_predictor():
     check_methods(make, calls, random=("sample", "sample_targets"))
 
 
+def test_state_space_gp_predictor():
+    times = np.sort(X[:1, :, :1], axis=1)
+
+    def kernel(x, z):
+        return formulas.matrix(formulas.matern32, x, z, lengthscale=0.8)
+
+    def make(dtype):
+        layer = gl.StateSpaceGPLayer(k.Matern32(lengthscale=0.8), noise_variance=NOISE)
+        return ready(layer, dtype).condition(nd(times, dtype), nd(Y[:1], dtype))
+
+    new, y = NEW[:1, :, :1], Y[:1]
+    mean, covariance = gp_reference.posterior(kernel, times, y, NOISE, new)
+    left_out = [[], []]
+    for i in range(times.shape[1]):
+        keep = np.arange(times.shape[1]) != i
+        one = gp_reference.posterior(kernel, times[:, keep], y[:, keep], NOISE, times[:, [i]])
+        left_out[0].append(one[0][:, 0])
+        left_out[1].append(one[1][:, 0, 0] + NOISE)
+    calls = {
+        "mean": ([new], mean),
+        "variance": ([new], covariance.diagonal(axis1=1, axis2=2)),
+        "leave_one_out": ([], [np.transpose(part) for part in left_out]),
+    }
+    check_methods(make, calls)
+
+
 @pytest.mark.parametrize("targets", [None, 2])
 def test_blr_predictor(targets):
     y = Y if targets is None else np.stack([Y, -2.0 * Y + 0.1], axis=2)
@@ -190,5 +216,6 @@ def test_every_block_made_from_data_is_here():
         "GPPredictor",
         "BLRPredictor",
         "SparseGPPredictor",
+        "StateSpaceGPPredictor",
         "StructuralForecaster",
     }
