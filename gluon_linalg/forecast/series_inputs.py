@@ -21,7 +21,7 @@ class SeriesInputs:
     a series repeats itself.
     """
 
-    noun = "the inputs"
+    noun, of_table = "the inputs", False
 
     def __init__(
         self, names: Sequence[str], dynamic: bool, window: int, seasons: Sequence[float]

@@ -106,7 +106,7 @@ class GaussianProcessJob(TrainedJob):
 class TableInputs(tuple):
     """The names of the input columns of a table."""
 
-    noun = "data.inputs"
+    noun, of_table = "data.inputs", True
 
     def most_values(self, names: Optional[Sequence[str]]) -> int:
         """How many values a list has with one for each; None for all columns."""

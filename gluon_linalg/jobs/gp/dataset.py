@@ -1,11 +1,13 @@
 """The data of a Gaussian process job: its rows and the units of the model."""
 
 from dataclasses import dataclass
-from typing import List
+from typing import List, cast
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...grammar.kernel_algebraic import Categorical
+from ...grammar.kernel_building import leaves
 from ..errors import JobError
 from ..regression.dataset import Dataset, RegressionUnits, read_rows
 from ..units import finite, target_units
@@ -24,7 +26,15 @@ class Units(RegressionUnits):
 
 def read_dataset(job: GaussianProcessJob) -> Dataset:
     """Reads the table, sets the hold-out rows apart and chooses the units from the others."""
-    return read_rows(job, _units)
+    dataset = read_rows(job, _units)
+    # Numbers of labels stay what they are.
+    found = [leaf for _, leaf in leaves(job.model.kernel) if isinstance(leaf, Categorical)]
+    labels = {name for leaf in found for name in leaf.columns or job.data.input_columns}
+    units = cast(Units, dataset.units)
+    for place, name in enumerate(dataset.inputs):
+        if name in labels:
+            units.input_offset[place] = 0.0
+    return dataset
 
 
 def _units(job: GaussianProcessJob, x: np.ndarray, y: np.ndarray) -> Units:

@@ -28,6 +28,8 @@ SHARES = (0.1, 0.01, 0.001, 0.0001)
 NEIGHBOURS = 3.5
 # Of more rows a likelihood takes seconds: they are tried with lengthscales alone.
 MANY_ROWS = 1500
+# Before the places of the weights of networks.
+NETWORK = "network."
 
 
 class GaussianProcess(RegressionTask):
@@ -81,6 +83,10 @@ class GaussianProcess(RegressionTask):
             if path.startswith("kernel.sum") and path.endswith("variance"):
                 yield [{path: share * size} for share in SHARES]
 
+    def values(self) -> Dict[str, Any]:
+        """Without the weights of networks, of which there are many."""
+        return {path: self.value(path) for path in self.parameters if not path.startswith(NETWORK)}
+
     def noise_variance(self) -> float:
         learned = self.learned.get("noise_variance")
         return 0.0 if learned is None else float(learned.value()[0])
@@ -104,7 +110,7 @@ class GaussianProcess(RegressionTask):
     def _build_layer(self) -> GPLikelihoodLayer:
         model, dataset = self.job.model, self.dataset
         x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
-        inputs = Inputs(dataset.inputs, x, y)
+        inputs = Inputs(dataset.inputs, x, y, offset=np.asarray(dataset.units.input_offset))
         kernel, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
         layer = GPLikelihoodLayer(
             kernel,
@@ -127,6 +133,11 @@ class GaussianProcess(RegressionTask):
             for name in ("constant", "bias", "weight"):
                 if hasattr(layer.mean, name):
                     self.parameters[f"mean.{name}"] = getattr(layer.mean, name)
+        # Of networks in the kernel, by their places in it.
+        known = {id(parameter) for parameter in self.parameters.values()}
+        for name, parameter in kernel._collect_params_with_prefix().items():
+            if id(parameter) not in known and parameter.grad_req != "null":
+                self.parameters[f"{NETWORK}{name}"] = parameter
         layer.initialize(ctx=self.device)
         layer.cast(model.dtype)
         return layer
