@@ -58,6 +58,7 @@ from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
 from .fitting.fit import fit
+from .fitting.fit_each import fit_each
 from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
 from .generators import install_generators as _install_generators
@@ -115,6 +116,7 @@ __all__ = [
     "explain",
     "export",
     "fit",
+    "fit_each",
     "inducing_points",
     "kalman_arrays",
     "kernels",

@@ -80,6 +80,20 @@ class SeriesColumns:
     # A list has a value for each column: no name that it could have one for stands for several.
     widths: Sequence[int] = ()
 
+    @property
+    def centre(self) -> np.ndarray:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
+
+    def labels(self) -> int:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
+
     def periods(self) -> np.ndarray:
         """The season of the series."""
         return np.array([self.season])

@@ -40,6 +40,8 @@ class Wrapper(Fixable):
 
     parts: ClassVar[Tuple[str, ...]] = ("kernel",)
 
+    fixed: List[str] = Field([], description="The parameters that are not trained.")
+
     def typical(self, inputs: KernelInputs) -> Dict[str, Any]:
         """The size of each of its own parameters, by its name."""
         return {}
@@ -119,7 +121,8 @@ class ChangePoint(Wrapper):
 
     def build(self, built: Sequence[kernels.Kernel], inputs: KernelInputs) -> kernels.Kernel:
         column = 0 if self.column is None else inputs.of([self.column]).active_dims[0]
-        return kernels.ChangePoint(*built, column=column)
+        before, after = built
+        return kernels.ChangePoint(before, after, column=column)
 
     def problem(self, inputs: InputNames) -> Optional[Tuple[Tuple[Any, ...], str]]:
         if not inputs.of_table:

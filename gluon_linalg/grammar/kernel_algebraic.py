@@ -133,8 +133,9 @@ class Categorical(Leaf):
     def typical(self, columns: SeenColumns) -> Dict[str, Any]:
         levels = columns.labels()
         found: Dict[str, Any] = {"variance": np.full(levels, 0.5)}
-        if self.rank:
-            found["factor"] = kernels.Categorical(levels, self.rank).factor.value()
+        factor = kernels.Categorical(levels, self.rank).factor
+        if factor is not None:
+            found["factor"] = factor.value()
         return found
 
     def given(self, name: str, columns: SeenColumns) -> Any:

@@ -26,7 +26,19 @@ SECTIONS = {
 # Whose constructors want a network, or the number of labels.
 UNLIKE = ("gibbs", "categorical")
 # What is no kernel of a formula: bases, and what is made of other kernels.
-OTHERS = (*("ChangePoint", "Deep", "Emitted", "Kernel", "Product", "Scaled", "Stationary", "Sum"),)
+OTHERS = (
+    *(
+        "Batched",
+        "ChangePoint",
+        "Deep",
+        "Emitted",
+        "Kernel",
+        "Product",
+        "Scaled",
+        "Stationary",
+        "Sum",
+    ),
+)
 CLASSES = [name for name in kernels.__all__ if name not in OTHERS]
 each = pytest.mark.parametrize("name", SECTIONS)
 

@@ -3,6 +3,7 @@
 from .algebraic import Constant, Linear, Polynomial, White
 from .arc_cosine import ArcCosine
 from .base import Kernel
+from .batched import Batched
 from .categorical import Categorical
 from .change_point import ChangePoint
 from .combination import Product, Scaled, Sum
@@ -24,6 +25,7 @@ from .stationary import (
 __all__ = [
     "RBF",
     "ArcCosine",
+    "Batched",
     "Categorical",
     "ChangePoint",
     "Constant",

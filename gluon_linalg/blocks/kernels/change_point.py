@@ -68,26 +68,24 @@ class ChangePoint(Kernel):
         own = self.own(F, x, "float64", hyperparameters, constant)
         left = self._shares(F, x, dtype, own)
         right = left if z is None else self._shares(F, z, dtype, own)
-        total = None
+        parts = []
         for name, a, b in zip(("before", "after"), left, right):
             kernel = getattr(self, name)
             part = kernel.evaluate(F, x, z, dtype, inner(hyperparameters, name), constant)
-            part = F.broadcast_mul(F.broadcast_mul(part, a), fn.transpose(F, b))
-            total = part if total is None else total + part
-        return total
+            parts.append(F.broadcast_mul(F.broadcast_mul(part, a), fn.transpose(F, b)))
+        return parts[0] + parts[1]
 
     def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
         x = self.select(F, x)
         shares = self._shares(F, x, dtype, self.own(F, x, "float64", hyperparameters))
-        total = None
+        parts = []
         for name, share in zip(("before", "after"), shares):
             kernel = getattr(self, name)
             part = kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, name))
-            part = part * F.square(F.reshape(share, shape=(0, -1)))
-            total = part if total is None else total + part
-        return total
+            parts.append(part * F.square(F.reshape(share, shape=(0, -1))))
+        return parts[0] + parts[1]
 
     def _shares(self, F: Namespace, x: Array, dtype: str, own: Any) -> Tuple[Array, Array]:
         """1 - s(x) and s(x), (B, n, 1), neither by a difference."""

@@ -1,6 +1,8 @@
 """The spectral mixture kernel."""
 
 import math
+from functools import reduce
+from operator import add
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
@@ -71,14 +73,14 @@ class SpectralMixture(Kernel):
         x, z = fn.centred(F, x, z)
         lengthscale, period = (F.cast(a, dtype="float64") for a in (lengthscale, period))
         columns = self._column_pairs(x, z)
-        total = None
+        parts = []
         for q in range(self._count):
             part = self._decay(F, x, z, dtype, self._of(lengthscale, q))
             for d, (left, right) in enumerate(columns):
                 part = part * _wave(F, left, right, self._of(period, q, d), dtype)
             part = F.broadcast_mul(part, F.expand_dims(_element(variance, q), axis=2))
-            total = part if total is None else total + part
-        return total
+            parts.append(part)
+        return reduce(add, parts)
 
     def variances(
         self, F: Namespace, x: Array, dtype: str, variance: Array, **others: Array

@@ -14,7 +14,7 @@ from ..regression.learned import learn
 from ..regression.task import RegressionTask
 from ..task import number_or_list
 from .config import GaussianProcessJob
-from .dataset import read_dataset
+from .dataset import Units, read_dataset
 from .initial_values import initial_kernel
 from .inputs import Inputs
 from .mean import build_mean
@@ -110,7 +110,9 @@ class GaussianProcess(RegressionTask):
     def _build_layer(self) -> GPLikelihoodLayer:
         model, dataset = self.job.model, self.dataset
         x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
-        inputs = Inputs(dataset.inputs, x, y, offset=np.asarray(dataset.units.input_offset))
+        inputs = Inputs(
+            dataset.inputs, x, y, offset=np.asarray(cast(Units, dataset.units).input_offset)
+        )
         kernel, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
         layer = GPLikelihoodLayer(
             kernel,
