@@ -1,10 +1,16 @@
 """What a Gaussian process is to the commands."""
 
+from typing import Any, Dict, Iterator
+
+from .. import summary as lines
+from ..predictor import JobPredictor
+from ..regression.dataset import Dataset
 from ..regression.predict import PREDICTS, RegressionPredictor
-from ..summary import likelihood
 from ..task_kind import TaskKind
+from .classification import ClassPredictor, ClassProcess, told
 from .config import GaussianProcessJob
 from .dataset import Units
+from .sparse_task import SparseProcess, VariationalProcess
 from .task import GaussianProcess
 
 
@@ -14,12 +20,39 @@ class GaussianProcessPredictor(RegressionPredictor):
     units_class = Units
 
 
+class GaussianProcessTask(GaussianProcess):
+    """The task of a job, by its method and likelihood."""
+
+    def __new__(cls, job: GaussianProcessJob, dataset: Dataset, device: Any) -> Any:
+        chosen = {"exact": GaussianProcess, "sgpr": SparseProcess, "svgp": VariationalProcess}
+        kind = ClassProcess if job.model.has_classes else chosen[job.model.method]
+        return kind(job, dataset, device)
+
+
+def predictor(description: Dict[str, Any]) -> JobPredictor:
+    """That of classes, or of numbers."""
+    if "classes" in description:
+        return ClassPredictor(description)
+    return GaussianProcessPredictor(description)
+
+
+def summary(metrics: Dict[str, Any]) -> Iterator[str]:
+    """The lines that tell how a job went."""
+    if "classes" not in metrics:
+        yield from lines.likelihood(metrics)
+        return
+    yield from lines.likelihood({**metrics, "holdout": None})
+    yield told("", metrics["fit"])
+    if metrics["holdout"] is not None:
+        yield told("hold-out of ", metrics["holdout"])
+
+
 KIND = TaskKind(
     name="gp",
     title="a Gaussian process",
     sections=GaussianProcessJob,
-    task=GaussianProcess,
-    summary=likelihood,
-    predictor=GaussianProcessPredictor,
+    task=GaussianProcessTask,
+    summary=summary,
+    predictor=predictor,
     predicts=PREDICTS,
 )

@@ -1,11 +1,12 @@
 """The layer of a Gaussian process job, its loss and its predictions."""
 
-from typing import Any, Dict, Iterator, List, Union, cast
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union, cast
 
 import numpy as np
 
 from ...blocks import GPLikelihoodLayer
-from ...blocks.gp_predictor import GPPredictor
+from ...blocks.kernels import Kernel
+from ...blocks.parameters import PositiveParameter
 from ...grammar.kernel_building import leaves
 from ...typing import Device
 from ..errors import JobError
@@ -30,6 +31,8 @@ NEIGHBOURS = 3.5
 MANY_ROWS = 1500
 # Before the places of the weights of networks.
 NETWORK = "network."
+# Of which there are too many to tell.
+HIDDEN = (NETWORK, "inducing.", "variational.")
 
 
 class GaussianProcess(RegressionTask):
@@ -45,12 +48,14 @@ class GaussianProcess(RegressionTask):
     )
     read_dataset = staticmethod(read_dataset)
 
+    mean: Any
+
     def __init__(self, job: GaussianProcessJob, dataset: Dataset, device: Device) -> None:
         super().__init__(job, dataset, device)
         self.layer = self._build_layer()
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
-    def predictor(self) -> GPPredictor:
+    def predictor(self) -> Any:
         """The posterior of the latent function, for export."""
         return self.layer.condition(self.x, self.y)
 
@@ -85,13 +90,13 @@ class GaussianProcess(RegressionTask):
 
     def values(self) -> Dict[str, Any]:
         """Without the weights of networks, of which there are many."""
-        return {path: self.value(path) for path in self.parameters if not path.startswith(NETWORK)}
+        return {path: self.value(path) for path in self.parameters if not path.startswith(HIDDEN)}
 
     def noise_variance(self) -> float:
         learned = self.learned.get("noise_variance")
         return 0.0 if learned is None else float(learned.value()[0])
 
-    def leave_one_out(self, predictor: GPPredictor) -> List[np.ndarray]:
+    def leave_one_out(self, predictor: Any) -> List[np.ndarray]:
         return [array.asnumpy()[0] for array in predictor.leave_one_out()]
 
     def value(self, path: str) -> Union[float, List[float]]:
@@ -102,47 +107,55 @@ class GaussianProcess(RegressionTask):
         offset = self.dataset.units.target_offset if self.job.data.target_scaling == "raw" else 0.0
         if name == "constant":
             return self.target_size * cast(float, super().value(path)) + offset
-        weight, bias = self.layer.mean.natural_values()
+        weight, bias = self.mean.natural_values()
         if name == "weight":
             return number_or_list(self.target_size * weight)
         return self.target_size * bias + offset
 
-    def _build_layer(self) -> GPLikelihoodLayer:
-        model, dataset = self.job.model, self.dataset
-        x, y = self.x.asnumpy()[0].astype("float64"), dataset.model_target()
-        inputs = Inputs(
-            dataset.inputs, x, y, offset=np.asarray(cast(Units, dataset.units).input_offset)
-        )
+    def _build_layer(self) -> Any:
+        model = self.job.model
+        x, y = self.x.asnumpy()[0].astype("float64"), self.dataset.model_target()
+        offset = np.asarray(cast(Units, self.dataset.units).input_offset)
+        inputs = Inputs(self.dataset.inputs, x, y, offset=offset)
         kernel, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
-        layer = GPLikelihoodLayer(
-            kernel,
-            build_mean(model.mean, inputs, model.dtype),
-            None if model.noise_variance == 0 else 1.0,
-            model.jitter,
-            model.precision,
-        )
         self.learned.update(learned)
-        if layer.noise_variance is not None:
+        layer, noise_variance = self._layer(kernel, inputs)
+        if noise_variance is not None:
             self.learned["noise_variance"] = learn(
-                layer.noise_variance,
+                noise_variance,
                 model.noise_variance,
                 NOISES[0],
                 self.target_size**2,
                 "noise_variance" in model.fixed,
             )
         self.parameters.update({path: found.parameter for path, found in self.learned.items()})
-        if layer.mean is not None:
-            for name in ("constant", "bias", "weight"):
-                if hasattr(layer.mean, name):
-                    self.parameters[f"mean.{name}"] = getattr(layer.mean, name)
-        # Of networks in the kernel, by their places in it.
+        self._name_parameters(kernel)
+        layer.initialize(ctx=self.device)
+        layer.cast(model.dtype)
+        return layer
+
+    def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
+        """The layer that is trained, and its noise variance."""
+        model = self.job.model
+        self.mean = build_mean(model.mean, inputs, model.dtype)
+        layer = GPLikelihoodLayer(
+            kernel,
+            self.mean,
+            None if model.noise_variance == 0 else 1.0,
+            model.jitter,
+            model.precision,
+        )
+        return layer, layer.noise_variance
+
+    def _name_parameters(self, kernel: Kernel) -> None:
+        """Those of the mean, and of networks in the kernel by their places in it."""
+        for name in ("constant", "bias", "weight"):
+            if hasattr(self.mean, name):
+                self.parameters[f"mean.{name}"] = getattr(self.mean, name)
         known = {id(parameter) for parameter in self.parameters.values()}
         for name, parameter in kernel._collect_params_with_prefix().items():
             if id(parameter) not in known and parameter.grad_req != "null":
                 self.parameters[f"{NETWORK}{name}"] = parameter
-        layer.initialize(ctx=self.device)
-        layer.cast(model.dtype)
-        return layer
 
 
 def _refuse_repeated_inputs(job, dataset, x):
