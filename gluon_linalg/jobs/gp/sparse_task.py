@@ -1,7 +1,7 @@
 """Gaussian processes that see their rows through inducing points."""
 
 import copy
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
@@ -31,6 +31,7 @@ JITTER = 1e-8
 MOST_EVALUATED = 20000
 # How many rows are predicted at once.
 CHUNK = 8192
+LOG_NOISE_LEVEL = "log_noise.mean.constant"
 
 
 class SparseProcess(GaussianProcess):
@@ -120,6 +121,13 @@ class VariationalProcess(SparseProcess):
         """None: before it is trained, the bound is that of the prior, and tells nothing."""
         return iter(())
 
+    def value(self, path: str) -> Union[float, List[float]]:
+        found = super().value(path)
+        if path == LOG_NOISE_LEVEL:
+            # Of the noise variance in units of the job.
+            return cast(float, found) + 2.0 * float(np.log(self.target_size))
+        return found
+
     def predictor(self) -> Any:
         """The moments of new observations."""
         return self.process.predictor(include_noise=True)
@@ -170,7 +178,7 @@ class VariationalProcess(SparseProcess):
                 self.learned[f"log_noise.{path}"] = found
             level_of_noise = ConstantMean(prefix="log_noise_mean_")
             level_of_noise.constant.init = mx.init.Constant(float(np.log(NOISES[0])))
-            self.parameters["log_noise.mean.constant"] = level_of_noise.constant
+            self.parameters[LOG_NOISE_LEVEL] = level_of_noise.constant
             kernels, means = [kernel, second], [self.mean, level_of_noise]
         self.process = SVGPLikelihoodLayer(
             kernels,

@@ -101,7 +101,7 @@ class GaussianProcess(RegressionTask):
 
     def value(self, path: str) -> Union[float, List[float]]:
         name = path.split(".")[-1]
-        if path in self.learned:
+        if not path.startswith("mean."):
             return super().value(path)
         # What the data were centred by belongs to the mean, unless the job says otherwise.
         offset = self.dataset.units.target_offset if self.job.data.target_scaling == "raw" else 0.0
