@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
-from scipy.stats import norm
+from scipy import stats
 from small_job import changed
 from small_statespace_job import columns_of
 
@@ -250,4 +250,63 @@ def test_kinds_of_new_rows_stream(run, write_job, workspace):
     with open(workspace / "out" / "predictions.csv") as file:
         rows = list(csv.DictReader(file))
     # Far from all rows a class is as probable as the prior says.
-    assert float(rows[1]["kind=oak"]) == pytest.approx(norm.cdf(0.0), abs=1e-6)
+    assert float(rows[1]["kind=oak"]) == pytest.approx(stats.norm.cdf(0.0), abs=1e-6)
+
+
+PRIORS = {
+    "kernel.rbf.lengthscale": {"log_normal": {"location": 0.5, "scale": 0.2}},
+    "kernel.rbf.variance": {"half_normal": {"scale": 300.0}},
+    "noise_variance": {"inverse_gamma": {"shape": 3.0, "scale": 40.0}},
+}
+
+
+@pytest.mark.parametrize("method", ["exact", "sgpr", "svgp"])
+def test_priors_are_in_the_loss_in_units_of_the_file(method, run, write_job, workspace):
+    """By scipy's densities of the values that metrics.json tells."""
+    changes = {"data.holdout": None, "model.method": method, "training": {"iterations": 0}}
+    without, _ = trained(run, workspace, write_job(changes))
+    metrics, _ = trained(run, workspace, write_job({**changes, "model.priors": PRIORS}))
+    found = metrics["parameters"]["initial"]
+    expected = -(
+        stats.lognorm(0.2, scale=np.exp(0.5)).logpdf(found["kernel.rbf.lengthscale"])
+        + stats.halfnorm(scale=300.0).logpdf(found["kernel.rbf.variance"])
+        + stats.invgamma(3.0, scale=40.0).logpdf(found["noise_variance"])
+    )
+    difference = metrics["nlml"]["initial"] - without["nlml"]["initial"]
+    assert difference == pytest.approx(expected, rel=1e-8)
+
+
+def test_starts_are_drawn_from_priors(run, write_job, workspace):
+    """A period that lengthscales at hand do not lead to."""
+    changes = {
+        "data.holdout": None,
+        "model": {
+            "kernel": {"cosine": {"period": 2.0, "fixed": ["variance"]}},
+            "priors": {"kernel.cosine.period": {"log_normal": {"location": 1.0, "scale": 0.7}}},
+            "restarts": 12,
+        },
+        "training": {},
+    }
+    metrics, _ = trained(run, workspace, write_job(changes))
+    period = metrics["parameters"]["trained"]["kernel.cosine.period"]
+    assert period == pytest.approx(2.0 * np.pi / 1.5, rel=0.03)
+    changes["model"]["restarts"] = 0
+    alone, _ = trained(run, workspace, write_job(changes))
+    assert alone["nlml"]["trained"] > metrics["nlml"]["trained"] + 5.0
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ({"restarts": 3}, "starts are drawn from model.priors"),
+        (
+            {"priors": {"kernel.rbf.length": {"half_normal": {}}}},
+            "no parameter 'kernel.rbf.length'",
+        ),
+        ({"priors": {"noise_variance": {"gauss": {}}}}, "model.priors.noise_variance.gauss"),
+    ],
+)
+def test_refuses_priors(model, message, run, write_job, workspace):
+    changes = {f"model.{name}": value for name, value in model.items()}
+    status, _, err = run("train", write_job({"model.method": "exact", "training": {}, **changes}))
+    assert status != 0 and message in err and len(err.strip().splitlines()) == 1

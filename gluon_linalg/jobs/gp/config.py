@@ -1,6 +1,6 @@
 """The job file of the task `gp`."""
 
-from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, field_validator
 from typing_extensions import Annotated
@@ -8,6 +8,7 @@ from typing_extensions import Annotated
 from ...grammar.json_schema import ShownAs
 from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
+from ...grammar.prior import PriorExpression
 from ...grammar.section import Fixable, Number, Section
 from ..config import TrainedJob
 from ..regression.config import RegressionData
@@ -95,6 +96,19 @@ class Model(Fixable):
         description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
         "in the kernel.",
     )
+    priors: Dict[str, PriorExpression] = Field(
+        {},
+        description="Prior distributions of parameters, by their names in metrics.json, such as "
+        "`kernel.rbf.lengthscale` and `noise_variance`, in units of the file; what is trained is "
+        "then their posterior mode.",
+    )
+    restarts: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How many starts are drawn from the priors; the search begins at the one that "
+        "leads lowest.",
+    )
     jitter: Jitter = Field(
         0.0,
         description="What is added to the diagonal of the covariance, relative to its mean: a "
@@ -158,6 +172,13 @@ class GaussianProcessJob(TrainedJob):
             )
         if training.batch_size is not None and model.method != "svgp":
             return ("training", "batch_size"), "batches of rows need model.method: svgp; remove it"
+        if model.restarts and not model.priors:
+            return (
+                "model",
+                "restarts",
+            ), "starts are drawn from model.priors, of which there is none"
+        if model.restarts and model.method == "svgp":
+            return ("model", "restarts"), "before svgp is trained no start is better than another"
         problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
         if problem is None:
             return None

@@ -11,6 +11,7 @@ from ...blocks import SGPRLikelihoodLayer, SVGPLikelihoodLayer, likelihoods
 from ...blocks.kernels import Kernel
 from ...blocks.mean import ConstantMean
 from ...blocks.parameters import PositiveParameter
+from ...blocks.priors import PriorLoss
 from ...fitting.inducing_points import inducing_points
 from ...typing import Array, Device, Namespace
 from ..config import LBFGS
@@ -97,8 +98,6 @@ class VariationalProcess(SparseProcess):
             )
         super().__init__(job, dataset, device)
         self.batch_axis_size = count
-        if job.model.has_classes or job.model.has_counts:
-            self.loss_offset = 0.0
         self._rows = (self.x[0], self.y[0])
         self._some = self._rows
         if count > MOST_EVALUATED:
@@ -195,6 +194,9 @@ class VariationalProcess(SparseProcess):
         noise = likelihood.noise_variance if model.likelihood == "gaussian" else None
         return RowsBound(self.process, self.dataset.count), noise
 
+    def _with_priors(self, layer: Any) -> Any:
+        return RowsBound(self.process, self.dataset.count, PriorLoss(self.process))
+
     def _likelihood(self) -> likelihoods.Likelihood:
         name = self.job.model.likelihood
         if name == "gaussian":
@@ -234,11 +236,18 @@ class RowsBound(mx.gluon.HybridBlock):
     sums of bounds; of all `count` rows it is the bound.
     """
 
-    def __init__(self, process: SVGPLikelihoodLayer, count: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        process: SVGPLikelihoodLayer,
+        count: int,
+        prior: Optional[PriorLoss] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.process, self._count = process, count
+        self.process, self._count, self.prior = process, count, prior
 
     def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Array:
         bound = self.process(F.expand_dims(x, axis=0), F.expand_dims(y, axis=0))
+        bound = bound if self.prior is None else self.prior(bound)
         share = F.ones_like(F.BlockGrad(y)) * (1.0 / self._count)
         return F.broadcast_mul(share, bound)

@@ -2,14 +2,16 @@
 
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union, cast
 
+import mxnet as mx
 import numpy as np
 
 from ...blocks import GPLikelihoodLayer
 from ...blocks.kernels import Kernel
 from ...blocks.parameters import PositiveParameter
+from ...blocks.priors import PriorLoss
 from ...grammar.kernel_building import leaves
-from ...typing import Device
-from ..errors import JobError
+from ...typing import Array, Device, Namespace
+from ..errors import JobError, suggestion
 from ..regression.dataset import Dataset
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
@@ -57,13 +59,16 @@ class GaussianProcess(RegressionTask):
 
     def predictor(self) -> Any:
         """The posterior of the latent function, for export."""
-        return self.layer.condition(self.x, self.y)
+        layer = self.layer.layer if isinstance(self.layer, WithPriors) else self.layer
+        return layer.condition(self.x, self.y)
 
     def starts(self) -> Iterator[List[Dict[str, Any]]]:
         """Lengthscales and noise together, then those of each kernel, and its share of the target.
 
         The functions bend seldom, or as often as they can between neighbours.
         """
+        if self.job.model.restarts:
+            yield self._drawn()
         count, columns = self.x.shape[1:]
         finest = NEIGHBOURS * count ** (-1.0 / columns)
         factors = [factor for factor in LENGTHS if factor >= min(finest, LENGTHS[2])]
@@ -91,6 +96,10 @@ class GaussianProcess(RegressionTask):
     def values(self) -> Dict[str, Any]:
         """Without the weights of networks, of which there are many."""
         return {path: self.value(path) for path in self.parameters if not path.startswith(HIDDEN)}
+
+    def families(self) -> Optional[List[int]]:
+        """Each of the drawn starts may lead to another minimum."""
+        return list(range(self.job.model.restarts)) or None
 
     def noise_variance(self) -> float:
         learned = self.learned.get("noise_variance")
@@ -130,9 +139,42 @@ class GaussianProcess(RegressionTask):
             )
         self.parameters.update({path: found.parameter for path, found in self.learned.items()})
         self._name_parameters(kernel)
+        if self._set_priors():
+            layer = self._with_priors(layer)
         layer.initialize(ctx=self.device)
         layer.cast(model.dtype)
         return layer
+
+    def _set_priors(self) -> bool:
+        """Gives parameters the priors of the job, in units of the layer; whether there are any."""
+        given = self.job.model.priors
+        for path, described in given.items():
+            if path not in self.learned:
+                advice = suggestion(path, list(self.learned))
+                raise JobError(f"model.priors: there is no parameter '{path}'; {advice}")
+            learned, prior = self.learned[path], described.build()
+            if prior.positive and not isinstance(learned.parameter, PositiveParameter):
+                raise JobError(f"model.priors: {path} may have any sign; give it a normal prior")
+            learned.parameter.prior = prior.over(learned.unit, learned.offset)
+            self.loss_offset += float(np.prod(learned.parameter.shape) * np.log(learned.unit))
+        return bool(given)
+
+    def _with_priors(self, layer: Any) -> Any:
+        return WithPriors(layer)
+
+    def _drawn(self) -> List[Dict[str, Any]]:
+        """Starts of the parameters that have priors, in units of the layer."""
+        random = np.random.RandomState(self.job.seed)
+        found = []
+        for _ in range(self.job.model.restarts):
+            start = {}
+            for path in self.job.model.priors:
+                parameter: Any = self.learned[path].parameter
+                value = parameter.prior.sample(random, parameter.shape)
+                lower = getattr(parameter, "lower", -np.inf)
+                start[path] = np.maximum(value, 2.0 * lower if np.isfinite(lower) else lower)
+            found.append(start)
+        return found
 
     def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
         """The layer that is trained, and its noise variance."""
@@ -156,6 +198,17 @@ class GaussianProcess(RegressionTask):
         for name, parameter in kernel._collect_params_with_prefix().items():
             if id(parameter) not in known and parameter.grad_req != "null":
                 self.parameters[f"{NETWORK}{name}"] = parameter
+
+
+class WithPriors(mx.gluon.HybridBlock):
+    """The loss of a layer with the priors of its parameters, (x, y) -> (1,)."""
+
+    def __init__(self, layer: mx.gluon.HybridBlock, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer, self.prior = layer, PriorLoss(layer)
+
+    def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Array:
+        return self.prior(self.layer(x, y))
 
 
 def _refuse_repeated_inputs(job, dataset, x):
