@@ -11,10 +11,9 @@ from .. import output as names
 from ..categories import encoded
 from ..data import Column, Table
 from ..files import write_json
-from ..lda.predict import class_columns
 from ..metrics import Band, classification_metrics
 from ..output import OutputFolder
-from ..predictions import Columns
+from ..predictions import Columns, class_columns
 from ..predictor import RowsPredictor, answers
 from ..regression.task import EXAMPLE_ROWS
 from ..task import export_model

@@ -3,7 +3,6 @@
 from typing import Any, Dict, Iterator
 
 from .. import summary as lines
-from ..predictor import JobPredictor
 from ..regression.dataset import Dataset
 from ..regression.predict import PREDICTS, RegressionPredictor
 from ..task_kind import TaskKind
@@ -15,9 +14,12 @@ from .task import GaussianProcess
 
 
 class GaussianProcessPredictor(RegressionPredictor):
-    """Predicts the rows of a file with the exported model."""
+    """Predicts the rows of a file with the exported model; of classes it is a `ClassPredictor`."""
 
     units_class = Units
+
+    def __new__(cls, description: Dict[str, Any]) -> Any:
+        return ClassPredictor(description) if "classes" in description else super().__new__(cls)
 
 
 class GaussianProcessTask(GaussianProcess):
@@ -27,13 +29,6 @@ class GaussianProcessTask(GaussianProcess):
         chosen = {"exact": GaussianProcess, "sgpr": SparseProcess, "svgp": VariationalProcess}
         kind = ClassProcess if job.model.has_classes else chosen[job.model.method]
         return kind(job, dataset, device)
-
-
-def predictor(description: Dict[str, Any]) -> JobPredictor:
-    """That of classes, or of numbers."""
-    if "classes" in description:
-        return ClassPredictor(description)
-    return GaussianProcessPredictor(description)
 
 
 def summary(metrics: Dict[str, Any]) -> Iterator[str]:
@@ -53,6 +48,6 @@ KIND = TaskKind(
     sections=GaussianProcessJob,
     task=GaussianProcessTask,
     summary=summary,
-    predictor=predictor,
-    predicts=PREDICTS,
+    predictor=GaussianProcessPredictor,
+    predicts=PREDICTS[:-1] + ", or of classes the most probable and the probabilities of all.",
 )
