@@ -4,6 +4,14 @@ A function that has the name of its module, such as `functional.lq`, is the func
 """
 
 from .augmented_lq import augmented_lq
+from .between_times import (
+    halvings,
+    moments_between,
+    require_ordered,
+    require_times,
+    stretch_of,
+    table_of_stretches,
+)
 from .canonical import canonical_correlations, canonical_view
 from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
@@ -51,6 +59,23 @@ from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
 from .least_squares import least_squares, minimum_norm
+from .linear_sde import (
+    Features,
+    LinearSDE,
+    Matern,
+    Orders,
+    ProductSDE,
+    ScaledSDE,
+    SumSDE,
+    WhiteNoise,
+    constant,
+    cosine_features,
+    gaps_between,
+    periodic_error,
+    periodic_features,
+    polynomial_features,
+    rbf_chain,
+)
 from .lq import lq, qr
 from .matrix import (
     add_diagonal,
@@ -64,7 +89,9 @@ from .matrix import (
     symmetrize,
     transpose,
 )
+from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
+from .rbf_chains import RBF_CHAINS
 from .regression import observed_data, regression_nll, regression_posterior
 from .simulation import (
     drawn_observations,
@@ -72,6 +99,7 @@ from .simulation import (
     simulated_states,
     without_means,
 )
+from .special import root
 from .spectral import (
     matrix_exp,
     matrix_inverse_sqrt,
@@ -92,7 +120,16 @@ from .tangent import (
 )
 
 __all__ = [
+    "RBF_CHAINS",
+    "Features",
+    "LinearSDE",
+    "Matern",
     "MomentTangents",
+    "Orders",
+    "ProductSDE",
+    "ScaledSDE",
+    "SumSDE",
+    "WhiteNoise",
     "add_diagonal",
     "add_jitter",
     "augmented_lq",
@@ -104,11 +141,14 @@ __all__ = [
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
+    "constant",
+    "cosine_features",
     "covariance",
     "covariance_factor",
     "determinant",
     "diagonal",
     "diagonal_matrix",
+    "discretized",
     "discriminant_loss",
     "discriminants",
     "drawn_observations",
@@ -124,11 +164,13 @@ __all__ = [
     "finite",
     "finite_right_side",
     "following_moments",
+    "gaps_between",
     "gaussian_adjoint",
     "gaussian_conditional",
     "gaussian_nll",
     "gaussian_weights",
     "guarded",
+    "halvings",
     "hide_missing",
     "identity_like",
     "in_range",
@@ -145,12 +187,14 @@ __all__ = [
     "log_determinant",
     "lq",
     "matrix_exp",
+    "matrix_exponential",
     "matrix_inverse_sqrt",
     "matrix_log",
     "matrix_power",
     "matrix_sqrt",
     "minimum_norm",
     "mirror_lower",
+    "moments_between",
     "native_likelihood",
     "native_moments",
     "negative_half_squared_distance",
@@ -158,15 +202,22 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
+    "periodic_error",
+    "periodic_features",
+    "polynomial_features",
     "potrf",
     "ppca_nll",
     "product",
     "qr",
+    "rbf_chain",
     "regression_nll",
     "regression_posterior",
     "require",
     "require_columns",
     "require_dtype",
+    "require_ordered",
+    "require_times",
+    "root",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",
@@ -176,9 +227,11 @@ __all__ = [
     "state_space_system",
     "step_log_likelihood",
     "stop",
+    "stretch_of",
     "svd",
     "symmetric_function",
     "symmetrize",
+    "table_of_stretches",
     "transpose",
     "triangular_solve",
     "unit_roundoff",

@@ -1,0 +1,144 @@
+"""The posterior in state space form against the dense one."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+import state_space_gp_reference as reference
+from test_state_space_gp import (
+    KERNELS,
+    NOISE,
+    RANDOM,
+    TIMES,
+    VALUES,
+    nd,
+    ready,
+    simple_covariance,
+    simple_layer,
+)
+
+import gluon_linalg as gl
+from gluon_linalg import kernels as k
+from harness import check_block
+
+# Before, after, at, between and beside the data, in no order.
+NEW = np.array([[0.3, -2.0, 0.2, 1e4, 0.2 + 3e-7, 703.0, TIMES[-1], 5.0, 0.3]])
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_posterior_of_the_dense_process(name):
+    kernel, formula, values = KERNELS[name]
+    layer = gl.StateSpaceGPLayer(kernel(), noise_variance=NOISE, periodic_order=9)
+    layer = ready(layer)
+    mean, variance = reference.posterior(formula, TIMES, VALUES, values, NOISE, NEW[0])
+    for noise in (False, True):
+        predictor = layer.condition(TIMES, VALUES, include_noise=noise)
+        found = [array.asnumpy()[0] for array in predictor(nd(NEW))]
+        np.testing.assert_allclose(found[0], mean, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[1], variance + NOISE * noise, rtol=1e-8, atol=1e-9)
+
+
+X = np.array([[0.1, 0.5, 0.5, 1.7], [-1.0, 3.0, 3.4, 9.0]])
+Y = RANDOM.randn(2, 4)
+
+
+class InDtype:
+    """A factory whose block is conditioned in the dtype that the harness casts it to."""
+
+    def __init__(self, **options):
+        self.options = options
+
+    def __call__(self):
+        options = self.options
+        block = ready(simple_layer(**options)).condition(*nd(X, Y), include_noise=True)
+
+        def cast(dtype):
+            layer = ready(simple_layer(**options), dtype)
+            found = layer.condition(*nd(X, Y, dtype=dtype), include_noise=True)
+            block.__dict__.update(found.__dict__)
+
+        block.cast = cast
+        return block
+
+
+def test_modes(tmp_path):
+    """Also without loops: a graph of any number of new times."""
+
+    def oracle(new, _):
+        both = simple_covariance(np.concatenate([X, new], axis=1))
+        known, across, own = both[:, :4, :4] + 0.3 * np.eye(4), both[:, :4, 4:], both[:, 4:, 4:]
+        solved = np.linalg.solve(known, across)
+        variance = own - np.einsum("bij,bik->bjk", across, solved)
+        mean = np.einsum("bij,bi->bj", solved, Y)
+        return mean, variance.diagonal(axis1=1, axis2=2) + 0.3
+
+    cases = [[np.array([[0.7, -3.0, 2.0], [0.0, 9.5, 3.1]])], [RANDOM.uniform(-2, 9, (2, 6))]]
+    check_block(InDtype(), cases, tmp_path, oracle)
+
+
+def test_leave_one_out():
+    seen = np.array([[1, 1, 0, 1, 1, 1.0]])
+    x, y = np.array([[0.0, 0.0, 0.3, 0.9, 2.0, 7.0]]), RANDOM.randn(1, 6)
+    layer = ready(simple_layer())
+    mean, variance = (a.asnumpy()[0] for a in layer.condition(x, y, mask=seen).leave_one_out())
+    covariance = simple_covariance(x)[0] + 0.3 * np.eye(6)
+    for i in range(6):
+        if not seen[0, i]:
+            assert np.isnan([mean[i], variance[i]]).all()
+            continue
+        keep = (np.arange(6) != i) & (seen[0] == 1)
+        solved = np.linalg.solve(covariance[np.ix_(keep, keep)], covariance[keep, i])
+        assert abs(mean[i] - solved @ y[0, keep]) < 1e-12
+        assert abs(variance[i] - (covariance[i, i] - solved @ covariance[keep, i])) < 1e-12
+
+
+def test_data_as_people_have_them():
+    """With or without batch axis and column, of NumPy; masked data tell nothing."""
+    layer = ready(simple_layer(), "float32")
+    expected = layer.condition(TIMES, VALUES)(nd(NEW, dtype="float32"))[0].asnumpy()
+    x = np.append(TIMES, TIMES[-1])
+    y, seen = np.append(VALUES, np.nan), np.append(np.ones(12), 0.0)
+    for data in (
+        (TIMES[None, :, None], VALUES[None, :, None]),
+        (TIMES[:, None], VALUES),
+        (list(TIMES), nd(VALUES, dtype="float32")),
+        (x, y, None, seen),
+    ):
+        found = layer.condition(*data)(nd(NEW[..., None], dtype="float32"))[0].asnumpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_samples():
+    """Joint over new times: of a thousand draws the moments are those of the dense posterior."""
+    x, y = X[:1], Y[:1]
+    predictor = ready(simple_layer()).condition(x, y)
+    new = np.array([[0.7, -3.0, 0.71, 0.5]])
+    mx.random.seed(11)
+    draws = predictor.sample(nd(new), size=4000).asnumpy()
+    assert draws.shape == (4000, 1, 4)
+    both = simple_covariance(np.concatenate([x, new], axis=1))[0]
+    known, across = both[:4, :4] + 0.3 * np.eye(4), both[:4, 4:]
+    covariance = both[4:, 4:] - across.T @ np.linalg.solve(known, across)
+    mean = across.T @ np.linalg.solve(known, y[0])
+    # Six standard errors.
+    np.testing.assert_allclose(draws.mean(axis=0)[0], mean, atol=6 * np.sqrt(2.2 / 4000))
+    np.testing.assert_allclose(np.cov(draws[:, 0].T), covariance, atol=6 * 2.2 * np.sqrt(2 / 4000))
+
+
+def test_bad_times_and_batches():
+    predictor = ready(simple_layer()).condition(X, Y)
+    with pytest.raises(gl.errors.NonFiniteError, match="statespacegppredictor.*number 1"):
+        predictor(nd([[0.0, np.nan], [0.0, 1.0]]))
+    with pytest.raises(gl.errors.ShapeError, match="batch 1; the data .* batch 2"):
+        predictor(nd([[0.0]]))
+    with pytest.raises(gl.errors.DtypeError, match="condition again"):
+        predictor.cast("float32")
+    with pytest.raises(ValueError, match="include_noise needs"):
+        layer = gl.StateSpaceGPLayer(k.Matern12(), noise_variance=None)
+        ready(layer).condition(X[1:], Y[1:], include_noise=True)
+
+
+def test_without_noise_it_passes_through_the_data():
+    layer = ready(gl.StateSpaceGPLayer(k.Matern32(1.3, 0.7), noise_variance=None))
+    mean, variance = (a.asnumpy() for a in layer.condition(X[1:], Y[1:])(nd(X[1:])))
+    np.testing.assert_allclose(mean, Y[1:], atol=1e-13)
+    assert (variance > 0).all() and (variance < 1e-12).all()
