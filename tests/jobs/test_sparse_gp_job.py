@@ -83,6 +83,33 @@ def test_sgpr_ends_where_the_exact_process_does(run, write_job, workspace):
         assert found[name] == pytest.approx(value, rel=0.02), name
 
 
+@pytest.mark.parametrize("mean", ["zero", "linear"])
+def test_a_process_in_time_is_the_exact_one(mean, run, write_job, workspace):
+    """The rows in any order; the prediction too."""
+    changes = {
+        "model": {"kernel": {"sum": [{"matern52": {}}, {"constant": {}}]}, "mean": mean},
+        "training": {},
+    }
+    exact, _ = trained(run, workspace, write_job(changes))
+    assert run("predict", "out", "--data", "table.csv", "--output", "exact.csv")[0] == 0
+    lines = (workspace / "table.csv").read_text().splitlines()
+    held = np.zeros(60, dtype=bool)
+    held[np.random.default_rng(0).permutation(60)[:15]] = True
+    shuffled = np.arange(1, 61)
+    shuffled[~held] = np.random.default_rng(1).permutation(shuffled[~held])
+    rows = [lines[0], *(lines[place] for place in shuffled)]
+    (workspace / "shuffled.csv").write_text("\n".join(rows) + "\n")
+    changes["model"]["method"] = "statespace"
+    changes["data.path"] = "shuffled.csv"
+    metrics, _ = trained(run, workspace, write_job(changes))
+    assert metrics["nlml"]["trained"] == pytest.approx(exact["nlml"]["trained"], rel=1e-6)
+    assert metrics["holdout"] == pytest.approx(exact["holdout"], rel=1e-3)
+    assert run("predict", "out", "--data", "table.csv", "--output", "own.csv")[0] == 0
+    for name in ("mean", "std"):
+        own, expected = (columns_of(workspace / f)[name] for f in ("own.csv", "exact.csv"))
+        np.testing.assert_allclose(own, expected, rtol=1e-3)
+
+
 def test_svgp_with_normal_noise_is_near_the_exact_process(run, write_job, workspace):
     metrics, _ = trained(run, workspace, write_job({"training.iterations": 500}))
     exact = {"model.method": "exact", "training": {}}
@@ -220,6 +247,14 @@ REFUSED = {
     "one class": (
         {"data.path": "one.csv", "data.target": "kind", "model.likelihood": "bernoulli"},
         "column 'kind': all rows have the same name",
+    ),
+    "two times": (
+        {"model.method": "statespace", "data.inputs": ["x", "count"]},
+        "2 input columns; method: statespace has one, the time",
+    ),
+    "no form": (
+        {"model.method": "statespace", "model.kernel": {"rational_quadratic": {}}},
+        "model.kernel: RationalQuadratic has no state space form",
     ),
     "no noise": ({"model.method": "sgpr", "model.noise_variance": 0}, "with noise; raise it"),
 }

@@ -54,11 +54,12 @@ class Inducing(Section):
 class Model(Fixable):
     """The Gaussian process."""
 
-    method: Literal["exact", "sgpr", "svgp"] = Field(
+    method: Literal["exact", "statespace", "sgpr", "svgp"] = Field(
         "exact",
-        description="exact: the process itself, of some thousand rows; sgpr: the bound of Titsias "
-        "on its likelihood, through inducing points; svgp: a bound that also takes other "
-        "likelihoods, batches of rows, and several devices and workers.",
+        description="exact: the process itself, of some thousand rows; statespace: over one "
+        "column of time, in proportion to the rows, for kernels that have such a form; sgpr: the "
+        "bound of Titsias on its likelihood, through inducing points; svgp: a bound that also "
+        "takes other likelihoods, batches of rows, and several devices and workers.",
     )
     likelihood: Literal[
         "gaussian",

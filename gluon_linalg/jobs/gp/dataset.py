@@ -45,10 +45,11 @@ def _units(job: GaussianProcessJob, x: np.ndarray, y: np.ndarray) -> Units:
     if len(y) > MOST_ROWS and job.model.method == "exact":
         raise JobError(
             f"{config.path}: {len(y)} rows to train on; an exact Gaussian process takes at "
-            f"most {MOST_ROWS}; set model.method to sgpr or svgp"
+            f"most {MOST_ROWS}; set model.method to sgpr or svgp, "
+            "or over time to statespace"
         )
     points = job.model.inducing.count
-    if points > len(y) and job.model.method != "exact":
+    if points > len(y) and job.model.method in ("sgpr", "svgp"):
         raise JobError(
             f"{config.path}: {points} inducing points for {len(y)} rows to train on; lower "
             "model.inducing.count"

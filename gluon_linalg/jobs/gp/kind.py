@@ -10,7 +10,15 @@ from .classification import ClassPredictor, ClassProcess, told
 from .config import GaussianProcessJob
 from .dataset import Units
 from .sparse_task import SparseProcess, VariationalProcess
+from .state_space_task import StateSpaceProcess
 from .task import GaussianProcess
+
+METHODS = {
+    "exact": GaussianProcess,
+    "statespace": StateSpaceProcess,
+    "sgpr": SparseProcess,
+    "svgp": VariationalProcess,
+}
 
 
 class GaussianProcessPredictor(RegressionPredictor):
@@ -26,8 +34,7 @@ class GaussianProcessTask(GaussianProcess):
     """The task of a job, by its method and likelihood."""
 
     def __new__(cls, job: GaussianProcessJob, dataset: Dataset, device: Any) -> Any:
-        chosen = {"exact": GaussianProcess, "sgpr": SparseProcess, "svgp": VariationalProcess}
-        kind = ClassProcess if job.model.has_classes else chosen[job.model.method]
+        kind = ClassProcess if job.model.has_classes else METHODS[job.model.method]
         return kind(job, dataset, device)
 
 
