@@ -110,6 +110,23 @@ def test_a_process_in_time_is_the_exact_one(mean, run, write_job, workspace):
         np.testing.assert_allclose(own, expected, rtol=1e-3)
 
 
+def test_rows_left_out_in_time_are_in_the_order_of_the_file(write_job, workspace):
+    from gluon_linalg.jobs.kinds import kind_of
+    from gluon_linalg.jobs.reading import read_job
+
+    header, *rows = (workspace / "table.csv").read_text().splitlines()
+    (workspace / "table.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    found = {}
+    for method in ("exact", "statespace"):
+        model = {"kernel": {"matern32": {"lengthscale": 1}}, "method": method}
+        job = read_job(write_job({"model": model, "training": {}}))
+        kind = kind_of("gp")
+        task = kind.task(job, kind.task.read_dataset(job), mx.cpu())
+        found[method] = task.leave_one_out(task.predictor())
+    for own, expected in zip(*found.values()):
+        np.testing.assert_allclose(own, expected, rtol=1e-6)
+
+
 def test_svgp_with_normal_noise_is_near_the_exact_process(run, write_job, workspace):
     metrics, _ = trained(run, workspace, write_job({"training.iterations": 500}))
     exact = {"model.method": "exact", "training": {}}
@@ -289,8 +306,8 @@ def test_kinds_of_new_rows_stream(run, write_job, workspace):
 
 
 PRIORS = {
-    "kernel.rbf.lengthscale": {"log_normal": {"location": 0.5, "scale": 0.2}},
-    "kernel.rbf.variance": {"half_normal": {"scale": 300.0}},
+    "kernel.rbf.lengthscale": {"half_normal": {"scale": 3.0}},
+    "kernel.rbf.variance": {"log_normal": {"location": 5.0, "scale": 0.7}},
     "noise_variance": {"inverse_gamma": {"shape": 3.0, "scale": 40.0}},
 }
 
@@ -303,8 +320,8 @@ def test_priors_are_in_the_loss_in_units_of_the_file(method, run, write_job, wor
     metrics, _ = trained(run, workspace, write_job({**changes, "model.priors": PRIORS}))
     found = metrics["parameters"]["initial"]
     expected = -(
-        stats.lognorm(0.2, scale=np.exp(0.5)).logpdf(found["kernel.rbf.lengthscale"])
-        + stats.halfnorm(scale=300.0).logpdf(found["kernel.rbf.variance"])
+        stats.halfnorm(scale=3.0).logpdf(found["kernel.rbf.lengthscale"])
+        + stats.lognorm(0.7, scale=np.exp(5.0)).logpdf(found["kernel.rbf.variance"])
         + stats.invgamma(3.0, scale=40.0).logpdf(found["noise_variance"])
     )
     difference = metrics["nlml"]["initial"] - without["nlml"]["initial"]
