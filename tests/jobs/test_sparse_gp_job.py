@@ -249,6 +249,14 @@ def test_a_run_in_batches_continues(run, write_job, workspace):
     assert parts["nlml"]["trained"] == whole["nlml"]["trained"]
 
 
+def test_two_devices_share_the_rows_of_a_batch(run, write_job, workspace):
+    changes = {"training.batch_size": 15, "training.iterations": 10}
+    one, _ = trained(run, workspace, write_job(changes))
+    two, _ = trained(run, workspace, write_job({**changes, "devices": ["cpu(0)", "cpu(1)"]}))
+    assert two["context"] == "cpu(0), cpu(1)"
+    assert two["nlml"]["trained"] == pytest.approx(one["nlml"]["trained"], rel=1e-9)
+
+
 REFUSED = {
     "points": ({"model.inducing.count": 46}, "46 inducing points for 45 rows to train on; lower"),
     "exact": (
