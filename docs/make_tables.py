@@ -151,7 +151,7 @@ def _one(schema, root):
         return "true, false"
     if kind == "object":
         inner = schema.get("additionalProperties", True)
-        return "names and values" if inner is True else f"names and {inner['type']}s"
+        return "names and values" if inner is True else f"names and {_several(_one(inner, root))}"
     if isinstance(kind, list):
         return schema.get("title", "text")
     return TYPES.get(kind, schema.get("title", "text")) + _range(schema, kind == "integer")

@@ -35,6 +35,7 @@ from .blocks import (
     PPCALikelihoodLayer,
     ProjectionBlock,
     QRBlock,
+    RandomFourierFeatures,
     SGPRLikelihoodLayer,
     SLogDetBlock,
     SparseGPPredictor,
@@ -59,6 +60,7 @@ from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
 from .fitting.fit import fit
+from .fitting.fit_each import fit_each
 from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
 from .generators import install_generators as _install_generators
@@ -99,6 +101,7 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "RandomFourierFeatures",
     "SGPRLikelihoodLayer",
     "SLogDetBlock",
     "SVDBlock",
@@ -117,6 +120,7 @@ __all__ = [
     "explain",
     "export",
     "fit",
+    "fit_each",
     "inducing_points",
     "kalman_arrays",
     "kernels",

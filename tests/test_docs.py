@@ -108,6 +108,16 @@ def emitted_kernel(names):
     assert matrix.shape == (2, 4, 4)
 
 
+def deep_labels(names):
+    kernel = names["kernel"]
+    kernel.initialize()
+    assert kernel(mx.nd.array([[[0.0, 0.5], [2.0, 0.1]]])).shape == (1, 2, 2)
+
+
+def fitted_each(names):
+    assert names["losses"].shape == (8,)
+
+
 def deep_kernel(names):
     net = names["DeepKernel"]()
     net.initialize()
@@ -242,6 +252,8 @@ def in_time(names):
 # What a block shows, by a part of it.
 CHECKS = {
     "gl.StateSpaceGPLayer(": in_time,
+    "kernels.Deep(features": deep_labels,
+    "gl.fit_each(layer": fitted_each,
     "result.summary()": fitted,
     "objective=penalized": penalized,
     "cross_val_score(": scored,

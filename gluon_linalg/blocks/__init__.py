@@ -26,6 +26,7 @@ from .matrix_function import (
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
+from .random_features import RandomFourierFeatures
 from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLayer
 from .solve import InverseBlock, TriangularSolveBlock
 from .sparse_gp import FITCLikelihoodLayer, SGPRLikelihoodLayer
@@ -67,6 +68,7 @@ __all__ = [
     "PPCALikelihoodLayer",
     "ProjectionBlock",
     "QRBlock",
+    "RandomFourierFeatures",
     "SGPRLikelihoodLayer",
     "SLogDetBlock",
     "SVDBlock",

@@ -5,7 +5,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from ..typing import ArrayLike
+from ..typing import Array, ArrayLike, Namespace
 from .parameters import _Constant
 
 
@@ -27,6 +27,10 @@ class GivenParameter(mx.gluon.Parameter):
             self.init = _Constant(self._exact)
         else:
             self.set_data(mx.nd.array(self._exact, dtype=self.dtype))
+
+    def natural(self, F: Namespace, stored: Array) -> Array:
+        """The value in a graph, from the stored array: the same."""
+        return stored
 
     def cast(self, dtype: Any) -> None:
         """Casts; a value that was set and not yet trained keeps all digits it was given."""

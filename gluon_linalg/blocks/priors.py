@@ -48,6 +48,20 @@ class Prior:
         """Draws from `random`, a NumPy generator."""
         raise NotImplementedError(f"{type(self).__name__} does not implement sample")
 
+    def over(self, unit: float, offset: float = 0.0) -> "Prior":
+        """The distribution of (θ - offset)/unit; only that of any sign has an offset."""
+        arguments = dict(self.arguments)
+        if "location" in arguments:
+            arguments["location"] -= math.log(unit)
+        elif "rate" in arguments:
+            arguments["rate"] *= unit
+        elif "mean" in arguments:
+            arguments["mean"] = (arguments["mean"] - offset) / unit
+            arguments["deviation"] /= unit
+        else:
+            arguments["scale"] /= unit
+        return type(self)(**arguments)
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value:g}" for name, value in self.arguments.items())
         return f"{type(self).__name__}({inside})"

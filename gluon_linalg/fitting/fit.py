@@ -65,7 +65,7 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
-    with _compiled(layer):
+    with compiled(layer):
         start = loss.vector()
         first = loss.at(start)[0]
         if not np.isfinite(first):
@@ -218,7 +218,7 @@ def _check(method, iterations, restarts, bounds, learning_rate):
 
 
 @contextlib.contextmanager
-def _compiled(layer: mx.gluon.Block) -> Iterator[None]:
+def compiled(layer: mx.gluon.Block) -> Iterator[None]:
     """Inside it a HybridBlock is compiled; afterwards it is called as it was before."""
     blocks: List[Any] = []
     layer.apply(blocks.append)

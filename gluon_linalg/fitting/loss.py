@@ -33,7 +33,7 @@ class Loss:
         # The error of a start that cannot be computed reaches the user; parameters get shapes.
         with mx.autograd.pause():
             self._of(self.arrays).wait_to_read()
-        self.parameters = _trained(layer)
+        self.parameters = trained_parameters(layer)
         if not self.parameters:
             raise ValueError("fit: the block has no parameter with a gradient.")
         self._vector = ParameterVector(self.parameters)
@@ -122,7 +122,7 @@ def _is_loader(value: Any) -> bool:
     return isinstance(value, mx.gluon.data.DataLoader)
 
 
-def _trained(layer: mx.gluon.Block) -> Dict[str, mx.gluon.Parameter]:
+def trained_parameters(layer: mx.gluon.Block) -> Dict[str, mx.gluon.Parameter]:
     """Parameters with gradients by path; one that is shared has its first."""
     found, seen = {}, set()
     for name, parameter in layer._collect_params_with_prefix().items():

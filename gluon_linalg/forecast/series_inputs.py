@@ -21,7 +21,7 @@ class SeriesInputs:
     a series repeats itself.
     """
 
-    noun = "the inputs"
+    noun, of_table = "the inputs", False
 
     def __init__(
         self, names: Sequence[str], dynamic: bool, window: int, seasons: Sequence[float]
@@ -79,6 +79,20 @@ class SeriesColumns:
     season: float
     # A list has a value for each column: no name that it could have one for stands for several.
     widths: Sequence[int] = ()
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
+
+    @property
+    def offset(self) -> np.ndarray:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
+
+    def labels(self) -> int:
+        """Kernels of series have no use for it."""
+        raise NotImplementedError
 
     def periods(self) -> np.ndarray:
         """The season of the series."""

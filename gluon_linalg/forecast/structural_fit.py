@@ -6,9 +6,9 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from ..blocks.bounded import BoundedParameter
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.structural import StructuralModel
-from ..blocks.structural.bounded import BoundedParameter
 from ..fitting.minimize_each import minimize_each
 from ..fitting.structural_starts import (
     has_many_maxima,

@@ -19,7 +19,7 @@ from .section import Fixable, Name, Number, OneOrMore
 
 # More would take minutes for a likelihood.
 MOST_STATES = 500
-# The smallest variance of a component is above this (see blocks/structural/bounded.py).
+# The smallest variance of a component is above this (see blocks/bounded.py).
 SMALLEST_VARIANCE = 1e-300
 
 

@@ -4,236 +4,70 @@
 {"sum": [{"matern32": {}}, {"product": [{"periodic": {"period": 12}}, {"rbf": {}}]}]}
 {"linear": {"columns": ["price"]}}
 
-A new kernel is a `Leaf` here and a key of `KernelExpression`.
+A new kernel is a `Leaf`, in `kernel_stationary` or `kernel_algebraic`, and a key of
+`KernelExpression`; one around other kernels is a `Wrapper` here.
 """
 
-from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
 from pydantic import Field
-from typing_extensions import Annotated
 
 from ..blocks import kernels
 from ..errors import suggestion
-from .kernel_inputs import InputNames, SeenColumns
-from .section import Columns, Fixable, OneOf, Positive, Positives
+from .kernel_algebraic import ArcCosine, Categorical, Constant, Linear, Polynomial, White
+from .kernel_inputs import FEATURES, FeatureInputs, InputNames, KernelInputs
+from .kernel_leaf import NOT_OF_SERIES, Leaf
+from .kernel_stationary import (
+    RBF,
+    Cosine,
+    Gibbs,
+    Matern12,
+    Matern32,
+    Matern52,
+    Periodic,
+    PoweredExponential,
+    RationalQuadratic,
+    SpectralMixture,
+)
+from .network import Activation, Hidden, build_network
+from .section import Column, Columns, Fixable, Number, OneOf, Positive
 
-Period = Annotated[
-    Optional[Positives],
-    Field(
-        description="The period in the unit of x; one, or one per column; null for one per column, "
-        "at first that of its wave which fits the target best."
-    ),
-]
+__all__ = ["ChangePoint", "Deep", "KernelExpression", "Leaf", "Scaled", "Wrapper"]
 
 
-class Leaf(Fixable):
-    """A kernel with parameters of its own; those that are null start at a typical size."""
+class Wrapper(Fixable):
+    """A kernel around others, which the keys `parts` have."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]]
-    # The fields with numbers that are never trained.
-    settings: ClassVar[Tuple[str, ...]] = ()
-    is_stationary: ClassVar[bool] = True
+    parts: ClassVar[Tuple[str, ...]] = ("kernel",)
 
-    variance: Optional[Positive] = Field(
-        None,
-        description="The kernel's value where its inputs coincide; null for the mean square of the "
-        "target, or in a product for 1 in all kernels but one.",
-    )
-    columns: Optional[Columns] = Field(
-        None, description="The input columns that the kernel sees; null for all."
-    )
-    fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")
+    fixed: List[str] = Field([], description="The parameters that are not trained.")
 
-    @classmethod
-    def fixable(cls) -> Tuple[str, ...]:
-        return cls.parameters()
+    def typical(self, inputs: KernelInputs) -> Dict[str, Any]:
+        """The size of each of its own parameters, by its name."""
+        return {}
 
-    @classmethod
-    def parameters(cls) -> Tuple[str, ...]:
-        """The fields that are trained unless they are fixed."""
-        others = ("columns", "fixed", *cls.settings)
-        return tuple(name for name in cls.model_fields if name not in others)
+    def offset(self, name: str, inputs: KernelInputs) -> float:
+        """What a parameter in units of the table has that the model does without."""
+        return 0.0
 
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        """The size of each parameter for a target with a mean square of 1, by its name."""
-        return {"variance": 1.0}
+    def build(self, built: Sequence[kernels.Kernel], inputs: KernelInputs) -> kernels.Kernel:
+        """The kernel around those that were built of its parts."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement build")
 
-    def given(self, name: str, columns: SeenColumns) -> Any:
-        """The initial value that the description has; of several, one for each column."""
-        value, widths = getattr(self, name), columns.widths
-        if isinstance(value, list) and 1 < len(value) == len(widths):
-            return np.repeat(value, widths).tolist()
-        return value
+    def inner_names(self, inputs: InputNames) -> InputNames:
+        """What its parts see."""
+        return inputs
 
-    def build(self, columns: SeenColumns) -> kernels.Kernel:
-        """The kernel; its parameters have shapes, but no initial values yet."""
-        values = {name: getattr(self, name) for name in self.settings}
-        for name, typical in self.typical(columns).items():
-            given = self.given(name, columns)
-            values[name] = np.ones(np.shape(typical if given is None else given))
-        return self.kernel_class(active_dims=columns.active_dims, **values)
+    def inner_inputs(self, inputs: KernelInputs) -> KernelInputs:
+        """What its parts see, with sizes."""
+        return inputs
 
     def problem(self, inputs: InputNames) -> Optional[Tuple[Tuple[Any, ...], str]]:
-        """What does not fit to the inputs, as (keys, message), or None."""
-        for index, name in enumerate(self.columns or ()):
-            if name not in inputs:
-                advice = suggestion(name, inputs)
-                return ("columns", index), f"'{name}' is not one of {inputs.noun}; {advice}"
-        count = inputs.most_values(self.columns)
-        for name in self.parameters():
-            values = getattr(self, name)
-            if isinstance(values, list) and len(values) not in (1, count):
-                either = "1" if count in (1, None) else f"1 or {count}"
-                columns = (
-                    "as many columns as the data have" if count is None else f"{count} columns"
-                )
-                return (name,), f"{len(values)} values for {columns}; give {either}"
+        """What does not fit to the inputs, beside what does not fit to its parts."""
         return None
 
 
-class RBF(Leaf):
-    """variance · exp(-½ r²), with r the distance in lengthscales."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RBF
-
-    lengthscale: Optional[Positives] = Field(
-        None,
-        description="The distance in x over which values are alike; one, or one per column; null "
-        "for one per column, at first in proportion to its standard deviation.",
-    )
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        return {"variance": 1.0, "lengthscale": columns.spread}
-
-
-class Matern12(RBF):
-    """variance · exp(-r)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern12
-
-
-class Matern32(RBF):
-    """variance · (1 + √3 r) exp(-√3 r)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern32
-
-
-class Matern52(RBF):
-    """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern52
-
-
-class RationalQuadratic(RBF):
-    """variance · (1 + r² / (2 alpha))^(-alpha)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RationalQuadratic
-
-    alpha: Positive = Field(
-        1.0, description="How alike the mixed lengthscales are; the kernel nears RBF as it grows."
-    )
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        return {**super().typical(columns), "alpha": 1.0}
-
-
-class Periodic(RBF):
-    """variance · exp(-2 sin²(π (x - z) / period) / lengthscale²)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Periodic
-
-    lengthscale: Positives = Field(
-        [1.0], description="The smoothness within a period, without unit; one, or one per column."
-    )
-    period: Period = None
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        return {"variance": 1.0, "lengthscale": 1.0, "period": _period(self, columns)}
-
-
-class Cosine(Leaf):
-    """variance · cos(2π Σ (x - z) / period)."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Cosine
-
-    period: Period = None
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        return {"variance": 1.0, "period": _period(self, columns)}
-
-
-class Linear(Leaf):
-    """Σ variance x z over the columns."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Linear
-    is_stationary: ClassVar[bool] = False
-
-    variance: Optional[Positives] = Field(  # type: ignore[assignment]
-        None,
-        description="The prior variance of the slope; one, or one per column; null for one per "
-        "column, at first the mean square of the target over that of the column.",
-    )
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        squares = columns.mean_squares
-        return {"variance": 1.0 / (squares * len(squares))}
-
-
-class Polynomial(Leaf):
-    """variance · (Σ x z / lengthscale² + offset)^degree."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Polynomial
-    settings: ClassVar[Tuple[str, ...]] = ("degree",)
-    is_stationary: ClassVar[bool] = False
-
-    variance: Optional[Positive] = Field(
-        None,
-        description="The factor of the power; null for one that makes the kernel the mean square "
-        "of the target at a typical x.",
-    )
-    degree: int = Field(2, ge=1, le=20, description="The power; it is not trained.")
-    lengthscale: Optional[Positives] = Field(
-        None,
-        description="The unit of x; one, or one per column; null for one per column, at first its "
-        "root mean square.",
-    )
-    offset: Positive = Field(1.0, description="The constant inside the power.")
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        squares = columns.mean_squares
-        variance = (len(squares) + self.offset) ** -float(self.degree)
-        return {"variance": variance, "lengthscale": np.sqrt(squares), "offset": 1.0}
-
-
-class Constant(Leaf):
-    """variance, for every pair of inputs."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Constant
-
-    variance: Optional[Positive] = Field(
-        None,
-        description="The prior variance of the common level; null for the mean square of the "
-        "target.",
-    )
-
-
-class White(Leaf):
-    """variance where a row meets itself, 0 elsewhere."""
-
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.White
-
-    variance: Optional[Positive] = Field(
-        None,
-        description="The variance of the independent part; null for a tenth of the mean square of "
-        "the target.",
-    )
-
-    def typical(self, columns: SeenColumns) -> Dict[str, Any]:
-        return {"variance": 0.1}
-
-
-class Scaled(Fixable):
+class Scaled(Wrapper):
     """variance · kernel."""
 
     variance: Optional[Positive] = Field(
@@ -245,6 +79,98 @@ class Scaled(Fixable):
     @classmethod
     def fixable(cls) -> Tuple[str, ...]:
         return ("variance",)
+
+    def typical(self, inputs: KernelInputs) -> Dict[str, Any]:
+        return {"variance": 1.0}
+
+    def build(self, built: Sequence[kernels.Kernel], inputs: KernelInputs) -> kernels.Kernel:
+        return kernels.Scaled(built[0])
+
+
+class ChangePoint(Wrapper):
+    """(1 - s(x)) before (1 - s(z)) + s(x) after s(z), s(x) = 1/(1 + exp((location - x)/width))."""
+
+    parts: ClassVar[Tuple[str, ...]] = ("before", "after")
+
+    before: "KernelExpression" = Field(..., description="The kernel far below the location.")
+    after: "KernelExpression" = Field(..., description="The kernel far above it.")
+    column: Optional[Column] = Field(
+        None, description="The input column in which the change is; null for the first."
+    )
+    location: Optional[Number] = Field(
+        None, description="Where the change is, in the unit of the column; null for its middle."
+    )
+    width: Optional[Positive] = Field(
+        None,
+        description="How gradual the change is, in the unit of the column; null for a tenth of "
+        "its standard deviation.",
+    )
+    fixed: List[str] = Field([], description="Of location and width those that are not trained.")
+
+    @classmethod
+    def fixable(cls) -> Tuple[str, ...]:
+        return ("location", "width")
+
+    def typical(self, inputs: KernelInputs) -> Dict[str, Any]:
+        seen = inputs.of(None if self.column is None else [self.column])
+        return {"location": seen.centre[:1], "width": 0.1 * seen.spread[:1]}
+
+    def offset(self, name: str, inputs: KernelInputs) -> float:
+        seen = inputs.of(None if self.column is None else [self.column])
+        return float(seen.offset[0]) if name == "location" else 0.0
+
+    def build(self, built: Sequence[kernels.Kernel], inputs: KernelInputs) -> kernels.Kernel:
+        column = 0 if self.column is None else inputs.of([self.column]).active_dims[0]
+        before, after = built
+        return kernels.ChangePoint(before, after, column=column)
+
+    def problem(self, inputs: InputNames) -> Optional[Tuple[Tuple[Any, ...], str]]:
+        if not inputs.of_table:
+            return (), NOT_OF_SERIES
+        if self.column is not None and self.column not in inputs:
+            advice = suggestion(self.column, inputs)
+            return ("column",), f"'{self.column}' is not one of {inputs.noun}; {advice}"
+        return None
+
+
+class Deep(Wrapper):
+    """kernel(g(x), g(z)) with g the last layer of h ↦ activation(W h + b), starting at h = x."""
+
+    kernel: "KernelExpression" = Field(
+        ..., description="The kernel of what the network gives, all of whose values it sees."
+    )
+    columns: Optional[Columns] = Field(
+        None, description="The input columns that the network sees; null for all."
+    )
+    hidden: Hidden = Field(
+        [32, 2], description="The sizes of the layers; the last is the number of values."
+    )
+    activation: Activation = Field("tanh", description="The function after each layer.")
+    fixed: List[str] = Field([], description="Empty: the network is trained.")
+
+    @classmethod
+    def fixable(cls) -> Tuple[str, ...]:
+        return ()
+
+    def build(self, built: Sequence[kernels.Kernel], inputs: KernelInputs) -> kernels.Kernel:
+        columns = inputs.of(self.columns)
+        network = build_network(columns, self.hidden, self.activation)
+        return kernels.Deep(network, built[0], active_dims=columns.active_dims)
+
+    def inner_names(self, inputs: InputNames) -> InputNames:
+        return FEATURES
+
+    def inner_inputs(self, inputs: KernelInputs) -> KernelInputs:
+        return FeatureInputs(self.hidden[-1])
+
+    def problem(self, inputs: InputNames) -> Optional[Tuple[Tuple[Any, ...], str]]:
+        if not inputs.of_table:
+            return (), NOT_OF_SERIES
+        for index, name in enumerate(self.columns or ()):
+            if name not in inputs:
+                advice = suggestion(name, inputs)
+                return ("columns", index), f"'{name}' is not one of {inputs.noun}; {advice}"
+        return None
 
 
 class KernelExpression(OneOf):
@@ -264,8 +190,19 @@ class KernelExpression(OneOf):
     )
     periodic: Optional[Periodic] = Field(None, description="Repeats itself after each period.")
     cosine: Optional[Cosine] = Field(None, description="Waves of one frequency.")
+    spectral_mixture: Optional[SpectralMixture] = Field(
+        None, description="Waves of several frequencies, each of which loses its phase."
+    )
+    powered_exponential: Optional[PoweredExponential] = Field(
+        None, description="exp(-r^exponent), from rough to smooth."
+    )
+    gibbs: Optional[Gibbs] = Field(
+        None, description="RBF with a lengthscale that a network makes of x."
+    )
     linear: Optional[Linear] = Field(None, description="Straight lines through x = 0.")
     polynomial: Optional[Polynomial] = Field(None, description="Polynomials of a degree.")
+    arc_cosine: Optional[ArcCosine] = Field(None, description="A wide neural network.")
+    categorical: Optional[Categorical] = Field(None, description="Of labels, any two alike or not.")
     constant: Optional[Constant] = Field(None, description="A common, unknown level.")
     white: Optional[White] = Field(None, description="Independent noise that is part of the model.")
     sum: Optional[List["KernelExpression"]] = Field(
@@ -275,12 +212,12 @@ class KernelExpression(OneOf):
         None, min_length=1, description="The product of a list of kernels."
     )
     scaled: Optional[Scaled] = Field(None, description="A number, learned, times a kernel.")
+    change_point: Optional[ChangePoint] = Field(
+        None, description="One kernel before a point, another after it."
+    )
+    deep: Optional[Deep] = Field(None, description="A kernel of what a network makes of x.")
 
 
-# It names a class that came later: pydantic 2.2 writes it as {} unless it is built anew.
-Scaled.model_rebuild()
-
-
-def _period(section, columns):
-    """Its size; the search for the best wave takes a while."""
-    return columns.periods() if section.period is None else columns.spread
+# They name a class that came later: pydantic 2.2 writes it as {} unless it is built anew.
+for section in (Scaled, ChangePoint, Deep):
+    section.model_rebuild()

@@ -1,14 +1,15 @@
 """From the description of a kernel to the kernel and its parameters."""
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from pydantic import ValidationError
 
 from ..blocks import kernels
+from ..blocks.given import GivenParameter
 from ..blocks.parameters import PositiveParameter
-from .kernel import KernelExpression, Leaf, Scaled
+from .kernel import KernelExpression, Leaf, Wrapper
 from .kernel_inputs import InputNames, KernelInputs
 from .messages import first_problem, shown_keys
 from .section import Section
@@ -23,15 +24,17 @@ class Hyperparameter:
 
     path: where the description has it, such as 'kernel.sum.0.rbf.lengthscale'; given: the initial
     value of the description, None where it is open; typical: its size for a target with a mean
-    square of 1; columns: the inputs that its kernel sees, None for those that it has unless told.
+    square of 1; columns: the inputs that its kernel sees, None for those that it has unless told;
+    offset: what the values of the description have that those of the model do without.
     """
 
     path: str
-    parameter: PositiveParameter
+    parameter: Union[PositiveParameter, GivenParameter]
     given: Any
     typical: Any
     is_fixed: bool
     columns: Optional[List[str]]
+    offset: float = 0.0
 
 
 def read_kernel(description: Any, inputs: InputNames) -> KernelExpression:
@@ -54,12 +57,7 @@ def kernel_problem(
     expression: KernelExpression, inputs: InputNames
 ) -> Optional[Tuple[Tuple[Any, ...], str]]:
     """What does not fit to the inputs, as (keys, message), or None."""
-    for path, section in leaves(expression):
-        problem = section.problem(inputs)
-        if problem is not None:
-            keys, message = problem
-            return path + keys, message
-    return None
+    return _problem(expression, inputs, ("kernel",))
 
 
 def leaves(
@@ -70,8 +68,9 @@ def leaves(
     if isinstance(section, list):
         for index, part in enumerate(section):
             yield from leaves(part, path + (name, index))
-    elif isinstance(section, Scaled):
-        yield from leaves(section.kernel, path + (name, "kernel"))
+    elif isinstance(section, Wrapper):
+        for part in section.parts:
+            yield from leaves(getattr(section, part), path + (name, part))
     else:
         yield path + (name,), section
 
@@ -86,18 +85,27 @@ def build_kernel(
         built = [build_kernel(e, inputs, f"{path}.{index}") for index, e in enumerate(section)]
         combine = kernels.Sum if name == "sum" else kernels.Product
         return combine(*(kernel for kernel, _ in built)), [h for _, own in built for h in own]
-    if isinstance(section, Scaled):
-        inner, found = build_kernel(section.kernel, inputs, f"{path}.kernel")
-        kernel = kernels.Scaled(inner)
-        own = Hyperparameter(
-            path=f"{path}.variance",
-            parameter=kernel.variance,
-            given=section.variance,
-            typical=1.0,
-            is_fixed="variance" in section.fixed,
-            columns=None,
-        )
-        return kernel, [*found, own]
+    if isinstance(section, Wrapper):
+        inner = section.inner_inputs(inputs)
+        parts = [build_kernel(getattr(section, p), inner, f"{path}.{p}") for p in section.parts]
+        kernel = section.build([kernel for kernel, _ in parts], inputs)
+        found = [h for _, own in parts for h in own]
+        if inner is not inputs:
+            # They see what no other kernel sees.
+            found = [replace(h, columns=[path]) for h in found]
+        own = [
+            Hyperparameter(
+                path=f"{path}.{parameter}",
+                parameter=getattr(kernel, parameter),
+                given=getattr(section, parameter),
+                typical=typical,
+                is_fixed=parameter in section.fixed,
+                columns=None,
+                offset=section.offset(parameter, inputs),
+            )
+            for parameter, typical in section.typical(inputs).items()
+        ]
+        return kernel, [*found, *own]
     columns = inputs.of(section.columns)
     kernel = section.build(columns)
     found = [
@@ -112,6 +120,25 @@ def build_kernel(
         for parameter, typical in section.typical(columns).items()
     ]
     return kernel, found
+
+
+def _problem(
+    expression: KernelExpression, inputs: InputNames, path: Tuple[Any, ...]
+) -> Optional[Tuple[Tuple[Any, ...], str]]:
+    name, section = expression.chosen()
+    path = (*path, name)
+    if isinstance(section, list):
+        found = [_problem(part, inputs, (*path, index)) for index, part in enumerate(section)]
+        return next((problem for problem in found if problem is not None), None)
+    problem = section.problem(inputs)
+    if problem is not None:
+        keys, message = problem
+        return path + keys, message
+    if isinstance(section, Wrapper):
+        inner = section.inner_names(inputs)
+        found = [_problem(getattr(section, part), inner, (*path, part)) for part in section.parts]
+        return next((problem for problem in found if problem is not None), None)
+    return None
 
 
 def spread_out(found: List[Hyperparameter], names: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ class InputNames(Protocol):
 
     # What they are called in messages.
     noun: str
+    # Whether they are the columns of a table, whose numbers are at hand, or those of series.
+    of_table: bool
 
     def __contains__(self, name: Any) -> bool: ...
 
@@ -39,8 +41,19 @@ class SeenColumns(Protocol):
     def mean_squares(self) -> np.ndarray:
         """The mean square of the inputs about x = 0."""
 
+    @property
+    def centre(self) -> np.ndarray:
+        """The mean of the inputs; of tables alone."""
+
+    @property
+    def offset(self) -> np.ndarray:
+        """What was taken off the columns of the table; of tables alone."""
+
     def periods(self) -> np.ndarray:
         """After what the target repeats itself."""
+
+    def labels(self) -> int:
+        """How many labels the one column has; of tables alone."""
 
 
 class KernelInputs(Protocol):
@@ -48,3 +61,42 @@ class KernelInputs(Protocol):
 
     def of(self, names: Optional[Sequence[str]]) -> SeenColumns:
         """Those of the inputs `names`, in their order; None for those of one that names none."""
+
+
+class FeatureNames:
+    """What a network gives has no names."""
+
+    noun, of_table = "what the network gives, which has no names", True
+
+    def __contains__(self, name: Any) -> bool:
+        return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def most_values(self, names: Optional[Sequence[str]]) -> Optional[int]:
+        return None
+
+
+FEATURES = FeatureNames()
+
+
+class FeatureInputs:
+    """The `count` values of a network, which are of the size of 1."""
+
+    active_dims = None
+    widths: Sequence[int] = ()
+    spread, mean_squares, centre = np.ones(1), np.ones(1), np.zeros(1)
+    offset = np.zeros(1)
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def of(self, names: Optional[Sequence[str]]) -> "FeatureInputs":
+        return self
+
+    def periods(self) -> np.ndarray:
+        return np.ones(1)
+
+    def labels(self) -> int:
+        return 1

@@ -49,7 +49,9 @@ class Training(Section):
         1e-5, description="lbfgs stops when no element of the gradient is larger."
     )
     batch_size: Optional[Annotated[int, Field(ge=1, le=10**6)]] = Field(
-        None, description="The number of series an iteration sees; null for all. Not for lbfgs."
+        None,
+        description="The number of series, or with model.method: svgp of rows, that an iteration "
+        "sees; null for all. Not for lbfgs.",
     )
     kvstore: Literal["device", "dist_sync"] = Field(
         "device",

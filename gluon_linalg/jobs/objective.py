@@ -148,7 +148,7 @@ class Objective:
             raise JobError(
                 f"{self.task.dataset.path}: the likelihood of this job is one number, which "
                 "several devices or workers cannot share; use one. Shared is a job with "
-                "data.series, or of task: forecast"
+                "data.series, with model.method: svgp, or of task: forecast"
             )
         if self.task.batch_size < parts:
             raise JobError(

@@ -26,6 +26,15 @@ def score_columns(scores: np.ndarray) -> Columns:
     return [(f"score_{number}", column) for number, column in enumerate(scores.T, start=1)]
 
 
+def class_columns(
+    target: str, classes: List[str], scores: np.ndarray, probabilities: np.ndarray
+) -> Columns:
+    """The most probable class, the probabilities of all, (n, C), and scores, (n, k)."""
+    names = [classes[number] for number in probabilities.argmax(axis=1)]
+    each = [(f"{target}={name}", column) for name, column in zip(classes, probabilities.T)]
+    return [(target, names), *each, *score_columns(scores)]
+
+
 def in_all_rows(columns: Columns, places: np.ndarray, count: int) -> Columns:
     """The columns with as many rows as a file has, of which those at `places` are given.
 

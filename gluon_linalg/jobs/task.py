@@ -88,6 +88,10 @@ class TrainedTask(Task):
         """What the layer is called with."""
         raise NotImplementedError
 
+    def all_arguments(self) -> Sequence[mx.nd.NDArray]:
+        """What batches are taken of."""
+        return self.arguments()
+
     @property
     def batch_size(self) -> int:
         """How many series an iteration sees."""
@@ -115,7 +119,7 @@ class TrainedTask(Task):
         order = generator.permutation(self.batch_axis_size)
         rows = order[position * self.batch_size :][: self.batch_size]
         chosen = mx.nd.array(rows, dtype="int32", ctx=self.device)
-        arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.arguments())
+        arguments = tuple(a if len(a) == 1 else a.take(chosen) for a in self.all_arguments())
         return arguments, self.batch_axis_size / self.batch_size
 
     def starts(self) -> Iterable[Sequence[Mapping[str, Any]]]:

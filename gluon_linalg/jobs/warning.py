@@ -46,7 +46,8 @@ def _of_band(what, count, share, promised):
 def _of_parameter(path, parameter, task):
     stored, lower = parameter.value(), parameter.lower
     at_bound = stored - lower <= min(lower, AT_BOUND)
-    upper = getattr(parameter, "upper", None)
+    # An end that it may be is no bound.
+    upper = None if getattr(parameter, "closed", False) else getattr(parameter, "upper", None)
     if upper is not None:
         width = AT_BOUND * (upper - lower)
         at_bound = (stored - lower <= width) | (upper - stored <= width)

@@ -34,6 +34,28 @@ KERNELS = {
         {"variance": 1.7, "period": 2.3},
         {"variance": 1.7, "period": [2.3, 3.1]},
     ),
+    "PoweredExponential": (
+        formulas.powered_exponential,
+        k.PoweredExponential,
+        {"variance": 1.7, "lengthscale": 0.8, "exponent": 0.7},
+        {**ARD, "exponent": 1.3},
+    ),
+    "SpectralMixture": (
+        formulas.spectral_mixture,
+        k.SpectralMixture,
+        {"variance": [1.7, 0.4], "lengthscale": [0.8, 3.0], "period": [2.3, 50.0]},
+        {
+            "variance": [1.7, 0.4],
+            "lengthscale": [[0.8, 1.9], [3.0, 1.1]],
+            "period": [[2.3, 3.1], [50.0, 4.0]],
+        },
+    ),
+    "ArcCosine": (
+        formulas.arc_cosine,
+        k.ArcCosine,
+        {"order": 2, "variance": 1.7, "weight_variance": 0.8, "offset": 0.3},
+        {"order": 1, "variance": 1.7, "weight_variance": [0.8, 1.9], "offset": 0.3},
+    ),
     "Linear": (formulas.linear, k.Linear, {"variance": 1.7}, {"variance": [1.7, 0.4]}),
     "Polynomial": (
         formulas.polynomial,

@@ -136,3 +136,23 @@ def test_errors():
     layer.kernel.variance.prior = priors.HalfNormal(0.1)
     with pytest.raises(ValueError, match="no value above"):
         priors.draw_from_priors(layer, seed=0)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        priors.LogNormal(0.3, 0.7),
+        priors.Gamma(2.0, 3.0),
+        priors.InverseGamma(2.0, 3.0),
+        priors.HalfNormal(1.5),
+        priors.HalfCauchy(1.5),
+        priors.Normal(0.4, 1.3),
+    ],
+)
+def test_in_another_unit(prior):
+    """p of θ/u at t is u p(u t); only a number of any sign has an offset."""
+    unit, offset = 2.5, 0.0 if prior.positive else 0.8
+    values = mx.nd.array([0.2, 1.0, 3.0], dtype="float64")
+    found = prior.over(unit, offset).log_density(mx.nd, values).asnumpy()
+    expected = prior.log_density(mx.nd, unit * values + offset).asnumpy() + np.log(unit)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -49,6 +49,17 @@ JOBS = {
         "task": "lda",
         "data": {"path": "classes.csv", "columns": ["x", "y"], "target": "kind"},
     },
+    "sure": {
+        "task": "gp",
+        "data": {"path": "classes.csv", "inputs": ["x", "y"], "target": "kind"},
+        "model": {
+            "kernel": {"rbf": {}},
+            "method": "svgp",
+            "likelihood": "categorical",
+            "inducing": {"count": 5},
+        },
+        "training": {"optimizer": "adam", "iterations": 3},
+    },
     "dates": {
         "task": "gp",
         "data": {"path": "dated.csv", "inputs": ["day"], "target": "y"},
@@ -186,6 +197,7 @@ ROWS = {
     "statespace": SERIES,
     "pca": "y,z,x\n1,0.1,5\n2,1.50,0\n",
     "lda": "y,x\n-0.5,0\n1.25,2\n1,5\n",
+    "sure": "y,x\n-0.5,0\n1.25,2\n1,5\n",
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,

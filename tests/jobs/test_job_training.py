@@ -193,6 +193,24 @@ EVERY_KERNEL = {
     ]
 }
 
+# Those that a network bends, and those of more than a formula of two points.
+FURTHER_KERNELS = {
+    "sum": [
+        {"arc_cosine": {"order": 2, "variance": 0.1}},
+        {"powered_exponential": {"exponent": 1.5, "lengthscale": 2}},
+        {"spectral_mixture": {"columns": ["x"], "components": 2, "lengthscale": 3}},
+        {
+            "change_point": {
+                "column": "x",
+                "before": {"gibbs": {"lengthscale": 1}},
+                "after": {"rbf": {"lengthscale": 1}},
+            }
+        },
+        {"deep": {"kernel": {"rbf": {"lengthscale": 1}}, "hidden": [3, 2]}},
+        {"product": [{"rbf": {"lengthscale": 1}}, {"categorical": {"columns": ["z"]}}]},
+    ]
+}
+
 
 # Every pair of two of the three is among them.
 @pytest.mark.parametrize(
@@ -221,6 +239,31 @@ def test_every_kernel_trains_in_both_dtypes(run, write_job, workspace, mean, dty
     metrics = metrics_of(workspace / "out")
     assert metrics["nlml"]["trained"] < metrics["nlml"]["initial"]
     assert metrics["rows"] == 13 and metrics["holdout"]["rows"] == 3
+    assert run("predict", "out", "--data", "table.csv")[0] == 0
+
+
+@pytest.mark.parametrize("dtype, optimizer", [("float32", "lbfgs"), ("float64", "adam")])
+def test_further_kernels_train(run, write_job, workspace, dtype, optimizer):
+    changes = {
+        "data.inputs": ["x", "z"],
+        "data.holdout": {"fraction": 0.2},
+        "data.center_inputs": "always",
+        "model.kernel": FURTHER_KERNELS,
+        "model.dtype": dtype,
+        "training.optimizer": optimizer,
+        "training.iterations": 3,
+    }
+    status, _, err = run("train", write_job(changes))
+    assert status == 0, err
+    metrics = metrics_of(workspace / "out")
+    assert metrics["nlml"]["trained"] < metrics["nlml"]["initial"]
+    told = metrics["parameters"]["trained"]
+    assert len(told["kernel.sum.5.product.1.categorical.factor"]) == 5
+    # In the unit of the file, whatever the model sees.
+    assert 1.0 < metrics["parameters"]["initial"]["kernel.sum.3.change_point.location"] < 3.0
+    assert not any("network" in path for path in told)
+    stored = (workspace / "out" / "checkpoint.params").read_bytes()
+    assert stored.count(b"parameter:network.") == 8
     assert run("predict", "out", "--data", "table.csv")[0] == 0
 
 

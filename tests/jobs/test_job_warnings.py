@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from gluon_linalg.blocks.bounded import BoundedParameter
 from gluon_linalg.blocks.parameters import PositiveParameter
-from gluon_linalg.blocks.structural.bounded import BoundedParameter
 from gluon_linalg.jobs.forecast.task import Forecasting
 from gluon_linalg.jobs.interruption import Interrupted
 from gluon_linalg.jobs.metrics import holdout_bands

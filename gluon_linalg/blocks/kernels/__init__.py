@@ -1,9 +1,16 @@
 """Covariance functions."""
 
 from .algebraic import Constant, Linear, Polynomial, White
+from .arc_cosine import ArcCosine
 from .base import Kernel
+from .batched import Batched
+from .categorical import Categorical
+from .change_point import ChangePoint
 from .combination import Product, Scaled, Sum
 from .emitted import Emitted
+from .network import Deep, Gibbs
+from .powered import PoweredExponential
+from .spectral import SpectralMixture
 from .stationary import (
     RBF,
     Cosine,
@@ -17,9 +24,15 @@ from .stationary import (
 
 __all__ = [
     "RBF",
+    "ArcCosine",
+    "Batched",
+    "Categorical",
+    "ChangePoint",
     "Constant",
     "Cosine",
+    "Deep",
     "Emitted",
+    "Gibbs",
     "Kernel",
     "Linear",
     "Matern12",
@@ -27,9 +40,11 @@ __all__ = [
     "Matern52",
     "Periodic",
     "Polynomial",
+    "PoweredExponential",
     "Product",
     "RationalQuadratic",
     "Scaled",
+    "SpectralMixture",
     "Stationary",
     "Sum",
     "White",

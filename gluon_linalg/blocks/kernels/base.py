@@ -12,11 +12,14 @@ from ... import native
 from ...errors import ShapeError, wrong_columns
 from ...typing import Array, Namespace, given, hook
 from ..base import LinearAlgebraBlock
+from ..given import GivenParameter
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from .columns import ActiveColumns
 
 # A hyperparameter of one value, or of one for each active column.
 Values = Union[float, Sequence[float], np.ndarray]
+# What speaks of natural values, which networks can emit.
+Hyperparameter = (PositiveParameter, GivenParameter)
 # Numbers of columns, and slices of them.
 ActiveDims = Union[None, int, slice, Sequence[Union[int, slice]]]
 
@@ -256,10 +259,13 @@ class Kernel(LinearAlgebraBlock):
                 x = fn.require_columns(F, x, values, self.name, name)
         self.write(program, x, z, **own)
 
-    def hyperparameters(self) -> Dict[str, PositiveParameter]:
-        """All parameters by their names in this kernel: 'variance', of a sum '0.variance'."""
-        found = self._collect_params_with_prefix()
-        return {name: p for name, p in found.items() if isinstance(p, PositiveParameter)}
+    def hyperparameters(self) -> Dict[str, Union[PositiveParameter, GivenParameter]]:
+        """All but those of networks, by their names: 'variance', of a sum '0.variance'."""
+        found = {n: p for n, p in self._reg_params.items() if isinstance(p, Hyperparameter)}
+        for prefix, child in self._children.items():
+            if isinstance(child, Kernel):
+                found.update({f"{prefix}.{n}": p for n, p in child.hyperparameters().items()})
+        return found
 
     def check_columns(self, count: int) -> None:
         """Raises ShapeError where the kernel cannot be computed from `count` columns of x."""
@@ -296,7 +302,7 @@ class Kernel(LinearAlgebraBlock):
         """The hyperparameters of this kernel alone, (B or 1, k) by attribute name, in `dtype`."""
         found = {}
         for name, parameter in self._reg_params.items():
-            if isinstance(parameter, PositiveParameter):
+            if isinstance(parameter, Hyperparameter):
                 if hyperparameters is None:
                     stored = F.cast(parameter_array(F, parameter, like), dtype=dtype)
                     stored = fn.stop(F, stored) if constant else stored

@@ -18,9 +18,10 @@ class Emitted(LinearAlgebraBlock):
     flow to what emits them.
 
     x: (B, n, d). kernel: tells what is computed, and how many numbers k each hyperparameter has; of
-    its own values none is used. The hyperparameters are positive and natural (a softplus or exp of
-    what a network computes), (B or 1, k), in the order of `initial`, which has the kernel's initial
-    values (k,) by name. Another array z (B, m, d) after them gives k(x, z), (B, n, m). A call also
+    its own values none is used. The hyperparameters are natural and positive (a softplus or exp of
+    what a network computes), but for those that may have any sign, such as the location of a
+    `ChangePoint`: (B or 1, k), in the order of `initial`, which has the kernel's initial values
+    (k,) by name. Another array z (B, m, d) after them gives k(x, z), (B, n, m). A call also
     takes all by name: ``emitted(x, lengthscale=l, variance=v)``, of a sum ``**{"0.variance": v}``.
     dtype: 'float32' or 'float64', until a cast.
 
@@ -35,7 +36,12 @@ class Emitted(LinearAlgebraBlock):
         # parameters that nothing depends on.
         object.__setattr__(self, "kernel", kernel)
         self._dtype = np.dtype(dtype).name
-        self.initial = {name: p.value() for name, p in kernel.hyperparameters().items()}
+        emitted = kernel.hyperparameters()
+        if any(p not in emitted.values() for p in kernel.collect_params().values()):
+            raise ValueError(
+                f"{self.name}: the kernel has a network of its own, whose parameters none can emit."
+            )
+        self.initial = {name: p.value().reshape(-1) for name, p in emitted.items()}
         given = tuple((name, f"B? k{i}") for i, name in enumerate(self.initial))
         self.arguments = (("x", "B n d"), *given, ("z", "B m d"))
         self.required = 1 + len(given)

@@ -6,9 +6,9 @@ import numpy as np
 
 from ... import functional as fn
 from ...typing import Array, Namespace
+from ..bounded import MARGIN, bounded_parameter
 from .arrays import beside, element, matrix
 from .base import Component, Prior
-from .bounded import MARGIN, bounded_parameter
 
 
 class AutoRegression(Component):

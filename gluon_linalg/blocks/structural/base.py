@@ -8,9 +8,9 @@ from ... import functional as fn
 from ...errors import ShapeError
 from ...typing import Array, Namespace, hook
 from ..base import LinearAlgebraBlock
+from ..bounded import VARIANCE_FLOOR, BoundedParameter
 from ..parameters import parameter_array, positive_parameter
 from .arrays import beside, block_diagonal, element, matrix, ones_for
-from .bounded import VARIANCE_FLOOR, BoundedParameter
 
 # 'diffuse', 'stationary', or means and standard deviations, one number each or one for each state.
 Prior = Union[None, str, Sequence[Any]]

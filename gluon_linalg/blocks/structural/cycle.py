@@ -4,10 +4,10 @@ import math
 from typing import Any, Optional
 
 from ...typing import Array, Namespace
+from ..bounded import MARGIN, bounded_parameter
 from ..parameters import positive_parameter
 from .arrays import matrix
 from .base import Component, Prior
-from .bounded import MARGIN, bounded_parameter
 
 
 class Cycle(Component):

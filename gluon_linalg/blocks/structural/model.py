@@ -8,12 +8,12 @@ import numpy as np
 from ... import functional as fn
 from ...errors import ShapeError, UnidentifiedError, listing
 from ...typing import Array, Namespace
+from ..bounded import VARIANCE_FLOOR
 from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from ..smoother import KalmanSmootherLayer
 from .arrays import scalar_one
 from .base import Component, Stored, Sum
-from .bounded import VARIANCE_FLOOR
 from .centring import centred_system, uncentred
 from .diffuse import REMEDY, diffuse_part
 from .forecaster import StructuralForecaster

@@ -3,9 +3,9 @@
 from typing import Any, Optional
 
 from ...typing import Array, Namespace
+from ..bounded import MARGIN, bounded_parameter
 from .arrays import matrix
 from .base import Component, Prior
-from .bounded import MARGIN, bounded_parameter
 
 
 class LocalLevel(Component):

@@ -5,7 +5,7 @@ from typing import Any, List, Sequence, Tuple, Union
 import mxnet as mx
 import numpy as np
 
-from ...blocks import BLRLikelihoodLayer
+from ...blocks import BLRLikelihoodLayer, RandomFourierFeatures
 from ...blocks.base import LinearAlgebraBlock
 from ...typing import Array, Namespace
 
@@ -84,6 +84,22 @@ class NetworkFeatures(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Namespace, x: Array) -> Array:
         return _with_one(F, [self.layers(x)], x)
+
+
+class FourierFeatures(mx.gluon.HybridBlock):
+    """1 and `RandomFourierFeatures`, with a lengthscale for each column."""
+
+    def __init__(
+        self, inputs: int, count: int, kernel: str, lengthscale: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.waves = RandomFourierFeatures(
+                inputs, count, kernel, np.full(inputs, lengthscale), prefix="waves_"
+            )
+
+    def hybrid_forward(self, F: Namespace, x: Array) -> Array:
+        return _with_one(F, [self.waves(x)], x)
 
 
 def _with_one(F: Namespace, features: List[Array], x: Array) -> Array:

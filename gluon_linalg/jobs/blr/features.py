@@ -5,8 +5,8 @@ from typing import ClassVar, List, Literal, Optional
 from pydantic import Field
 from typing_extensions import Annotated
 
-from ...grammar.section import OneOf, Section
-from .feature_blocks import NetworkFeatures, PolynomialFeatures
+from ...grammar.section import OneOf, Positive, Section
+from .feature_blocks import FourierFeatures, NetworkFeatures, PolynomialFeatures
 
 Width = Annotated[int, Field(ge=1, le=10000)]
 
@@ -52,6 +52,28 @@ class Network(Section):
         return NetworkFeatures(inputs, self.hidden, self.activation)
 
 
+class Fourier(Section):
+    """1 and cos(w·x)/√F, sin(w·x)/√F for F frequencies w, drawn from the spectrum of a kernel"""
+
+    frequencies: Annotated[int, Field(ge=1, le=2000)] = Field(
+        100, description="How many are drawn, F."
+    )
+    kernel: Literal["rbf", "matern12", "matern32", "matern52"] = Field(
+        "rbf", description="The kernel that the features have on average."
+    )
+    lengthscale: Positive = Field(
+        1.0,
+        description="The initial lengthscale of each column, after data.input_scaling; it is "
+        "trained.",
+    )
+
+    def count(self, inputs: int) -> int:
+        return 1 + 2 * self.frequencies
+
+    def build(self, inputs: int) -> FourierFeatures:
+        return FourierFeatures(inputs, self.frequencies, self.kernel, self.lengthscale)
+
+
 class FeatureExpression(OneOf):
     """The features: exactly one of these keys."""
 
@@ -61,6 +83,9 @@ class FeatureExpression(OneOf):
     linear: Optional[Linear] = Field(None, description="The input columns themselves.")
     polynomial: Optional[Polynomial] = Field(
         None, description="Powers of each column, without products of columns."
+    )
+    fourier: Optional[Fourier] = Field(
+        None, description="Random waves: nearly a Gaussian process, for many rows."
     )
     mlp: Optional[Network] = Field(
         None, description="A neural network, trained with the marginal likelihood of the whole."

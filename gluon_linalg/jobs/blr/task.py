@@ -13,10 +13,11 @@ from ..regression.task import RegressionTask
 from ..units import finite
 from .config import LinearRegressionJob
 from .dataset import read_dataset
-from .feature_blocks import FeaturePredictor, FeatureRegression
+from .feature_blocks import FeaturePredictor, FeatureRegression, FourierFeatures
 
 # The initial noise variance, as a share of the variance of the target.
 SHARE = 0.01
+LENGTHSCALE = "features.fourier.lengthscale"
 
 
 class LinearRegression(RegressionTask):
@@ -37,7 +38,8 @@ class LinearRegression(RegressionTask):
 
     def values(self) -> Dict[str, Any]:
         """Without the weights of an mlp, of which there are thousands."""
-        return {name: self.value(name) for name in ("prior_variance", "noise_variance")}
+        own = ("prior_variance", "noise_variance", LENGTHSCALE)
+        return {name: self.value(name) for name in own if name in self.parameters}
 
     def predictor(self) -> FeaturePredictor:
         return self.layer.condition(self.x, self.y)
@@ -79,6 +81,8 @@ class LinearRegression(RegressionTask):
                 name in model.fixed,
             )
             self.parameters[name] = self.learned[name].parameter
+        if isinstance(features, FourierFeatures):
+            self.parameters[LENGTHSCALE] = features.waves.lengthscale
         for index, dense in enumerate(getattr(features, "layers", ())):
             for name, parameter in dense._reg_params.items():
                 self.parameters[f"features.mlp.{index}.{name}"] = parameter
@@ -90,7 +94,11 @@ class LinearRegression(RegressionTask):
         """Typical: 1, or where features have units of their own, 1 over the mean square of each."""
         keeps_units = self.job.data.input_scaling in ("raw", "center")
         model = self.job.model
-        if not keeps_units or model.features.mlp is not None or model.prior_variance is not None:
+        if (
+            not keeps_units
+            or model.features.chosen()[0] in ("mlp", "fourier")
+            or model.prior_variance is not None
+        ):
             return 1.0
         x = mx.nd.array(self.dataset.model_inputs()[None], dtype="float64")
         with np.errstate(all="ignore"):

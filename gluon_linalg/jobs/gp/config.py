@@ -1,6 +1,6 @@
 """The job file of the task `gp`."""
 
-from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, field_validator
 from typing_extensions import Annotated
@@ -8,7 +8,8 @@ from typing_extensions import Annotated
 from ...grammar.json_schema import ShownAs
 from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
-from ...grammar.section import Fixable, Number
+from ...grammar.prior import PriorExpression
+from ...grammar.section import Fixable, Number, Section
 from ..config import TrainedJob
 from ..regression.config import RegressionData
 
@@ -33,9 +34,54 @@ class Data(RegressionData):
     )
 
 
+# Of what a target may be: numbers, counts, or classes.
+CLASSES = ("bernoulli", "categorical", "ordinal")
+COUNTS = ("poisson", "negative_binomial")
+
+
+class Inducing(Section):
+    """The inducing points of a sparse process, through whose values it sees the rows."""
+
+    count: int = Field(100, ge=1, le=5000, description="How many; time grows with its square.")
+    start: Literal["variance", "kmeans", "random"] = Field(
+        "variance",
+        description="Where they begin: at rows each of which the others before it leave most "
+        "uncertain, at centres of clusters, or at rows drawn with `seed`.",
+    )
+    trained: bool = Field(True, description="Whether they move in training.")
+
+
 class Model(Fixable):
     """The Gaussian process."""
 
+    method: Literal["exact", "statespace", "sgpr", "svgp"] = Field(
+        "exact",
+        description="exact: the process itself, of some thousand rows; statespace: over one "
+        "column of time, in proportion to the rows, for kernels that have such a form; sgpr: the "
+        "bound of Titsias on its likelihood, through inducing points; svgp: a bound that also "
+        "takes other likelihoods, batches of rows, and several devices and workers.",
+    )
+    likelihood: Literal[
+        "gaussian",
+        "student_t",
+        "heteroscedastic",
+        "poisson",
+        "negative_binomial",
+        "bernoulli",
+        "categorical",
+        "ordinal",
+    ] = Field(
+        "gaussian",
+        description="What the target is, given the process. Numbers: gaussian; student_t, with "
+        "outliers; heteroscedastic, with a second process for the logarithm of the noise variance. "
+        "Counts: poisson, negative_binomial, of whose rate the process is the logarithm. Names of "
+        "classes: bernoulli, two; categorical, more, with a process each; ordinal, whose names "
+        "are in order. All but gaussian need method: svgp.",
+    )
+    inducing: Inducing = Field(
+        default_factory=Inducing,  # type: ignore[arg-type]
+        description="The inducing points; for sgpr and svgp.",
+    )
     kernel: KernelExpression = Field(..., description="The covariance function.")
     mean: Literal["zero", "constant", "linear"] = Field(
         "zero", description="The mean function: zero, or with learned coefficients."
@@ -50,6 +96,19 @@ class Model(Fixable):
         [],
         description="`[noise_variance]` when it is not trained. Parameters of kernels are fixed "
         "in the kernel.",
+    )
+    priors: Dict[str, PriorExpression] = Field(
+        {},
+        description="Prior distributions of parameters, by their names in metrics.json, such as "
+        "`kernel.rbf.lengthscale` and `noise_variance`, in units of the file; what is trained is "
+        "then their posterior mode.",
+    )
+    restarts: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="How many starts are drawn from the priors; the search begins at the one that "
+        "leads lowest.",
     )
     jitter: Jitter = Field(
         0.0,
@@ -81,6 +140,16 @@ class Model(Fixable):
         return ("noise_variance",)
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the target is a column of names."""
+        return self.likelihood in CLASSES
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether the target is a column of counts."""
+        return self.likelihood in COUNTS
+
+    @property
     def is_stationary(self) -> bool:
         """Whether x = 0 is a point like any other."""
         return self.mean != "linear" and all(
@@ -96,6 +165,21 @@ class GaussianProcessJob(TrainedJob):
     model: Model = Field(..., description="The model and its initial parameters.")
 
     def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
+        model, training = self.model, self.training
+        if model.likelihood != "gaussian" and model.method != "svgp":
+            return (
+                ("model", "likelihood"),
+                f"{model.likelihood} needs method: svgp; {model.method} is for gaussian",
+            )
+        if training.batch_size is not None and model.method != "svgp":
+            return ("training", "batch_size"), "batches of rows need model.method: svgp; remove it"
+        if model.restarts and not model.priors:
+            return (
+                "model",
+                "restarts",
+            ), "starts are drawn from model.priors, of which there is none"
+        if model.restarts and model.method == "svgp":
+            return ("model", "restarts"), "before svgp is trained no start is better than another"
         problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
         if problem is None:
             return None
@@ -106,7 +190,7 @@ class GaussianProcessJob(TrainedJob):
 class TableInputs(tuple):
     """The names of the input columns of a table."""
 
-    noun = "data.inputs"
+    noun, of_table = "data.inputs", True
 
     def most_values(self, names: Optional[Sequence[str]]) -> int:
         """How many values a list has with one for each; None for all columns."""

@@ -1,9 +1,10 @@
 """The kernel of a job with the initial values of its parameters."""
 
+import math
 from typing import Dict, Iterator, Tuple
 
 from ...blocks.kernels import Kernel
-from ...grammar.kernel import KernelExpression, Scaled
+from ...grammar.kernel import KernelExpression, Wrapper
 from ...grammar.kernel_building import build_kernel, spread_out
 from ..regression.learned import Learned, learn
 from .inputs import Inputs
@@ -19,12 +20,12 @@ def initial_kernel(
     kernel, found = build_kernel(expression, inputs)
     spread_out(found, inputs.names)
     sized = set(_sized_variances(expression))
-    learned = {
-        h.path: learn(
-            h.parameter, h.given, h.typical, square if h.path in sized else 1.0, h.is_fixed
-        )
-        for h in found
-    }
+    learned = {}
+    for h in found:
+        unit = square if h.path in sized else 1.0
+        if h.path.endswith(".factor") and h.path.replace(".factor", ".variance") in sized:
+            unit = math.sqrt(square)
+        learned[h.path] = learn(h.parameter, h.given, h.typical, unit, h.is_fixed, h.offset)
     return kernel, learned
 
 
@@ -32,6 +33,10 @@ def _sized_variances(expression: KernelExpression, path: str = "kernel") -> Iter
     """The paths of the variances that are those of the target; others are mere numbers."""
     name, section = expression.chosen()
     path = f"{path}.{name}"
+    if isinstance(section, Wrapper) and not hasattr(section, "variance"):
+        for part in section.parts:
+            yield from _sized_variances(getattr(section, part), f"{path}.{part}")
+        return
     if not isinstance(section, list):
         yield f"{path}.variance"
         return
@@ -58,7 +63,7 @@ def _with_variance(expression):
     """The sections of an expression that have a variance."""
     _, section = expression.chosen()
     parts = section if isinstance(section, list) else []
-    if isinstance(section, Scaled):
-        parts = [section.kernel]
-    found = [] if isinstance(section, list) else [section]
+    if isinstance(section, Wrapper):
+        parts = [getattr(section, part) for part in section.parts]
+    found = [section] if hasattr(section, "variance") else []
     return found + [inner for part in parts for inner in _with_variance(part)]

@@ -6,12 +6,14 @@ from typing import List, Optional, Sequence
 import numpy as np
 
 from ...fitting.units import mean_and_deviation, size
+from ..errors import JobError
 
 # Waves that a column is searched for: at least this many periods in its range, and the step from
 # one to the next as a share of a period.
 LEAST_PERIODS, STEP = 2.0, 0.25
 # The work of a search: rows times waves.
 MOST_WORK = 2e7
+MOST_LABELS = 1000
 # Of the polynomial that is taken off before.
 TREND = 3
 
@@ -21,7 +23,8 @@ class Inputs:
     """x: (n, d) as the model sees it; y: (n,) the target; names: of the columns.
 
     A column of names stands once for each of its levels. active_dims: where these columns stand
-    among all inputs, None for all of them; widths: how many each name stands for.
+    among all inputs, None for all of them; widths: how many each name stands for; offset: what was
+    taken off the columns of the file, (d,).
     """
 
     names: List[str]
@@ -29,8 +32,11 @@ class Inputs:
     y: np.ndarray
     active_dims: Optional[List[int]] = None
     widths: List[int] = None  # type: ignore[assignment]
+    offset: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.offset is None:
+            self.offset = np.zeros(self.x.shape[1])
         if self.widths is None:
             self.widths = [self.names.count(name) for name in dict.fromkeys(self.names)]
 
@@ -41,7 +47,7 @@ class Inputs:
         chosen = self.places(names)
         widths = [self.names.count(name) for name in names]
         names = [self.names[place] for place in chosen]
-        return Inputs(names, self.x[:, chosen], self.y, chosen, widths)
+        return Inputs(names, self.x[:, chosen], self.y, chosen, widths, self.offset[chosen])
 
     def places(self, names: Sequence[str]) -> List[int]:
         """Where the columns `names` stand, in their order."""
@@ -59,6 +65,23 @@ class Inputs:
         largest = np.where(largest > 0, largest, 1.0)
         squares = np.mean((self.x / largest) ** 2, axis=0) * largest**2
         return np.where(squares > 0, squares, 1.0)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """The mean of each column, (d,)."""
+        return mean_and_deviation(self.x)[0]
+
+    def labels(self) -> int:
+        """How many levels a column of names has, or numbers from 0 on one of numbers."""
+        if self.x.shape[1] > 1:
+            return self.x.shape[1]
+        found = self.x[:, 0] + self.offset[0]
+        if not ((found == np.round(found)) & (found >= 0) & (found < MOST_LABELS)).all():
+            raise JobError(
+                f"column '{self.names[0]}': labels are whole numbers from 0 on, below "
+                f"{MOST_LABELS}; name a column of texts in data.categorical"
+            )
+        return int(found.max()) + 1
 
     def periods(self) -> np.ndarray:
         """Of each column the period of the wave that fits the target best, (d,)."""

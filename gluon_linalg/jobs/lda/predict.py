@@ -1,6 +1,6 @@
 """The classes of new rows."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import mxnet as mx
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ...typing import Device
 from ..categories import add_contrasts
 from ..data import Column, Table
-from ..predictions import Columns, score_columns
+from ..predictions import Columns, class_columns
 from ..predictor import RowsPredictor, answers
 
 # How many rows are classified at once.
@@ -35,12 +35,3 @@ class DiscriminantPredictor(RowsPredictor):
         x = table.array(add_contrasts(table, self.names, self.levels)) - self.input_offset
         found = answers(model, x, self.dtype, device, table.path, CHUNK)
         return class_columns(self.target, self.classes, *found)
-
-
-def class_columns(
-    target: str, classes: List[str], scores: np.ndarray, probabilities: np.ndarray
-) -> Columns:
-    """The columns of a table of classes; scores: (n, k), probabilities: (n, C)."""
-    names = [classes[number] for number in probabilities.argmax(axis=1)]
-    each = [(f"{target}={name}", column) for name, column in zip(classes, probabilities.T)]
-    return [(target, names), *each, *score_columns(scores)]

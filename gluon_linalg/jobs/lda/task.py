@@ -11,20 +11,19 @@ from ...typing import Device
 from .. import output as names
 from ..errors import JobError
 from ..files import write_json
+from ..metrics import classification_metrics
 from ..output import OutputFolder
-from ..predictions import Columns, in_all_rows, write_columns
+from ..predictions import Columns, class_columns, in_all_rows, write_columns
 from ..predictor import answers
 from ..task import Task, export_model, to_model_array
 from .classifier import Classifier
 from .config import DiscriminantJob
 from .dataset import Dataset, read_dataset
 from .plot import plot_classes
-from .predict import CHUNK, class_columns
+from .predict import CHUNK
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
-# The least probability that the logarithmic loss counts.
-LEAST = 1e-15
 
 CLASSES, DIRECTIONS = "classes.csv", "directions.csv"
 
@@ -69,8 +68,10 @@ class Discriminants(Task):
             },
             "classes": dict(zip(dataset.classes, dataset.shares().tolist())),
             "rows_left_out": dataset.left_out,
-            "training": _judge(probabilities[kept], dataset.labels[kept]),
-            "holdout": _judge(probabilities[held], dataset.labels[held]) if held.any() else None,
+            "training": classification_metrics(probabilities[kept], dataset.labels[kept]),
+            "holdout": classification_metrics(probabilities[held], dataset.labels[held])
+            if held.any()
+            else None,
         }
 
     def warnings(self) -> Iterator[str]:
@@ -147,13 +148,3 @@ class Discriminants(Task):
                 "(1, m, C): the probabilities of the classes",
             ],
         }
-
-
-def _judge(probabilities, labels):
-    """How often the most probable class is the right one, and the mean of -log its probability."""
-    own = probabilities[np.arange(len(labels)), labels]
-    return {
-        "rows": len(labels),
-        "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
-        "log_loss": float(-np.mean(np.log(np.maximum(own, LEAST)))),
-    }

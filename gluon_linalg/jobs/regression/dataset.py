@@ -29,7 +29,8 @@ class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
     inputs: for each of the d the column of the file, which several have if it has names, whose
-    `levels` they are; left_out: the number of rows that lacked a value; sample: of the inputs.
+    `levels` they are; left_out: the number of rows that lacked a value; sample: of the inputs;
+    classes: the names of a target of names, whose y are their numbers.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Dataset:
     table_format: Format
     left_out: int
     sample: Sample
+    classes: Optional[List[str]] = None
 
     @property
     def count(self) -> int:
@@ -66,11 +68,14 @@ class Dataset:
 
 
 def read_rows(
-    job: Any, choose_units: Callable[[Any, np.ndarray, np.ndarray], RegressionUnits]
+    job: Any,
+    choose_units: Callable[[Any, np.ndarray, np.ndarray], RegressionUnits],
+    has_classes: bool = False,
 ) -> Dataset:
     """Reads the table and sets the hold-out rows apart.
 
-    choose_units: called with the job and x and y of the other rows, returns the units.
+    choose_units: called with the job and x and y of the other rows, returns the units. has_classes:
+    whether the target is a column of names.
     """
     config = job.data
     columns, table_format = config.input_columns, config.format()
@@ -79,11 +84,16 @@ def read_rows(
         [*columns, config.target],
         [name for name in columns if name not in config.categorical],
         table_format=table_format,
-        categorical=config.categorical,
+        categorical=[*config.categorical, *([config.target] if has_classes else [])],
         incomplete=config.incomplete_rows,
     )
     levels = find_levels(table, config.categorical)
     x, y = encoded(table, columns, levels), table.columns[config.target]
+    classes = None
+    if has_classes:
+        classes = in_order(find_levels(table, [config.target])[config.target])
+        numbers = {name: float(number) for number, name in enumerate(classes)}
+        y = np.array([numbers[name] for name in y.tolist()])
     held = holdout_mask(config.holdout, len(y), job.seed)
     kept = ~held
     if kept.sum() < 2:
@@ -104,7 +114,16 @@ def read_rows(
         table_format._replace(day_first=table.day_first),
         table.left_out,
         first_rows(table, columns),
+        classes,
     )
+
+
+def in_order(names: List[str]) -> List[str]:
+    """Names by their values where all are numbers, otherwise as texts are sorted."""
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
 
 
 def holdout_mask(rule: Optional[Holdout], count: int, seed: int) -> np.ndarray:

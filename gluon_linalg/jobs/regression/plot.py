@@ -22,17 +22,18 @@ def plot_model(
     title: str,
     predict_new: Callable[[np.ndarray], Moments],
     leave_one_out: Moments,
+    label: str,
 ) -> None:
     """Data, mean and 95 % band for one input; predicted against observed for more.
 
     title: the kind of model; predict_new: x -> mean, variance of new observations; leave_one_out:
-    the same of the training rows, each given all others.
+    the same of the training rows, each given all others; label: of these.
     """
     if len(dataset.inputs) == 1:
         save_picture(path, lambda pyplot: _plot_function(pyplot, dataset, title, predict_new))
     else:
         save_picture(
-            path, lambda pyplot: _plot_agreement(pyplot, dataset, predict_new, leave_one_out)
+            path, lambda pyplot: _plot_agreement(pyplot, dataset, predict_new, leave_one_out, label)
         )
 
 
@@ -86,9 +87,9 @@ def _mark_boundary(dataset, all_axes):
             axes.axvline(boundary, color=HELD_OUT, lw=0.9, ls="--")
 
 
-def _plot_agreement(pyplot, dataset, predict_new, leave_one_out):
+def _plot_agreement(pyplot, dataset, predict_new, leave_one_out, label):
     figure, axes = pyplot.subplots(figsize=(6.5, 6), constrained_layout=True)
-    groups = [("data, each left out once", INK, dataset.y, leave_one_out)]
+    groups = [(label, INK, dataset.y, leave_one_out)]
     if len(dataset.holdout_y):
         groups.append(("hold-out", HELD_OUT, dataset.holdout_y, predict_new(dataset.holdout_x)))
     for label, color, observed, (mean, variance) in groups:

@@ -1,6 +1,6 @@
 """What the regressions share: the unit of the target, predictions, and what they leave behind."""
 
-from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
+from typing import Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -35,6 +35,8 @@ class RegressionTask(TrainedTask):
     # The kind of model in the title of the plot, and what its graph takes.
     title: ClassVar[str]
     graph_input: ClassVar[str]
+    # What `leave_one_out` gives, in the legend of the plot.
+    data_label: ClassVar[str] = "data, each left out once"
     dataset: Dataset
     layer: mx.gluon.HybridBlock
 
@@ -42,13 +44,17 @@ class RegressionTask(TrainedTask):
         super().__init__(job, dataset, device)
         self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
-        self.target_size = root_mean_square(y)
+        self.target_size = self.size_of_target(y)
         self.loss_offset = len(y) * float(np.log(self.target_size))
         dtype, path = job.model.dtype, dataset.path
         self.x = to_model_array(dataset.model_inputs()[None], dtype, device, path)
         self.y = to_model_array(y[None] / self.target_size, dtype, device, path)
 
-    def arguments(self) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+    def size_of_target(self, y: np.ndarray) -> float:
+        """In units of which the layer sees it."""
+        return root_mean_square(y)
+
+    def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
         return self.x, self.y
 
     def start_at(self, start: Mapping[str, Any]) -> None:
@@ -68,21 +74,25 @@ class RegressionTask(TrainedTask):
 
     def warnings(self) -> Iterator[str]:
         """Of what is constant, and of a likelihood that independent noise has too."""
-        for name, deviation in zip(self.dataset.inputs, mean_and_deviation(self.dataset.x)[1]):
-            if deviation == 0:
-                yield f"column '{name}' is constant in the rows to train on: it tells nothing"
+        yield from self.constant_inputs()
         y = self.dataset.model_target() / self.target_size
         variance = float(mean_and_deviation(y)[1]) ** 2
         if variance == 0:
             yield f"column '{self.dataset.target}' is constant in the rows to train on"
             return
         noise = 0.5 * len(y) * (1.0 + np.log(2.0 * np.pi * variance))
-        loss = self.layer(*self.arguments()).sum().asscalar()
+        loss = self.weight * self.layer(*self.arguments()).sum().asscalar()
         if loss > noise - LEAST_GAIN:
             yield (
                 "the model explains nothing: independent noise has the same likelihood; add what "
                 "the target depends on, or give other initial values"
             )
+
+    def constant_inputs(self) -> Iterator[str]:
+        """A sentence for each input column without two values."""
+        for name, deviation in zip(self.dataset.inputs, mean_and_deviation(self.dataset.x)[1]):
+            if deviation == 0:
+                yield f"column '{name}' is constant in the rows to train on: it tells nothing"
 
     def predictor(self) -> mx.gluon.HybridBlock:
         """A block x (1, m, d) -> mean and variance (1, m) of what the layer sees, without noise."""
@@ -95,6 +105,10 @@ class RegressionTask(TrainedTask):
     def leave_one_out(self, predictor: Any) -> Sequence[np.ndarray]:
         """Each training row predicted from all others: mean and variance (n,) of the layer's y."""
         raise NotImplementedError
+
+    def judged(self, holdout: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+        """The metrics of the hold-out; a likelihood that is not normal has a density of its own."""
+        return holdout
 
     def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         return holdout_bands(metrics)
@@ -113,11 +127,14 @@ class RegressionTask(TrainedTask):
 
         holdout = None
         if len(dataset.holdout_y):
-            holdout = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
+            found = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
+            holdout = self.judged(found)
         mean, variance = self.leave_one_out(inner)
         mean, variance = mean * self.target_size, variance * self.target_size**2
         left_out = units.mean_from_model(mean), units.variance_from_model(variance)
-        plot_model(folder.file(names.PLOT), dataset, self.title, predict_new, left_out)
+        plot_model(
+            folder.file(names.PLOT), dataset, self.title, predict_new, left_out, self.data_label
+        )
         return {"rows_left_out": dataset.left_out, "holdout": holdout}
 
     def _description(self) -> Dict[str, Any]:

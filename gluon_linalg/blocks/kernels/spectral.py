@@ -1,0 +1,171 @@
+"""The spectral mixture kernel."""
+
+import math
+from functools import reduce
+from operator import add
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+
+from ... import functional as fn
+from ... import native
+from ...errors import ShapeError, wrong_columns
+from ...typing import Array, Namespace, given
+from ..parameters import positive_parameter
+from .base import ActiveDims, Kernel
+
+# A number for all components, one for each, or one for each component and column.
+Components = Union[float, Sequence[float], Sequence[Sequence[float]], np.ndarray]
+
+
+class SpectralMixture(Kernel):
+    """Σ_q variance_q Π_d exp(-½ (x_d - z_d)² / lengthscale_qd²) cos(2π (x_d - z_d) / period_qd).
+
+    Its spectrum is a mixture of normal densities: component q has the weight variance_q, the mean
+    frequencies 1/period_qd and their standard deviations 1/(2π lengthscale_qd).
+
+    variance: Q numbers. lengthscale, period: (Q,), for one active column, or (Q, d), for d of them;
+    one number stands for (Q,). A period far beyond the extent of x makes a component an RBF. A
+    product over columns of sums is a product of these kernels with `active_dims`. Wilson & Adams
+    2013, Gaussian process kernels for pattern discovery and extrapolation, equation 12.
+    """
+
+    def __init__(
+        self,
+        variance: Sequence[float] = (0.5, 0.5),
+        lengthscale: Components = 1.0,
+        period: Components = (1.0, 4.0),
+        active_dims: ActiveDims = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(active_dims=active_dims, **kwargs)
+        if np.ndim(variance) != 1 or not np.size(variance):
+            raise ShapeError(
+                f"{self.name}: 'variance' has shape {np.shape(variance)}, expected one number for "
+                "each component."
+            )
+        self._count = len(variance)
+        self.variance = positive_parameter(self, "variance", variance)
+        sizes = {
+            name: self._of_components(name, value)
+            for name, value in (("lengthscale", lengthscale), ("period", period))
+        }
+        self._width = max(1 if values.ndim == 1 else values.shape[1] for values in sizes.values())
+        seen = self._columns.count(None)
+        if seen not in (self._width, None):
+            raise wrong_columns(self.name, "period", self._width, seen)
+        for name, values in sizes.items():
+            if self._width > 1:
+                values = values[:, None] if values.ndim == 1 else values
+                values = np.broadcast_to(values, (self._count, self._width))
+            setattr(self, name, positive_parameter(self, name, values))
+
+    def covariance(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        variance: Array,
+        lengthscale: Array,
+        period: Array,
+    ) -> Array:
+        x, z = fn.centred(F, x, z)
+        lengthscale, period = (F.cast(a, dtype="float64") for a in (lengthscale, period))
+        columns = self._column_pairs(x, z)
+        parts = []
+        for q in range(self._count):
+            part = self._decay(F, x, z, dtype, self._of(lengthscale, q))
+            for d, (left, right) in enumerate(columns):
+                part = part * _wave(F, left, right, self._of(period, q, d), dtype)
+            part = F.broadcast_mul(part, F.expand_dims(_element(variance, q), axis=2))
+            parts.append(part)
+        return reduce(add, parts)
+
+    def variances(
+        self, F: Namespace, x: Array, dtype: str, variance: Array, **others: Array
+    ) -> Array:
+        total = F.sum(variance, axis=1, keepdims=True)
+        return F.broadcast_mul(fn.ones_like(F, F.sum(x, axis=2)), total)
+
+    def write(
+        self,
+        program: native.KernelProgram,
+        x: Array,
+        z: Optional[Array],
+        variance: Array,
+        lengthscale: Array,
+        period: Array,
+    ) -> None:
+        columns = self._column_pairs(x, z)
+        for q in range(self._count):
+            lengths = program.hyperparameter(self._of(lengthscale, q))
+            program.write("distance", program.points(x, z), lengths)
+            program.write("rbf")
+            for d, pair in enumerate(columns):
+                own = program.hyperparameter(self._of(period, q, d))
+                program.write("waves", program.points(*pair), own)
+                program.write("multiply")
+            program.write("scale", program.hyperparameter(_element(variance, q)))
+            if q:
+                program.write("add")
+
+    def check_columns(self, count: int) -> None:
+        super().check_columns(count)
+        seen = given(self._columns.count(count))
+        if seen != self._width:
+            raise wrong_columns(self.name, "period", self._width, seen)
+
+    def _of_components(self, name: str, value: Components) -> np.ndarray:
+        values = np.asarray(value, dtype="float64")
+        if values.ndim == 0:
+            values = np.full(self._count, float(values))
+        if values.ndim > 2 or len(values) != self._count or 0 in values.shape:
+            raise ShapeError(
+                f"{self.name}: '{name}' has shape {values.shape}, expected ({self._count},) or "
+                f"({self._count}, d): one number, or one for each active column, for each of "
+                f"{self._count} components."
+            )
+        return values
+
+    def _of(self, values: Array, q: int, d: Optional[int] = None) -> Array:
+        """Those of component q, or its one of column d, from (B or 1, Q d)."""
+        begin = q * self._width
+        if d is None:
+            return values.slice_axis(axis=1, begin=begin, end=begin + self._width)
+        return _element(values, begin + d)
+
+    def _column_pairs(self, x: Array, z: Optional[Array]) -> List[Any]:
+        """The active columns of x and z, one by one."""
+        if self._width == 1:
+            return [(x, z)]
+        return [
+            tuple(None if a is None else a.slice_axis(axis=2, begin=d, end=d + 1) for a in (x, z))
+            for d in range(self._width)
+        ]
+
+    def _decay(
+        self, F: Namespace, x: Array, z: Optional[Array], dtype: str, lengthscale: Array
+    ) -> Array:
+        lengthscale = F.expand_dims(lengthscale, axis=1)
+        scaled: Dict[str, Any] = {}
+        for name, points in (("x", x), ("z", z)):
+            if points is not None:
+                points = fn.require_columns(F, points, lengthscale, self.name, "period")
+                scaled[name] = F.broadcast_div(points, lengthscale)
+        left, right = fn.in_range(F, scaled["x"], scaled.get("z"))
+        right = left if right is None else right
+        return F.exp(fn.negative_half_squared_distance(F, left, right, dtype))
+
+
+def _wave(F: Namespace, x: Array, z: Optional[Array], period: Array, dtype: str) -> Array:
+    """cos(2π (x - z) / period) of one column, (B, n, 1), (B, m, 1) -> (B, n, m)."""
+    sides = []
+    for points in (x,) if z is None else (x, z):
+        angle = F.broadcast_div(2.0 * math.pi * points, F.expand_dims(period, axis=1))
+        sides.append(F.concat(F.cos(angle), F.sin(angle), dim=2))
+    return F.cast(fn.product(F, sides[0], sides[-1], transpose_b=True), dtype=dtype)
+
+
+def _element(values: Array, number: int) -> Array:
+    return values.slice_axis(axis=1, begin=number, end=number + 1)

@@ -1,0 +1,253 @@
+"""Gaussian processes that see their rows through inducing points."""
+
+import copy
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
+
+import mxnet as mx
+import numpy as np
+from scipy.special import ndtri
+
+from ...blocks import SGPRLikelihoodLayer, SVGPLikelihoodLayer, likelihoods
+from ...blocks.kernels import Kernel
+from ...blocks.mean import ConstantMean
+from ...blocks.parameters import PositiveParameter
+from ...blocks.priors import PriorLoss
+from ...fitting.inducing_points import inducing_points
+from ...typing import Array, Device, Namespace
+from ..config import LBFGS
+from ..errors import JobError
+from ..metrics import Band
+from ..predictor import answers
+from ..regression.dataset import Dataset
+from ..regression.learned import learn
+from .config import GaussianProcessJob
+from .initial_values import initial_kernel
+from .inputs import Inputs
+from .mean import build_mean
+from .task import NOISES, GaussianProcess
+
+# What a bound of sparse processes adds to the diagonal of K(Z, Z), relative to its mean.
+JITTER = 1e-8
+# Of more rows the loss of everything is estimated from as many, drawn once.
+MOST_EVALUATED = 20000
+# How many rows are predicted at once.
+CHUNK = 8192
+LOG_NOISE_LEVEL = "log_noise.mean.constant"
+
+
+class SparseProcess(GaussianProcess):
+    """An `SGPRLikelihoodLayer` with its data."""
+
+    data_label = "data"
+    singular = (
+        "the covariance matrix of the inducing points is not positive definite at the initial "
+        "values; lower model.inducing.count, or set model.jitter: auto"
+    )
+
+    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
+        """Of the rows themselves: what the process keeps does not know them one by one."""
+        x = self.x.asnumpy()[0]
+        dtype, path = self.job.model.dtype, self.dataset.path
+        mean, variance = answers(predictor, x, dtype, self.device, path, CHUNK)
+        return [mean, variance + self.noise_variance() / self.target_size**2]
+
+    def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
+        model = self.job.model
+        if model.noise_variance == 0:
+            raise JobError("model.noise_variance: sgpr is a bound for data with noise; raise it")
+        self.mean = build_mean(model.mean, inputs, model.dtype)
+        points, jitter = self._points(kernel, inputs), model.jitter or JITTER
+        layer = SGPRLikelihoodLayer(kernel, points, self.mean, 1.0, jitter)
+        self._name_points(layer)
+        return layer, layer.noise_variance
+
+    def _points(self, kernel: Kernel, inputs: Inputs) -> np.ndarray:
+        """Where the inducing points begin, (m, d)."""
+        rule = self.job.model.inducing
+        # With the initial values, and no network initialized that is to be later.
+        twin = copy.deepcopy(kernel)
+        twin.initialize()
+        twin.cast("float64")
+        return inducing_points(inputs.x, rule.count, rule.start, twin, self.job.seed)
+
+    def _name_points(self, layer: Any) -> None:
+        if self.job.model.inducing.trained:
+            self.parameters["inducing.points"] = layer.inducing_points
+        else:
+            layer.inducing_points.grad_req = "null"
+
+
+class VariationalProcess(SparseProcess):
+    """An `SVGPLikelihoodLayer` with its data, whose losses are those of rows."""
+
+    process: SVGPLikelihoodLayer
+
+    def __init__(self, job: GaussianProcessJob, dataset: Dataset, device: Device) -> None:
+        count = dataset.count
+        if count > MOST_EVALUATED and (
+            job.training.optimizer == LBFGS or job.training.batch_size is None
+        ):
+            raise JobError(
+                f"{dataset.path}: {count} rows to train on; beyond {MOST_EVALUATED} svgp needs "
+                "batches: set training.optimizer to adam, and training.batch_size to 1024"
+            )
+        if (job.training.batch_size or 1) > count:
+            raise JobError(
+                f"training.batch_size: {job.training.batch_size} for {count} rows to train on; "
+                "lower it"
+            )
+        super().__init__(job, dataset, device)
+        self.batch_axis_size = count
+        self._rows = (self.x[0], self.y[0])
+        self._some = self._rows
+        if count > MOST_EVALUATED:
+            chosen = np.random.RandomState(job.seed).permutation(count)[:MOST_EVALUATED]
+            index = mx.nd.array(chosen, dtype="int32", ctx=device)
+            self._some = tuple(array.take(index) for array in self._rows)
+            self.weight = count / MOST_EVALUATED
+
+    def size_of_target(self, y: np.ndarray) -> float:
+        model = self.job.model
+        return 1.0 if model.has_classes or model.has_counts else super().size_of_target(y)
+
+    def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
+        return self._some
+
+    def all_arguments(self) -> Sequence[mx.nd.NDArray]:
+        return self._rows
+
+    def starts(self) -> Iterator[List[Dict[str, Any]]]:
+        """None: before it is trained, the bound is that of the prior, and tells nothing."""
+        return iter(())
+
+    def value(self, path: str) -> Union[float, List[float]]:
+        found = super().value(path)
+        if path == LOG_NOISE_LEVEL:
+            # Of the noise variance in units of the job.
+            return cast(float, found) + 2.0 * float(np.log(self.target_size))
+        return found
+
+    def predictor(self) -> Any:
+        """The moments of new observations."""
+        return self.process.predictor(include_noise=True)
+
+    def noise_variance(self) -> float:
+        """None beside that in the predictor."""
+        return 0.0
+
+    def judged(self, holdout: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+        if holdout is None or self.job.model.likelihood == "gaussian":
+            return holdout
+        dataset, predictor = self.dataset, self.process.predictor()
+        x = dataset.units.inputs_to_model(dataset.holdout_x)
+        y = dataset.units.target_to_model(dataset.holdout_y) / self.target_size
+        dtype, total = self.job.model.dtype, 0.0
+        for start in range(0, len(y), CHUNK):
+            rows = [a[None, start : start + CHUNK] for a in (x, y)]
+            given = (mx.nd.array(a, dtype=dtype, ctx=self.device) for a in rows)
+            total += float(predictor.log_density(*given).sum().asscalar())
+        unit = np.log(self.target_size * dataset.units.target_scale)
+        return {**holdout, "nlpd": float(unit) - total / len(y)}
+
+    def bands(self, metrics: Dict[str, Any]) -> List[Band]:
+        return [] if self.job.model.has_counts else super().bands(metrics)
+
+    def warnings(self) -> Iterator[str]:
+        model = self.job.model
+        if model.likelihood == "gaussian":
+            yield from super().warnings()
+            return
+        yield from self.constant_inputs()
+        if not np.ptp(self.dataset.y):
+            yield f"column '{self.dataset.target}' is constant in the rows to train on"
+
+    def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
+        model = self.job.model
+        self.mean = build_mean(model.mean, inputs, model.dtype)
+        if model.has_counts and isinstance(self.mean, ConstantMean):
+            level = float(np.log(np.mean(self.dataset.y) + 0.1))
+            self.mean.constant.init = mx.init.Constant(level)
+        likelihood = self._likelihood()
+        kernels: Any = kernel
+        means: Any = self.mean
+        if model.likelihood == "heteroscedastic":
+            second, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
+            for path, found in learned.items():
+                found.unit = 1.0
+                self.learned[f"log_noise.{path}"] = found
+            level_of_noise = ConstantMean(prefix="log_noise_mean_")
+            level_of_noise.constant.init = mx.init.Constant(float(np.log(NOISES[0])))
+            self.parameters[LOG_NOISE_LEVEL] = level_of_noise.constant
+            kernels, means = [kernel, second], [self.mean, level_of_noise]
+        self.process = SVGPLikelihoodLayer(
+            kernels,
+            self._points(kernel, inputs),
+            likelihood,
+            self.dataset.count,
+            means,
+            model.jitter or JITTER,
+        )
+        self._name_points(self.process)
+        for name in ("mean", "factor"):
+            parameter = getattr(self.process, f"variational_{name}")
+            self.parameters[f"variational.{name}"] = parameter
+        noise = likelihood.noise_variance if model.likelihood == "gaussian" else None
+        return RowsBound(self.process, self.dataset.count), noise
+
+    def _with_priors(self, layer: Any) -> Any:
+        return RowsBound(self.process, self.dataset.count, PriorLoss(self.process))
+
+    def _likelihood(self) -> likelihoods.Likelihood:
+        name = self.job.model.likelihood
+        if name == "gaussian":
+            return likelihoods.Gaussian()
+        if name == "student_t":
+            found = likelihoods.StudentT()
+            size = self.target_size
+            self.learned["likelihood.scale"] = learn(found.scale, None, NOISES[0] ** 0.5, size)
+            self.parameters["likelihood.degrees_of_freedom"] = found.degrees_of_freedom
+            return found
+        if name == "heteroscedastic":
+            return likelihoods.HeteroscedasticGaussian()
+        if name == "poisson":
+            return likelihoods.Poisson()
+        if name == "negative_binomial":
+            counts = likelihoods.NegativeBinomial()
+            self.parameters["likelihood.dispersion"] = counts.dispersion
+            return counts
+        if name == "bernoulli":
+            return likelihoods.Bernoulli()
+        classes = len(self.dataset.classes or ())
+        if name == "categorical":
+            return likelihoods.Categorical(classes)
+        # Where as many are below each as there are, of a process of variance 1 with noise of 1.
+        shares = np.bincount(self.dataset.y.astype(int), minlength=classes) / self.dataset.count
+        ordinal = likelihoods.Ordinal(2.0**0.5 * ndtri(np.cumsum(shares)[:-1]))
+        self.parameters["likelihood.first_cutpoint"] = ordinal.first_cutpoint
+        if ordinal.gaps is not None:
+            self.parameters["likelihood.gaps"] = ordinal.gaps
+        return ordinal
+
+
+class RowsBound(mx.gluon.HybridBlock):
+    """The bound of a batch as losses of its rows, (n, d), (n,) -> (n,).
+
+    Each has the same share of it, so that sums over the rows of several devices or workers are
+    sums of bounds; of all `count` rows it is the bound.
+    """
+
+    def __init__(
+        self,
+        process: SVGPLikelihoodLayer,
+        count: int,
+        prior: Optional[PriorLoss] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.process, self._count, self.prior = process, count, prior
+
+    def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Array:
+        bound = self.process(F.expand_dims(x, axis=0), F.expand_dims(y, axis=0))
+        bound = bound if self.prior is None else self.prior(bound)
+        share = F.ones_like(F.BlockGrad(y)) * (1.0 / self._count)
+        return F.broadcast_mul(share, bound)
