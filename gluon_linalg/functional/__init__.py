@@ -5,7 +5,7 @@ A function that has the name of its module, such as `functional.lq`, is the func
 
 from .augmented_lq import augmented_lq
 from .canonical import canonical_correlations, canonical_view
-from .checks import finite, require, require_columns, require_dtype
+from .checks import finite, require, require_columns, require_dtype, require_rows
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -28,10 +28,13 @@ from .discriminant import discriminant_loss, discriminants
 from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
+    checked_mask,
+    finite_targets,
     gaussian_adjoint,
     gaussian_conditional,
     gaussian_nll,
     gaussian_weights,
+    hidden_pairs,
     hide_missing,
 )
 from .general import determinant, inverse, invertible, sign_log_determinant
@@ -101,6 +104,7 @@ __all__ = [
     "canonical_correlations",
     "canonical_view",
     "centred",
+    "checked_mask",
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
@@ -123,12 +127,14 @@ __all__ = [
     "filtered_mean",
     "finite",
     "finite_right_side",
+    "finite_targets",
     "following_moments",
     "gaussian_adjoint",
     "gaussian_conditional",
     "gaussian_nll",
     "gaussian_weights",
     "guarded",
+    "hidden_pairs",
     "hide_missing",
     "identity_like",
     "in_range",
@@ -167,6 +173,7 @@ __all__ = [
     "require",
     "require_columns",
     "require_dtype",
+    "require_rows",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",
