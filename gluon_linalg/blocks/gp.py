@@ -215,6 +215,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         if F is mx.nd:
             text = f"{self.name}: 'x' contains NaN or infinity; a mask hides rows."
             rows = F.min(fn.finite(F, x), axis=2)
+            rows = rows if mask is None else F.maximum(rows, 1.0 - mask)
             fn.require_rows(F, x, rows, NonFiniteError, text)
         variances, shift = self._variances(F, x, y, noise, mask, dtype)
         kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)

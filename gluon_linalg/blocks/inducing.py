@@ -148,10 +148,10 @@ def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
         return x
     column = F.expand_dims(fn.stop(F, mask), axis=2)
     rows = F.broadcast_like(column, fn.stop(F, x))
-    x = F.where(rows, x, fn.zeros_like(F, x))
+    known = F.where(rows, fn.stop(F, x), fn.zeros_like(F, x))
     count = F.maximum(F.sum(column, axis=1, keepdims=True), 1.0)
-    mean = fn.stop(F, F.broadcast_div(F.sum(x, axis=1, keepdims=True), count))
-    return x + F.broadcast_mul(1.0 - column, mean)
+    mean = F.broadcast_div(F.sum(known, axis=1, keepdims=True), count)
+    return F.where(rows, x, F.broadcast_like(fn.stop(F, mean), fn.stop(F, x)))
 
 
 def _points(name: str, points: ArrayLike) -> np.ndarray:

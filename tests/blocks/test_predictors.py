@@ -78,8 +78,33 @@ def test_gp_predictor(name, precision):
         "covariance": ([NEW], covariance),
         "sample": ([NEW], np.zeros((1, 2, 4))),
         "leave_one_out": ([], [np.transpose(part) for part in left_out]),
+        **densities(mean, covariance),
     }
-    check_methods(make, calls, random=("sample",))
+    check_methods(make, calls, random=("sample",), elsewhere=POSTERIOR)
+
+
+# In test_posterior.py.
+POSTERIOR = (
+    "cross_validation",
+    "derivative",
+    "gradient",
+    "leave_one_out",
+    "negative_log_likelihood",
+    "view",
+    "with_observations",
+    "without_observations",
+)
+
+
+def densities(mean, covariance):
+    """The rows of a table for those of new targets."""
+    y, noisy = Y[:, :4], covariance + NOISE * np.eye(4)
+    deviation = np.sqrt(noisy.diagonal(axis1=1, axis2=2))
+    joint = -gp_reference.negative_log_likelihood(noisy, y - mean)
+    return {
+        "log_density": ([NEW, y], norm(mean, deviation).logpdf(y)),
+        "joint_log_density": ([NEW, y], joint),
+    }
 
 
 def test_sparse_gp_predictor():
@@ -99,14 +124,11 @@ def test_sparse_gp_predictor():
         "mean": ([NEW], mean),
         "variance": ([NEW], covariance.diagonal(axis1=1, axis2=2)),
         "covariance": ([NEW], covariance),
-        "log_density": (
-            [NEW, Y[:, :4]],
-            norm(mean, np.sqrt(covariance.diagonal(axis1=1, axis2=2) + NOISE)).logpdf(Y[:, :4]),
-        ),
+        **densities(mean, covariance),
         "sample": ([NEW], np.zeros((1, 2, 4))),
         "sample_targets": ([NEW], np.zeros((1, 2, 4))),
     }
-    check_methods(make, calls, random=("sample", "sample_targets"))
+    check_methods(make, calls, random=("sample", "sample_targets"), elsewhere=POSTERIOR)
 
 
 @pytest.mark.parametrize("targets", [None, 2])
