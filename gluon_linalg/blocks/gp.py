@@ -231,7 +231,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         if mask is not None:
             # The mean of the others on the diagonal is no extreme eigenvalue.
             own = fn.diagonal(F, covariance)
-            hidden = (1.0 - mask) * _filled(F, own, mask)
+            hidden = (1.0 - mask) * fn.filled(F, own, mask)
             covariance = fn.add_diagonal(F, fn.hidden_pairs(F, covariance, mask), hidden)
         return fn.jitter_shift(F, fn.diagonal(F, covariance), "auto", covariance, self.name)
 
@@ -255,14 +255,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
             variances = F.broadcast_add(variances, F.reshape(learned, shape=(1, -1)))
         if self._jitter not in (0, "auto"):
             diagonal = self.kernel.evaluate_diagonal(F, x, dtype) + variances
-            diagonal = diagonal if mask is None else _filled(F, diagonal, mask)
+            diagonal = diagonal if mask is None else fn.filled(F, diagonal, mask)
             shift = fn.jitter_shift(F, diagonal, self._jitter)
             variances = F.broadcast_add(variances, shift)
         return variances, shift
-
-
-def _filled(F: Namespace, values: Array, mask: Array) -> Array:
-    """Values (B, n) with the mean of the others where the mask is 0."""
-    count = F.maximum(F.sum(mask, axis=1, keepdims=True), 1.0)
-    mean = F.broadcast_div(F.sum(values * mask, axis=1, keepdims=True), count)
-    return values * mask + F.broadcast_mul(1.0 - mask, mean)

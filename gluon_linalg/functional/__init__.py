@@ -29,6 +29,7 @@ from .distance import centred, exp_below_zero, in_range, negative_half_squared_d
 from .eigen import covariance_factor, eigh
 from .gaussian import (
     checked_mask,
+    filled,
     finite_targets,
     gaussian_adjoint,
     gaussian_conditional,
@@ -122,6 +123,7 @@ __all__ = [
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
+    "filled",
     "filtered_covariance",
     "filtered_factor",
     "filtered_mean",

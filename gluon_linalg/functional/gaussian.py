@@ -101,6 +101,13 @@ def hidden_pairs(F: Namespace, a: Array, mask: Array) -> Array:
     return F.where(pairs, a, zeros_like(F, a))
 
 
+def filled(F: Namespace, values: Array, mask: Array) -> Array:
+    """Values (B, n) with the mean of the others where the mask (B, n) is 0."""
+    count = F.maximum(F.sum(mask, axis=1, keepdims=True), 1.0)
+    mean = F.broadcast_div(F.sum(values * mask, axis=1, keepdims=True), count)
+    return values * mask + F.broadcast_mul(1.0 - mask, mean)
+
+
 def checked_mask(F: Namespace, mask: Array, name: str, axes: int = 2) -> Array:
     """A mask (B, n), or with so many axes, as a constant: ValueError where it is not 0 or 1."""
     mask = stop(F, mask)
