@@ -115,7 +115,8 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
         dtype = self._precision or cast(str, self.dtype)
         noise_variance = self._one_noise_variance(dtype, data[0].context, include_noise)
-        inputs, targets, variances, seen = self._seen(mx.nd, *data, dtype)
+        x, y, noise, mask = data
+        inputs, targets, variances, seen = self._seen(mx.nd, x, y, noise, mask, dtype)
         residual = self._residual(mx.nd, inputs, targets, seen, dtype)
         covariance, _, shift = self._noisy_covariance(
             mx.nd, inputs, targets, variances, seen, dtype

@@ -1,12 +1,12 @@
 """The posterior of a Gaussian process (Rasmussen & Williams, equations 2.25, 2.26 and 5.12)."""
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..errors import ShapeError
+from ..errors import NonFiniteError, ShapeError
 from ..functional.factor_update import row_numbers, with_rows, without_rows
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, ArrayLike, Namespace
@@ -119,11 +119,11 @@ class GPPredictor(Posterior):
         which are all blocks of one factorization: that of A⁻¹ with 0 between folds. All three are 0
         where the mask hides a row. Rasmussen & Williams, section 5.4.2.
         """
-        y, numbers = self._own_targets(y), None
+        targets, numbers = self._own_targets(y), None
         if folds is not None:
-            numbers = fold_numbers(self.name, folds, self._size())
-            numbers = mx.nd.array(numbers, dtype=self._compute_dtype, ctx=y.context)
-        return HeldOut(*self._cross_validation_view(mx.nd, y, numbers))
+            own = fold_numbers(self.name, folds, self._size())
+            numbers = mx.nd.array(own, dtype=self._compute_dtype, ctx=targets.context)
+        return HeldOut(*self._cross_validation_view(mx.nd, targets, numbers))
 
     # More and fewer observations.
 
@@ -142,28 +142,32 @@ class GPPredictor(Posterior):
                 f"{self.name}: the observations have variances of their own: give `noise`, the "
                 "(B, k) variances of the new ones."
             )
-        x, y, noise = (
+        given: List[Any] = [
             a if a is None else a.astype(self._compute_dtype)
             for a in self._from_people(rules, x, y, noise)
-        )
-        F, context = mx.nd, x.context
-        variances = F.zeros_like(y) if noise is None else noise
-        for shift in (self._jitter, self._noise_or_none(F, x)):
+        ]
+        inputs, targets, variances = given
+        F, context = mx.nd, inputs.context
+        text = f"{self.name}: 'x' contains NaN or infinity."
+        rows = F.min(fn.finite(F, inputs), axis=2)
+        fn.require_rows(F, inputs, rows, NonFiniteError, text)
+        variances = F.zeros_like(targets) if variances is None else variances
+        for shift in (self._jitter, self._noise_or_none(F, inputs)):
             if shift is not None:
                 variances = F.broadcast_add(variances, shift.as_in_context(context))
-        own = self.kernel.evaluate(F, x, None, self._compute_dtype)
+        own = self.kernel.evaluate(F, inputs, None, self._compute_dtype)
         factor = with_rows(
             self.factor.data(context),
-            self._cross(F, 0, x),
+            self._cross(F, 0, inputs),
             fn.add_diagonal(F, own, variances),
             self.name,
         )
         mask = None if self.mask is None else self.mask.data(context)
         return self._remade(
-            F.concat(self.inputs.data(context), x, dim=1),
-            F.concat(self._targets.as_in_context(context), y, dim=1),
+            F.concat(self.inputs.data(context), inputs, dim=1),
+            F.concat(self._targets.as_in_context(context), targets, dim=1),
             factor,
-            None if mask is None else F.concat(mask, F.ones_like(y), dim=1),
+            None if mask is None else F.concat(mask, F.ones_like(targets), dim=1),
         )
 
     def without_observations(self, rows: Sequence[int]) -> "GPPredictor":

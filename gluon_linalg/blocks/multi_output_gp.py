@@ -57,7 +57,8 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
     With one kernel, without `noise` and `mask`, A has the eigenvectors of D^-½ B D^-½ and of k(x):
     n³ + k³ operations and n² memory. Noise may differ between outputs, not between observations:
     with either argument, and with several kernels, A is formed and costs n³ k³, with static
-    shapes. Bonilla, Chai & Williams 2007; Álvarez, Rosasco & Lawrence 2012.
+    shapes. Bonilla, Chai & Williams 2007;
+    Álvarez, Rosasco & Lawrence 2012.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
     """
@@ -89,7 +90,9 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
                 f"({outputs},), one for each output; give `noise` in the call for others."
             )
         with self.name_scope():
-            self.kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+            self.kernels: List[Any] = (
+                list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+            )
             for each in self.kernels:
                 if not isinstance(each, Kernel):
                     raise TypeError(
@@ -150,7 +153,9 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         """
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
         dtype = self._precision or cast(str, self.dtype)
-        inputs, targets, variances, seen = self._seen(mx.nd, *data, dtype)
+        inputs, targets, variances, seen = self._seen(
+            mx.nd, data[0], data[1], data[2], data[3], dtype
+        )
         residual = self._residual(mx.nd, inputs, targets, seen, dtype)
         matrices = [c.matrix(mx.nd, inputs, dtype) for c in self.coregionalizations]
         given = {
@@ -191,7 +196,7 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
                 Coregionalization(self.outputs, rank, prefix=f"coregionalization{i}_")
                 for i in range(len(self.kernels))
             ]
-        found = list(given) if isinstance(given, (list, tuple)) else [given]
+        found: List[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
         for each in found:
             if not isinstance(each, Coregionalization) or each.outputs != self.outputs:
                 raise TypeError(

@@ -1,12 +1,12 @@
 """The posterior of a process that is known through its values at inducing points."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 
 from .. import functional as fn
 from ..functional.gaussian import HALF_LOG_2PI
-from ..functional.lq import lq_factors
+from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
 from ..typing import Array, ArrayLike, Namespace
 from .copying import frozen_copies
 from .gp_predictor import Folds, fold_numbers
@@ -220,21 +220,11 @@ class SparseGPPredictor(Posterior):
         count: int = 0,
     ) -> Tuple[Array, Array, Array]:
         seen = self._evidence(F, x, y, noise, mask)
-        moved = fn.product(F, parameter_array(F, self.roots[0], x), seen.features, transpose_a=True)
-        scaled = F.broadcast_mul(moved, F.expand_dims(seen.scale, axis=1))
-        error = seen.residual * seen.scale
+        root = parameter_array(F, self.roots[0], x)
         if folds is None:
-            left = 1.0 - F.sum(F.square(scaled), axis=1)
-            own = F.sum(F.square(moved), axis=1)
-            step = own * seen.scale * error / left
-            learned = own / left
+            step, learned = without_each(F, root, seen)
         else:
-            step, learned = fn.zeros_like(F, error), fn.zeros_like(F, error)
-            for k in range(count):
-                inside = F.reshape(folds == float(k), shape=(1, -1))
-                change, remaining = self._without_fold(F, moved, scaled, error, inside)
-                step = step + F.broadcast_mul(change, inside)
-                learned = learned + F.broadcast_mul(remaining, inside)
+            step, learned = without_folds(F, root, seen, folds, count, self.name)
         variance = learned + seen.rest + seen.noise
         error = seen.residual + step
         density = -0.5 * (F.square(error) / variance + F.log(variance)) - HALF_LOG_2PI
@@ -245,24 +235,6 @@ class SparseGPPredictor(Posterior):
         mean, variance, density = (F.cast(a, dtype=self.dtype) for a in found)
         return mean, variance, density
 
-    def _without_fold(
-        self, F: Namespace, moved: Array, scaled: Array, error: Array, inside: Array
-    ) -> Tuple[Array, Array]:
-        """How much lower φᵀw is without a fold, and |Rᵀφ|² then, (B, n) each."""
-        own = F.broadcast_mul(scaled, F.expand_dims(inside, axis=1))
-        factor = self._remaining(F, own)
-        pull = fn.product(F, own, F.expand_dims(error, axis=2))
-        solved = fn.cholesky_solve(F, factor, pull)
-        change = fn.product(F, moved, solved, transpose_a=True)
-        white = fn.triangular_solve(F, factor, moved)
-        return F.squeeze(change, axis=2), F.sum(F.square(white), axis=1)
-
-    def _remaining(self, F: Namespace, gone: Array) -> Array:
-        """The factor of I - G Gᵀ, (B, m, n) -> (B, m, m)."""
-        products = fn.product(F, gone, gone, transpose_b=True)
-        left = fn.identity_like(F, products) - products
-        return fn.cholesky(F, left, name=self.name)
-
     def _evidence(
         self,
         F: Namespace,
@@ -270,7 +242,7 @@ class SparseGPPredictor(Posterior):
         y: Array,
         noise: Optional[Array],
         mask: Optional[Array],
-    ) -> "_Evidence":
+    ) -> Evidence:
         """Observations as the posterior sees them; a hidden row has the weight 0."""
         self._one_process("this")
         if mask is not None:
@@ -279,7 +251,7 @@ class SparseGPPredictor(Posterior):
             y = F.where(mask, y, fn.zeros_like(F, y))
             noise = None if noise is None else F.where(mask, noise, fn.zeros_like(F, noise))
         wide = self._wide(F, x)
-        features, prior, rest = self._projection(F, 0, wide)[1:]
+        features, _, rest = self._projection(F, 0, wide)[1:]
         shift = mean_values(F, self.means[0], wide, WIDE, cast(str, self.dtype))
         residual = F.cast(y, dtype=WIDE) - shift
         residual = fn.finite_targets(F, residual, self.name)
@@ -293,76 +265,32 @@ class SparseGPPredictor(Posterior):
         weights = F.slice_axis(parameter_array(F, self.weights, x), axis=2, begin=0, end=1)
         known = fn.product(F, features, weights, transpose_a=True)
         error = residual - F.reshape(known, shape=(0, -1))
-        return _Evidence(features, error, variances, F.maximum(rest, 0.0 * prior), scale, total)
+        return Evidence(features, error, variances, F.relu(rest), scale)
 
     def _updated(self, data: Sequence[Any], sign: float) -> "SparseGPPredictor":
-        F = mx.nd
-        seen = self._evidence(F, *data)
+        """The posterior with observations more (1), or less (-1)."""
+        seen = self._evidence(mx.nd, *data)
         context = data[0].context
-        root, weights = self.roots[0].data(context), self.weights.data(context)
-        scaled = F.broadcast_mul(seen.features, F.expand_dims(seen.scale, axis=1))
-        error = F.expand_dims(seen.residual * seen.scale, axis=2)
-        _, lower = lq_factors(F, root)
-        if sign > 0.0:
-            inverse = fn.triangular_solve(F, lower, fn.identity_like(F, lower), transpose=True)
-            _, precision = lq_factors(F, F.concat(inverse, scaled, dim=2))
-            identity = fn.identity_like(F, precision)
-            root = fn.triangular_solve(F, precision, identity, transpose=True)
-        else:
-            factor = self._remaining(F, fn.product(F, lower, scaled, transpose_a=True))
-            # Cᵀ of K⁻¹Cᵀ, whose square is the covariance.
-            root = fn.transpose(F, fn.triangular_solve(F, factor, fn.transpose(F, lower)))
-        pull = fn.product(F, root, fn.product(F, scaled, error), transpose_a=True)
-        step = sign * fn.product(F, root, pull)
+        old = self.roots[0].data(context)
+        root, step = updated(old, seen, sign, self.name)
         value = None
         if self._value is not None:
-            before, after = (lower, root) if sign > 0.0 else (root, lower)
-            value = self._value + sign * self._added(seen, step, before, after, sign, data[3])
+            added = added_nll(old, root, step, seen, sign)
+            if not self._rest_is_noise:
+                added = added + 0.5 * mx.nd.sum(seen.rest * mx.nd.square(seen.scale), axis=1)
+            value = self._value + sign * added
         return SparseGPPredictor(
             self.kernels,
             self.means,
             self.inducing.data(context),
             [factor.data(context) for factor in self.factors],
-            weights + step,
+            self.weights.data(context) + step,
             [root],
             self.likelihood,
             self._include_noise,
             value=value,
             rest_is_noise=self._rest_is_noise,
             copied=True,
-        )
-
-    def _added(
-        self,
-        seen: "_Evidence",
-        step: Array,
-        before: Array,
-        after: Array,
-        sign: float,
-        mask: Optional[Array],
-    ) -> Array:
-        """What observations add to the negative log likelihood of those before them, (B,).
-
-        before, after: roots of Cov v; step: the change of w from this predictor to the next.
-        ½ |S^-½(r - φᵀw)|² + ½ |R⁻¹(w - w_before)|² + ½ log|S| - log|R|/|R_before|, w after them.
-        """
-        F = mx.nd
-        known = fn.product(F, seen.features, step, transpose_a=True).reshape((0, -1))
-        error = (seen.residual - known if sign > 0.0 else seen.residual) * seen.scale
-        _, before = lq_factors(F, before)
-        _, after = lq_factors(F, after)
-        white = fn.triangular_solve(F, before, step)
-        each = F.log(seen.total) + 2.0 * HALF_LOG_2PI
-        if not self._rest_is_noise:
-            each = each + seen.rest / seen.total
-        if mask is not None:
-            each = each * mask.astype(WIDE)
-        logarithms = F.log(fn.diagonal(F, before)) - F.log(fn.diagonal(F, after))
-        return (
-            0.5 * F.sum(F.square(error), axis=1)
-            + 0.5 * F.sum(F.square(white), axis=(1, 2))
-            + 0.5 * F.sum(each, axis=1)
-            + F.sum(logarithms, axis=1)
         )
 
     # What `Posterior` asks for.
@@ -459,17 +387,6 @@ class SparseGPPredictor(Posterior):
         shifts = [mean_values(F, m, wide, WIDE, outer) for m in self.means]
         mean = mean + latent_axis(F, shifts, len(roots))
         return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
-
-
-class _Evidence(NamedTuple):
-    """Observations behind their mask, in float64."""
-
-    features: Array  # φ, (B, m, n)
-    residual: Array  # y - m(x) - φᵀw, (B, n)
-    noise: Array  # of y, (B, n)
-    rest: Array  # k(x, x) - |φ|², (B, n)
-    scale: Array  # S^-½, 0 for a hidden row, (B, n)
-    total: Array  # S, (B, n)
 
 
 def latent_moments(

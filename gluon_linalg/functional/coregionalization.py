@@ -1,4 +1,7 @@
-"""Likelihoods of several outputs on shared inputs: covariances B ⊗ K (Bonilla et al. 2007)."""
+"""Likelihoods of several outputs on shared inputs: covariances B ⊗ K.
+
+Bonilla, Chai & Williams 2007.
+"""
 
 from typing import NamedTuple, Tuple
 
