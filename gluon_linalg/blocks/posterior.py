@@ -7,7 +7,7 @@ import mxnet as mx
 from .. import functional as fn
 from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, hook
-from .kernel_derivatives import differentiated
+from .kernel_derivatives import Differentiated, differentiated
 from .kernels import Kernel
 from .mean import ConstantMean, mean_values
 from .views import Viewed
@@ -291,27 +291,26 @@ class Posterior(Viewed):
 
     def _differentiated(
         self, F: Namespace, i: int, points: Optional[Array], x: Array, twice: bool = False
-    ) -> Any:
-        values = self._hyperparameters(F, i, x)
-        kernel = self._kernel(i)
-        return differentiated(F, kernel, points, x, self.columns, values, twice)
+    ) -> Differentiated:
+        """`differentiated`, which is in float64, in the dtype of the factor."""
+        dtype, values = self._compute_dtype, self._hyperparameters(F, i, x)
+        found = differentiated(F, self._kernel(i), points, x, self.columns, values, twice)
+        slopes = [None if a is None else F.cast(a, dtype=dtype) for a in found.slopes]
+        bends = {pair: F.cast(bend, dtype=dtype) for pair, bend in found.bends.items()}
+        return Differentiated(F.cast(found.value, dtype=dtype), slopes, bends)
 
     def _slopes(self, F: Namespace, i: int, x: Array) -> Tuple[Array, List[Array], Array]:
         """k(X, x), L⁻¹ ∂k(X, x)/∂x_j of each column, and ∂E f/∂x (B, m, d)."""
-        dtype = self._compute_dtype
         found = self._differentiated(F, i, self._points(F, x), x)
-        nothing = F.zeros_like(fn.stop(F, found.value))
-        values = self._seen(F, i, F.cast(found.value, dtype=dtype))
-        columns = [
-            self._seen(F, i, F.cast(nothing if slope is None else slope, dtype=dtype))
-            for slope in found.slopes
-        ]
+        nothing = fn.zeros_like(F, found.value)
+        values = self._seen(F, i, found.value)
+        columns = [self._seen(F, i, nothing if slope is None else slope) for slope in found.slopes]
         projected = [self._projected(F, i, each) for each in columns]
         pairs = zip(columns, projected)
         means = F.stack(*(self._explained(F, i, *pair) for pair in pairs), axis=2)
         weight = _mean_slope(F, self.means[i % len(self.means)], x, self.name)
         if weight is not None:
-            weight = F.reshape(F.cast(weight, dtype=dtype), shape=(1, 1, -1))
+            weight = F.reshape(F.cast(weight, dtype=self._compute_dtype), shape=(1, 1, -1))
             means = F.broadcast_add(means, weight)
         return values, projected, means
 

@@ -1,6 +1,9 @@
 """Several outputs: dense NumPy covariances, independent processes, masks, files."""
 
+import json
+
 import gp_reference as reference
+import gpytorch_references as gpytorch
 import mxnet as mx
 import numpy as np
 import pytest
@@ -243,6 +246,37 @@ class InDtype:
 @pytest.mark.parametrize("name", ["kronecker", pytest.param("mask", marks=pytest.mark.slow)])
 def test_predictor_in_all_modes(name, tmp_path):
     check_block(InDtype(name), [[NEW], [data(2, 2, seed=9)[0]]], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["intrinsic", "linear"])
+def test_gpytorch(name):
+    """Value, derivatives by natural values and predictions, without and with the spectra."""
+    with open(gpytorch.FILE) as file:
+        expected = json.load(file)[name]
+    x, y, new = (array[None] for array in gpytorch.problem())
+    kernels = [k.RBF(gpytorch.VARIANCE, gpytorch.LENGTHSCALE)]
+    matrices = [gl.Coregionalization(3, 2, gpytorch.MIXING, gpytorch.KAPPA)]
+    if name == "linear":
+        second = gpytorch.SECOND
+        kernels.append(k.RBF(1.0, second["lengthscale"]))
+        matrices.append(gl.Coregionalization(3, 1, second["mixing"], second["kappa"]))
+    block = ready(layer(kernels, matrices, noise_variance=gpytorch.NOISE))
+    with mx.autograd.record():
+        loss = block(*nd(x, y))
+    loss.backward()
+    close(loss, np.array([expected["value"]]), 1e-9)
+    own = block.coregionalization
+    close(own.mixing.grad(), np.array(expected["mixing"]), 1e-8)
+    for key, parameter in (
+        ("kappa", own.kappa),
+        ("lengthscale", block.kernel.lengthscale),
+        ("noise_variance", block.noise_variance),
+    ):
+        found = parameter.grad().asnumpy() / (parameter.value() - parameter.lower)
+        close(found, np.array(expected[key]), 1e-8)
+    mean, variance = block.condition(x, y)(nd(new))
+    close(mean, np.array(expected["mean"])[None], 1e-8)
+    close(variance, np.array(expected["variance"])[None], 1e-8)
 
 
 def test_float64_inside():

@@ -34,6 +34,10 @@ CASES = {
     ),
     "regression": (gl.BLRLikelihoodLayer, [SAMPLES, VALUES]),
     "gp": (lambda: gl.GPLikelihoodLayer(gl.kernels.Matern32()), [SAMPLES, VALUES]),
+    "gp of outputs": (
+        lambda: gl.MultiOutputGPLikelihoodLayer(gl.kernels.Matern32(), 2),
+        [SAMPLES, random.randn(1, 9, 2)],
+    ),
     "lda": (lambda: gl.LDABlock(2), [SAMPLES, LABELS]),
     "cca": (lambda: gl.CCABlock(1), [SAMPLES, random.randn(1, 9, 2)]),
     "pca": (lambda: gl.PCABlock(1, momentum=None), [SAMPLES]),

@@ -9,6 +9,7 @@ from test_gp import data, nd, ready
 
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
+from harness import check_block
 from plain_mxnet import run_plain
 
 X, Y = data(2, 9, 2)
@@ -186,6 +187,37 @@ def test_views_export(name, mask, tmp_path):
     read = set(view.collect_params())
     assert not [n for n in read if n.endswith("weights")] or name != "covariance"
     assert [n for n in read if n.endswith("factor")] or name == "mean"
+
+
+class InDtype:
+    """A factory whose view is made in the dtype that the harness casts it to."""
+
+    def __init__(self, name, make, **options):
+        self.make = lambda dtype: make(dtype=dtype).view(name, **options)
+
+    def __call__(self):
+        block, make = self.make("float64"), self.make
+        block.cast = lambda dtype: block.__dict__.update(make(dtype).__dict__)
+        return block
+
+
+@pytest.mark.parametrize(
+    "name, make, options",
+    [
+        ("derivative", exact, {}),
+        ("cross_validation", exact, {"folds": FOLDS}),
+        pytest.param("joint_log_density", sparse, {}, marks=pytest.mark.slow),
+        pytest.param("covariance", exact, {}, marks=pytest.mark.slow),
+        pytest.param("gradient", sparse, {}, marks=pytest.mark.slow),
+    ],
+)
+def test_views_in_all_modes(name, make, options, tmp_path):
+    if name == "cross_validation":
+        cases = [[Y], [-2.0 * Y]]
+    else:
+        cases = [data(2, 3, 2, seed=6), [NEW, NEW_Y]]
+        cases = [case[: 2 if name == "joint_log_density" else 1] for case in cases]
+    check_block(InDtype(name, make, **options), cases, tmp_path)
 
 
 def test_updates_are_refits():
