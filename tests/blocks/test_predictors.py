@@ -131,6 +131,42 @@ def test_sparse_gp_predictor():
     check_methods(make, calls, random=("sample", "sample_targets"), elsewhere=POSTERIOR)
 
 
+def test_multi_output_predictor():
+    """Two outputs of covariance [[1, 0.6], [0.6, 0.9]] at each x."""
+    y = np.stack([Y, Y[:, ::-1] - 0.2], axis=2)
+    weights, kappa = np.array([[0.8], [0.75]]), np.array([0.36, 0.3375])
+    between = weights @ weights.T + np.diag(kappa)
+
+    def kernel(x, z):
+        own = formulas.matrix(formulas.matern32, x, z, lengthscale=0.8)
+        return np.stack([np.kron(between, each) for each in own])
+
+    def make(dtype):
+        own = gl.Coregionalization(2, 1, weights, kappa)
+        layer = gl.MultiOutputGPLikelihoodLayer(
+            k.Matern32(lengthscale=0.8), 2, coregionalization=own, noise_variance=NOISE
+        )
+        return ready(layer, dtype).condition(nd(X, dtype), nd(y, dtype))
+
+    a = kernel(X, X) + NOISE * np.eye(12)
+    cross = kernel(NEW, X)
+    flat = y.transpose(0, 2, 1).reshape(2, 12, 1)
+    mean = (cross @ np.linalg.solve(a, flat)).reshape(2, 2, 4).transpose(0, 2, 1)
+    joint = kernel(NEW, NEW) - cross @ np.linalg.solve(a, cross.transpose(0, 2, 1))
+    parts = joint.reshape(2, 2, 4, 2, 4)[:, :, range(4), :, range(4)].transpose(1, 0, 2, 3)
+    variance = parts.diagonal(axis1=2, axis2=3)
+    density = norm(mean, np.sqrt(variance + NOISE)).logpdf(y[:, :4])
+    calls = {
+        "mean": ([NEW], mean),
+        "variance": ([NEW], variance),
+        "output_covariance": ([NEW], parts),
+        "covariance": ([NEW], joint),
+        "log_density": ([NEW, y[:, :4]], density),
+        "sample": ([NEW], np.zeros((1, 2, 4, 2))),
+    }
+    check_methods(make, calls, random=("sample",), elsewhere=("view",))
+
+
 @pytest.mark.parametrize("targets", [None, 2])
 def test_blr_predictor(targets):
     y = Y if targets is None else np.stack([Y, -2.0 * Y + 0.1], axis=2)
@@ -211,6 +247,7 @@ def test_every_block_made_from_data_is_here():
     assert names == {
         "GPPredictor",
         "BLRPredictor",
+        "MultiOutputPredictor",
         "SparseGPPredictor",
         "StructuralForecaster",
     }
