@@ -97,7 +97,7 @@ KERNELS = {
     "rq": lambda: k.RationalQuadratic(1.2, 0.9, 0.7),
     "periodic": lambda: k.Periodic(1.3, [1.1, 0.9], [2.5, 3.1]),
     "cosine": lambda: k.Cosine(1.3, [2.5, 3.1]) + k.RBF(0.3, 1.0),
-    "polynomial": lambda: k.Polynomial(3, 0.4, [1.5, 1.2], 0.7) + k.Constant(0.3),
+    "polynomial": lambda: k.Polynomial(3, 0.4, [1.5, 1.2], 0.7) * k.Linear(0.5) + k.Constant(),
     "product": lambda: (
         (k.RBF(1.7, 0.8) * k.Linear([0.5, 0.7])) * (0.5 * k.Matern52(active_dims=[1]))
     ),
