@@ -410,3 +410,21 @@ def test_updates_need_normal_noise():
     found = prior.with_observations(X[:, :4], Y[:, :4]).with_observations(X[:, 4:], Y[:, 4:])
     for a, b in zip(found(nd(NEW)), sparse(points=POINTS)(nd(NEW))):
         close(a, b.asnumpy())
+
+
+def test_sparse_layers_name_the_row():
+    """As the exact layer does, compiled or not; hidden rows may hold anything."""
+    seen = np.ones((2, 9))
+    seen[0, 4] = 0
+    likelihood = gl.likelihoods.Gaussian(NOISE)
+    svgp = ready(gl.SVGPLikelihoodLayer(k.RBF(1.7, 0.8), POINTS, likelihood, batch=2))
+    sgpr = ready(gl.SGPRLikelihoodLayer(k.RBF(1.7, 0.8), POINTS, noise_variance=NOISE))
+    hidden = np.where(seen == 1, Y, np.nan)
+    broken = hidden.copy()
+    broken[1, 6] = np.nan
+    for block, others in ((svgp, ()), (sgpr, (None,))):
+        for flag in (False, True):
+            block.hybridize(flag)
+            assert np.isfinite(block(*nd(X, hidden), *others, nd(seen)).asnumpy()).all()
+            with pytest.raises(ValueError, match="Row 6 of batch element 1"):
+                block(*nd(X, broken), *others, nd(seen))
