@@ -250,6 +250,29 @@ def in_time(names):
 
 
 # What a block shows, by a part of it.
+def views(names):
+    x, y, fold = names["x"], names["y"], np.arange(60) % 5
+    with_noise = names["layer"].condition(x[fold != 2], y[fold != 2], include_noise=True)
+    mean, variance = (
+        a.asnumpy() for a in with_noise(mx.nd.array(x[None, fold == 2], dtype="float64"))
+    )
+    held_out = [a.asnumpy()[:, fold == 2] for a in names["held_out"]]
+    np.testing.assert_allclose(held_out[:2], [mean, variance], rtol=1e-9)
+    deviation = names["slope_covariance"].asscalar() ** 0.5
+    assert abs(names["slope"].asscalar() - np.cos(5.0)) < 3 * deviation < 2
+    assert names["fewer"].inputs.shape == (1, 60, 1)
+    found = gl.load("slope")(mx.nd.array([[[5.0]]], dtype="float64"))
+    np.testing.assert_allclose(found[1].asnumpy(), names["slope_covariance"].asnumpy(), rtol=1e-12)
+
+
+def outputs(names):
+    between = names["between"].asnumpy()
+    assert between.shape == (1, 40, 3, 3)
+    assert (between[:, :, 0, 1] < 0).all()
+    mean, _ = names["partly"](names["data"][0])
+    assert np.abs(mean.asnumpy()[0, :, 0] - names["wave"][0]).max() < 0.3
+
+
 CHECKS = {
     "gl.StateSpaceGPLayer(": in_time,
     "kernels.Deep(features": deep_labels,
@@ -257,6 +280,8 @@ CHECKS = {
     "result.summary()": fitted,
     "objective=penalized": penalized,
     "cross_val_score(": scored,
+    "predictor.cross_validation(": views,
+    "gl.MultiOutputGPLikelihoodLayer(": outputs,
     "gl.SGPRLikelihoodLayer(": sparse,
     "gl.SVGPLikelihoodLayer(": classes,
     "priors.PriorLoss(": with_priors,

@@ -6,6 +6,7 @@ from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
 from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
+from .coregionalization import Coregionalization
 from .determinant import DetBlock, SLogDetBlock
 from .eig import EigBlock
 from .explaining import explain
@@ -23,6 +24,8 @@ from .matrix_function import (
     MatrixSqrtBlock,
     NearestPSDBlock,
 )
+from .multi_output_gp import MultiOutputGPLikelihoodLayer
+from .multi_output_predictor import MultiOutputPredictor
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -44,6 +47,7 @@ __all__ = [
     "CCABlock",
     "CholeskyBlock",
     "CholeskySolveBlock",
+    "Coregionalization",
     "DetBlock",
     "EigBlock",
     "FITCLikelihoodLayer",
@@ -63,6 +67,8 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "MultiOutputGPLikelihoodLayer",
+    "MultiOutputPredictor",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",

@@ -139,11 +139,19 @@ def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Arra
 
 
 def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
-    """x (B, n, d) with 0 where the mask (B, n) hides a row, whatever stands there."""
+    """x (B, n, d) with the mean of the others where the mask (B, n) hides a row.
+
+    Whatever stands there. The mean moves neither the centre nor the extent of the data, by which
+    distances are rounded.
+    """
     if mask is None:
         return x
-    rows = F.broadcast_like(F.expand_dims(fn.stop(F, mask), axis=2), fn.stop(F, x))
-    return F.where(rows, x, fn.zeros_like(F, x))
+    column = F.expand_dims(fn.stop(F, mask), axis=2)
+    rows = F.broadcast_like(column, fn.stop(F, x))
+    known = F.where(rows, fn.stop(F, x), fn.zeros_like(F, x))
+    count = F.maximum(F.sum(column, axis=1, keepdims=True), 1.0)
+    mean = F.broadcast_div(F.sum(known, axis=1, keepdims=True), count)
+    return F.where(rows, x, F.broadcast_like(fn.stop(F, mean), fn.stop(F, x)))
 
 
 def _points(name: str, points: ArrayLike) -> np.ndarray:

@@ -7,7 +7,13 @@ import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..functional.regression import Observed, observed_data, regression_nll, regression_posterior
+from ..functional.regression import (
+    Observed,
+    observed_data,
+    posterior_nll,
+    regression_nll,
+    regression_posterior,
+)
 from ..typing import Array, ArrayLike, Namespace, hook
 from .inducing import WIDE, InducingBlock, seen_inputs
 from .kernels import Kernel
@@ -32,6 +38,8 @@ class CollapsedGPLayer(InducingBlock):
 
     arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
     required = 2
+    # Whether what Z does not explain is noise of single observations.
+    rest_is_noise = False
 
     def __init__(
         self,
@@ -103,7 +111,7 @@ class CollapsedGPLayer(InducingBlock):
                 "observations too."
             )
         inputs = data[0]
-        observed, _, factor = self._system(mx.nd, inputs, data[1], data[2], data[3], WIDE)
+        observed, added, factor = self._system(mx.nd, inputs, data[1], data[2], data[3], WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(
@@ -124,6 +132,8 @@ class CollapsedGPLayer(InducingBlock):
                 [root],
                 likelihood,
                 include_noise,
+                value=posterior_nll(mx.nd, observed, found) + added,
+                rest_is_noise=self.rest_is_noise,
             )
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
@@ -207,6 +217,8 @@ class FITCLikelihoodLayer(CollapsedGPLayer):
     `SGPRLikelihoodLayer`: the exact likelihood of another model, not a bound, in which what Q
     does not explain is noise of single observations. Snelson & Ghahramani 2006.
     """
+
+    rest_is_noise = True
 
     def with_rest(
         self, F: Namespace, noise: Array, rest: Array, seen: Array

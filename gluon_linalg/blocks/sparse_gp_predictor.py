@@ -1,23 +1,26 @@
 """The posterior of a process that is known through its values at inducing points."""
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 
 from .. import functional as fn
-from ..errors import DtypeError, ShapeError
-from ..typing import Array, Namespace
-from .base import LinearAlgebraBlock
-from .casting import check_casts
+from ..functional.gaussian import HALF_LOG_2PI
+from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
+from ..typing import Array, ArrayLike, Namespace
 from .copying import frozen_copies
-from .inducing import WIDE, Projection, hyperparameters, projection
+from .gp_predictor import Folds, fold_numbers
+from .inducing import WIDE, Projection, hyperparameters, projection, seen_inputs
 from .kernels import Kernel
-from .likelihoods import Likelihood
+from .likelihoods import Gaussian, Likelihood
 from .mean import mean_values
 from .parameters import parameter_array
+from .posterior import HeldOut, Posterior
+
+DATA = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
 
 
-class SparseGPPredictor(LinearAlgebraBlock):
+class SparseGPPredictor(Posterior):
     """x -> (mean, variance), or (x, y) -> log p(y), of a sparse posterior, (B, n, d) -> (B, n).
 
     f(x) = m(x) + φ(x)ᵀ v + e with φ(x) = L⁻¹ k(Z, x), L Lᵀ = K(Z, Z) and v ~ N(w, R Rᵀ):
@@ -27,14 +30,20 @@ class SparseGPPredictor(LinearAlgebraBlock):
     of the latent value, or with include_noise of a new y. With y it is the log predictive density
     of each y by itself. Where the likelihood has p latent values mean and variance are (B, n, p).
     Made by `condition` of the sparse layers. Costs m² for each x, whatever the data were. Exports
-    like any block, with or without y; the other methods work on arrays.
+    like any block, with or without y, and has the views of `Posterior`. The data themselves are
+    not kept: what looks at them takes them again.
 
     kernels, means: one or one for each latent value; inducing (B, m, d); factors: L (B, m, m) for
-    each kernel; weights: w (B, m, p); roots: R (B, m, m) for each latent value.
+    each kernel; weights: w (B, m, p); roots: R (B, m, m) for each latent value. value: (B,), the
+    negative log marginal likelihood, or its bound, of the data so far; rest_is_noise: whether
+    k(x, x) - |φ|² is noise of the observations (FITC). copied: whether all blocks are copies
+    already.
     """
 
     arguments = (("x", "B n d"), ("y", "B n"))
     required = 1
+    views = {**Posterior.views, "cross_validation": (DATA, 2)}
+    _compute_dtype = WIDE
 
     def __init__(
         self,
@@ -46,12 +55,16 @@ class SparseGPPredictor(LinearAlgebraBlock):
         roots: Sequence[mx.nd.NDArray],
         likelihood: Optional[Likelihood],
         include_noise: bool = False,
+        value: Optional[mx.nd.NDArray] = None,
+        rest_is_noise: bool = False,
+        copied: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._include_noise = include_noise
+        self._include_noise, self._value, self._rest_is_noise = include_noise, value, rest_is_noise
         with self.name_scope():
-            copies = frozen_copies(self.prefix, *kernels, *means, likelihood)
+            parts: Tuple[Any, ...] = (*kernels, *means, likelihood)
+            copies = parts if copied else frozen_copies(self.prefix, *parts)
             self.kernels, self.means = copies[: len(kernels)], copies[len(kernels) : -1]
             self.likelihood = copies[-1]
             for block in copies:
@@ -63,95 +76,278 @@ class SparseGPPredictor(LinearAlgebraBlock):
             self.roots = self._constants("root", roots)
         self.params.initialize(ctx=inducing.context)
 
-    @property
-    def dtype(self) -> Optional[str]:
-        return self.kernels[0].dtype
-
     def hybrid_forward(
         self, F: Namespace, x: Array, y: Optional[Array] = None, **stored: Array
     ) -> Union[Array, Tuple[Array, Array]]:
-        mean, variance, x = self._latent(F, x, stored)
-        own = x if self._needs_inputs() else None
         if y is not None:
-            if self.likelihood is None:
-                raise TypeError(f"{self.name}: without a likelihood there is no density of y.")
-            return self.likelihood.predictive_log_density(F, mean, variance, y, own)
+            return self._log_density_view(F, x, y)
+        mean, variance = self._moments(F, x)
         if self._include_noise:
-            return self.likelihood.predictive_moments(F, mean, variance, own)
+            return mean, variance
         return F.broadcast_add(mean, self._nothing(F, mean)), variance
 
-    def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The posterior mean, (B, n, d) -> (B, n)."""
-        return self(x)[0]
-
-    def variance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The posterior variance, (B, n, d) -> (B, n)."""
-        return self(x)[1]
-
-    def log_density(self, x: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The log predictive density of each y by itself, (B, n, d), (B, n) -> (B, n)."""
-        return self(x, y)
-
-    def covariance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The posterior covariance of the latent values at x, (B, n, d) -> (B, n, n).
-
-        Of p latent values, which are independent, (B, p, n, n).
-        """
-        (x,) = self._received(x)
-        each = [self._covariance(i, x.astype(WIDE)).astype(self.dtype) for i in self._numbers()]
-        return each[0] if len(each) == 1 else mx.nd.stack(*each, axis=1)
-
-    def sample(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
-        """Joint samples of the latent values at x, (B, n, d) -> (size, B, n) or (size, B, n, p)."""
-        (x,) = self._received(x)
-        mean, _, _ = self._latent(mx.nd, x, self._stored(x))
-        columns = mean.expand_dims(axis=2) if mean.ndim == 2 else mean
-        draws = []
-        for i in self._numbers():
-            covariance = self._covariance(i, x.astype(WIDE))
-            rounding = self.kernels[i % len(self.kernels)].evaluate_diagonal(
-                mx.nd, x.astype(WIDE), WIDE
-            )
-            rounding = rounding * fn.unit_roundoff(mx.nd, rounding) * (16.0 + self._size())
-            factor = fn.cholesky(
-                mx.nd, fn.add_diagonal(mx.nd, covariance, rounding), jitter="auto", name=self.name
-            ).astype(self.dtype)
-            noise = mx.nd.random.normal(shape=(*x.shape[:2], size), dtype=self.dtype, ctx=x.context)
-            own = columns.slice_axis(axis=2, begin=i, end=i + 1)
-            drawn = mx.nd.broadcast_add(fn.product(mx.nd, factor, noise), own)
-            draws.append(drawn.transpose((2, 0, 1)))
-        return draws[0] if len(draws) == 1 else mx.nd.stack(*draws, axis=3)
+    # Views beside those of `Posterior`.
 
     def sample_targets(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
         """Joint samples of new targets at x, (B, n, d) -> (size, B, n)."""
-        if self.likelihood is None:
-            raise TypeError(f"{self.name}: without a likelihood there are no samples of y.")
+        self._has_likelihood("are no samples")
         latent = self.sample(x, size)
         inputs = mx.nd.tile(x, reps=(size, 1, 1)) if self._needs_inputs() else None
         drawn = self.likelihood.draw(latent.reshape((-3, *latent.shape[2:])), inputs)
         return drawn.reshape((size, -1, drawn.shape[1]))
 
-    def check_cast(self, dtype: str) -> None:
-        """Not possible: the kernel's parameters belong to the factors that are kept."""
-        if dtype != self.dtype:
-            raise DtypeError(
-                f"{self.name}: cannot cast to {dtype}; cast the layer and condition again."
+    def negative_log_likelihood(self) -> mx.nd.NDArray:
+        """What the layer gave for the data, the bound or FITC's likelihood, (B,).
+
+        After updates that of all data so far. Of SVGP it is the value of the layer.
+        """
+        if self._value is None:
+            raise TypeError(
+                f"{self.name}: the bound of SVGP belongs to the layer: call it with the data."
             )
+        return self._value.astype(self.dtype)
 
-    def cast(self, dtype: str) -> None:
-        """Only to the dtype that the predictor has, which changes nothing."""
-        check_casts(self, dtype)
+    def leave_one_out(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        noise: Optional[ArrayLike] = None,
+        mask: Optional[ArrayLike] = None,
+    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean and variance of each y_i given all others, (B, n) each; the data as conditioned on.
 
-    def check_shapes(self, sizes: Mapping[str, int]) -> None:
-        batch, _, columns = self.inducing.shape
-        if sizes["B"] != batch or sizes["d"] != columns:
-            raise ShapeError(
-                f"{self.name}: 'x' has batch {sizes['B']} and {sizes['d']} columns; the data it "
-                f"was conditioned on has batch {batch} and {columns} columns."
+        x, y, noise, mask: as in `condition`.
+        """
+        mean, variance, _ = self.cross_validation(x, y, None, noise, mask)
+        return mean, variance
+
+    def cross_validation(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        folds: Folds = None,
+        noise: Optional[ArrayLike] = None,
+        mask: Optional[ArrayLike] = None,
+    ) -> HeldOut:
+        """Each y_i given all folds but its own: mean, variance and log density, (B, n) each.
+
+        x, y, noise, mask: the data that the predictor was conditioned on; folds: as in
+        `GPPredictor.cross_validation`. With q = Rᵀφ, e = y - m - φᵀw and G = q_I S_I^-½ of a fold
+
+            w_-I = w - R (I - G Gᵀ)⁻¹ G S_I^-½ e_I,   Cov v_-I = R (I - G Gᵀ)⁻¹ Rᵀ,
+
+        a factorization of (m, m) for each fold; of single rows 1 - |G|² is a number. Kernel and
+        inducing points stay. Needs normal noise. All three are 0 where the mask hides a row.
+        """
+        data = self._observations(x, y, noise, mask)
+        options = self._options("cross_validation", folds, data[1].shape[1])
+        if options:
+            options["folds"] = mx.nd.array(options["folds"], dtype=WIDE, ctx=data[0].context)
+        return HeldOut(*self._cross_validation_view(mx.nd, *data, **options))
+
+    # More and fewer observations.
+
+    def with_observations(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        noise: Optional[ArrayLike] = None,
+        mask: Optional[ArrayLike] = None,
+    ) -> "SparseGPPredictor":
+        """The posterior given k observations more, in m² (m + k) operations.
+
+        x, y, noise, mask: (B, k, d), (B, k), (B, k), (B, k) as in `condition`. From the LQ of
+        [R⁻ᵀ, φ S^-½], of which the first part is a root of Cov(v)⁻¹. Needs normal noise.
+        """
+        return self._updated(self._observations(x, y, noise, mask), 1.0)
+
+    def without_observations(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        noise: Optional[ArrayLike] = None,
+        mask: Optional[ArrayLike] = None,
+    ) -> "SparseGPPredictor":
+        """The posterior without k of its observations, which are given again.
+
+        Raises NotPositiveDefiniteError where they cannot have been among the data.
+        """
+        return self._updated(self._observations(x, y, noise, mask), -1.0)
+
+    # Inside graphs.
+
+    def _moments(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        mean, variance = self._latent_moments(F, x)
+        if self._include_noise:
+            self._has_likelihood("is no noise")
+            return self.likelihood.predictive_moments(F, mean, variance, self._own_inputs(x))
+        return mean, variance
+
+    def _mean_view(self, F: Namespace, x: Array) -> Array:
+        return self._moments(F, x)[0] if self._include_noise else super()._mean_view(F, x)
+
+    def _variance_view(self, F: Namespace, x: Array) -> Array:
+        return self._moments(F, x)[1] if self._include_noise else super()._variance_view(F, x)
+
+    def _log_density_view(self, F: Namespace, x: Array, y: Array) -> Array:
+        self._has_likelihood("is no density")
+        mean, variance = self._latent_moments(F, x)
+        own = self._own_inputs(x)
+        return self.likelihood.predictive_log_density(F, mean, variance, y, own)
+
+    def _options(
+        self, name: str, folds: Folds = None, size: Optional[int] = None
+    ) -> Dict[str, Any]:
+        if name != "cross_validation" or folds is None:
+            return {}
+        if size is None:
+            if isinstance(folds, int):
+                raise TypeError(
+                    f"{self.name}: a view needs the fold of each row, (n,): the data are not known."
+                )
+            size = len(folds)
+        numbers = fold_numbers(self.name, folds, size)
+        return {"folds": numbers, "count": int(numbers.max()) + 1}
+
+    def _cross_validation_view(
+        self,
+        F: Namespace,
+        x: Array,
+        y: Array,
+        noise: Optional[Array] = None,
+        mask: Optional[Array] = None,
+        folds: Optional[Array] = None,
+        count: int = 0,
+    ) -> Tuple[Array, Array, Array]:
+        seen = self._evidence(F, x, y, noise, mask)
+        root = parameter_array(F, self.roots[0], x)
+        if folds is None:
+            step, learned = without_each(F, root, seen)
+        else:
+            step, learned = without_folds(F, root, seen, folds, count, self.name)
+        variance = learned + seen.rest + seen.noise
+        error = seen.residual + step
+        density = -0.5 * (F.square(error) / variance + F.log(variance)) - HALF_LOG_2PI
+        found = [F.cast(y, dtype=WIDE) - error, variance, density]
+        if mask is not None:
+            rows = F.cast(mask, dtype=WIDE)
+            found = [F.where(rows, a, fn.zeros_like(F, a)) for a in found]
+        mean, variance, density = (F.cast(a, dtype=self.dtype) for a in found)
+        return mean, variance, density
+
+    def _evidence(
+        self,
+        F: Namespace,
+        x: Array,
+        y: Array,
+        noise: Optional[Array],
+        mask: Optional[Array],
+    ) -> Evidence:
+        """Observations as the posterior sees them; a hidden row has the weight 0."""
+        self._one_process("this")
+        if mask is not None:
+            mask = fn.checked_mask(F, mask, self.name)
+            x = seen_inputs(F, x, mask)
+            y = F.where(mask, y, fn.zeros_like(F, y))
+            noise = None if noise is None else F.where(mask, noise, fn.zeros_like(F, noise))
+        wide = self._wide(F, x)
+        features, _, rest = self._projection(F, 0, wide)[1:]
+        shift = mean_values(F, self.means[0], wide, WIDE, cast(str, self.dtype))
+        residual = F.cast(y, dtype=WIDE) - shift
+        residual = fn.finite_targets(F, residual, self.name)
+        variances = F.broadcast_mul(fn.ones_like(F, residual), self._noise_variance(F, wide))
+        if noise is not None:
+            variances = variances + F.cast(noise, dtype=WIDE)
+        total = variances + rest if self._rest_is_noise else variances
+        scale = F.rsqrt(total)
+        if mask is not None:
+            scale = scale * F.cast(mask, dtype=WIDE)
+        weights = F.slice_axis(parameter_array(F, self.weights, x), axis=2, begin=0, end=1)
+        known = fn.product(F, features, weights, transpose_a=True)
+        error = residual - F.reshape(known, shape=(0, -1))
+        return Evidence(features, error, variances, F.relu(rest), scale)
+
+    def _updated(self, data: Sequence[Any], sign: float) -> "SparseGPPredictor":
+        """The posterior with observations more (1), or less (-1)."""
+        seen = self._evidence(mx.nd, *data)
+        context = data[0].context
+        old = self.roots[0].data(context)
+        root, step = updated(old, seen, sign, self.name)
+        value = None
+        if self._value is not None:
+            added = added_nll(old, root, step, seen, sign)
+            if not self._rest_is_noise:
+                added = added + 0.5 * mx.nd.sum(seen.rest * mx.nd.square(seen.scale), axis=1)
+            value = self._value + sign * added
+        return SparseGPPredictor(
+            self.kernels,
+            self.means,
+            self.inducing.data(context),
+            [factor.data(context) for factor in self.factors],
+            self.weights.data(context) + step,
+            [root],
+            self.likelihood,
+            self._include_noise,
+            value=value,
+            rest_is_noise=self._rest_is_noise,
+            copied=True,
+        )
+
+    # What `Posterior` asks for.
+
+    @property
+    def latents(self) -> int:
+        return len(self.roots)
+
+    @property
+    def columns(self) -> int:
+        return int(self.inducing.shape[2])
+
+    def _batch(self) -> int:
+        return int(self.inducing.shape[0])
+
+    def _size(self) -> int:
+        return int(self.inducing.shape[1])
+
+    def _points(self, F: Namespace, like: Array) -> Array:
+        return parameter_array(F, self.inducing, like)
+
+    def _hyperparameters(self, F: Namespace, i: int, like: Array) -> Optional[Dict[str, Array]]:
+        return hyperparameters(F, self._kernel(i), like)
+
+    def _projected(self, F: Namespace, i: int, columns: Array) -> Array:
+        factor = parameter_array(F, self.factors[i % len(self.factors)], columns)
+        return fn.triangular_solve(F, factor, columns)
+
+    def _explained(
+        self, F: Namespace, i: int, columns: Array, projected: Optional[Array] = None
+    ) -> Array:
+        projected = self._projected(F, i, columns) if projected is None else projected
+        weights = parameter_array(F, self.weights, columns)
+        column = F.slice_axis(weights, axis=2, begin=i, end=i + 1)
+        return F.reshape(fn.product(F, projected, column, transpose_a=True), shape=(0, -1))
+
+    def _root(self, F: Namespace, i: int, like: Array) -> Optional[Array]:
+        return parameter_array(F, self.roots[i], like)
+
+    def _noise_variance(self, F: Namespace, like: Array) -> Array:
+        self._has_likelihood("is no noise_variance")
+        if not isinstance(self.likelihood, Gaussian):
+            raise TypeError(
+                f"{self.name}: this needs normal noise; the likelihood is "
+                f"{type(self.likelihood).__name__}."
             )
+        noise = self.likelihood._natural(F, self.likelihood.noise_variance, like)
+        return F.cast(noise, dtype=WIDE)
 
-    def _check_parameters(self, array: Array) -> None:
-        self.kernels[0]._check_parameters(array)
+    # The rest.
+
+    def _has_likelihood(self, what: str) -> None:
+        if self.likelihood is None:
+            raise TypeError(f"{self.name}: without a likelihood there {what} of y.")
+
+    def _observations(self, *values: Optional[ArrayLike]) -> List[Any]:
+        return self._from_people(DATA, *values)
 
     def _constants(self, name: str, values: Sequence[mx.nd.NDArray]) -> List[Any]:
         found = []
@@ -160,12 +356,6 @@ class SparseGPPredictor(LinearAlgebraBlock):
             setattr(self, f"{name}_{i}", constant)
             found.append(constant)
         return found
-
-    def _numbers(self) -> range:
-        return range(len(self.roots))
-
-    def _size(self) -> int:
-        return int(self.inducing.shape[1])
 
     def _nothing(self, F: Namespace, like: Array) -> Array:
         """0 from the parameters of the likelihood: Gluon warns of those that a graph has not."""
@@ -178,41 +368,25 @@ class SparseGPPredictor(LinearAlgebraBlock):
     def _needs_inputs(self) -> bool:
         return self.likelihood is not None and self.likelihood.needs_inputs
 
-    def _stored(self, x: mx.nd.NDArray) -> Mapping[str, mx.nd.NDArray]:
-        return {name: p.data(x.context) for name, p in self._reg_params.items()}
+    def _own_inputs(self, x: Array) -> Optional[Array]:
+        return x if self._needs_inputs() else None
 
-    def _projection(
-        self, F: Namespace, i: int, x: Array, stored: Mapping[str, Array]
-    ) -> Projection:
+    def _projection(self, F: Namespace, i: int, x: Array) -> Projection:
         index = i % len(self.kernels)
-        factor = stored[f"factor_{index}"]
         kernel = self.kernels[index]
+        factor = parameter_array(F, self.factors[index], x)
         values = hyperparameters(F, kernel, x)
-        return projection(F, kernel, factor, stored["inducing"], x, values)
+        return projection(F, kernel, factor, self._points(F, x), x, values)
 
-    def _latent(
-        self, F: Namespace, x: Array, stored: Mapping[str, Array]
-    ) -> Tuple[Array, Array, Array]:
-        """Mean and variance of the latent values, and x, in the dtype of the predictor."""
-        outer = cast(str, self.dtype)
-        x = fn.require_columns(F, x, stored["inducing"], self.name, "x")
-        wide = F.cast(x, dtype=WIDE)
-        found = [self._projection(F, i, wide, stored) for i in range(len(self.kernels))]
-        roots = [stored[f"root_{i}"] for i in self._numbers()]
-        mean, variance = latent_moments(F, found, stored["weights"], roots)
+    def _latent_moments(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        """Mean and variance of the latent values, in the dtype of the predictor."""
+        outer, wide = cast(str, self.dtype), self._wide(F, x)
+        found = [self._projection(F, i, wide) for i in range(len(self.kernels))]
+        roots = [parameter_array(F, root, x) for root in self.roots]
+        mean, variance = latent_moments(F, found, parameter_array(F, self.weights, x), roots)
         shifts = [mean_values(F, m, wide, WIDE, outer) for m in self.means]
         mean = mean + latent_axis(F, shifts, len(roots))
-        return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer), x
-
-    def _covariance(self, i: int, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        found = self._projection(mx.nd, i, x, self._stored(x))
-        kernel = self.kernels[i % len(self.kernels)]
-        root = self.roots[i].data(x.context)
-        moved = fn.product(mx.nd, root, found.features, transpose_a=True)
-        prior = kernel.evaluate(mx.nd, x, None, WIDE)
-        explained = fn.product(mx.nd, found.features, found.features, transpose_a=True)
-        own = fn.product(mx.nd, moved, moved, transpose_a=True)
-        return fn.symmetrize(mx.nd, prior - explained + own)
+        return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
 
 
 def latent_moments(

@@ -13,7 +13,7 @@ from .between_times import (
     table_of_stretches,
 )
 from .canonical import canonical_correlations, canonical_view
-from .checks import finite, require, require_columns, require_dtype
+from .checks import finite, require, require_columns, require_dtype, require_rows
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -36,10 +36,14 @@ from .discriminant import discriminant_loss, discriminants
 from .distance import centred, exp_below_zero, in_range, negative_half_squared_distance
 from .eigen import covariance_factor, eigh
 from .gaussian import (
+    checked_mask,
+    filled,
+    finite_targets,
     gaussian_adjoint,
     gaussian_conditional,
     gaussian_nll,
     gaussian_weights,
+    hidden_pairs,
     hide_missing,
 )
 from .general import determinant, inverse, invertible, sign_log_determinant
@@ -136,6 +140,7 @@ __all__ = [
     "canonical_correlations",
     "canonical_view",
     "centred",
+    "checked_mask",
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
@@ -156,11 +161,13 @@ __all__ = [
     "exp_below_zero",
     "factor_inverse",
     "factor_log_determinant",
+    "filled",
     "filtered_covariance",
     "filtered_factor",
     "filtered_mean",
     "finite",
     "finite_right_side",
+    "finite_targets",
     "following_moments",
     "gaps_between",
     "gaussian_adjoint",
@@ -169,6 +176,7 @@ __all__ = [
     "gaussian_weights",
     "guarded",
     "halvings",
+    "hidden_pairs",
     "hide_missing",
     "identity_like",
     "in_range",
@@ -214,6 +222,7 @@ __all__ = [
     "require_columns",
     "require_dtype",
     "require_ordered",
+    "require_rows",
     "require_times",
     "root",
     "scored_likelihood",

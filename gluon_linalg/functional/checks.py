@@ -31,6 +31,25 @@ def require(
     return F.broadcast_mul(value, F.reshape(one_or_nan, shape=(-1,) + (1,) * (axes - 1)))
 
 
+def require_rows(
+    F: Namespace,
+    value: Array,
+    holds: Array,
+    error_class: Type[Exception],
+    text: str,
+    axes: int = 2,
+) -> Array:
+    """As `require` for values (B, n, ...); the error names rows where `holds` (B, n) is 0."""
+    if F is mx.nd:
+        failed = np.argwhere(stop(F, holds).asnumpy() != 1)
+        if len(failed):
+            element = failed[0, 0]
+            rows = failed[failed[:, 0] == element, 1]
+            named = "Row" if len(rows) == 1 else "Rows"
+            text = f"{text} {named} {listing(rows)} of batch element {element}, counted from 0."
+    return require(F, value, holds, error_class, text, axes)
+
+
 def require_status(
     F: Namespace, status: Array, failures: Mapping[int, Tuple[Type[Exception], str]]
 ) -> None:

@@ -10,7 +10,7 @@ from .. import native
 from ..errors import NonFiniteError
 from ..typing import Array, Namespace
 from . import lapack
-from .checks import finite, require
+from .checks import finite, require, require_rows
 from .cholesky import (
     add_jitter,
     factor_inverse,
@@ -67,17 +67,16 @@ def gaussian_weights(
 ) -> Tuple[Array, Array, Array]:
     """L, L⁻¹r (B, n) and α = A⁻¹r (B, n), constants, from A = L Lᵀ and r."""
     factor = potrf(F, stop(F, covariance), name)
-    residual = require(
-        F,
-        stop(F, residual),
-        finite(F, residual),
-        NonFiniteError,
-        f"{name}: the targets, or the mean function, contain NaN or infinity.",
-        axes=2,
-    )
+    residual = finite_targets(F, stop(F, residual), name)
     whitened = triangular_solve(F, factor, F.expand_dims(residual, axis=2))
     weights = triangular_solve(F, factor, whitened, transpose=True)
     return factor, F.squeeze(whitened, axis=2), stop(F, F.squeeze(weights, axis=2))
+
+
+def finite_targets(F: Namespace, residual: Array, name: str) -> Array:
+    """r (B, n) without NaN and infinity: NonFiniteError, which names the rows."""
+    text = f"{name}: the targets, or the mean function, contain NaN or infinity; a mask hides them."
+    return require_rows(F, residual, finite(F, residual), NonFiniteError, text)
 
 
 def hide_missing(
@@ -91,11 +90,29 @@ def hide_missing(
     observed ones alone.
     """
     mask = stop(F, mask)
-    column = F.expand_dims(mask, axis=2)
-    pairs = product(F, column, column, transpose_b=True)
-    covariance = F.where(pairs, covariance, zeros_like(F, covariance))
-    covariance = add_diagonal(F, covariance, (1.0 - mask) / (2.0 * math.pi))
+    covariance = add_diagonal(F, hidden_pairs(F, covariance, mask), (1.0 - mask) / (2.0 * math.pi))
     return covariance, F.where(mask, residual, zeros_like(F, residual))
+
+
+def hidden_pairs(F: Namespace, a: Array, mask: Array) -> Array:
+    """M A M with M = diag(mask), (B, n, n), (B, n), whatever A holds elsewhere."""
+    column = F.expand_dims(stop(F, mask), axis=2)
+    pairs = product(F, column, column, transpose_b=True)
+    return F.where(pairs, a, zeros_like(F, a))
+
+
+def filled(F: Namespace, values: Array, mask: Array) -> Array:
+    """Values (B, n) with the mean of the others where the mask (B, n) is 0."""
+    count = F.maximum(F.sum(mask, axis=1, keepdims=True), 1.0)
+    mean = F.broadcast_div(F.sum(values * mask, axis=1, keepdims=True), count)
+    return values * mask + F.broadcast_mul(1.0 - mask, mean)
+
+
+def checked_mask(F: Namespace, mask: Array, name: str, axes: int = 2) -> Array:
+    """A mask (B, n), or with so many axes, as a constant: ValueError where it is not 0 or 1."""
+    mask = stop(F, mask)
+    text = f"{name}: the mask has values other than 0 and 1."
+    return require(F, mask, (mask == 0.0) + (mask == 1.0), ValueError, text, axes)
 
 
 def gaussian_conditional(

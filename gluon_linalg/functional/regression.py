@@ -9,9 +9,9 @@ from ..errors import NonFiniteError
 from ..native import applies, matrices
 from ..typing import Array, Namespace
 from .augmented_lq import augmented_lq, on_diagonal
-from .checks import finite, likelihood_in_range, require
+from .checks import finite, likelihood_in_range, require_rows
 from .cholesky import triangular_solve
-from .gaussian import HALF_LOG_2PI
+from .gaussian import HALF_LOG_2PI, checked_mask
 from .matrix import diagonal, product, transpose
 from .tangent import ones_like, stop, with_gradient, zeros_like
 
@@ -54,10 +54,10 @@ def regression_nll(
     finite for any Φ, also one of deficient rank. Raises NonFiniteError.
     """
     features, y, noise_variance, mask = observed
-    rows_seen = ones_like(F, noise_variance) if mask is None else mask
     if applies(F, features):
         value = matrices.regression(F, features, y, noise_variance, prior_variance)
-        value = value + targets * HALF_LOG_2PI * F.sum(stop(F, rows_seen), axis=1)
+        rows_seen = ones_like(F, noise_variance) if mask is None else stop(F, mask)
+        value = value + targets * HALF_LOG_2PI * F.sum(rows_seen, axis=1)
         if F is mx.nd and not np.isfinite(value.asnumpy()).all():
             # Which array it was.
             regression_posterior(F, observed, prior_variance, name)
@@ -65,12 +65,7 @@ def regression_nll(
     posterior = regression_posterior(F, observed, prior_variance, name)
     factor, prior_rows, data_rows, weights, residuals = posterior
     log_noise = F.log(noise_variance)
-    value = (
-        0.5 * F.sum(F.square(residuals), axis=(1, 2))
-        + 0.5 * F.sum(F.square(weights), axis=(1, 2))
-        + targets * F.sum(F.log(diagonal(F, factor)), axis=1)
-        + targets * F.sum(0.5 * log_noise + HALF_LOG_2PI * rows_seen, axis=1)
-    )
+    value = posterior_nll(F, observed, posterior, targets)
     by_features = targets * transpose(
         F, triangular_solve(F, factor, data_rows, transpose=True)
     ) - product(F, residuals, weights, transpose_b=True)
@@ -84,6 +79,20 @@ def regression_nll(
         + F.sum(stop(F, by_log_noise) * log_noise, axis=1)
     )
     return with_gradient(F, likelihood_in_range(F, value, name), linear)
+
+
+def posterior_nll(
+    F: Namespace, observed: Observed, posterior: Posterior, targets: int = 1
+) -> Array:
+    """φ of `regression_nll` from the posterior, a constant (B,)."""
+    noise_variance = stop(F, observed.noise_variance)
+    seen = ones_like(F, noise_variance) if observed.mask is None else stop(F, observed.mask)
+    return (
+        0.5 * F.sum(F.square(posterior.residuals), axis=(1, 2))
+        + 0.5 * F.sum(F.square(posterior.weights), axis=(1, 2))
+        + targets * F.sum(F.log(diagonal(F, posterior.factor)), axis=1)
+        + targets * F.sum(0.5 * F.log(noise_variance) + HALF_LOG_2PI * seen, axis=1)
+    )
 
 
 def observed_data(
@@ -100,15 +109,7 @@ def observed_data(
     """
     if mask is None:
         return Observed(features, targets, noise_variance, None)
-    mask = stop(F, mask)
-    mask = require(
-        F,
-        mask,
-        (mask == 0.0) + (mask == 1.0),
-        ValueError,
-        f"{name}: the mask has values other than 0 and 1.",
-        axes=2,
-    )
+    mask = checked_mask(F, mask, name)
     rows = F.expand_dims(mask, axis=2)
     return Observed(
         F.where(F.broadcast_like(rows, stop(F, features)), features, zeros_like(F, features)),
@@ -125,20 +126,22 @@ def regression_posterior(
     features, targets, noise_variance = (stop(F, array) for array in observed[:3])
     whitened, scale = _whitened(F, features, stop(F, prior_variance), noise_variance)
     targets = F.broadcast_mul(targets, scale)
-    whitened = require(
+    whitened = require_rows(
         F,
         whitened,
-        finite(F, F.sum(whitened, axis=(1, 2))),
+        finite(F, F.sum(whitened, axis=2)),
         NonFiniteError,
         f"{name}: the features contain NaN or infinity, or a noise variance is not a positive "
         "number.",
+        axes=3,
     )
-    targets = require(
+    targets = require_rows(
         F,
         targets,
-        finite(F, targets),
+        F.min(finite(F, targets), axis=2),
         NonFiniteError,
         f"{name}: the targets contain NaN or infinity; a mask hides them.",
+        axes=3,
     )
     wide = transpose(F, whitened)
     factor, prior_rows, data_rows = augmented_lq(F, on_diagonal(F, wide, 1.0), wide)

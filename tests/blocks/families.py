@@ -52,6 +52,10 @@ def sparse(cls, **options):
     return cls(k.RBF(lengthscale=[1.0, 2.0]), X[0, :3], noise_variance=0.1, **options)
 
 
+def outputs():
+    return gl.MultiOutputGPLikelihoodLayer(k.RBF(), 2, mean="linear", noise_variance=0.1)
+
+
 def svgp():
     block = gl.SVGPLikelihoodLayer(k.RBF(), X[0, :3], gl.likelihoods.StudentT(), batch=BATCH)
     # At the prior the kernel's lengthscale and the points have no gradient.
@@ -63,6 +67,7 @@ def svgp():
 BLOCKS = {
     "gp": (lambda d: ready(gp(), d), [X, Y]),
     "gp in float64": (lambda d: ready(gp(precision="float64"), d), [X, Y, ONES]),
+    "gp of two outputs": (lambda d: ready(outputs(), d), [X, np.stack([Y, -Y], axis=2)]),
     "sgpr": (lambda d: ready(sparse(gl.SGPRLikelihoodLayer), d), [X, Y, None, ONES]),
     "fitc": (lambda d: ready(sparse(gl.FITCLikelihoodLayer, precision=None), d), [X, Y, ONES]),
     "svgp": (lambda d: ready(svgp(), d), [X, Y]),
@@ -84,6 +89,14 @@ BLOCKS = {
     "cholesky": (lambda d: ready(gl.CholeskyBlock(), d), [np.eye(3)[None]]),
     "gp predictor": (lambda d: conditioned(gp(), d, X, Y), [X]),
     "gp predictor in float64": (lambda d: conditioned(gp(precision="float64"), d, X, Y), [X]),
+    "view of a gp predictor": (
+        lambda d: conditioned(gp(), d, X, Y).view("gradient"),
+        [X],
+    ),
+    "predictor of two outputs": (
+        lambda d: conditioned(outputs(), d, X, np.stack([Y, -Y], axis=2)),
+        [X],
+    ),
     "sparse predictor": (
         lambda d: conditioned(sparse(gl.SGPRLikelihoodLayer), d, X, Y),
         [X],

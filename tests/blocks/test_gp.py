@@ -155,6 +155,132 @@ def test_deep_kernel_learning(tmp_path):
     check_block(DeepKernel, [data(2, 5, 2), data(1, 7, 2)], tmp_path)
 
 
+# Missing targets.
+
+
+def hidden_kernel():
+    """One whose diagonal is not constant, which the mean of a jitter is of."""
+    return k.RBF(1.7, 0.8) + k.Linear(0.5)
+
+
+def masked(x, y, seen, **options):
+    """Value and gradients with rows hidden, of parameters and of both arrays."""
+    layer = ready(gl.GPLikelihoodLayer(hidden_kernel(), mean="linear", **options))
+    given = [None if a is None else nd(a) for a in (x, y, None, seen)]
+    layer(*given)
+    layer.mean.weight.set_data(nd([[0.3, -0.2]]))
+    for array in given[:2]:
+        array.attach_grad()
+    with mx.autograd.record():
+        loss = layer(*given)
+    loss.backward()
+    parameters = [p.grad().asnumpy() for p in layer.collect_params().values()]
+    return loss.asnumpy(), parameters, [array.grad.asnumpy() for array in given[:2]]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.02, "auto"])
+def test_a_mask_is_as_leaving_out(jitter):
+    """Where hidden rows hold NaN, infinity or another planet, in value, gradients and posterior."""
+    x, y = data(2, 7, 2)
+    seen = np.ones((2, 7))
+    seen[:, [1, 4]] = 0
+    kept = seen[0] == 1
+    options, rough = {"jitter": jitter, "noise_variance": 0.3}, 1e-11
+    expected = masked(x[:, kept], y[:, kept], None, **options)
+    for other in (np.nan, np.inf, -1e150):
+        hidden = [np.where(kept.reshape(1, -1, *[1] * (a.ndim - 2)), a, other) for a in (x, y)]
+        found = masked(*hidden, seen, **options)
+        np.testing.assert_allclose(found[0], expected[0], rtol=rough)
+        for a, b in zip(found[1], expected[1]):
+            assert np.abs(a - b).max() <= rough * max(1.0, np.abs(b).max())
+        for a, b in zip(found[2], expected[2]):
+            assert np.abs(a[:, kept] - b).max() <= rough * np.abs(b).max()
+            assert not a[:, ~kept].any()
+        layer = ready(gl.GPLikelihoodLayer(hidden_kernel(), **options))
+        right = layer.condition(x[:, kept], y[:, kept])
+        for a, b in zip(layer.condition(*hidden, mask=seen)(nd(x + 0.3)), right(nd(x + 0.3))):
+            np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=rough, atol=rough)
+
+
+def test_automatic_jitter_of_what_is_seen():
+    """Two rows are one; a hidden row counts no more than in the smallest units of y."""
+    x, y = data(1, 6, 2)
+    x[:, 3] = x[:, 2]
+    layer = ready(gl.GPLikelihoodLayer(k.RBF(1e-8, 0.8), noise_variance=None, jitter="auto"))
+    seen = np.array([[1.0, 1, 1, 1, 0, 0]])
+    found = layer.condition(x, y, mask=seen)._jitter.asscalar()
+    expected = layer.condition(x[:, :4], y[:, :4])._jitter.asscalar()
+    assert 0 < expected < 1e-21
+    assert abs(found / expected - 1) < 0.2
+
+
+def test_masks_in_all_modes(tmp_path):
+    seen = [np.array([[1.0, 0, 1, 1, 1], [1, 1, 1, 0, 0]]), np.ones((1, 7))]
+    noise = [np.full((2, 5), 0.2), np.full((1, 7), 0.4)]
+    cases = [[*data(2, 5, 2), noise[0], seen[0]], [*data(1, 7, 2, seed=5), noise[1], seen[1]]]
+
+    def oracle(x, y, noise, mask, _):
+        found = []
+        for b, m in enumerate(mask == 1):
+            a = reference.rbf(1.7, 0.8)(x[b : b + 1, m], x[b : b + 1, m])
+            a = a + np.diag(0.3 + noise[b, m])
+            found.append(reference.negative_log_likelihood(a, y[b : b + 1, m])[0])
+        return np.array(found)
+
+    check_block(lambda: HiddenMask(simple_layer()), [case[:3] for case in cases], tmp_path)
+    for case in cases:
+        found = ready(simple_layer())(*nd(*case)).asnumpy()
+        np.testing.assert_allclose(found, oracle(*case, None), rtol=1e-12)
+
+
+class HiddenMask(gl.blocks.LinearAlgebraBlock):
+    """A layer with a mask that is no input: of those the harness takes differences."""
+
+    arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"))
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def hybrid_forward(self, F, x, y, noise):
+        # The second row of each batch element.
+        ones = F.ones_like(F.BlockGrad(F.slice_axis(y, axis=1, begin=1, end=None)))
+        first = F.slice_axis(ones, axis=1, begin=0, end=1)
+        rest = F.slice_axis(ones, axis=1, begin=1, end=None)
+        return self.layer(x, y, noise, F.concat(first, 0.0 * first, rest, dim=1))
+
+
+def test_all_hidden_is_nothing():
+    x, y = data(2, 4, 2)
+    seen = np.array([[0.0] * 4, [1.0, 1.0, 0.0, 1.0]])
+    loss, gradients, _ = masked(x, np.where(seen == 1, y, np.nan), seen, noise_variance=0.3)
+    assert abs(loss[0]) < 1e-14
+    assert all(np.isfinite(g).all() for g in gradients)
+    predictor = ready(simple_layer()).condition(x, y, mask=seen)
+    mean, variance = (a.asnumpy() for a in predictor(nd(x)))
+    np.testing.assert_allclose(mean[0], 0.0, atol=1e-15)
+    np.testing.assert_allclose(variance[0], 1.7, rtol=1e-14)
+
+
+def test_what_no_mask_hides_names_its_row():
+    x, y = data(2, 6, 2)
+    seen = np.ones((2, 6))
+    seen[1, 4] = 0
+    x[1, 4] = y[1, 4] = np.nan
+    layer = ready(simple_layer())
+    assert np.isfinite(layer(*nd(x, y), None, nd(seen)).asnumpy()).all()
+    for broken in (x, y):
+        kept = broken[1, 2].copy()
+        broken[1, 2] = np.nan
+        with pytest.raises(gl.errors.NonFiniteError, match="Row 2 of batch element 1"):
+            layer(*nd(x, y), None, nd(seen))
+        with pytest.raises(gl.errors.NonFiniteError, match="Row 2 of batch element 1"):
+            layer.condition(x, y, mask=seen)
+        broken[1, 2] = kept
+    with pytest.raises(ValueError, match="other than 0 and 1"):
+        layer(*nd(x, y), None, nd(0.5 * seen))
+
+
 # Published figures.
 
 

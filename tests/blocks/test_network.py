@@ -182,7 +182,7 @@ def test_what_kernel_and_mean_share_their_copies_share():
     assert predictor.kernel.features_net is predictor.mean_function
     assert predictor.mean_function is not net
     network = WithPredictors(layer, predictor)
-    assert len(list(network.collect_params())) == 5 + 7
+    assert len(list(network.collect_params())) == 5 + 8
 
 
 # Casts.

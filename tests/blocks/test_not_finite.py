@@ -38,6 +38,10 @@ CASES = {
         lambda: gl.StateSpaceGPLayer(gl.kernels.Matern32()),
         [np.arange(9.0)[None], VALUES],
     ),
+    "gp of outputs": (
+        lambda: gl.MultiOutputGPLikelihoodLayer(gl.kernels.Matern32(), 2),
+        [SAMPLES, random.randn(1, 9, 2)],
+    ),
     "lda": (lambda: gl.LDABlock(2), [SAMPLES, LABELS]),
     "cca": (lambda: gl.CCABlock(1), [SAMPLES, random.randn(1, 9, 2)]),
     "pca": (lambda: gl.PCABlock(1, momentum=None), [SAMPLES]),

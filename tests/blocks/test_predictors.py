@@ -78,8 +78,33 @@ def test_gp_predictor(name, precision):
         "covariance": ([NEW], covariance),
         "sample": ([NEW], np.zeros((1, 2, 4))),
         "leave_one_out": ([], [np.transpose(part) for part in left_out]),
+        **densities(mean, covariance),
     }
-    check_methods(make, calls, random=("sample",))
+    check_methods(make, calls, random=("sample",), elsewhere=POSTERIOR)
+
+
+# In test_posterior.py.
+POSTERIOR = (
+    "cross_validation",
+    "derivative",
+    "gradient",
+    "leave_one_out",
+    "negative_log_likelihood",
+    "view",
+    "with_observations",
+    "without_observations",
+)
+
+
+def densities(mean, covariance):
+    """The rows of a table for those of new targets."""
+    y, noisy = Y[:, :4], covariance + NOISE * np.eye(4)
+    deviation = np.sqrt(noisy.diagonal(axis1=1, axis2=2))
+    joint = -gp_reference.negative_log_likelihood(noisy, y - mean)
+    return {
+        "log_density": ([NEW, y], norm(mean, deviation).logpdf(y)),
+        "joint_log_density": ([NEW, y], joint),
+    }
 
 
 def test_sparse_gp_predictor():
@@ -99,14 +124,47 @@ def test_sparse_gp_predictor():
         "mean": ([NEW], mean),
         "variance": ([NEW], covariance.diagonal(axis1=1, axis2=2)),
         "covariance": ([NEW], covariance),
-        "log_density": (
-            [NEW, Y[:, :4]],
-            norm(mean, np.sqrt(covariance.diagonal(axis1=1, axis2=2) + NOISE)).logpdf(Y[:, :4]),
-        ),
+        **densities(mean, covariance),
         "sample": ([NEW], np.zeros((1, 2, 4))),
         "sample_targets": ([NEW], np.zeros((1, 2, 4))),
     }
-    check_methods(make, calls, random=("sample", "sample_targets"))
+    check_methods(make, calls, random=("sample", "sample_targets"), elsewhere=POSTERIOR)
+
+
+def test_multi_output_predictor():
+    """Two outputs of covariance [[1, 0.6], [0.6, 0.9]] at each x."""
+    y = np.stack([Y, Y[:, ::-1] - 0.2], axis=2)
+    weights, kappa = np.array([[0.8], [0.75]]), np.array([0.36, 0.3375])
+    between = weights @ weights.T + np.diag(kappa)
+
+    def kernel(x, z):
+        own = formulas.matrix(formulas.matern32, x, z, lengthscale=0.8)
+        return np.stack([np.kron(between, each) for each in own])
+
+    def make(dtype):
+        own = gl.Coregionalization(2, 1, weights, kappa)
+        layer = gl.MultiOutputGPLikelihoodLayer(
+            k.Matern32(lengthscale=0.8), 2, coregionalization=own, noise_variance=NOISE
+        )
+        return ready(layer, dtype).condition(nd(X, dtype), nd(y, dtype))
+
+    a = kernel(X, X) + NOISE * np.eye(12)
+    cross = kernel(NEW, X)
+    flat = y.transpose(0, 2, 1).reshape(2, 12, 1)
+    mean = (cross @ np.linalg.solve(a, flat)).reshape(2, 2, 4).transpose(0, 2, 1)
+    joint = kernel(NEW, NEW) - cross @ np.linalg.solve(a, cross.transpose(0, 2, 1))
+    parts = joint.reshape(2, 2, 4, 2, 4)[:, :, range(4), :, range(4)].transpose(1, 0, 2, 3)
+    variance = parts.diagonal(axis1=2, axis2=3)
+    density = norm(mean, np.sqrt(variance + NOISE)).logpdf(y[:, :4])
+    calls = {
+        "mean": ([NEW], mean),
+        "variance": ([NEW], variance),
+        "output_covariance": ([NEW], parts),
+        "covariance": ([NEW], joint),
+        "log_density": ([NEW, y[:, :4]], density),
+        "sample": ([NEW], np.zeros((1, 2, 4, 2))),
+    }
+    check_methods(make, calls, random=("sample",), elsewhere=("view",))
 
 
 def test_state_space_gp_predictor():
@@ -215,6 +273,7 @@ def test_every_block_made_from_data_is_here():
     assert names == {
         "GPPredictor",
         "BLRPredictor",
+        "MultiOutputPredictor",
         "SparseGPPredictor",
         "StateSpaceGPPredictor",
         "StructuralForecaster",

@@ -125,7 +125,7 @@ class Likelihood(LinearAlgebraBlock):
         holds = self.possible(F, fn.stop(F, y))
         if F is mx.nd:
             # Before anything is computed from what may be no number at all.
-            fn.require(F, y, holds, ValueError, text, axes=2)
+            fn.require_rows(F, y, holds, ValueError, text)
             return function(F, mean, variance, y, x)
         value = function(F, mean, variance, y, x)
         return fn.require(F, value, holds, ValueError, text, axes=2)

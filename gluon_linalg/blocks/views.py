@@ -1,0 +1,156 @@
+"""Views of a posterior, each of which can be a block by itself, for graphs and files."""
+
+from typing import Any, Dict, List, Optional, Tuple, cast
+
+import mxnet as mx
+import numpy as np
+
+from ..compilation import compiling
+from ..errors import DtypeError, suggestion
+from ..typing import Array, ArrayLike, Device, Namespace, Rules
+from .arguments import axis_sizes, from_data
+from .base import LinearAlgebraBlock
+from .casting import check_casts
+from .explaining import listed
+from .parameters import parameter_array
+
+
+class Viewed(LinearAlgebraBlock):
+    """A block with `views` of what it holds: `_<name>_view(F, ...)` computes each in a graph.
+
+    A subclass states `views`, `_compute_dtype`, `_device` and what blocks state.
+    """
+
+    # By name: the arguments of each view, and how many of them it needs.
+    views: Dict[str, Tuple[Rules, int]] = {}
+    # In what the views are computed.
+    _compute_dtype: str
+
+    def view(self, name: str, **options: Any) -> "View":
+        """One view as a block, which computes and exports this alone.
+
+        name: of `views`: that of a method, or 'samples' for ``(x, noise) -> samples`` of normal
+        noise. options: of the method of that name.
+        """
+        if name not in self.views:
+            raise ValueError(
+                f"{self.name}: there is no view {name!r}; {suggestion(name, self.views)}"
+            )
+        return View(self, name, self._options(name, **options))
+
+    def check_cast(self, dtype: str) -> None:
+        """Not possible: the factor belongs to the dtype it was computed in."""
+        if dtype != self.dtype:
+            raise DtypeError(
+                f"{self.name}: cannot cast to {dtype}; cast the layer and condition again: the "
+                f"factor of the data was computed in {self._compute_dtype}."
+            )
+
+    def cast(self, dtype: str) -> None:
+        """Only to the dtype that the predictor has, which changes nothing."""
+        check_casts(self, dtype)
+
+    def _options(self, name: str) -> Dict[str, Any]:
+        """What the function of a view takes beside its arrays; NumPy arrays become parameters."""
+        return {}
+
+    def _now(self, name: str, *arrays: mx.nd.NDArray) -> mx.nd.NDArray:
+        """A view of arrays."""
+        given = self._arrays(self.views[name][0], *arrays)
+        return getattr(self, f"_{name}_view")(mx.nd, *given)
+
+    def _arrays(self, rules: Rules, *arrays: Any) -> Tuple[Any, ...]:
+        """Arrays of a call by other rules than those of the block, checked alike."""
+        return _Rules(self, rules)._received(*arrays)
+
+    def _from_people(self, rules: Rules, *values: Optional[ArrayLike]) -> List[Any]:
+        """Data as people have them, or None, by other rules than those of the block."""
+        device = self._data_device([a for a in values if a is not None])
+        data = [
+            None if a is None else from_data(self.name, *rule, a, cast(str, self.dtype), device)
+            for rule, a in zip(rules, values)
+        ]
+        known = [(*rule, a.shape) for rule, a in zip(rules, data) if a is not None]
+        self.check_shapes(axis_sizes(self.name, known))
+        return data
+
+    def _device(self) -> Device:
+        """Where the parameters are."""
+        for parameter in self.collect_params().values():
+            return parameter.list_ctx()[0]
+
+
+class View(LinearAlgebraBlock):
+    """One view of a posterior as a block: it has the parameters that it reads, and no others.
+
+    posterior: whose arrays it shares; name: of one of its `views`.
+    """
+
+    def __init__(
+        self, posterior: Viewed, name: str, options: Dict[str, Any], **kwargs: Any
+    ) -> None:
+        super().__init__(prefix=f"{posterior.prefix}{name}_", **kwargs)
+        # Not as a child: what the view does not read is not its own.
+        object.__setattr__(self, "posterior", posterior)
+        self._view, self._options = name, options
+        self.arguments, self.required = posterior.views[name]
+        device = posterior._device()
+        for key, value in options.items():
+            if isinstance(value, np.ndarray):
+                array = mx.nd.array(value, dtype=posterior._compute_dtype, ctx=device)
+                options[key] = self.params.get_constant(key, array)
+        self.params.initialize(ctx=device)
+        symbols = [mx.sym.var(argument) for argument, _ in self.arguments]
+        with compiling():
+            read = mx.sym.Group(listed(self.hybrid_forward(mx.sym, *symbols))).list_inputs()
+        self._read = set(read)
+
+    def hybrid_forward(self, F: Namespace, *arrays: Array) -> Any:
+        options = {
+            key: parameter_array(F, value, arrays[0])
+            if isinstance(value, mx.gluon.Parameter)
+            else value
+            for key, value in self._options.items()
+        }
+        return getattr(self.posterior, f"_{self._view}_view")(F, *arrays, **options)
+
+    def collect_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
+        """Those of the posterior that the view reads, and its own."""
+        found = super().collect_params(select)
+        every = self.posterior.collect_params(select)
+        found.update({name: p for name, p in every.items() if name in self._read})
+        return found
+
+    @property
+    def dtype(self) -> Optional[str]:
+        return self.posterior.dtype
+
+    def check_cast(self, dtype: str) -> None:
+        """As of the posterior."""
+        self.posterior.check_cast(dtype)
+
+    def cast(self, dtype: str) -> None:
+        """Only to the dtype that the posterior has, which changes nothing."""
+        self.check_cast(dtype)
+
+    def check_shapes(self, sizes: Any) -> None:
+        self.posterior.check_shapes(sizes)
+
+    def _check_parameters(self, array: Array) -> None:
+        self.posterior._check_parameters(array)
+
+
+class _Rules(LinearAlgebraBlock):
+    """The checks of a call of a posterior's method, in its name."""
+
+    def __init__(self, posterior: Viewed, rules: Rules) -> None:
+        super().__init__(prefix=posterior.prefix)
+        object.__setattr__(self, "posterior", posterior)
+        self._name = posterior.name
+        self.arguments = rules
+
+    def check_shapes(self, sizes: Any) -> None:
+        self.posterior.check_shapes(sizes)
+
+    def _check_parameters(self, array: Array) -> None:
+        self.posterior._check_parameters(array)
