@@ -52,6 +52,7 @@ from .kalman_steps import following_moments, step_log_likelihood, with_prior_cov
 from .kalman_tangent import MomentTangents
 from .least_squares import least_squares, minimum_norm
 from .lq import lq, qr
+from .lyapunov import stationary_factor
 from .matrix import (
     add_diagonal,
     diagonal,
@@ -174,6 +175,7 @@ __all__ = [
     "smoothed_covariances",
     "solve_spd",
     "state_space_system",
+    "stationary_factor",
     "step_log_likelihood",
     "stop",
     "svd",
