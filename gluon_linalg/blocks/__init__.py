@@ -23,6 +23,7 @@ from .matrix_function import (
     MatrixSqrtBlock,
     NearestPSDBlock,
 )
+from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -42,6 +43,7 @@ __all__ = [
     "CholeskyBlock",
     "CholeskySolveBlock",
     "DetBlock",
+    "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
@@ -60,6 +62,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "MultivariateStructuralModel",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
@@ -73,6 +76,7 @@ __all__ = [
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "VARMAModel",
     "WhiteningBlock",
     "explain",
     "kalman_arrays",

@@ -68,7 +68,7 @@ def jacobian(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
         with mx.autograd.record():
             value = parameter.natural(mx.nd, array).reshape(-1)[index]
         value.backward()
-        rows.append(array.grad.asnumpy())
+        rows.append(array.grad.asnumpy().reshape(-1))
     return np.array(rows)
 
 

@@ -8,7 +8,6 @@ import mxnet as mx
 import numpy as np
 
 from ..blocks.parameters import PositiveParameter
-from ..blocks.structural.levinson import LagPolynomial
 from .information import jacobian, natural, observed_information, slopes
 
 if TYPE_CHECKING:
@@ -158,10 +157,9 @@ class FitResult:
             value = natural(parameter, stored)
             own, begin = slice(begin, begin + value.size), begin + value.size
             may_be_zero = not isinstance(parameter, PositiveParameter)
-            if isinstance(parameter, LagPolynomial):
-                # Each coefficient depends on all that is stored.
+            if getattr(parameter, "mixes", False):
                 turn, may_be_zero = jacobian(parameter, stored), True
-                error = np.sqrt(np.diag(turn @ covariance[own, own] @ turn.T))
+                error = np.sqrt(np.diag(turn @ covariance[own, own] @ turn.T)).reshape(value.shape)
                 lower, upper = value - quantile * error, value + quantile * error
             else:
                 error = error * np.abs(slopes(parameter, stored))

@@ -116,6 +116,8 @@ class LagPolynomial(BoundedParameter):
     `value` and `set_value` speak of coefficients.
     """
 
+    mixes = True
+
     def __init__(self, name: str, value: Any, order: int, sign: float = 1.0, **kwargs: Any) -> None:
         self.order, self.sign = order, sign
         super().__init__(name, value, MARGIN - 1.0, 1.0 - MARGIN, **kwargs)
