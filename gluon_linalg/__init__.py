@@ -59,6 +59,7 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.expectation_maximization import expectation_maximization
 from .fitting.fit import fit
 from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
@@ -116,6 +117,7 @@ __all__ = [
     "backend_status",
     "compare",
     "errors",
+    "expectation_maximization",
     "explain",
     "export",
     "fit",
