@@ -7,6 +7,7 @@ from .cycle import Cycle
 from .forecaster import StructuralForecaster
 from .model import StructuralModel
 from .regression import Regression
+from .robust import RobustForecaster, RobustStructuralModel
 from .seasonal import Seasonal
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
@@ -19,6 +20,8 @@ __all__ = [
     "LocalLevel",
     "LocalLinearTrend",
     "Regression",
+    "RobustForecaster",
+    "RobustStructuralModel",
     "Seasonal",
     "SemilocalLinearTrend",
     "StructuralForecaster",
