@@ -14,6 +14,7 @@ from .blocks import (
     CholeskySolveBlock,
     Coregionalization,
     DetBlock,
+    DynamicFactorModel,
     EigBlock,
     FITCLikelihoodLayer,
     GPLikelihoodLayer,
@@ -33,6 +34,7 @@ from .blocks import (
     MatrixSqrtBlock,
     MultiOutputGPLikelihoodLayer,
     MultiOutputPredictor,
+    MultivariateStructuralModel,
     NearestPSDBlock,
     PCABlock,
     PPCALikelihoodLayer,
@@ -49,6 +51,7 @@ from .blocks import (
     SVDBlock,
     SVGPLikelihoodLayer,
     TriangularSolveBlock,
+    VARMAModel,
     WhiteningBlock,
     explain,
     kalman_arrays,
@@ -62,6 +65,7 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.expectation_maximization import expectation_maximization
 from .fitting.fit import fit
 from .fitting.fit_each import fit_each
 from .fitting.inducing_points import inducing_points
@@ -83,6 +87,7 @@ __all__ = [
     "CholeskySolveBlock",
     "Coregionalization",
     "DetBlock",
+    "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
@@ -102,6 +107,7 @@ __all__ = [
     "MatrixSqrtBlock",
     "MultiOutputGPLikelihoodLayer",
     "MultiOutputPredictor",
+    "MultivariateStructuralModel",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
@@ -118,11 +124,13 @@ __all__ = [
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "VARMAModel",
     "WhiteningBlock",
     "__version__",
     "backend_status",
     "compare",
     "errors",
+    "expectation_maximization",
     "explain",
     "export",
     "fit",

@@ -26,6 +26,7 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
+from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -49,6 +50,7 @@ __all__ = [
     "CholeskySolveBlock",
     "Coregionalization",
     "DetBlock",
+    "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
@@ -69,6 +71,7 @@ __all__ = [
     "MatrixSqrtBlock",
     "MultiOutputGPLikelihoodLayer",
     "MultiOutputPredictor",
+    "MultivariateStructuralModel",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
@@ -85,6 +88,7 @@ __all__ = [
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "VARMAModel",
     "WhiteningBlock",
     "explain",
     "kalman_arrays",

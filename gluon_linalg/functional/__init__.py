@@ -81,6 +81,7 @@ from .linear_sde import (
     rbf_chain,
 )
 from .lq import lq, qr
+from .lyapunov import stationary_factor
 from .matrix import (
     add_diagonal,
     diagonal,
@@ -232,6 +233,7 @@ __all__ = [
     "smoothed_covariances",
     "solve_spd",
     "state_space_system",
+    "stationary_factor",
     "step_log_likelihood",
     "stop",
     "stretch_of",

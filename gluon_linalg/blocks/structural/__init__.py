@@ -1,15 +1,18 @@
 """Components of structural time series models (Harvey 1989; Durbin & Koopman 2012, chapter 3)."""
 
+from .arima import ARIMA
 from .autoregression import AutoRegression
 from .base import Component, Sum, System
 from .cycle import Cycle
 from .forecaster import StructuralForecaster
 from .model import StructuralModel
 from .regression import Regression
+from .robust import RobustForecaster, RobustStructuralModel
 from .seasonal import Seasonal
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
+    "ARIMA",
     "AutoRegression",
     "Component",
     "Cycle",
@@ -17,6 +20,8 @@ __all__ = [
     "LocalLevel",
     "LocalLinearTrend",
     "Regression",
+    "RobustForecaster",
+    "RobustStructuralModel",
     "Seasonal",
     "SemilocalLinearTrend",
     "StructuralForecaster",

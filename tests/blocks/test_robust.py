@@ -1,0 +1,127 @@
+"""Student-t noise: its likelihood where that is known, and outliers that move nothing."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from scipy import stats
+
+import gluon_linalg as gl
+from gluon_linalg import structural as s
+from harness import check_block
+
+PLACES, STEPS = [12, 30, 31, 46], 50
+
+
+def built(model):
+    model.initialize()
+    model.cast("float64")
+    return model
+
+
+def nd(*values):
+    return [mx.nd.array(np.asarray(value)[None], dtype="float64") for value in values]
+
+
+def series():
+    random = np.random.RandomState(0)
+    level = 0.5 * random.normal(size=STEPS).cumsum() + 0.5 * random.normal(size=STEPS)
+    return level + 2.0 * np.sin(np.pi * np.arange(STEPS) / 2.0)
+
+
+def with_outliers(size):
+    y = series()
+    y[PLACES] += np.array([1.0, -1.0, 0.3, 1.0]) * size
+    return y
+
+
+def seasonal(kind=s.RobustStructuralModel, **options):
+    return built(kind(s.LocalLevel(0.2) + s.Seasonal(4, seasonal_variance=0.01), 0.2, **options))
+
+
+def test_around_a_known_level_the_bound_is_the_likelihood():
+    y = np.random.RandomState(1).standard_t(3, size=20) * 1.5 + 2.0
+    known = s.LocalLevel(0, prior=(2.0, 0.0))
+    found = built(s.RobustStructuralModel(known, 2.0, 5.0))(*nd(y)).asscalar()
+    assert found == pytest.approx(-stats.t.logpdf(y, 5, 2.0, np.sqrt(2.0)).sum(), rel=1e-10)
+
+
+def test_it_is_the_structural_model_where_the_tails_are_light():
+    y = series()
+    found = seasonal(degrees_of_freedom=1e7)(*nd(y)).asscalar()
+    assert found == pytest.approx(seasonal(s.StructuralModel)(*nd(y)).asscalar(), rel=1e-5)
+
+
+def test_outliers_move_no_forecast():
+    """A forecast with outliers of 1e8 is that in which they are missing."""
+    mask = np.ones(STEPS)
+    mask[PLACES] = 0
+    model = seasonal()
+    found = model.forecaster(4)(*nd(with_outliers(1e8)))
+    expected = model.forecaster(4)(*nd(series(), mask))
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), atol=1e-4)
+    weights = model.weights(*nd(with_outliers(1e8))).asnumpy()[0]
+    assert (weights[PLACES] < 1e-12).all() and (np.delete(weights, PLACES) > 0.2).all()
+    mean, _ = model.decompose(*nd(with_outliers(1e8)))["level"]
+    assert (
+        np.abs(mean.asnumpy() - model.decompose(*nd(series(), mask))["level"][0].asnumpy()).max()
+        < 1e-4
+    )
+
+
+def test_the_size_of_outliers_moves_no_fit():
+    found = []
+    for size in (1e4, 1e8):
+        model = built(s.RobustStructuralModel(s.LocalLevel(0.2), 0.2, iterations=8))
+        model.degrees_of_freedom.grad_req = "null"
+        # Without the season, which a test has to pay for.
+        y = with_outliers(size) - 2.0 * np.sin(np.pi * np.arange(STEPS) / 2.0)
+        found.append(gl.fit(model, y).parameters)
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-3)
+    assert found[0]["noise_variance"] < 2.0
+
+
+def test_forecasts_have_the_variance_of_the_noise():
+    y, known = series(), s.LocalLevel(0, prior=(0.0, 0.0))
+    model = built(s.RobustStructuralModel(known, 2.0, 5.0))
+    _, variance = model.forecaster(2)(*nd(y))
+    np.testing.assert_allclose(variance.asnumpy(), stats.t.var(5, scale=np.sqrt(2.0)), rtol=1e-9)
+
+
+def test_regression_and_export(tmp_path):
+    y, x = with_outliers(1e6), np.random.RandomState(2).normal(size=(STEPS + 2, 1))
+    part = s.LocalLevel(0.2) + s.Regression(1)
+    model = built(s.RobustStructuralModel(part, 0.2, iterations=3))
+    forecaster = model.forecaster(2)
+    gl.export(forecaster, str(tmp_path / "model"), *nd(y, x))
+    expected = forecaster(*nd(y, x))
+    for found, right in zip(gl.load(str(tmp_path / "model"))(*nd(y, x)), expected):
+        np.testing.assert_allclose(found.asnumpy(), right.asnumpy(), rtol=1e-8)
+    assert np.abs(expected[0].asnumpy()).max() < 10.0
+
+
+def test_execution_modes(tmp_path):
+    y = with_outliers(30.0)
+    cases = [[y[None, 6:16]], [np.stack([y[8:20], y[:12]])]]
+    # The weights have nearly come to rest, and so has the gradient.
+    check_block(
+        lambda: s.RobustStructuralModel(s.LocalLevel(0.5), 0.8, 5.0, iterations=12),
+        cases,
+        tmp_path,
+        differences=1e-4,
+        float32=1e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"noise_variance": None}, "noise_variance is None, expected above 0"),
+        ({"degrees_of_freedom": 2.0}, "2.0 is not a positive number above 2"),
+        ({"iterations": 0}, "iterations is 0, expected 1 or more"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        s.RobustStructuralModel(s.LocalLevel(), **options)
