@@ -13,6 +13,7 @@ from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
 from .kalman_arrays import kalman_arrays
+from .kalman_views import KalmanViewsLayer
 from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
@@ -51,6 +52,7 @@ __all__ = [
     "KalmanForecastLayer",
     "KalmanSamplerLayer",
     "KalmanSmootherLayer",
+    "KalmanViewsLayer",
     "LDABlock",
     "LQBlock",
     "LeastSquaresBlock",

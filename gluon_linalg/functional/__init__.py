@@ -50,6 +50,7 @@ from .kalman_moments import (
 from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
+from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
 from .lq import lq, qr
 from .matrix import (
@@ -80,7 +81,7 @@ from .spectral import (
     matrix_sqrt,
     symmetric_function,
 )
-from .state_space import batch_first, state_space_system
+from .state_space import batch_first, over_time, state_space_system, time_first
 from .svd import svd
 from .tangent import (
     guarded,
@@ -92,7 +93,9 @@ from .tangent import (
 )
 
 __all__ = [
+    "KalmanViews",
     "MomentTangents",
+    "Moments",
     "add_diagonal",
     "add_jitter",
     "augmented_lq",
@@ -158,6 +161,7 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
+    "over_time",
     "potrf",
     "ppca_nll",
     "product",
@@ -179,6 +183,7 @@ __all__ = [
     "svd",
     "symmetric_function",
     "symmetrize",
+    "time_first",
     "transpose",
     "triangular_solve",
     "unit_roundoff",
