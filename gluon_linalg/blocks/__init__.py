@@ -13,6 +13,7 @@ from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
 from .kalman_arrays import kalman_arrays
+from .kalman_cell import KalmanCell
 from .kalman_views import KalmanViewsLayer
 from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
@@ -48,6 +49,7 @@ __all__ = [
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
+    "KalmanCell",
     "KalmanFilterLayer",
     "KalmanForecastLayer",
     "KalmanSamplerLayer",

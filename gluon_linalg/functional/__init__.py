@@ -47,6 +47,7 @@ from .kalman_moments import (
     observation_moments,
     smoothed_covariances,
 )
+from .kalman_online import OnlineState, OnlineStep, first_state
 from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
@@ -81,7 +82,14 @@ from .spectral import (
     matrix_sqrt,
     symmetric_function,
 )
-from .state_space import batch_first, over_time, state_space_system, time_first
+from .state_space import (
+    LinearGaussianSystem,
+    batch_first,
+    over_time,
+    require_finite,
+    state_space_system,
+    time_first,
+)
 from .svd import svd
 from .tangent import (
     guarded,
@@ -94,8 +102,11 @@ from .tangent import (
 
 __all__ = [
     "KalmanViews",
+    "LinearGaussianSystem",
     "MomentTangents",
     "Moments",
+    "OnlineState",
+    "OnlineStep",
     "add_diagonal",
     "add_jitter",
     "augmented_lq",
@@ -125,6 +136,7 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
+    "first_state",
     "finite_right_side",
     "following_moments",
     "gaussian_adjoint",
@@ -171,6 +183,7 @@ __all__ = [
     "require",
     "require_columns",
     "require_dtype",
+    "require_finite",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",

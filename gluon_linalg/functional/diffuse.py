@@ -59,9 +59,9 @@ def with_directions(
     mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))
     directions = over_batch(F, directions, mean)
     offsets = (system.transition_offset, system.emission_offset)
-    padded_offsets = [None if x is None else _padded(F, x, directions) for x in offsets]
+    padded_offsets = [None if x is None else padded(F, x, directions) for x in offsets]
     return system._replace(
-        observed=_padded(F, system.observed, directions),
+        observed=padded(F, system.observed, directions),
         transition_offset=padded_offsets[0],
         emission_offset=padded_offsets[1],
         prior_mean=F.concat(mean, directions, dim=4),
@@ -124,15 +124,7 @@ def settle_each(
         each = lower_factor(F, F.concat(rows, square, dim=4))
         (until,) = scan(F, _joined, [each], length)
     before = before_steps(F, until, initial)
-    return RunningSettlement(*(_settlement_of_each(F, x, name) for x in (before, until)))
-
-
-def settlement_of(F: Namespace, lower: Array, name: str = "Diffuse") -> Settlement:
-    """The `Settlement` of the data whose [E, e]ᵀ has the factor L, (1, 1, B, 1 + q, 1 + q)."""
-    found = _settlement_of_each(F, lower, name)
-    return found._replace(
-        value=F.reshape(found.value, shape=(-1,)), known=F.reshape(found.known, shape=(-1,))
-    )
+    return RunningSettlement(*(settlement_of_each(F, x, name) for x in (before, until)))
 
 
 def joined_factor(F: Namespace, lower: Array, innovation: Array) -> Array:
@@ -154,8 +146,11 @@ def _joined_in_loop(F: Namespace) -> Callable[..., Any]:
     return body
 
 
-def _settlement_of_each(F: Namespace, lower: Array, name: str) -> Settlement:
-    """The `Settlement` of each L of (1, T, B, 1 + q, 1 + q)."""
+def settlement_of_each(F: Namespace, lower: Array, name: str) -> Settlement:
+    """The `Settlement` of the data whose [E, e]ᵀ has the factor L, for each of (1, T, B, ., .).
+
+    As in a `RunningSettlement`.
+    """
     each = F.squeeze(lower, axis=0)
     found = _settlement(F, F.reshape(each, shape=(-3, 0, 0)), name)
     ends = {"lhs_begin": 0, "lhs_end": 1, "rhs_begin": 0, "rhs_end": 2}
@@ -240,7 +235,7 @@ def left_open(F: Namespace, columns: Array, settlement: Settlement) -> Array:
     return squares > least * size
 
 
-def _padded(F: Namespace, array: Array, directions: Array) -> Array:
+def padded(F: Namespace, array: Array, directions: Array) -> Array:
     """(1, T, B, m, 1) with columns of zeros for the directions."""
     row = F.slice_axis(directions, axis=3, begin=0, end=1)
     zeros = zeros_like(F, F.broadcast_mul(array, row))

@@ -165,7 +165,7 @@ class KalmanViews:
     def log_likelihood(self) -> Array:
         """log p(y_t | y_1, ..., y_{t-1}), (B, T)."""
         F, system, pass_ = self.F, self.system, self.pass_
-        if pass_.settlement is None:
+        if self._running is None:
             return step_log_likelihood(F, system, pass_, self._ahead)
         # What each observation adds to the likelihood of those up to it.
         pivots = with_axis(F, diagonal(F, pass_.inverse_factor), 4)
@@ -184,7 +184,7 @@ class KalmanViews:
             own = with_axis(F, diagonal(F, known.information), 4)
             change = change + sign * F.sum(own, axis=3, keepdims=True)
         seen = until.settlement.known - before.settlement.known
-        lengths = log_lengths_each(F, given(system.directions), seen)
+        lengths = log_lengths_each(F, given(self._directions), seen)
         value = stop(F, value) + 0.5 * change - lengths
         return F.squeeze(batch_first(F, -value), axis=(2, 3))
 
@@ -410,6 +410,11 @@ class KalmanViews:
         back = self._back
         moved = back.mean + product(self.F, back.covariance, self._smoothed.before)
         return moved + product(self.F, back.filtered.covariance, self._errors.before)
+
+    @property
+    def _directions(self) -> Optional[Array]:
+        """D of the first state, (1, 1, B, d, q)."""
+        return self.system.directions
 
     @cached_property
     def _all(self) -> Optional[Known]:

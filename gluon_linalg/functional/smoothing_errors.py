@@ -161,6 +161,10 @@ class SmoothingErrors(MomentTangents):
         """δF, (1, T, B, p, p)."""
         return self._innovation_change()
 
+    def weighted_innovation(self) -> Array:
+        """F⁻¹ v, (1, T, B, p, 1 + q)."""
+        return self._weighted_innovation()
+
     def _error_offset(
         self, after: Array, before: Array, observed: Array, mean: Array
     ) -> Tuple[Array, Array]:
