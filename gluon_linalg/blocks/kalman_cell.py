@@ -155,36 +155,21 @@ class KalmanCell(mx.gluon.rnn.HybridRecurrentCell):
             name: F.expand_dims(F.expand_dims(array, axis=0), axis=0)
             for name, array in arrays.items()
         }
-        names = ("transition", "emission", "process_factor", "observation_factor")
-        prior = (F.expand_dims(arrays[k], axis=0) for k in ("prior_mean", "prior_factor"))
         if mask is not None:
             mask = F.expand_dims(mask, axis=1)
-        offset = every.get("emission_offset")
-        system = fn.state_space_system(
-            F, F.expand_dims(y, axis=1), *(every[k] for k in names), *prior, mask, None, offset,
+        online = fn.online_system(
+            F,
+            F.expand_dims(y, axis=1),
+            *(every[name] for name in list(AXES)[:4]),
+            mask,
+            *(every.get(name) for name in ("transition_offset", "emission_offset")),
             name=self.name,
-        )  # fmt: skip
-        # This step is not the last one: what leads on counts.
-        onward = {
-            name: fn.time_first(F, F.expand_dims(x, axis=3) if name.endswith("offset") else x)
-            for name, x in every.items()
-            if name.startswith(("transition", "process"))
-        }
-        fn.require_finite(F, self.name, **onward)
-        shown = tuple(
-            None if x is None else fn.time_first(F, x)
-            for x in (
-                every["emission"],
-                every["observation_factor"],
-                None if offset is None else F.expand_dims(offset, axis=3),
-            )
         )
         directions = None
         if self._columns > 1:
-            directions = fn.time_first(F, every["diffuse_directions"])
+            directions = F.expand_dims(arrays["diffuse_directions"], axis=0)
         sizes = self._states, self._observations
-        system = system._replace(**onward)
-        return fn.OnlineStep(F, system, state, shown, sizes, directions, self.name)
+        return fn.OnlineStep(F, online, state, sizes, directions, self.name)
 
     def _state(self, F, states, count, arrays):
         """What is known before this step: the prior before the first, the states later."""

@@ -47,7 +47,7 @@ from .kalman_moments import (
     observation_moments,
     smoothed_covariances,
 )
-from .kalman_online import OnlineState, OnlineStep, first_state
+from .kalman_online import OnlineState, OnlineStep, first_state, online_system
 from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
@@ -83,10 +83,8 @@ from .spectral import (
     symmetric_function,
 )
 from .state_space import (
-    LinearGaussianSystem,
     batch_first,
     over_time,
-    require_finite,
     state_space_system,
     time_first,
 )
@@ -102,7 +100,6 @@ from .tangent import (
 
 __all__ = [
     "KalmanViews",
-    "LinearGaussianSystem",
     "MomentTangents",
     "Moments",
     "OnlineState",
@@ -173,6 +170,7 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
+    "online_system",
     "over_time",
     "potrf",
     "ppca_nll",
@@ -183,7 +181,6 @@ __all__ = [
     "require",
     "require_columns",
     "require_dtype",
-    "require_finite",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",

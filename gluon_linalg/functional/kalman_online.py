@@ -15,9 +15,17 @@ from .kalman import kalman_filter
 from .kalman_moments import filtered_mean
 from .kalman_steps import with_prior_covariance
 from .kalman_views import KalmanViews, Known, Moments, moments_of
-from .matrix import congruence, product, transpose
+from .matrix import congruence, diagonal, product, transpose, with_axis
+from .recursion import affine_recursion, quadratic_recursion
 from .smoothing_errors import SmoothingErrors
-from .state_space import LinearGaussianSystem, leading_axes, square_factor
+from .state_space import (
+    LinearGaussianSystem,
+    leading_axes,
+    require_finite,
+    square_factor,
+    state_space_system,
+    time_first,
+)
 from .tangent import stop, zeros_like
 
 
@@ -48,26 +56,62 @@ def first_state(
     return OnlineState(columns, stop(F, square), covariance, seen, seen)
 
 
+class OnlineSystem(NamedTuple):
+    """A `LinearGaussianSystem` of one step, whose prior is of no account, and its H, D and d."""
+
+    system: LinearGaussianSystem
+    shown: Tuple[Array, Array, Optional[Array]]
+
+
+def online_system(
+    F: Namespace,
+    y: Array,
+    transition: Array,
+    emission: Array,
+    process_factor: Array,
+    observation_factor: Array,
+    mask: Optional[Array] = None,
+    transition_offset: Optional[Array] = None,
+    emission_offset: Optional[Array] = None,
+    name: str = "Kalman",
+) -> OnlineSystem:
+    """The `OnlineSystem` of arrays (B or 1, 1, ...), as `state_space_system` takes them."""
+    onward = {"transition": transition, "process_factor": process_factor}
+    system = state_space_system(
+        F, y, transition, emission, process_factor, observation_factor,
+        F.squeeze(y, axis=1), y, mask, None, emission_offset, name=name,
+    )  # fmt: skip
+    if transition_offset is not None:
+        onward["transition_offset"] = with_axis(F, transition_offset, 3)
+    # This step is not the last one: what leads on counts.
+    onward = {key: time_first(F, array) for key, array in onward.items()}
+    require_finite(F, name, **onward)
+    offset = None
+    if emission_offset is not None:
+        offset = time_first(F, with_axis(F, emission_offset, 3))
+    shown = time_first(F, emission), time_first(F, observation_factor), offset
+    return OnlineSystem(system._replace(**onward), shown)
+
+
 class OnlineStep(KalmanViews):
     """The views of one step, T = 1, and the state after it.
 
-    system: a `LinearGaussianSystem` of one step, whose prior is of no account; shown, sizes: see
-    `KalmanViews`; directions: D of the first state, (1, 1, B or 1, d, q), for the likelihood.
+    sizes: d and p; directions: D of the first state, (B or 1, d, q), for the likelihood.
     """
 
     def __init__(
         self,
         F: Namespace,
-        system: LinearGaussianSystem,
+        online: OnlineSystem,
         state: OnlineState,
-        shown: Tuple[Array, Array, Optional[Array]],
         sizes: Tuple[int, int],
         directions: Optional[Array] = None,
         name: str = "Kalman",
     ) -> None:
         self.F, self.sizes, self.name, self.length = F, sizes, name, 1
-        self._first_directions = directions
-        self._shown, self.state = shown, state
+        self._first_directions = None if directions is None else leading_axes(F, directions)
+        system, self._shown = online
+        self.state = state
         columns = leading_axes(F, state.columns)
         if state.seen is not None:
             others = other_columns(F, columns)
@@ -88,6 +132,20 @@ class OnlineStep(KalmanViews):
         fixed, covariance = stop(F, columns), leading_axes(F, state.covariance)
         return moments_of(F, fixed, columns - fixed, covariance, self._until)
 
+    def ahead(self, steps: int) -> Moments:
+        """Of x_{t+1}, ..., x_{t+h} given y_1, ..., y_t, constants, with A, b and G of this step."""
+        F, fixed, following = self.F, self._ahead.fixed, self.following
+        offset = zeros_like(F, following.columns)
+        if fixed.transition_offset is not None:
+            offset = F.broadcast_add(offset, fixed.transition_offset)
+        noise = product(F, fixed.process_factor, fixed.process_factor, transpose_b=True)
+        transition, offset, noise = (
+            F.broadcast_axis(x, axis=1, size=steps) for x in (fixed.transition, offset, noise)
+        )
+        columns = affine_recursion(F, transition, offset, following.columns)
+        inner = quadratic_recursion(F, transition, noise, stop(F, following.inner))
+        return moments_of(F, stop(F, columns), zeros_like(F, columns), inner, self._until)
+
     @cached_property
     def next_state(self) -> OnlineState:
         F, pass_, ahead, system = self.F, self.pass_, self._ahead, self.system
@@ -102,12 +160,12 @@ class OnlineStep(KalmanViews):
             (ahead.crossed, weighted),
         ):
             columns = columns + product(F, matrix, column)
-        factor = stop(F, pass_.square_roots.following)
+        factor = upright(F, pass_.square_roots.following)
         covariance = product(F, factor, factor, transpose_b=True) + ahead.next_covariance
         parts = [F.squeeze(x, axis=(0, 1)) for x in (columns, factor, covariance)]
         if self._until is None:
             return OnlineState(*parts)
-        seen = stop(F, F.squeeze(self._seen_after, axis=(0, 1)))
+        seen = F.squeeze(upright(F, self._seen_after), axis=(0, 1))
         information = leading_axes(F, given(self.state.information)) + ahead.information_steps()
         return OnlineState(*parts, seen, F.squeeze(information, axis=(0, 1)))
 
@@ -141,3 +199,9 @@ class OnlineStep(KalmanViews):
             turned = congruence(F, transpose(F, settlement.turn, axes=5), information)
             known.append(Known(settlement, turned))
         return known[0], known[1]
+
+
+def upright(F: Namespace, factor: Array) -> Array:
+    """A lower factor (1, 1, B, n, n) without negative diagonal elements, a constant."""
+    pivots = transpose(F, with_axis(F, diagonal(F, factor), 4), axes=5)
+    return stop(F, F.broadcast_mul(factor, 1.0 - 2.0 * (pivots < 0.0)))

@@ -102,9 +102,11 @@ def answers(
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
-def load_graph(folder: str, description: Dict[str, Any], device: Device) -> mx.gluon.Block:
+def load_graph(
+    folder: str, description: Dict[str, Any], device: Device, name: str = MODEL
+) -> mx.gluon.Block:
     """The exported model of a finished job; JobError where its files are damaged."""
-    path = os.path.join(folder, MODEL)
+    path = os.path.join(folder, name)
     try:
         return load(path, device)
     except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:

@@ -7,6 +7,7 @@ from .forecaster import StructuralForecaster
 from .model import StructuralModel
 from .regression import Regression
 from .seasonal import Seasonal
+from .stream import StructuralStream
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SemilocalLinearTrend",
     "StructuralForecaster",
     "StructuralModel",
+    "StructuralStream",
     "Sum",
     "System",
 ]

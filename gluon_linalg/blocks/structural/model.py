@@ -17,6 +17,7 @@ from .bounded import VARIANCE_FLOOR
 from .centring import centred_system, uncentred
 from .diffuse import REMEDY, diffuse_part
 from .forecaster import StructuralForecaster
+from .stream import StructuralStream
 
 Moments = Tuple[mx.nd.NDArray, mx.nd.NDArray]
 
@@ -162,6 +163,21 @@ class StructuralModel(ScanningBlock):
         with self.name_scope():
             return StructuralForecaster(self, steps)
 
+    def stream(self, steps: int) -> StructuralStream:
+        """A block that takes one observation at a time, and forecasts `steps` after each.
+
+        It exports, and holds copies of the parameters, as `forecaster` does.
+        """
+        with self.name_scope():
+            return StructuralStream(self, steps)
+
+    def noise(self, F: Namespace, y: Array) -> Array:
+        """The noise_variance inside a graph, (1, 1) in float64, 0 where there is none."""
+        if self.noise_variance is None:
+            return scalar_one(F, y) * 0.0
+        stored = F.cast(parameter_array(F, self.noise_variance, y), "float64")
+        return F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
+
     def kalman_inputs(
         self, F: Namespace, y: Array, *rest: Optional[Array]
     ) -> Tuple[List[Array], Optional[Array]]:
@@ -173,10 +189,7 @@ class StructuralModel(ScanningBlock):
             observed = fn.stop(F, mask)
             y = F.where(observed, y, fn.zeros_like(F, y))
         system = self.components.system(F, y, covariates)
-        noise = scalar_one(F, y) * 0.0
-        if self.noise_variance is not None:
-            stored = F.cast(parameter_array(F, self.noise_variance, y), "float64")
-            noise = F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
+        noise = self.noise(F, y)
         emission, process_factor, centre = centred_system(F, self.components, system, observed)
         variances = [noise, *self.components.variances(F, y)]
         diffuse = diffuse_part(

@@ -35,6 +35,8 @@ class StateSpacePredictor(SeriesPredictor):
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
         self.least_observations = description["least_observations"]
+        # The state of a series that grows before its first step; None where nothing was exported.
+        self.stream_start = description.get("stream_start")
         # The column with the names of series, and what is known of those of the training.
         self.series = self.item = description.get("series")
         if self.series is None:
