@@ -151,7 +151,8 @@ class OnlineStep(KalmanViews):
         F, pass_, ahead, system = self.F, self.pass_, self._ahead, self.system
         columns = product(F, ahead.fixed.transition, filtered_mean(F, pass_))
         if system.transition_offset is not None:
-            columns = columns + ahead.fixed.transition_offset + ahead.change.transition_offset
+            columns = columns + given(ahead.fixed.transition_offset)
+            columns = columns + given(ahead.change.transition_offset)
         weighted = ahead.weighted_innovation()
         for matrix, column in (
             (pass_.closed, ahead.mean),
@@ -162,12 +163,15 @@ class OnlineStep(KalmanViews):
             columns = columns + product(F, matrix, column)
         factor = upright(F, pass_.square_roots.following)
         covariance = product(F, factor, factor, transpose_b=True) + ahead.next_covariance
-        parts = [F.squeeze(x, axis=(0, 1)) for x in (columns, factor, covariance)]
+        columns, factor, covariance = (
+            F.squeeze(x, axis=(0, 1)) for x in (columns, factor, covariance)
+        )
         if self._until is None:
-            return OnlineState(*parts)
+            return OnlineState(columns, factor, covariance)
         seen = F.squeeze(upright(F, self._seen_after), axis=(0, 1))
         information = leading_axes(F, given(self.state.information)) + ahead.information_steps()
-        return OnlineState(*parts, seen, F.squeeze(information, axis=(0, 1)))
+        information = F.squeeze(information, axis=(0, 1))
+        return OnlineState(columns, factor, covariance, seen, information)
 
     @property
     def _directions(self) -> Optional[Array]:

@@ -48,6 +48,10 @@ class Streams:
         self.fingerprint = hashlib.sha256(b"".join(content)).hexdigest()
         self.columns = [column for column in service.columns if column.name != predictor.series]
 
+    def close(self) -> None:
+        """Leaves the folder to another server."""
+        self._lock.close()
+
     def update(self, name: str, body: bytes, content_type: str) -> Tuple[Dict[str, Any], int]:
         """The answer after the rows of a body, and how many these are.
 
