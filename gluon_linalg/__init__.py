@@ -13,6 +13,7 @@ from .blocks import (
     CholeskyBlock,
     CholeskySolveBlock,
     DetBlock,
+    DynamicFactorModel,
     EigBlock,
     FITCLikelihoodLayer,
     GPLikelihoodLayer,
@@ -32,6 +33,7 @@ from .blocks import (
     MatrixLogBlock,
     MatrixPowerBlock,
     MatrixSqrtBlock,
+    MultivariateStructuralModel,
     NearestPSDBlock,
     PCABlock,
     PPCALikelihoodLayer,
@@ -45,6 +47,7 @@ from .blocks import (
     SVDBlock,
     SVGPLikelihoodLayer,
     TriangularSolveBlock,
+    VARMAModel,
     WhiteningBlock,
     explain,
     kalman_arrays,
@@ -58,6 +61,7 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.expectation_maximization import expectation_maximization
 from .fitting.fit import fit
 from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
@@ -77,6 +81,7 @@ __all__ = [
     "CholeskyBlock",
     "CholeskySolveBlock",
     "DetBlock",
+    "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
@@ -96,6 +101,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "MultivariateStructuralModel",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
@@ -109,11 +115,13 @@ __all__ = [
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "VARMAModel",
     "WhiteningBlock",
     "__version__",
     "backend_status",
     "compare",
     "errors",
+    "expectation_maximization",
     "explain",
     "export",
     "fit",

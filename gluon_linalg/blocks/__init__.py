@@ -25,6 +25,7 @@ from .matrix_function import (
     MatrixSqrtBlock,
     NearestPSDBlock,
 )
+from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -44,6 +45,7 @@ __all__ = [
     "CholeskyBlock",
     "CholeskySolveBlock",
     "DetBlock",
+    "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
@@ -64,6 +66,7 @@ __all__ = [
     "MatrixLogBlock",
     "MatrixPowerBlock",
     "MatrixSqrtBlock",
+    "MultivariateStructuralModel",
     "NearestPSDBlock",
     "PCABlock",
     "PPCALikelihoodLayer",
@@ -77,6 +80,7 @@ __all__ = [
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",
+    "VARMAModel",
     "WhiteningBlock",
     "explain",
     "kalman_arrays",

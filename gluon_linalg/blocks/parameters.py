@@ -17,6 +17,9 @@ class PositiveParameter(mx.gluon.Parameter):
     `set_value()` speak in natural units. Freeze it as any parameter: ``grad_req = 'null'``.
     """
 
+    # Whether a natural number depends on more than one of those that are stored, or may be 0.
+    mixes = False
+
     def __init__(self, name: str, value: ArrayLike, lower: float = 1e-12, **kwargs: Any) -> None:
         self.lower = float(lower)
         self._exact = self._stored(np.asarray(value, dtype="float64"), name)

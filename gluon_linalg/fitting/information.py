@@ -60,6 +60,18 @@ def slopes(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
     return array.grad.asnumpy().reshape(stored.shape)
 
 
+def jacobian(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
+    """The derivatives (k, k) of natural units in stored ones, of k elements that are mixed."""
+    array, rows = mx.nd.array(stored, dtype="float64"), []
+    array.attach_grad()
+    for index in range(stored.size):
+        with mx.autograd.record():
+            value = parameter.natural(mx.nd, array).reshape(-1)[index]
+        value.backward()
+        rows.append(array.grad.asnumpy().reshape(-1))
+    return np.array(rows)
+
+
 def _along(loss: "Loss", vector: np.ndarray, index: int, step: float) -> np.ndarray:
     ends = []
     for sign in (1.0, -1.0):

@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..blocks.parameters import PositiveParameter
-from .information import natural, observed_information, slopes
+from .information import jacobian, natural, observed_information, slopes
 
 if TYPE_CHECKING:
     from .loss import Loss
@@ -141,8 +141,10 @@ class FitResult:
         """An `Estimate` of each element, with intervals of that level."""
         if not 0.0 < level < 1.0:
             raise ValueError(f"estimates: level is {level!r}, expected a number between 0 and 1.")
-        errors = np.sqrt(np.diag(self.covariance()))
-        width = _normal_quantile(0.5 + 0.5 * level) * errors
+        covariance, begin = self.covariance(), 0
+        errors = np.sqrt(np.diag(covariance))
+        quantile = _normal_quantile(0.5 + 0.5 * level)
+        width = quantile * errors
         rows: List[Estimate] = []
         parts = (
             [values for _, values in self._of.pieces(vector)]
@@ -153,9 +155,15 @@ class FitResult:
         ):
             stored, error, *ends = arrays
             value = natural(parameter, stored)
-            error = error * np.abs(slopes(parameter, stored))
-            lower, upper = (natural(parameter, end) for end in ends)
+            own, begin = slice(begin, begin + value.size), begin + value.size
             may_be_zero = not isinstance(parameter, PositiveParameter)
+            if getattr(parameter, "mixes", False):
+                turn, may_be_zero = jacobian(parameter, stored), True
+                error = np.sqrt(np.diag(turn @ covariance[own, own] @ turn.T)).reshape(value.shape)
+                lower, upper = value - quantile * error, value + quantile * error
+            else:
+                error = error * np.abs(slopes(parameter, stored))
+                lower, upper = (natural(parameter, end) for end in ends)
             for index in np.ndindex(value.shape):
                 z = value[index] / error[index] if may_be_zero and error[index] > 0 else math.nan
                 rows.append(

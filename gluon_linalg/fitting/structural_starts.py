@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..blocks.structural import AutoRegression, Component, Cycle, Seasonal
+from ..blocks.structural import ARIMA, AutoRegression, Component, Cycle, Seasonal
 
 # Shares of the mean squared change of a series: of the noise, of the first level, of slopes, and of
 # all else. What drives a series, its level, its slope or what comes on top, is a maximum each.
@@ -31,6 +31,8 @@ REVIVALS = (1e-4, 1e-3, 1e-2, 0.1)
 PEAKS = 2
 DAMPINGS = (0.9, 0.98)
 AUTOREGRESSIVE_DAMPING = 0.95
+# First coefficients of ARIMA processes, of opposite signs in autoregression and moving average.
+ARIMA_STARTS = (0.5, -0.5)
 # No start is nearer to a unit root.
 LARGEST_PARTIAL = 0.95
 
@@ -80,7 +82,7 @@ def revivals(change: float) -> List[float]:
 def has_many_maxima(components: Sequence[Component]) -> bool:
     """Whether the likelihood of such a model, with noise, is known to have several maxima."""
     variances = sum(n.endswith("variance") for c in components for n in c._reg_params)
-    return variances > 1 or any(isinstance(c, (Cycle, AutoRegression)) for c in components)
+    return variances > 1 or any(isinstance(c, (ARIMA, Cycle, AutoRegression)) for c in components)
 
 
 def mean_squared_change(series: Sequence[np.ndarray]) -> float:
@@ -119,7 +121,10 @@ def _candidates(component, rest, change) -> List[Dict[str, Any]]:
     """
     found: List[Dict[str, Any]] = [{}]
     if isinstance(component, Cycle):
+        upper = getattr(component.period, "upper", np.inf)
         for period, variance in _waves(rest, float(component.period.value()[0])):
+            if not component.period.lower < period < upper:
+                continue
             for damping in DAMPINGS if component.damping is not None else (None,):
                 candidate = {"period": period}
                 if damping is not None:
@@ -133,6 +138,14 @@ def _candidates(component, rest, change) -> List[Dict[str, Any]]:
             found.append({"partial_autocorrelation": partial})
         if component.state_size > 1:
             found += [_wave_of(component, *wave, change) for wave in _waves(rest)]
+    elif isinstance(component, ARIMA):
+        for first in ARIMA_STARTS:
+            found.append({
+                name: np.append([sign * first], np.zeros(parameter.order - 1))
+                for name, sign in (("ar", 1), ("ma", -1), ("seasonal_ar", 1), ("seasonal_ma", -1))
+                for parameter in [getattr(component, name)]
+                if parameter is not None
+            })  # fmt: skip
     return found
 
 

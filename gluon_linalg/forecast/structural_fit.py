@@ -89,7 +89,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
         """
         squares = self._squares(arrays)
         given = self._given(scales)
-        lower, upper = self._bounds(squares, given)
+        lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
         points, values = minimize_each(
             lambda points: self._evaluate(points, arrays),
@@ -247,7 +247,7 @@ class SeriesBatch(mx.gluon.HybridBlock):
             pieces.append(parameter._stored(values[index, name], name))
         return np.concatenate(pieces)
 
-    def _bounds(self, squares, given):
+    def _bounds(self, squares, given, steps):
         """The least and the largest stored parameters, (B, n) each; equal where they are fixed."""
         lower, upper = [], []
         for place, own_squares in enumerate(squares):
@@ -264,6 +264,10 @@ class SeriesBatch(mx.gluon.HybridBlock):
                     middle, width = 0.0, STORED_BOUND
                 else:
                     middle, width = parameter._stored(initial, key[1]), STORED_BOUND
+                    if key[1] == "period":
+                        # A longer cycle than the series is a trend.
+                        longest = np.maximum(2.0 * initial, steps)
+                        width = parameter._stored(longest, key[1]) - middle
                 middle = middle * np.ones(parameter.shape)
                 ends.append((middle - width, middle + width))
             for side, pieces in zip((lower, upper), zip(*ends)):

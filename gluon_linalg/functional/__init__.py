@@ -54,6 +54,7 @@ from .kalman_tangent import MomentTangents
 from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
 from .lq import lq, qr
+from .lyapunov import stationary_factor
 from .matrix import (
     add_diagonal,
     diagonal,
@@ -188,6 +189,7 @@ __all__ = [
     "smoothed_covariances",
     "solve_spd",
     "state_space_system",
+    "stationary_factor",
     "step_log_likelihood",
     "stop",
     "svd",

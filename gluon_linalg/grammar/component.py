@@ -11,6 +11,7 @@ from .component_part import (
     MOST_STATES,
     SMALLEST_VARIANCE,
     Numbers,
+    Orders,
     Part,
     Variance,
     Variances,
@@ -101,6 +102,13 @@ class Cycle(Part):
     parameters: ClassVar[Tuple[str, ...]] = ("period", "damping", "cycle_variance")
 
     period: Number = Field(..., gt=2, description="The period in steps, learned.")
+    period_bounds: Optional[List[Number]] = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="The least and the largest period; null for 2 and the number of steps of the "
+        "series.",
+    )
     damping: Number = Field(
         0.9,
         gt=0,
@@ -110,6 +118,11 @@ class Cycle(Part):
     cycle_variance: Optional[Variance] = Field(
         None, description="The variance of κ, which keeps the cycle alive; 0 for none."
     )
+
+    def within(self, steps: int) -> Self:
+        if self.period_bounds is not None:
+            return self
+        return self.model_copy(update={"period_bounds": [2.0, max(steps, 2.0 * self.period)]})
 
     @field_validator("damping", mode="before")
     @classmethod
@@ -134,6 +147,53 @@ class Autoregression(Part):
         if block.innovation_variance is not None:
             found["innovation_variance"] = block.innovation_variance
         return found
+
+
+class Arima(Part):
+    """(1 - L)^d (1 - L^s)^D y is an autoregressive moving average, with seasonal factors."""
+
+    component_class: ClassVar[Type[structural.Component]] = structural.ARIMA
+    parameters: ClassVar[Tuple[str, ...]] = (
+        "ar",
+        "ma",
+        "seasonal_ar",
+        "seasonal_ma",
+        "innovation_variance",
+    )
+
+    order: Orders = Field(
+        [0, 0, 0],
+        description="(p, d, q): lags of the autoregression, differences, lags of the moving "
+        "average.",
+    )
+    seasonal_order: Orders = Field(
+        [0, 0, 0], description="(P, D, Q), the same in steps of `period`."
+    )
+    period: Optional[int] = Field(None, ge=2, le=1000, description="The steps of a season.")
+    ar: Optional[Numbers] = Field(None, description="The initial φ, p numbers; null for zeros.")
+    ma: Optional[Numbers] = Field(None, description="The initial θ, q numbers; null for zeros.")
+    seasonal_ar: Optional[Numbers] = Field(None, description="The initial Φ, P numbers.")
+    seasonal_ma: Optional[Numbers] = Field(None, description="The initial Θ, Q numbers.")
+    intercept: bool = Field(
+        False,
+        description="Whether what the differences leave has a mean other than 0, the drift where "
+        "there is one difference.",
+    )
+    innovation_variance: Optional[Variance] = Field(
+        None, description="The variance of the innovations, above 0."
+    )
+
+    @property
+    def is_level(self) -> bool:  # type: ignore[override]
+        """Whether it has a level of its own."""
+        return self.order[1] + self.seasonal_order[1] > 0 or self.intercept
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise on top makes another model of the same kind, and cannot be told apart."""
+        period = self.period or 1
+        (p, d, q), (seasonal_p, seasonal_d, seasonal_q) = self.order, self.seasonal_order
+        return q + period * seasonal_q >= p + d + period * (seasonal_p + seasonal_d)
 
 
 class Regression(Part):
@@ -218,4 +278,7 @@ class Component(OneOf):
     seasonal: Optional[Seasonal] = Field(None, description="A pattern of known period.")
     cycle: Optional[Cycle] = Field(None, description="A damped wave of unknown period.")
     ar: Optional[Autoregression] = Field(None, description="A stationary autoregression.")
+    arima: Optional[Arima] = Field(
+        None, description="A seasonal ARIMA process; with noise_variance: 0 the whole model."
+    )
     regression: Optional[Regression] = Field(None, description="The effect of covariates.")

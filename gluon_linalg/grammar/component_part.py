@@ -50,6 +50,9 @@ Variance = Annotated[
 ]
 Variances = Annotated[List[Variance], Field(min_length=1), OneOrMore()]
 Numbers = Annotated[List[Number], Field(min_length=1), OneOrMore()]
+Orders = Annotated[
+    List[Annotated[int, Field(ge=0, le=MOST_STATES)]], Field(min_length=3, max_length=3)
+]
 Prior = Annotated[
     Union[
         Literal["diffuse", "stationary"],
@@ -127,6 +130,10 @@ class Part(Fixable):
         return (
             name != "period" and name in self.model_fields_set and getattr(self, name) is not None
         )
+
+    def within(self, steps: int) -> Self:
+        """The same for series of so many steps, which bound what the description leaves open."""
+        return self
 
     def build(
         self,

@@ -8,7 +8,7 @@ from typing_extensions import Annotated, Self
 
 from ..blocks import structural
 from ..errors import suggestion
-from .component import Component, Regression
+from .component import Arima, Component, Regression
 from .component_part import MOST_STATES, Part, Variance
 from .section import Fixable
 
@@ -73,6 +73,13 @@ class StructuralDescription(Fixable):
         if len(levels) > 1:
             message = f"{' and '.join(levels)} cannot be told apart; keep one of them"
             return ("components",), message
+        if self.noise_variance != 0:
+            for index, (name, part) in enumerate(parts):
+                if isinstance(part, Arima) and part.has_noise:
+                    message = (
+                        "its noise cannot be told from that of the model; set noise_variance: 0"
+                    )
+                    return ("components", index, name), message
         states = sum(_width(part, covariates) for _, part in parts)
         if states > MOST_STATES:
             return ("components",), f"{states} states; at most {MOST_STATES} are possible"
@@ -97,17 +104,18 @@ class StructuralDescription(Fixable):
         variance: float,
         squares: Sequence[Sequence[float]],
         parameters: Dict[str, mx.gluon.Parameter],
+        steps: int,
     ) -> List[structural.Component]:
         """The blocks; their parameters are added to the dict `parameters` by path.
 
         variance: the initial value of those that are null; squares: the mean squares of the columns
-        of each regression.
+        of each regression; steps: the length of the series.
         """
         blocks, left = [], iter(squares)
         for index, component in enumerate(self.components):
             name, part = component.chosen()
             own = next(left) if isinstance(part, Regression) else None
-            block = part.build(name, variance, own)
+            block = part.within(steps).build(name, variance, own)
             for key, parameter in part.trained(block).items():
                 if key in part.fixed:
                     parameter.grad_req = "null"

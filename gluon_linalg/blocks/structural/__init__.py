@@ -1,5 +1,6 @@
 """Components of structural time series models (Harvey 1989; Durbin & Koopman 2012, chapter 3)."""
 
+from .arima import ARIMA
 from .autoregression import AutoRegression
 from .base import Component, Sum, System
 from .cycle import Cycle
@@ -11,6 +12,7 @@ from .stream import StructuralStream
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
+    "ARIMA",
     "AutoRegression",
     "Component",
     "Cycle",

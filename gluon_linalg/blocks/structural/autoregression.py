@@ -1,14 +1,14 @@
 """Stationary autoregressions."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from ... import functional as fn
 from ...typing import Array, Namespace
-from .arrays import beside, element, matrix
+from .arrays import matrix
 from .base import Component, Prior
 from .bounded import MARGIN, bounded_parameter
+from .levinson import coefficients_of, lagged_factor, partials_of, predictors
 
 
 class AutoRegression(Component):
@@ -43,8 +43,12 @@ class AutoRegression(Component):
         if not (isinstance(order, int) and order >= 1):
             raise ValueError(f"AutoRegression: order is {order!r}, expected an integer from 1 on.")
         super().__init__(order, **kwargs)
-        partial = _partial_autocorrelations(
-            self.name, np.zeros(order) if coefficients is None else coefficients, order
+        partial = partials_of(
+            self.name,
+            np.zeros(order) if coefficients is None else coefficients,
+            order,
+            "coefficients",
+            "a stationary process; a random walk is LocalLevel",
         )
         bound = 1.0 - MARGIN
         self.partial_autocorrelation = bounded_parameter(
@@ -56,16 +60,14 @@ class AutoRegression(Component):
 
     def coefficients(self) -> np.ndarray:
         """φ_1, ..., φ_p as a float64 NumPy array."""
-        coefficients = np.zeros(0)
-        for r in self.partial_autocorrelation.value():
-            coefficients = np.append(coefficients - r * coefficients[::-1], r)
-        return coefficients
+        return coefficients_of(self.partial_autocorrelation.value())
 
     def transition(
         self, F: Namespace, one: Array, partial_autocorrelation: Array, **values: Array
     ) -> Array:
         size = self.state_size
-        first = F.expand_dims(self._predictors(F, partial_autocorrelation)[-1], axis=1)
+        first = predictors(F, partial_autocorrelation, size)[-1]
+        first = F.expand_dims(first, axis=1)
         if size == 1:
             return first
         shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
@@ -84,51 +86,12 @@ class AutoRegression(Component):
         innovation_variance: Array,
         **values: Array,
     ) -> Array:
-        size = self.state_size
-        variance = innovation_variance
-        deviations: List[Array] = []
-        for k in reversed(range(size)):
-            variance = variance / element(F, partial_autocorrelation_complement, k)
-            deviations.insert(0, F.sqrt(variance))
-        # Each z is its prediction from those before plus an error of its own.
-        rows = matrix(F, one, [deviations[:1] + [0.0] * (size - 1)])
-        for k, predictor in enumerate(self._predictors(F, partial_autocorrelation)[:-1], start=1):
-            weights = F.expand_dims(F.reverse(predictor, axis=1), axis=1)
-            own = matrix(F, one, [[0.0] * k + [deviations[k]] + [0.0] * (size - k - 1)])
-            rows = F.concat(rows, fn.product(F, weights, rows) + own, dim=1)
-        return rows
-
-    def _predictors(self, F: Namespace, partial_autocorrelation: Array) -> List[Array]:
-        """The coefficients of the best predictions from 1, ..., p predecessors, (1, k) each."""
-        predictors: List[Array] = []
-        for k in range(self.state_size):
-            r = element(F, partial_autocorrelation, k)
-            if not predictors:
-                predictors.append(r)
-                continue
-            last = predictors[-1]
-            changed = last - F.broadcast_mul(F.reverse(last, axis=1), r)
-            predictors.append(beside(F, [changed, r], axis=1))
-        return predictors
-
-
-def _partial_autocorrelations(name, coefficients, order):
-    """The inverse recursion; ValueError where |r| >= 1."""
-    coefficients = np.atleast_1d(np.asarray(coefficients, dtype="float64"))
-    if coefficients.shape != (order,):
-        raise ValueError(
-            f"{name}: coefficients has shape {coefficients.shape}, expected {order} numbers for an "
-            f"AR({order})."
+        found = predictors(F, partial_autocorrelation, self.state_size)
+        return lagged_factor(
+            F,
+            one,
+            innovation_variance,
+            found,
+            partial_autocorrelation_complement,
+            self.state_size,
         )
-    current, partial = coefficients, np.zeros(order)
-    for k in reversed(range(order)):
-        r = current[k]
-        if not abs(r) < 1.0 - MARGIN:
-            raise ValueError(
-                f"{name}: the coefficients {coefficients.tolist()} are not those of a stationary "
-                f"process (partial autocorrelation {r:.9g} at lag {k + 1}). A random walk is "
-                "LocalLevel."
-            )
-        partial[k] = r
-        current = (current[:k] + r * current[:k][::-1]) / ((1.0 - r) * (1.0 + r))
-    return partial

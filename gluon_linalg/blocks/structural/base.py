@@ -87,7 +87,7 @@ class Component(LinearAlgebraBlock):
             prior_factor = matrix(F, one, np.diag(self._prior_deviations).tolist())
         return System(
             F.expand_dims(self.transition(F, one, **values), axis=0),
-            self.emission(F, one, covariates),
+            self._emission(F, one, covariates, values),
             F.expand_dims(self._process_factor(F, one, values), axis=0),
             F.reshape(matrix(F, one, [self._prior_mean]), shape=(1, -1)),
             prior_factor,
@@ -101,6 +101,10 @@ class Component(LinearAlgebraBlock):
     def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
         """H, (B or 1, T or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
+
+    def _emission(self, F, one, covariates, values):
+        """H, of what depends on parameters, too."""
+        return self.emission(F, one, covariates)
 
     @hook
     def stationary_factor(self, F: Namespace, one: Array, **values: Array) -> Array:

@@ -147,7 +147,7 @@ class StateSpace(TrainedTask):
         model, dataset = self.job.model, self.dataset
         variance = SHARE * self._change()
         finite(dataset.path, variance)
-        components = model.build(variance, self._squares(), parameters)
+        components = model.build(variance, self._squares(), parameters, dataset.length)
         regressions = [c for c in components if c.features]
         for component, columns in zip(regressions, dataset.regressors):
             component.state_names = list(columns)

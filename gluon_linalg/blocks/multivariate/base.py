@@ -1,0 +1,172 @@
+"""What the state space models of several series share: likelihood, smoothing, forecasts."""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from ... import functional as fn
+from ...errors import ShapeError, UnidentifiedError, listing
+from ...typing import Array, Namespace, hook
+from ..copying import frozen_copies
+from ..kalman import KalmanFilterLayer, ScanningBlock
+from ..parameters import parameter_array
+from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
+from ..structural.arrays import scalar_one
+from ..structural.diffuse import REMEDY
+
+
+class VectorSystem(NamedTuple):
+    """The arrays of the Kalman layers in float64; the last two None for none."""
+
+    transition: Array  # (1, 1, d, d)
+    emission: Array  # (1, 1, p, d)
+    process_factor: Array  # (1, 1, d, r)
+    observation_factor: Array  # (1, 1, p, q)
+    prior_mean: Array  # (B or 1, d)
+    prior_factor: Array  # (1, d, s)
+    directions: Optional[Array]  # (B or 1, d, u)
+    emission_offset: Optional[Array]  # (1, 1, p)
+
+
+class MultivariateModel(ScanningBlock):
+    """Negative log likelihood of several series, (y, mask) -> (B,).
+
+    y: (B, T, p), p = `series`; mask: optional, (B, T, p) of 0/1, 1 where y was observed, whatever
+    stands elsewhere. With initial states of which nothing is known it is the exact diffuse
+    likelihood (`functional.diffuse`), as in `StructuralModel`. All is computed in float64, and has
+    the dtype of the block in the end.
+
+    state_size d, diffuse: how many directions of the first state are diffuse; method, length: as in
+    `KalmanFilterLayer`. A subclass implements `system`.
+    """
+
+    arguments = (("y", "B T p"), ("mask", "B T p"))
+    required = 1
+    # What is added to all observations, (p,).
+    mean: Optional[mx.gluon.Parameter] = None
+
+    def __init__(
+        self,
+        series: int,
+        state_size: int,
+        diffuse: int = 0,
+        method: str = "sequential",
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._dtype = "float32"
+        self.series, self.state_size = series, state_size
+        self.options: Dict[str, Any] = {"method": method, "length": length, "diffuse": diffuse}
+        with self.name_scope():
+            self.filter = KalmanFilterLayer(state_size, series, **self.options)
+            self.smoother = KalmanSmootherLayer(state_size, series, **self.options)
+        self.state_names = [f"state {k + 1}" for k in range(state_size)]
+
+    @hook
+    def system(self, F: Namespace, y: Array, mask: Array) -> VectorSystem:
+        """The arrays inside a graph; y: (B, T, p), 0 where the mask (B, T, p) is 0."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement system")
+
+    def hybrid_forward(
+        self, F: Namespace, y: Array, mask: Optional[Array] = None, **stored: Array
+    ) -> Array:
+        return F.cast(self.filter.results(F, *self.kalman_inputs(F, y, mask)), self._dtype)
+
+    def smooth(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean (B, T, d) and covariance (B, T, d, d) of the states given all observations.
+
+        Arguments as in a call. Raises UnidentifiedError for states that the data leave open.
+        """
+        inputs = self.kalman_inputs(mx.nd, *self._data(y, *rest, **keywords))
+        mean, covariance = self.smoother.results(mx.nd, *inputs)
+        first = np.diagonal(covariance[:, 0].asnumpy(), axis1=1, axis2=2)
+        for element, own in enumerate(np.isinf(first)):
+            if own.any():
+                names = [self.state_names[state] for state in np.flatnonzero(own)]
+                raise UnidentifiedError(
+                    f"{self.name}: the observations of batch element {element} leave open "
+                    f"{listing(names)}. {REMEDY}"
+                )
+        return mean.astype(self._dtype), covariance.astype(self._dtype)
+
+    def forecaster(self, steps: int) -> "MultivariateForecaster":
+        """A block for `steps` observations after the last: (y, mask) -> mean, covariance.
+
+        It exports, and holds copies of the parameters.
+        """
+        with self.name_scope():
+            return MultivariateForecaster(self, steps)
+
+    def kalman_inputs(self, F: Namespace, y: Array, mask: Optional[Array] = None) -> List[Any]:
+        """The arguments of the Kalman layers, in float64, in a graph."""
+        y = F.cast(y, "float64")
+        observed = fn.ones_like(F, y)
+        if mask is not None:
+            observed = mask = F.cast(fn.stop(F, mask), "float64")
+            y = F.where(mask, y, fn.zeros_like(F, y))
+        system = self.system(F, y, observed)
+        arrays = [y, *system[:6]]
+        if system.directions is not None:
+            arrays.append(system.directions)
+        return [*arrays, mask, None, system.emission_offset]
+
+    def one(self, F: Namespace, y: Array) -> Array:
+        """The number 1, (1, 1), from y (B, T, p)."""
+        return scalar_one(F, F.reshape(y, shape=(1, -1)))
+
+    def stored(self, F: Namespace, parameter: mx.gluon.Parameter, like: Array) -> Array:
+        """What a parameter stores, in float64, inside a graph."""
+        return F.cast(parameter_array(F, parameter, like), "float64")
+
+    def offset(self, F: Namespace, y: Array) -> Optional[Array]:
+        """The parameter `mean` as the emission offset, (1, 1, p), or None."""
+        mean = self.mean
+        return None if mean is None else F.reshape(self.stored(F, mean, y), shape=(1, 1, -1))
+
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
+        if sizes["p"] != self.series:
+            raise ShapeError(
+                f"{self.name}: 'y' has {sizes['p']} series, but the model is of {self.series}."
+            )
+
+    def _open_scans(self):
+        return [*self.filter._open_scans(), *self.smoother._open_scans()]
+
+
+class MultivariateForecaster(ScanningBlock):
+    """(y, mask) -> mean (B, h, p) and covariance (B, h, p, p) of the next h observations.
+
+    Made by `MultivariateModel.forecaster`. A variance that the data leave open is inf.
+    """
+
+    def __init__(self, model: MultivariateModel, steps: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps = steps
+        with self.name_scope():
+            (self.model,) = frozen_copies(self.prefix, model)
+            size, series = model.state_size, model.series
+            self.layer = KalmanForecastLayer(size, series, steps=steps, **model.options)
+        self.required, self.arguments = model.required, model.arguments
+
+    def hybrid_forward(
+        self, F: Namespace, y: Array, mask: Optional[Array] = None
+    ) -> Tuple[Array, ...]:
+        _, _, mean, covariance = self.layer.results(F, *self.model.kalman_inputs(F, y, mask))
+        return tuple(F.cast(array, self.model._dtype) for array in (mean, covariance))
+
+    def check_shapes(self, sizes: Mapping[str, int]) -> None:
+        self.model.check_shapes(sizes)
+
+    def _open_scans(self):
+        return self.layer._open_scans()
+
+
+def checked_count(name: str, what: str, value: Any, least: int) -> int:
+    """value; ValueError unless it is an integer from `least` on."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name}: {what} is {value!r}, expected an integer from {least} on.")
+    return value
