@@ -40,6 +40,10 @@ class NonFiniteError(LinearAlgebraError):
     """NaN or infinity where a number had to be. Jitter never repairs these."""
 
 
+class TimeOrderError(LinearAlgebraError):
+    """Times that run backwards where they have to go forwards."""
+
+
 class ShapeError(LinearAlgebraError):
     """An array whose shape does not fit; the message names the rule and the remedy."""
 

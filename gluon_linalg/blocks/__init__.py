@@ -33,6 +33,8 @@ from .smoother import KalmanForecastLayer, KalmanSamplerLayer, KalmanSmootherLay
 from .solve import InverseBlock, TriangularSolveBlock
 from .sparse_gp import FITCLikelihoodLayer, SGPRLikelihoodLayer
 from .sparse_gp_predictor import SparseGPPredictor
+from .state_space_gp import StateSpaceGPLayer
+from .state_space_gp_predictor import StateSpaceGPPredictor
 from .structural import StructuralForecaster, StructuralModel
 from .svd import SVDBlock
 from .svgp import SVGPLikelihoodLayer
@@ -77,6 +79,8 @@ __all__ = [
     "SVDBlock",
     "SVGPLikelihoodLayer",
     "SparseGPPredictor",
+    "StateSpaceGPLayer",
+    "StateSpaceGPPredictor",
     "StructuralForecaster",
     "StructuralModel",
     "TriangularSolveBlock",

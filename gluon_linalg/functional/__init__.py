@@ -4,6 +4,14 @@ A function that has the name of its module, such as `functional.lq`, is the func
 """
 
 from .augmented_lq import augmented_lq
+from .between_times import (
+    halvings,
+    moments_between,
+    require_ordered,
+    require_times,
+    stretch_of,
+    table_of_stretches,
+)
 from .canonical import canonical_correlations, canonical_view
 from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
@@ -53,6 +61,23 @@ from .kalman_steps import following_moments, step_log_likelihood, with_prior_cov
 from .kalman_tangent import MomentTangents
 from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
+from .linear_sde import (
+    Features,
+    LinearSDE,
+    Matern,
+    Orders,
+    ProductSDE,
+    ScaledSDE,
+    SumSDE,
+    WhiteNoise,
+    constant,
+    cosine_features,
+    gaps_between,
+    periodic_error,
+    periodic_features,
+    polynomial_features,
+    rbf_chain,
+)
 from .lq import lq, qr
 from .lyapunov import stationary_factor
 from .matrix import (
@@ -67,7 +92,9 @@ from .matrix import (
     symmetrize,
     transpose,
 )
+from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
+from .rbf_chains import RBF_CHAINS
 from .regression import observed_data, regression_nll, regression_posterior
 from .simulation import (
     drawn_observations,
@@ -75,6 +102,7 @@ from .simulation import (
     simulated_states,
     without_means,
 )
+from .special import root
 from .spectral import (
     matrix_exp,
     matrix_inverse_sqrt,
@@ -100,11 +128,20 @@ from .tangent import (
 )
 
 __all__ = [
+    "RBF_CHAINS",
+    "Features",
     "KalmanViews",
+    "LinearSDE",
+    "Matern",
     "MomentTangents",
     "Moments",
     "OnlineState",
     "OnlineStep",
+    "Orders",
+    "ProductSDE",
+    "ScaledSDE",
+    "SumSDE",
+    "WhiteNoise",
     "add_diagonal",
     "add_jitter",
     "augmented_lq",
@@ -116,11 +153,14 @@ __all__ = [
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
+    "constant",
+    "cosine_features",
     "covariance",
     "covariance_factor",
     "determinant",
     "diagonal",
     "diagonal_matrix",
+    "discretized",
     "discriminant_loss",
     "discriminants",
     "drawn_observations",
@@ -137,11 +177,13 @@ __all__ = [
     "first_state",
     "finite_right_side",
     "following_moments",
+    "gaps_between",
     "gaussian_adjoint",
     "gaussian_conditional",
     "gaussian_nll",
     "gaussian_weights",
     "guarded",
+    "halvings",
     "hide_missing",
     "identity_like",
     "in_range",
@@ -158,12 +200,14 @@ __all__ = [
     "log_determinant",
     "lq",
     "matrix_exp",
+    "matrix_exponential",
     "matrix_inverse_sqrt",
     "matrix_log",
     "matrix_power",
     "matrix_sqrt",
     "minimum_norm",
     "mirror_lower",
+    "moments_between",
     "native_likelihood",
     "native_moments",
     "negative_half_squared_distance",
@@ -173,15 +217,22 @@ __all__ = [
     "ones_like",
     "online_system",
     "over_time",
+    "periodic_error",
+    "periodic_features",
+    "polynomial_features",
     "potrf",
     "ppca_nll",
     "product",
     "qr",
+    "rbf_chain",
     "regression_nll",
     "regression_posterior",
     "require",
     "require_columns",
     "require_dtype",
+    "require_ordered",
+    "require_times",
+    "root",
     "scored_likelihood",
     "shift_diagonal",
     "sign_log_determinant",
@@ -192,9 +243,11 @@ __all__ = [
     "stationary_factor",
     "step_log_likelihood",
     "stop",
+    "stretch_of",
     "svd",
     "symmetric_function",
     "symmetrize",
+    "table_of_stretches",
     "time_first",
     "transpose",
     "triangular_solve",

@@ -15,6 +15,12 @@ def softplus(F: Namespace, x: Array) -> Array:
     return with_gradient(F, value, stop(F, F.sigmoid(fixed)) * x)
 
 
+def root(F: Namespace, x: Array) -> Array:
+    """√x of x >= 0, with the gradient 0 at 0, where its own is infinite."""
+    positive = stop(F, x) != 0.0
+    return F.sqrt(F.where(positive, x, ones_like(F, x))) * positive
+
+
 def stirling_rest(F: Namespace, z: Array) -> Array:
     """log Γ(z) - (z - ½) log z + z of z > 0, which is ½ log 2π + 1/(12 z) - ... for large z."""
     shifted = z + float(STEPS)

@@ -3,7 +3,7 @@
 Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 """
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from ... import functional as fn
 from ... import native
@@ -36,6 +36,9 @@ class Linear(Kernel):
         self, program: native.KernelProgram, x: Array, z: Optional[Array], variance: Array
     ) -> None:
         program.write("linear", program.points(x, z), program.hyperparameter(variance))
+
+    def state_space(self, F: Namespace, orders: fn.Orders, variance: Array) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.Features(1, lambda F, times: times), variance)
 
 
 class Polynomial(Kernel):
@@ -99,6 +102,16 @@ class Polynomial(Kernel):
         program.write("power", self._degree)
         program.write("scale", program.hyperparameter(variance))
 
+    def state_space(
+        self,
+        F: Namespace,
+        orders: fn.Orders,
+        variance: Array,
+        lengthscale: Array,
+        offset: Array,
+    ) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.polynomial_features(self._degree, offset, lengthscale), variance)
+
     def _scaled(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
 
@@ -124,6 +137,12 @@ class Constant(Kernel):
         program.write("ones")
         program.write("scale", program.hyperparameter(variance))
 
+    def state_space(self, F: Namespace, orders: fn.Orders, variance: Array) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.Features(1, fn.ones_like), variance)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        return float(self.variance.value()[0]), 0.0
+
 
 class White(Kernel):
     """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
@@ -147,6 +166,12 @@ class White(Kernel):
         program.points(x, z)
         program.write("white")
         program.write("scale", program.hyperparameter(variance))
+
+    def state_space(self, F: Namespace, orders: fn.Orders, variance: Array) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.WhiteNoise(), variance)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        return float(self.variance.value()[0]), 0.0
 
 
 def _ones(F: Namespace, x: Array, z: Optional[Array]) -> Array:

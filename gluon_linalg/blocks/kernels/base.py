@@ -1,7 +1,8 @@
 """The kernel base class: its hyperparameters, input handling and exact symmetry."""
 
+import math
 from functools import lru_cache
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
@@ -89,6 +90,21 @@ class Kernel(LinearAlgebraBlock):
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement write")
 
+    @hook
+    def state_space(
+        self, F: Namespace, orders: fn.Orders, **hyperparameters: Array
+    ) -> fn.LinearSDE:
+        """The kernel of one input as a stochastic differential equation, for `StateSpaceGPLayer`.
+
+        In float64; orders: of those that approximate. As with `write`, a class that overrides what
+        this describes, and not this, has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement state_space")
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """The largest |k|, and the largest |k - k̃| of the k̃ of `state_space`, at present."""
+        return math.inf, 0.0
+
     # What blocks call that hold a kernel.
 
     def hybrid_forward(
@@ -169,6 +185,21 @@ class Kernel(LinearAlgebraBlock):
         self.describe(F, program, x, z, dtype, hyperparameters, constant)
         return program
 
+    def linear_sde(
+        self,
+        F: Namespace,
+        like: Array,
+        orders: fn.Orders,
+        hyperparameters: Optional[Dict[str, Array]] = None,
+    ) -> fn.LinearSDE:
+        """`state_space` with the hyperparameters of the kernel, or others (`evaluate`)."""
+        own = self.own(F, like, "float64", hyperparameters)
+        return self.state_space(F, orders, **own)
+
+    def without_state_space(self) -> List["Kernel"]:
+        """The kernels in this one that `state_space` does not describe."""
+        return [] if _is_described(cast(Any, type(self)), "state_space") else [self]
+
     # How the parts of a combination are computed.
 
     def plain(
@@ -202,7 +233,7 @@ class Kernel(LinearAlgebraBlock):
 
     def has_program(self) -> bool:
         """Whether `write` describes this kernel."""
-        return _is_described(cast(Any, type(self)))
+        return _is_described(cast(Any, type(self)), "write")
 
     def describe(
         self,
@@ -316,7 +347,7 @@ class Kernel(LinearAlgebraBlock):
     __rmul__ = __mul__
 
 
-# What `write` describes.
+# What `write` and `state_space` describe.
 _DESCRIBED = (
     "column_by_column",
     "constant_covariance",
@@ -335,9 +366,9 @@ _DESCRIBED = (
 
 
 @lru_cache(maxsize=None)
-def _is_described(kernel: type) -> bool:
-    """Whether no class overrides what the `write` of a class above it describes."""
-    writer = _definer(kernel, "write")
+def _is_described(kernel: type, by: str) -> bool:
+    """Whether no class overrides what the method `by` of a class above it describes."""
+    writer = _definer(kernel, by)
     if writer is Kernel:
         return False
     definers = (_definer(kernel, name) for name in _DESCRIBED if hasattr(kernel, name))

@@ -1,9 +1,11 @@
 """Kernels made of kernels."""
 
+import math
 from functools import reduce
 from operator import add, mul
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Type
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type
 
+from ... import functional as fn
 from ... import native
 from ...typing import Array, Namespace, given
 from .base import Kernel
@@ -13,6 +15,7 @@ class Combination(Kernel):
     """Several kernels, element by element combined with `operation`."""
 
     operation: Callable[..., Any]
+    combined_sde: Type[fn.LinearSDE]
 
     def __init__(self, *kernels: Kernel, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,6 +72,18 @@ class Combination(Kernel):
             if index:
                 self.write(program)
 
+    def linear_sde(
+        self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
+    ) -> fn.LinearSDE:
+        parts = (
+            kernel.linear_sde(F, like, orders, inner(hyperparameters, index))
+            for index, kernel in enumerate(self.kernels)
+        )
+        return reduce(type(self).combined_sde, parts)
+
+    def without_state_space(self) -> List[Kernel]:
+        return [part for kernel in self.kernels for part in kernel.without_state_space()]
+
     def _combined(self, parts: Iterable[Array]) -> Array:
         return reduce(type(self).operation, parts)
 
@@ -77,6 +92,11 @@ class Sum(Combination):
     """k(x, z) = Σ_i k_i(x, z)."""
 
     operation = add
+    combined_sde = fn.SumSDE
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        largest, errors = zip(*(kernel.state_space_bounds(orders) for kernel in self.kernels))
+        return sum(largest), sum(errors)
 
     def write(self, program: native.KernelProgram) -> None:
         program.write("add")
@@ -90,6 +110,15 @@ class Product(Combination):
     """k(x, z) = Π_i k_i(x, z)."""
 
     operation = mul
+    combined_sde = fn.ProductSDE
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """|Π k̃_i - Π k_i| <= Π (v_i + e_i) - Π v_i, for |k_i| <= v_i and |k̃_i - k_i| <= e_i."""
+        largest, errors = zip(*(kernel.state_space_bounds(orders) for kernel in self.kernels))
+        exact = math.prod(largest)
+        if not any(errors) or math.isinf(exact):
+            return exact, math.inf if any(errors) else 0.0
+        return exact, math.prod(v + e for v, e in zip(largest, errors)) - exact
 
     def write(self, program: native.KernelProgram) -> None:
         program.write("multiply")
@@ -149,6 +178,20 @@ class Scaled(Kernel):
 
     def write(self, program: native.KernelProgram, variance: Array) -> None:
         program.write("scale", program.hyperparameter(variance))
+
+    def linear_sde(
+        self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
+    ) -> fn.LinearSDE:
+        part = self.kernel.linear_sde(F, like, orders, inner(hyperparameters, "kernel"))
+        return fn.ScaledSDE(part, self.own(F, like, "float64", hyperparameters)["variance"])
+
+    def without_state_space(self) -> List[Kernel]:
+        return self.kernel.without_state_space()
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        variance = float(self.variance.value()[0])
+        largest, error = self.kernel.state_space_bounds(orders)
+        return variance * largest, variance * error
 
 
 def inner(hyperparameters: Any, child: Any) -> Any:

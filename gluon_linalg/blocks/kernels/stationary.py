@@ -31,6 +31,17 @@ def _profile_writer(word: str) -> Any:
     return write
 
 
+def _matern_state_space(size: int) -> Any:
+    """The `state_space` of a Matérn kernel of order size - ½, in closed form."""
+
+    def state_space(
+        self: Kernel, F: Namespace, orders: fn.Orders, variance: Array, lengthscale: Array
+    ) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.Matern(size, math.sqrt(2.0 * size - 1.0) / lengthscale), variance)
+
+    return state_space
+
+
 class Stationary(Kernel):
     """variance · profile(r²): a subclass states `profile` and, if it has any, more parameters.
 
@@ -60,6 +71,14 @@ class Stationary(Kernel):
     def features(self, F: Namespace, x: Array, lengthscale: Array) -> Array:
         """The coordinates whose Euclidean distance is r, (B, n, d) -> (B, n, f)."""
         return self.column_by_column(F, F.broadcast_div, x, "lengthscale", lengthscale)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        variance = float(self.variance.value()[0])
+        return variance, variance * self._unit_error(orders)
+
+    def _unit_error(self, orders: fn.Orders) -> float:
+        """Of the kernel of `state_space` at unit variance."""
+        return 0.0
 
     def covariance(
         self,
@@ -127,6 +146,15 @@ class RBF(Stationary):
 
     write = _profile_writer("rbf")
 
+    @hook
+    def state_space(
+        self, F: Namespace, orders: fn.Orders, variance: Array, lengthscale: Array
+    ) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.rbf_chain(orders.rbf, 1.0 / lengthscale), variance)
+
+    def _unit_error(self, orders: fn.Orders) -> float:
+        return fn.RBF_CHAINS[orders.rbf][1]
+
     def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
         """By the gradient of Σ_ij V_ij (-½|f_i - f_j|²), V = W∘K, f the features: V f - (V 1) f.
 
@@ -193,6 +221,19 @@ class Periodic(RBF):
         program.write("rbf")
         program.write("scale", program.hyperparameter(variance))
 
+    def state_space(
+        self,
+        F: Namespace,
+        orders: fn.Orders,
+        variance: Array,
+        lengthscale: Array,
+        period: Array,
+    ) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.periodic_features(orders.periodic, lengthscale, period), variance)
+
+    def _unit_error(self, orders: fn.Orders) -> float:
+        return fn.periodic_error(orders.periodic, float(self.lengthscale.value()[0]))
+
 
 class Matern12(Stationary):
     """variance · exp(-r).
@@ -204,6 +245,7 @@ class Matern12(Stationary):
         return F.exp(-_root(F, squared))
 
     write = _profile_writer("matern12")
+    state_space = _matern_state_space(1)
 
 
 class Matern32(Stationary):
@@ -214,6 +256,7 @@ class Matern32(Stationary):
         return (1.0 + r) * F.exp(-r)
 
     write = _profile_writer("matern32")
+    state_space = _matern_state_space(2)
 
 
 class Matern52(Stationary):
@@ -224,6 +267,7 @@ class Matern52(Stationary):
         return (1.0 + r + F.square(r) / 3.0) * F.exp(-r)
 
     write = _profile_writer("matern52")
+    state_space = _matern_state_space(3)
 
 
 class RationalQuadratic(Stationary):
@@ -305,6 +349,14 @@ class Cosine(Kernel):
     ) -> None:
         program.write("waves", program.points(x, z), program.hyperparameter(period))
         program.write("scale", program.hyperparameter(variance))
+
+    def state_space(
+        self, F: Namespace, orders: fn.Orders, variance: Array, period: Array
+    ) -> fn.LinearSDE:
+        return fn.ScaledSDE(fn.cosine_features(period), variance)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        return float(self.variance.value()[0]), 0.0
 
 
 def _root(F: Namespace, squared: Array) -> Array:

@@ -1,0 +1,146 @@
+"""What observations at some times say of a process in between: no loop, no sorting.
+
+A filter pass and one back leave, at each observation, the state given what was seen up to there,
+N(m_i, P_i), and what is seen later: r_i and N_i, the gradient and the negative Hessian of
+log p(y_{i+1}, ...) in the predicted mean of the next state (de Jong 1989). At a time t between
+t_i and t_{i+1}, with A and Q from t_i to t and B from t to t_{i+1},
+
+    P = A P_i Aᵀ + Q,   E[x(t) | y] = A m_i + P Bᵀ r_i,   Var = P - P Bᵀ N_i B P.
+"""
+
+import math
+from typing import Any, Optional, Tuple, Type
+
+import mxnet as mx
+
+from ..errors import LinearAlgebraError, NonFiniteError, TimeOrderError
+from ..typing import Array, Namespace
+from .checks import finite, require
+from .linear_sde import LinearSDE, on_one_grid
+from .matrix import identity_like, product
+from .tangent import stop, zeros_like
+
+
+def table_of_stretches(
+    F: Namespace,
+    times: Array,
+    mean: Array,
+    covariance: Array,
+    force: Array,
+    precision: Array,
+) -> Array:
+    """What is known before the first of n observations, and after each: (B, n + 1, 2 + 2 d + 2 d²).
+
+    times: (B, n), in order. m and P: (B, n, d) and (B, n, d, d), given each observation and those
+    before; r and N: as many, given each observation and those after. Constants.
+    """
+    first, last = (F.slice_axis(times, axis=1, begin=k, end=k + 1 or None) for k in (0, -1))
+    identity = identity_like(F, covariance)
+    before = [(first, times), (zeros_like(F, mean), mean), (identity, covariance)]
+    after = [(times, last), (force, zeros_like(F, force)), (precision, zeros_like(F, precision))]
+    rows = []
+    for known, is_before in ((before[0], 1), (after[0], 0), (before[1], 1), (after[1], 0),
+                             (before[2], 1), (after[2], 0)):  # fmt: skip
+        pair = [F.reshape(array, shape=(0, 0, -1)) for array in known]
+        nothing = F.slice_axis(pair[0 if is_before else 1], axis=1, begin=0, end=1)
+        pair = [nothing, pair[1]] if is_before else [pair[0], nothing]
+        rows.append(F.concat(*pair, dim=1))
+    return stop(F, F.concat(*rows, dim=2))
+
+
+def require_ordered(F: Namespace, value: Array, times: Array, gaps: Array, name: str) -> Array:
+    """`value` (B, n) where times (B, n, 1) are finite and no gap is negative (`require`)."""
+    value = require_times(F, value, times, name)
+    return _require_at(
+        F,
+        value,
+        gaps >= 0.0,
+        TimeOrderError,
+        f"{name}: the times in 'x' run backwards after",
+        " (sort x and y by x; at the end of shorter series, repeat the last time with a mask of 0)",
+    )
+
+
+def require_times(F: Namespace, value: Array, times: Array, name: str) -> Array:
+    """`value` (B, n) where times (B, n, 1) are finite (`require`)."""
+    text = f"{name}: 'x' has a time that is NaN or infinite, at"
+    return _require_at(F, value, finite(F, times), NonFiniteError, text, "")
+
+
+def stretch_of(F: Namespace, times: Array, ordered: Array, first: Array, count: int) -> Array:
+    """How many of n = `count` ordered numbers are at most each time, (B, m, 1) -> (B, m).
+
+    ordered: (B k, 1), for each batch element its numbers and then infinity, k + 1 being the next
+    power of 2 above n; first: (B, 1), where those of each begin. By halving.
+    """
+    found = F.squeeze(zeros_like(F, times), axis=2)
+    for k in range(halvings(count) - 1, -1, -1):
+        index = F.broadcast_add(found + (2.0**k - 1.0), first)
+        ahead = F.take(ordered, index, axis=0, mode="clip")
+        found = found + 2.0**k * F.squeeze(ahead <= stop(F, times), axis=2)
+    return found
+
+
+def halvings(count: int) -> int:
+    """How often n + 1 places are halved to find one."""
+    return math.ceil(math.log2(count + 1))
+
+
+def moments_between(
+    F: Namespace, sde: LinearSDE, rows: Array, times: Array
+) -> Tuple[Array, Array, Array]:
+    """Mean, variance and prior variance of the process at times (B, m, 1), (B, m) each.
+
+    rows: of the `table_of_stretches`, those of the times, (B, m, 2 + 2 d + 2 d²).
+    """
+    d, parts, at = sde.size, [], 0
+    for width in (1, 1, d, d, d * d, d * d):
+        parts.append(F.slice_axis(rows, axis=2, begin=at, end=at + width))
+        at += width
+    begin, end, mean, force, covariance, precision = parts
+    mean, force = (F.expand_dims(x, axis=3) for x in (mean, force))
+    covariance, precision = (F.reshape(x, shape=(0, 0, d, d)) for x in (covariance, precision))
+    before, after = F.relu(times - begin), F.relu(end - times)
+    transition, following, row, factor = _system(F, sde, times, before, after)
+    column = F.swapaxes(row, 2, 3)
+    spread = product(F, covariance, product(F, transition, column, transpose_a=True))
+    spread = product(F, transition, spread)
+    if factor is not None:
+        spread = spread + product(F, factor, product(F, factor, column, transpose_a=True))
+    ahead = product(F, following, spread)
+    expected = product(F, row, product(F, transition, mean))
+    expected = expected + product(F, ahead, force, transpose_a=True)
+    told = product(F, ahead, product(F, precision, ahead), transpose_a=True)
+    variance, prior = product(F, row, spread) - told, product(F, row, column)
+    expected, variance, prior = (F.squeeze(x, axis=(2, 3)) for x in (expected, variance, prior))
+    return expected, variance, prior
+
+
+def _system(
+    F: Namespace, sde: LinearSDE, times: Array, before: Array, after: Array
+) -> Tuple[Array, Array, Array, Optional[Array]]:
+    """A of the gaps before and after, H, and the factor of the noise before or None."""
+    arrays = [
+        sde.transition(F, before),
+        sde.transition(F, after),
+        sde.emission(F, times),
+    ]
+    factor = sde.process_factor(F, before)
+    if factor is not None:
+        arrays.append(factor)
+    grid = F.expand_dims(zeros_like(F, times), axis=3)
+    found: Any = on_one_grid(F, [*arrays, grid])
+    return found[0], found[1], found[2], None if factor is None else found[3]
+
+
+def _require_at(
+    F: Namespace, value: Array, holds: Array, error: Type[Exception], text: str, remedy: str
+) -> Array:
+    """`value` (B, n) where `holds` (B, n, 1) is 1 throughout; the error names the first place."""
+    if F is not mx.nd:
+        return require(F, value, holds, LinearAlgebraError, text, axes=2)
+    failed = (stop(F, holds).asnumpy()[:, :, 0] != 1).nonzero()
+    if len(failed[0]):
+        element, place = failed[0][0], failed[1][0]
+        raise error(f"{text} number {place} (batch element {element}, counted from 0){remedy}.")
+    return value
