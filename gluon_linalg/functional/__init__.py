@@ -13,6 +13,7 @@ from .between_times import (
     table_of_stretches,
 )
 from .canonical import canonical_correlations, canonical_view
+from .certain import uncertain_mask
 from .checks import finite, require, require_columns, require_dtype
 from .cholesky import (
     add_jitter,
@@ -251,6 +252,7 @@ __all__ = [
     "time_first",
     "transpose",
     "triangular_solve",
+    "uncertain_mask",
     "unit_roundoff",
     "with_directions",
     "with_gradient",

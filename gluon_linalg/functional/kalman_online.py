@@ -122,7 +122,7 @@ class OnlineStep(KalmanViews):
         self.system = system._replace(
             prior_mean=columns, prior_factor=leading_axes(F, stop(F, state.factor))
         )
-        self.pass_, _ = kalman_filter(F, self.system, *sizes, name=name, single=True)
+        self.pass_, self.value = kalman_filter(F, self.system, *sizes, name=name, single=True)
 
     @cached_property
     def following(self) -> Moments:

@@ -143,23 +143,23 @@ def crossed_columns(
 class KalmanViews:
     """The views of a `LinearGaussianSystem`, whose arrays are kept as they come.
 
-    sizes: d and p; length: T for scans, None for loops. emission, observation_factor,
-    emission_offset: H, D and d before the mask hid their rows, time first; what is not a number in
-    them gives no number.
+    shown: H, D and d before the mask hid their rows, time first, for views of y; sizes: d and p;
+    length: T for scans, None for loops.
     """
 
     def __init__(
         self,
         F: Namespace,
         system: LinearGaussianSystem,
-        shown: Tuple[Array, Array, Optional[Array]],
+        shown: Optional[Tuple[Array, Array, Optional[Array]]],
         sizes: Tuple[int, int],
         length: Optional[int] = None,
         name: str = "Kalman",
     ) -> None:
         self.F, self.system, self.sizes = F, system, sizes
         self.length, self.name, self._shown = length, name, shown
-        self.pass_, _ = kalman_filter(F, system, *sizes, length=length, name=name)
+        # Also -log p(y), a constant.
+        self.pass_, self.value = kalman_filter(F, system, *sizes, length=length, name=name)
 
     @cached_property
     def log_likelihood(self) -> Array:
@@ -323,7 +323,7 @@ class KalmanViews:
         NaN in H or D counts as 0 and is in d, a constant: no gradient is NaN for it.
         """
         F, like = self.F, self.pass_.mean
-        arrays = [None if x is None else over_time(F, x, like) for x in self._shown]
+        arrays = [None if x is None else over_time(F, x, like) for x in given(self._shown)]
         offset, found = arrays[2], []
         for array in map(given, arrays[:2]):
             is_finite = stop(F, array) * 0.0 == 0.0
