@@ -7,6 +7,7 @@ from .blr_predictor import BLRPredictor
 from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .determinant import DetBlock, SLogDetBlock
+from .discretization import DiscretizationBlock
 from .eig import EigBlock
 from .explaining import explain
 from .gp import GPLikelihoodLayer
@@ -47,6 +48,7 @@ __all__ = [
     "CholeskyBlock",
     "CholeskySolveBlock",
     "DetBlock",
+    "DiscretizationBlock",
     "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
