@@ -146,8 +146,8 @@ class KalmanLayer(ScanningBlock):
         self._is_stationary = prior == "stationary"
         if self._is_stationary:
             # The columns of the prior factor are d.
-            rules = ((k, "B d" if k == "prior_noise" else axes) for k, axes in self.arguments)
-            self.arguments = tuple((k, axes) for k, axes in rules if k not in PRIOR)
+            kept = [pair for pair in self.arguments if pair[0] not in PRIOR]
+            self.arguments = tuple((k, "B d" if k == "prior_noise" else axes) for k, axes in kept)
             self.required = self.required - len(PRIOR)
 
     def hybrid_forward(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:

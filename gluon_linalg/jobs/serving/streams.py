@@ -12,8 +12,6 @@ from ..files import read_bytes, read_json, remove_unfinished, write_json
 from ..output import MODEL_IO, graph_files
 from ..predictions import Columns, rows_of
 from ..predictor import load_graph
-from ..statespace.predict import StateSpacePredictor
-from ..statespace.streaming import STREAM, StreamState, advance
 from .formats import READERS
 from .refused import Refused
 from .service import Service
@@ -31,22 +29,19 @@ class Streams:
 
     def __init__(self, service: Service, folder: str) -> None:
         self.service, self.folder, self.model = service, folder, service.model
-        predictor = self.model.predictor
-        if not isinstance(predictor, StateSpacePredictor) or predictor.stream_start is None:
+        self.predictor = self.model.predictor
+        graph = self.predictor.stream
+        if graph is None:
             raise JobError(
                 f"{self.model.folder}: no state can be kept for this model: --states needs one of "
                 "task: statespace, trained by this version"
             )
-        self.predictor = predictor
         self._lock = _locked(folder)
         remove_unfinished(folder)
-        self.graph = load_graph(
-            self.model.folder, self.model.description, self.model.device, STREAM
-        )
-        names = (MODEL_IO, *graph_files(STREAM))
+        self.graph = load_graph(self.model.folder, self.model.description, self.model.device, graph)
+        names = (MODEL_IO, *graph_files(graph))
         content = (read_bytes(os.path.join(self.model.folder, name)) for name in names)
         self.fingerprint = hashlib.sha256(b"".join(content)).hexdigest()
-        self.columns = [column for column in service.columns if column.name != predictor.series]
 
     def close(self) -> None:
         """Leaves the folder to another server."""
@@ -58,28 +53,23 @@ class Streams:
         The state is on the disk before it is answered; a body that is refused changes nothing.
         """
         rows = READERS[content_type](
-            body, self.columns, self.service.most_rows, self.predictor.format
+            body, self.predictor.stream_columns, self.service.most_rows, self.predictor.format
         )
         if isinstance(rows, JsonSeries):
             raise Refused(422, "row 1, column 'target': expected a number, not a list")
         stored = self._stored(name)
-        earlier = None if stored is None else StreamState(**stored["state"])
+        earlier = None if stored is None else stored["state"]
+        most, device = self.service.most_rows, self.model.device
         try:
-            state, predictions = advance(
-                self.predictor,
-                self.graph,
-                self.model.device,
-                name,
-                rows,
-                earlier,
-                self.service.most_rows,
+            state, predictions = self.predictor.advance(
+                self.graph, device, name, rows, earlier, most
             )
         except JobError as error:
             raise Refused(422, error) from None
         answer = _answer(name, state, predictions)
         document = {"series": name, "model": self.fingerprint, "answer": answer}
-        write_json(self._path(name), {**document, "state": state.as_dict()})
-        return answer, state.steps - (0 if earlier is None else earlier.steps)
+        write_json(self._path(name), {**document, "state": state})
+        return answer, state["steps"] - (0 if earlier is None else earlier["steps"])
 
     def answer(self, name: str) -> Dict[str, Any]:
         """The last answer for a series; `Refused` for one that is not known."""
@@ -115,12 +105,12 @@ class Streams:
         return os.path.join(self.folder, f"{hashlib.sha256(name.encode()).hexdigest()}.json")
 
 
-def _answer(name: str, state: StreamState, predictions: Columns) -> Dict[str, Any]:
+def _answer(name: str, state: Dict[str, Any], predictions: Columns) -> Dict[str, Any]:
     names = [column for column, _ in predictions]
     answer = {
         "series": name,
-        "time": state.time,
-        "observations": state.observations,
+        "time": state["time"],
+        "observations": state["observations"],
         "predictions": [dict(zip(names, row)) for row in rows_of(predictions)],
     }
     return json.loads(json.dumps(answer))
