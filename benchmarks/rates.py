@@ -1,5 +1,6 @@
 """What this machine can do at most: rates of products and of copies."""
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,7 +30,7 @@ class Rates(NamedTuple):
 
 
 class Product:
-    """C = A B by the BLAS of NumPy."""
+    """C = A B by the BLAS of NumPy, which need not know this processor."""
 
     def __init__(self, arrays, dtype):
         self._a = np.random.RandomState(0).randn(ORDER, ORDER).astype(dtype)
@@ -53,22 +54,32 @@ class Copy:
             done.result()
 
 
+# Whoever multiplies fastest here has the rate of products.
+PRODUCTS = {HERE: f"{__name__}:Product", "torch": "benchmarks.with_torch:Product"}
+
+
 def measure(threads: int, folder: Path) -> Rates:
     """The rates of so many threads."""
     empty = folder / "empty.npz"
     np.savez(empty)
 
-    def fastest(target, **options):
-        process = Process(environments.python_of(HERE, folder), threads)
+    def fastest(target, environment=HERE, **options):
+        process = Process(environments.python_of(environment, folder), threads)
         try:
-            target = f"{__name__}:{target}"
             asked = dict(target=target, options=options, inputs=empty, small=None, memory=False)
             process.ask("make", 60, **asked)
             return min(process.ask("time", 60, kind="run", seconds=SECONDS)["seconds"])
         finally:
             process.close()
 
-    products = {
-        dtype: 2.0 * ORDER**3 / fastest("Product", dtype=dtype) for dtype in ("float64", "float32")
-    }
-    return Rates(products, 16.0 * WORDS / fastest("Copy"))
+    def product(dtype):
+        seconds = []
+        for environment, target in PRODUCTS.items():
+            with contextlib.suppress(LookupError):
+                seconds.append(fastest(target, environment, dtype=dtype))
+        return 2.0 * ORDER**3 / min(seconds)
+
+    return Rates(
+        {dtype: product(dtype) for dtype in ("float64", "float32")},
+        16.0 * WORDS / fastest(f"{__name__}:Copy"),
+    )

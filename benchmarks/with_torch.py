@@ -4,6 +4,8 @@ import os
 
 import torch
 
+from .rates import ORDER
+
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
@@ -42,3 +44,14 @@ class Function:
 
     def gradients(self):
         return {name: tensor.grad.numpy() for name, tensor in self._inputs.items()}
+
+
+class Product:
+    """C = A B, by which the rate of products is measured."""
+
+    def __init__(self, arrays, dtype):
+        self._a = torch.randn(ORDER, ORDER, dtype=getattr(torch, dtype))
+        self._c = torch.empty_like(self._a)
+
+    def run(self):
+        torch.mm(self._a, self._a, out=self._c)

@@ -69,6 +69,11 @@ def fitted(names):
     assert 0.1 < names["result"].parameters["noise_variance"] < 0.5
 
 
+def scored(names):
+    assert names["scores"].min() > 0.8
+    assert np.all(np.abs(names["mean"] - names["y"][:5]) < 4 * names["deviation"])
+
+
 def penalized(names):
     assert names["result"].converged
 
@@ -232,6 +237,7 @@ def with_priors(names):
 CHECKS = {
     "result.summary()": fitted,
     "objective=penalized": penalized,
+    "cross_val_score(": scored,
     "gl.SGPRLikelihoodLayer(": sparse,
     "gl.SVGPLikelihoodLayer(": classes,
     "priors.PriorLoss(": with_priors,

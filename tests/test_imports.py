@@ -40,6 +40,7 @@ MAY_USE = {
     "blocks": {"functional", "native", *COMPILED},
     "grammar": {"blocks", "errors"},
     "fitting": MODELS,
+    "estimators": {"blocks", "fitting"},
     "forecast": {"export", "fitting", *MODELS},
     "jobs": {
         "_version",
@@ -61,6 +62,7 @@ CIRCLES = [[f"{PACKAGE}.blocks.kernels.base", f"{PACKAGE}.blocks.kernels.combina
 NEEDS = {
     # Jobs have no use for its tables, which ask for pandas when they are made.
     "fitting": ["fit"],
+    "estimators": ["sklearn"],
     "grammar": ["jobs", "forecast"],
     "forecast": ["forecast"],
     "jobs": ["jobs", "tensorboard"],
@@ -72,6 +74,7 @@ BROUGHT_BY = {
     "backports": "backports.zoneinfo",
     "fastapi_offline": "fastapi-offline",
     "pydantic_core": "pydantic",
+    "sklearn": "scikit-learn",
     "starlette": "fastapi",
     "yaml": "PyYAML",
     # Python's own from 3.9 on.
