@@ -173,11 +173,11 @@ def test_a_known_constant_seen_without_noise():
     eye, T = np.eye(2), 30
     system = {
         "transition": eye[None, None],
-        "emission": np.array([[1.0, 0.0], [1.0, 1.0]])[None, None],
+        "emission": np.array([[0.3, 0.0], [0.3, 0.7]])[None, None],
         "process_factor": np.array([[0.0], [0.5]])[None, None],
         "observation_factor": np.array([[0.0], [0.7]])[None, None],
         "prior_mean": np.zeros((1, 2)),
-        "prior_factor": 100.0 * eye[None],
+        "prior_factor": np.array([[[97.3, 0.0], [31.7, 77.1]]]),
     }
     level = np.cumsum(random.randn(T))
     system["y"] = np.stack([np.full(T, 3.0), 3.0 + level + random.randn(T)], axis=1)[None]
