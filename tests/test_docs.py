@@ -11,6 +11,7 @@ import click
 import mxnet as mx
 import numpy as np
 import pytest
+import scipy.linalg
 import yaml
 from scipy.stats import multivariate_normal
 
@@ -169,6 +170,33 @@ def plain_matrices(names):
     assert names["nlml"].asscalar() == pytest.approx(-gaussian.logpdf(names["y"]), rel=1e-8)
 
 
+def any_times(names):
+    """As one Gaussian: x_1 ~ N(0, I), then exp(F h) and what it adds to P = F-stationary + rest."""
+    drift = np.array([[0.0, 1.0], [-2.0, -0.5]])
+    diffusion = np.outer([0.0, 0.6], [0.0, 0.6])
+    stationary = scipy.linalg.solve_continuous_lyapunov(drift, -diffusion)
+    times, count = names["times"] - names["times"][0], len(names["y"])
+    covariance = np.empty((count, count))
+    for i in range(count):
+        moved = scipy.linalg.expm(drift * times[i])
+        state = moved @ (np.eye(2) - stationary) @ moved.T + stationary
+        for j in range(i, count):
+            onward = scipy.linalg.expm(drift * (times[j] - times[i])) @ state
+            covariance[i, j] = covariance[j, i] = onward[0, 0]
+    gaussian = multivariate_normal(np.zeros(count), covariance + 0.01 * np.eye(count))
+    assert names["nlml"].asscalar() == pytest.approx(-gaussian.logpdf(names["y"]), rel=1e-8)
+
+
+def views(names):
+    assert names["outlier"] == 40
+    assert names["views"]["log_likelihood"].shape == (1, 100)
+
+
+def stacked_cell(names):
+    assert names["output"].shape == (4, 10, 2)
+    assert len(names["states"]) == len(names["network"].state_info())
+
+
 def structural(names):
     assert names["loss"].shape == (2,)
     assert names["mean"].shape == names["variance"].shape == (2, 12)
@@ -295,7 +323,10 @@ CHECKS = {
     "gl.export(layer.condition(": export,
     "import builtins": plain,
     "KalmanSmootherLayer(": filtering,
-    "gl.kalman_arrays(": plain_matrices,
+    "prior_covariance=100": plain_matrices,
+    "times=times": any_times,
+    "gl.KalmanViewsLayer(": views,
+    "gl.KalmanCell(": stacked_cell,
     "diffuse=states": diffuse,
     "StructuralModel(components": structural,
     "past_length=24,\n": deep_state,

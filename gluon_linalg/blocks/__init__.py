@@ -8,12 +8,15 @@ from .cca import CCABlock
 from .cholesky import CholeskyBlock, CholeskySolveBlock, LogDetBlock
 from .coregionalization import Coregionalization
 from .determinant import DetBlock, SLogDetBlock
+from .discretization import DiscretizationBlock
 from .eig import EigBlock
 from .explaining import explain
 from .gp import GPLikelihoodLayer
 from .gp_predictor import GPPredictor
 from .kalman import KalmanFilterLayer
 from .kalman_arrays import kalman_arrays
+from .kalman_cell import KalmanCell
+from .kalman_views import KalmanViewsLayer
 from .lda import LDABlock
 from .least_squares import LeastSquaresBlock
 from .lq import LQBlock, QRBlock
@@ -50,16 +53,19 @@ __all__ = [
     "CholeskySolveBlock",
     "Coregionalization",
     "DetBlock",
+    "DiscretizationBlock",
     "DynamicFactorModel",
     "EigBlock",
     "FITCLikelihoodLayer",
     "GPLikelihoodLayer",
     "GPPredictor",
     "InverseBlock",
+    "KalmanCell",
     "KalmanFilterLayer",
     "KalmanForecastLayer",
     "KalmanSamplerLayer",
     "KalmanSmootherLayer",
+    "KalmanViewsLayer",
     "LDABlock",
     "LQBlock",
     "LeastSquaresBlock",

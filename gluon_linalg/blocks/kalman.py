@@ -18,6 +18,7 @@ from .. import native
 from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, given, hook
 from .base import LinearAlgebraBlock
+from .kalman_prior import stationary_prior
 
 Outputs = Union[Array, Tuple[Array, ...]]
 
@@ -32,6 +33,7 @@ SYSTEM = (
     ("prior_mean", "B? d"),
     ("prior_factor", "B? d s"),
 )
+PRIOR = ("prior_mean", "prior_factor")
 OPTIONS = (("mask", "B N p"), ("transition_offset", "B? T? d"), ("emission_offset", "B? T? p"))
 
 
@@ -84,6 +86,15 @@ class KalmanLayer(ScanningBlock):
     (of as many k as the data determine), exactly (`functional.diffuse`). The length of D_k changes
     only rounding; it is best of the size that the state may have there, or somewhat above.
 
+    prior: 'known', or 'stationary' for that of a process which began long before y: prior_mean and
+    prior_factor are no arguments then, and come from A, b and G of the first step
+    (`kalman_prior.stationary_prior`; s is d). With diffuse directions all beside them is
+    stationary.
+
+    singular: 'refuse' raises where an innovation has no variance of its own (a sensor without noise
+    that repeats another one); 'skip' passes over such an element, as the univariate treatment does:
+    it counts as missing, and is an error only if it is not what it must be (`functional.certain`).
+
     A subclass implements `compute` for arrays in the dtype of the computation.
     """
 
@@ -102,6 +113,8 @@ class KalmanLayer(ScanningBlock):
         length: Optional[int] = None,
         precision: Optional[str] = None,
         diffuse: int = 0,
+        prior: str = "known",
+        singular: str = "refuse",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,6 +136,19 @@ class KalmanLayer(ScanningBlock):
             rules = self.arguments
             self.arguments = (*rules[:place], ("diffuse_directions", "B? d u"), *rules[place:])
             self.required = self.required + 1
+        for value, choices, what in (
+            (prior, ("known", "stationary"), "prior"),
+            (singular, ("refuse", "skip"), "singular"),
+        ):
+            if value not in choices:
+                raise ValueError(f"{self.name}: {what} is {value!r}, expected one of {choices}.")
+        self._skips = singular == "skip"
+        self._is_stationary = prior == "stationary"
+        if self._is_stationary:
+            # The columns of the prior factor are d.
+            kept = [pair for pair in self.arguments if pair[0] not in PRIOR]
+            self.arguments = tuple((k, "B d" if k == "prior_noise" else axes) for k, axes in kept)
+            self.required = self.required - len(PRIOR)
 
     def hybrid_forward(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         if self._precision is not None:
@@ -136,10 +162,41 @@ class KalmanLayer(ScanningBlock):
 
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         """The results inside a graph, also that of another block, in the dtype of the arrays."""
-        own, options = list(arrays), {}
-        if self._diffuse:
-            options["directions"] = own.pop(1 + len(SYSTEM))
+        own, options = self._completed(F, arrays)
         return self.compute(F, *own, **options)
+
+    def _completed(self, F, arrays):
+        """The arrays of `compute`, with the prior and the mask that the options ask for."""
+        names = [name for name, _ in self.arguments]
+        given = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
+        directions = given.pop("diffuse_directions", None)
+        if self._is_stationary:
+            process = (given.get(k) for k in ("transition", "process_factor", "transition_offset"))
+            found = dict(zip(PRIOR, stationary_prior(F, *process, directions, self.name)))
+            place = len(SYSTEM) - 1
+            pairs = list(given.items())
+            given = dict([*pairs[:place], *found.items(), *pairs[place:]])
+        if self._skips:
+            given["mask"] = self._uncertain(F, given, directions)
+        return list(given.values()), {} if directions is None else {"directions": directions}
+
+    def _uncertain(self, F, given, directions):
+        """The mask with 0 for what is certain."""
+        arrays = [given[name] for name, _ in (*SYSTEM, *OPTIONS)]
+        y, mask = given["y"], arrays[len(SYSTEM)]
+        if self._further:
+            future = F.tile(
+                fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1)),
+                reps=(1, self._further, 1),
+            )
+            seen = fn.ones_like(F, y) if mask is None else mask
+            y, arrays[len(SYSTEM)] = (F.concat(x, future, dim=1) for x in (y, seen))
+        system = fn.state_space_system(F, y, *arrays, name=self.name)
+        if directions is not None:
+            joined = fn.with_directions(F, system, directions)
+            system = system._replace(prior_factor=joined.prior_factor)
+        found = fn.uncertain_mask(F, system, self._states, self._observations, self.name)
+        return F.slice_like(found, given["y"], axes=(1,))
 
     @hook
     def compute(
@@ -265,10 +322,10 @@ class KalmanFilterLayer(KalmanLayer):
                 f"{self.name}: moments is {moments!r}, expected True, False or, in the square-root "
                 "form, 'factor'."
             )
-        if moments and diffuse:
+        if moments == "factor" and diffuse:
             raise ValueError(
-                f"{self.name}: moments of filtered states are given for a known prior; with "
-                "diffuse directions use KalmanSmootherLayer or KalmanForecastLayer."
+                f"{self.name}: moments='factor' is given for a known prior; with diffuse "
+                "directions use moments=True."
             )
         self._form, self._moments = form, moments
 
@@ -279,6 +336,8 @@ class KalmanFilterLayer(KalmanLayer):
         *arrays: Optional[Array],
         directions: Optional[Array] = None,
     ) -> Outputs:
+        if directions is not None and self._moments:
+            return self._diffuse_moments(F, y, *arrays, directions=directions)
         if not native.applies(F, y):
             return self._passes(F, y, *arrays, directions=directions)
         likelihood = fn.native_likelihood(
@@ -318,14 +377,23 @@ class KalmanFilterLayer(KalmanLayer):
             spread = F.broadcast_add(factor, fn.zeros_like(F, spread))
         return likelihood, vectors(F, mean + change.mean), fn.batch_first(F, spread)
 
+    def _diffuse_moments(self, F, y, *arrays, directions):
+        """Those of what is known at each time of δ; variances are inf where that is not all."""
+        system = self._system(F, y, *arrays, directions=directions)
+        sizes, length = (self._states, self._observations), self._scan_length(F, system)
+        views = fn.KalmanViews(F, system, None, sizes, length, self.name)
+        smoothed = self._backward(F, system, views.pass_)
+        likelihood = fn.scored_likelihood(F, system, views.value, views.pass_, smoothed)
+        mean, spread = views.filtered.mean, views.filtered.covariance
+        return likelihood, vectors(F, mean), fn.batch_first(F, spread)
+
     def open_states(self, *arrays: mx.nd.NDArray) -> mx.nd.NDArray:
         """1 for the elements of the first state that the data leave open, else 0, (B, d).
 
         Arguments as in a call, all of them NDArrays; for layers with diffuse directions.
         """
-        own = list(arrays)
-        directions = own.pop(1 + len(SYSTEM))
-        system = self._system(mx.nd, *own, directions=directions)
+        own, options = self._completed(mx.nd, arrays)
+        system = self._system(mx.nd, *own, **options)
         filtered, _ = self._filter(mx.nd, system)
         return fn.left_open(mx.nd, system.prior_mean, filtered.settlement).squeeze(axis=(0, 1, 4))
 

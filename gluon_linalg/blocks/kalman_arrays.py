@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional
 import mxnet as mx
 import numpy as np
 
+from .. import functional as fn
 from ..errors import DtypeError, NonFiniteError, NotPositiveDefiniteError, ShapeError
 from ..typing import Device
 from .arguments import axis_sizes
@@ -21,27 +22,49 @@ AXES = {
     "observation_covariance": ("B? T? p p", 2),
     "prior_mean": ("B? d", 1),
     "prior_covariance": ("B? d d", 2),
-    "diffuse_directions": ("B? d q", 2),
+    "process_factor": ("B? T? d r", 2),
+    "observation_factor": ("B? T? p q", 2),
+    "prior_factor": ("B? d s", 2),
+    "drift": ("B? T? d d", 2),
+    "diffusion": ("B? T? d w", 2),
+    "times": ("B? T", 1),
+    "diffuse_directions": ("B? d u", 2),
     "mask": ("B N p", 2),
     "transition_offset": ("B? T? d", 1),
     "emission_offset": ("B? T? p", 1),
 }
 # Of these a vector is the only column, or the only row.
-COLUMNS, ROWS = ("y", "mask", "diffuse_directions"), ("emission",)
+COLUMNS = (
+    "y",
+    "mask",
+    "diffuse_directions",
+    "process_factor",
+    "observation_factor",
+    "prior_factor",
+    "diffusion",
+)
+ROWS = ("emission",)
 # Rounding of a correlation matrix, in units of its size and of the precision it was given in.
 ROUNDING = 8.0
 
 
 def kalman_arrays(
     y: Any,
-    transition: Any,
-    emission: Any,
-    process_covariance: Any,
-    observation_covariance: Any,
+    transition: Any = None,
+    emission: Any = None,
+    process_covariance: Any = None,
+    observation_covariance: Any = None,
     prior_mean: Any = None,
     prior_covariance: Any = None,
     *,
+    process_factor: Any = None,
+    observation_factor: Any = None,
+    prior_factor: Any = None,
+    times: Any = None,
+    drift: Any = None,
+    diffusion: Any = None,
     diffuse_directions: Any = None,
+    prior: str = "known",
     mask: Any = None,
     transition_offset: Any = None,
     emission_offset: Any = None,
@@ -51,6 +74,15 @@ def kalman_arrays(
     """The arguments of a Kalman layer by name: ``layer(**kalman_arrays(y, A, H, Q, R, m, P))``.
 
     x_1 ~ N(m, P),   y_t = H x_t + d + ε_t,  ε ~ N(0, R),   x_{t+1} = A x_t + b + η_t,  η ~ N(0, Q).
+
+    Each of Q, R and P may be given as a factor in its place: process_factor G (d, r) with
+    Q = G Gᵀ, observation_factor (p, q), prior_factor (d, s). prior: 'stationary' for layers with
+    that option, which find m and P themselves.
+
+    In continuous time, dx = F x dt + L dβ, drift F (d, d) and diffusion L (d, w) stand in place of
+    A and Q, and times tells when y was observed, (T,), increasing, or with the steps of a forecast
+    (T + h,): A = exp(F h) and Q = ∫ exp(F s) L Lᵀ exp(F s)ᵀ ds over each gap h (Van Loan 1978).
+    (`DiscretizationBlock` does the same inside a network, with gradients.)
 
     All are whatever NumPy reads, or NDArrays. y: (T,) for one number at a time, (T, p), or
     (B, T, p); NaN is missing, unless there is a mask. transition A: (d, d); emission H: (p, d), or
@@ -74,11 +106,6 @@ def kalman_arrays(
     """
     if np.dtype(dtype).name not in FLOATS:
         raise DtypeError(f"{NAME}: dtype is {dtype!r}, expected 'float32' or 'float64'.")
-    if prior_covariance is None and diffuse_directions is None:
-        raise TypeError(
-            f"{NAME}: what is known of the first state is missing: give prior_covariance, or "
-            "diffuse_directions for a layer with diffuse=q."
-        )
     given = {
         "y": y,
         "transition": transition,
@@ -87,15 +114,28 @@ def kalman_arrays(
         "observation_covariance": observation_covariance,
         "prior_mean": prior_mean,
         "prior_covariance": prior_covariance,
+        "process_factor": process_factor,
+        "observation_factor": observation_factor,
+        "prior_factor": prior_factor,
+        "times": times,
+        "drift": drift,
+        "diffusion": diffusion,
         "diffuse_directions": diffuse_directions,
         "mask": mask,
         "transition_offset": transition_offset,
         "emission_offset": emission_offset,
     }
-    arrays = {name: _read(name, value) for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    _refuse_combination(given, prior)
+    arrays = {name: _read(name, value) for name, value in given.items()}
     sizes = axis_sizes(NAME, [(name, AXES[name][0], array.shape) for name, array in arrays.items()])
-    arrays.setdefault("prior_mean", np.zeros((1, sizes["d"])))
-    arrays.setdefault("prior_covariance", np.zeros((1, sizes["d"], sizes["d"])))
+    if prior == "known":
+        arrays.setdefault("prior_mean", np.zeros((1, sizes["d"])))
+        if "prior_covariance" not in arrays and "prior_factor" not in arrays:
+            arrays["prior_factor"] = np.zeros((1, sizes["d"], 1))
+    if "times" in arrays:
+        own = [arrays.pop(name) for name in ("times", "drift", "diffusion")]
+        arrays["transition"], arrays["process_factor"] = _discretized(*own)
     if mask is None and np.isnan(arrays["y"]).any():
         arrays["mask"] = ~np.isnan(arrays["y"])
     if device is None:
@@ -107,6 +147,54 @@ def kalman_arrays(
             name, array = name.replace("_covariance", "_factor"), _factor(name, array, precision)
         found[name] = mx.nd.array(array, dtype=dtype, ctx=device)
     return found
+
+
+def _refuse_combination(given, prior):
+    """TypeError for what is missing, or given in two ways."""
+    if prior not in ("known", "stationary"):
+        raise ValueError(f"{NAME}: prior is {prior!r}, expected 'known' or 'stationary'.")
+    has_times = "times" in given or "drift" in given or "diffusion" in given
+    dynamics = ("times", "drift", "diffusion") if has_times else ("transition",)
+    for name in (*dynamics, "emission"):
+        if name not in given:
+            raise TypeError(f"{NAME}: '{name}' is missing.")
+    if has_times and "transition" in given:
+        raise TypeError(f"{NAME}: give either 'transition', or 'times', 'drift' and 'diffusion'.")
+    for kind in ("process", "observation", "prior"):
+        ways = [n for n in (f"{kind}_covariance", f"{kind}_factor") if n in given]
+        if kind == "process" and has_times:
+            ways.append("diffusion")
+        if len(ways) > 1:
+            raise TypeError(f"{NAME}: give either '{ways[0]}' or '{ways[1]}', not both.")
+        if not ways and kind != "prior":
+            raise TypeError(f"{NAME}: give '{kind}_covariance', or '{kind}_factor'.")
+        if kind != "prior":
+            continue
+        if prior == "stationary" and (ways or "prior_mean" in given):
+            raise TypeError(f"{NAME}: with prior='stationary' leave the prior out.")
+        if not ways and prior == "known" and "diffuse_directions" not in given:
+            raise TypeError(
+                f"{NAME}: what is known of the first state is missing: give prior_covariance, or "
+                "diffuse_directions for a layer with diffuse=q, or prior='stationary' for one with "
+                "that option."
+            )
+
+
+def _discretized(times, drift, diffusion):
+    """A (B, T, d, d) and G (B, T, d, d) of the gaps after each time; the last one leads nowhere."""
+    gaps = np.diff(times, axis=1)
+    if (gaps <= 0).any():
+        element, step = np.argwhere(gaps <= 0)[0]
+        raise ValueError(
+            f"{NAME}: 'times' is not increasing: {times[element, step]:g} comes before "
+            f"{times[element, step + 1]:g} (t = {step + 1})."
+        )
+    gaps = np.concatenate([gaps, np.zeros((len(times), 1))], axis=1)[..., None]
+    own = (mx.nd.array(x, dtype="float64", ctx=mx.cpu()) for x in (drift, diffusion, gaps))
+    transition, factor = fn.discretized(mx.nd, *own, name=NAME)
+    # The other columns are for gradients.
+    size = drift.shape[-1]
+    return transition.asnumpy(), factor.asnumpy()[..., :size]
 
 
 def _read(name, value):

@@ -13,6 +13,7 @@ from .between_times import (
     table_of_stretches,
 )
 from .canonical import canonical_correlations, canonical_view
+from .certain import uncertain_mask
 from .checks import finite, require, require_columns, require_dtype, require_rows
 from .cholesky import (
     add_jitter,
@@ -59,9 +60,11 @@ from .kalman_moments import (
     observation_moments,
     smoothed_covariances,
 )
+from .kalman_online import OnlineState, OnlineStep, first_state, online_system
 from .kalman_score import backward_pass, native_likelihood, scored_likelihood
 from .kalman_steps import following_moments, step_log_likelihood, with_prior_covariance
 from .kalman_tangent import MomentTangents
+from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
 from .linear_sde import (
     Features,
@@ -112,7 +115,12 @@ from .spectral import (
     matrix_sqrt,
     symmetric_function,
 )
-from .state_space import batch_first, state_space_system
+from .state_space import (
+    batch_first,
+    over_time,
+    state_space_system,
+    time_first,
+)
 from .svd import svd
 from .tangent import (
     guarded,
@@ -125,9 +133,13 @@ from .tangent import (
 
 __all__ = [
     "Features",
+    "KalmanViews",
     "LinearSDE",
     "Matern",
     "MomentTangents",
+    "Moments",
+    "OnlineState",
+    "OnlineStep",
     "Orders",
     "ProductSDE",
     "ScaledSDE",
@@ -167,6 +179,7 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
+    "first_state",
     "finite_right_side",
     "finite_targets",
     "following_moments",
@@ -209,6 +222,8 @@ __all__ = [
     "observation_moments",
     "observed_data",
     "ones_like",
+    "online_system",
+    "over_time",
     "periodic_error",
     "periodic_features",
     "polynomial_features",
@@ -241,8 +256,10 @@ __all__ = [
     "symmetric_function",
     "symmetrize",
     "table_of_stretches",
+    "time_first",
     "transpose",
     "triangular_solve",
+    "uncertain_mask",
     "unit_roundoff",
     "with_directions",
     "with_gradient",

@@ -25,12 +25,13 @@ Directions that the data do not determine are found by the singular values of E;
 in the turn, and the likelihood is that of what the data do determine.
 """
 
-from typing import NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 from ..typing import Array, Namespace
 from .cholesky import unit_roundoff
 from .gaussian import HALF_LOG_2PI
-from .matrix import diagonal_matrix, product, transpose
+from .matrix import diagonal_matrix, product, transpose, with_axis
+from .recursion import before_steps, for_each, scan
 from .state_space import LinearGaussianSystem, leading_axes, lower_factor, over_batch, over_time
 from .svd import singular_vectors
 from .tangent import ones_like, stop, zeros_like
@@ -58,9 +59,9 @@ def with_directions(
     mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))
     directions = over_batch(F, directions, mean)
     offsets = (system.transition_offset, system.emission_offset)
-    padded_offsets = [None if x is None else _padded(F, x, directions) for x in offsets]
+    padded_offsets = [None if x is None else padded(F, x, directions) for x in offsets]
     return system._replace(
-        observed=_padded(F, system.observed, directions),
+        observed=padded(F, system.observed, directions),
         transition_offset=padded_offsets[0],
         emission_offset=padded_offsets[1],
         prior_mean=F.concat(mean, directions, dim=4),
@@ -85,7 +86,79 @@ def settle(F: Namespace, innovation: Array, name: str = "Diffuse") -> Settlement
     rows = F.concat(other_columns(F, innovation), first_column(F, innovation), dim=4)
     rows = F.reshape(F.transpose(rows, axes=(2, 4, 0, 1, 3)), shape=(0, 0, -1))
     square = zeros_like(F, product(F, rows, rows, transpose_b=True))
-    lower = lower_factor(F, F.concat(rows, square, dim=2))
+    turn, is_open, value, known = _settlement(
+        F, lower_factor(F, F.concat(rows, square, dim=2)), name
+    )
+    return Settlement(
+        leading_axes(F, turn),
+        leading_axes(F, is_open),
+        F.reshape(value, shape=(-1,)),
+        F.reshape(known, shape=(-1,)),
+    )
+
+
+class RunningSettlement(NamedTuple):
+    """What the data say of δ before each step, and with its own observation: constants.
+
+    Each a `Settlement` of arrays (1, T, B, ...), value and known of (1, T, B, 1, 1).
+    """
+
+    before: Settlement
+    until: Settlement
+
+
+def settle_each(
+    F: Namespace, innovation: Array, length: Optional[int] = None, name: str = "Diffuse"
+) -> RunningSettlement:
+    """The `RunningSettlement` of the innovations F⁻½ v, (1, T, B, p, 1 + q).
+
+    length: T for a scan, None for a loop.
+    """
+    rows = F.concat(other_columns(F, innovation), first_column(F, innovation), dim=4)
+    rows = transpose(F, stop(F, rows), axes=5)
+    square = zeros_like(F, product(F, rows, rows, transpose_b=True))
+    initial = F.slice_axis(square, axis=1, begin=0, end=1)
+    if length is None:
+        (until,), _ = for_each(F, _joined_in_loop(F), [rows], initial)
+    else:
+        each = lower_factor(F, F.concat(rows, square, dim=4))
+        (until,) = scan(F, _joined, [each], length)
+    before = before_steps(F, until, initial)
+    return RunningSettlement(*(settlement_of_each(F, x, name) for x in (before, until)))
+
+
+def joined_factor(F: Namespace, lower: Array, innovation: Array) -> Array:
+    """L of the data with one more step, (1, 1, B, 1 + q, 1 + q), of F⁻½ v (1, 1, B, p, 1 + q)."""
+    rows = F.concat(other_columns(F, innovation), first_column(F, innovation), dim=4)
+    rows = transpose(F, stop(F, rows), axes=5)
+    return lower_factor(F, F.concat(lower, rows, dim=4))
+
+
+def _joined(F: Namespace, earlier: List[Array], later: List[Array]) -> List[Array]:
+    return [lower_factor(F, F.concat(earlier[0], later[0], dim=4))]
+
+
+def _joined_in_loop(F: Namespace) -> Callable[..., Any]:
+    def body(data: List[Array], states: List[Array]) -> Tuple[List[Array], List[Array]]:
+        lower = lower_factor(F, F.concat(states[0], data[0], dim=2))
+        return [lower], [lower]
+
+    return body
+
+
+def settlement_of_each(F: Namespace, lower: Array, name: str) -> Settlement:
+    """The `Settlement` of the data whose [E, e]ᵀ has the factor L, for each of (1, T, B, ., .).
+
+    As in a `RunningSettlement`.
+    """
+    each = F.squeeze(lower, axis=0)
+    found = _settlement(F, F.reshape(each, shape=(-3, 0, 0)), name)
+    ends = {"lhs_begin": 0, "lhs_end": 1, "rhs_begin": 0, "rhs_end": 2}
+    return Settlement(*(with_axis(F, F.reshape_like(x, each, **ends), 0) for x in found))
+
+
+def _settlement(F: Namespace, lower: Array, name: str) -> Tuple[Array, Array, Array, Array]:
+    """Turn, open, value and known of the L of [E, e]ᵀ, (B, 1 + q, 1 + q); (B, ., .) each."""
     known, last = (F.slice_axis(lower, axis=1, begin=b, end=e) for b, e in ((0, -1), (-1, None)))
     factor, target, rest = (
         F.slice_axis(x, axis=2, begin=begin, end=end)
@@ -107,11 +180,11 @@ def settle(F: Namespace, innovation: Array, name: str = "Diffuse") -> Settlement
     )
     value = 0.5 * F.square(rest) + F.sum(terms, axis=2, keepdims=True)
     is_open = F.broadcast_mul(left, 1.0 - is_known)
-    return Settlement(
-        stop(F, leading_axes(F, _bordered(F, ones_like(F, rest), estimate, root))),
-        stop(F, leading_axes(F, _bordered(F, zeros_like(F, rest), 0.0 * estimate, is_open))),
-        stop(F, F.reshape(value, shape=(-1,))),
-        stop(F, F.sum(is_known, axis=(1, 2))),
+    return (
+        stop(F, _bordered(F, ones_like(F, rest), estimate, root)),
+        stop(F, _bordered(F, zeros_like(F, rest), 0.0 * estimate, is_open)),
+        stop(F, value),
+        stop(F, F.sum(is_known, axis=(1, 2), keepdims=True)),
     )
 
 
@@ -120,9 +193,18 @@ def log_lengths(F: Namespace, directions: Array, settlement: Settlement) -> Arra
 
     Less this, -log p(y) is that for directions of length 1: their length changes nothing.
     """
-    squares = F.sum(F.square(directions), axis=3, keepdims=True)
-    total = F.reshape(F.mean(0.5 * F.log(squares), axis=4), shape=(-1,))
+    total = F.reshape(_mean_log_length(F, directions), shape=(-1,))
     return F.broadcast_mul(total, settlement.known)
+
+
+def log_lengths_each(F: Namespace, directions: Array, known: Array) -> Array:
+    """As `log_lengths` for numbers of directions at each time, both (1, T, B, 1, 1)."""
+    return F.broadcast_mul(_mean_log_length(F, directions), known)
+
+
+def _mean_log_length(F: Namespace, directions: Array) -> Array:
+    squares = F.sum(F.square(directions), axis=3, keepdims=True)
+    return F.mean(0.5 * F.log(squares), axis=4, keepdims=True)
 
 
 def settled(F: Namespace, columns: Array, settlement: Settlement) -> Array:
@@ -153,7 +235,7 @@ def left_open(F: Namespace, columns: Array, settlement: Settlement) -> Array:
     return squares > least * size
 
 
-def _padded(F: Namespace, array: Array, directions: Array) -> Array:
+def padded(F: Namespace, array: Array, directions: Array) -> Array:
     """(1, T, B, m, 1) with columns of zeros for the directions."""
     row = F.slice_axis(directions, axis=3, begin=0, end=1)
     zeros = zeros_like(F, F.broadcast_mul(array, row))

@@ -25,6 +25,7 @@ from .kalman_gains import (
     Roots,
     covariance_loop,
     split_rows,
+    square_root_gains,
     square_root_loop,
     square_root_steps,
 )
@@ -75,18 +76,21 @@ def kalman_filter(
     form: str = "square_root",
     length: Optional[int] = None,
     name: str = "Kalman",
+    single: bool = False,
 ) -> Tuple[Filtered, Array]:
     """`Filtered` and -log p(y), (B,), of a `state_space.LinearGaussianSystem`; all constants.
 
     states d and observations p are the sizes; form: 'square_root' or 'covariance'; length: T for
-    the filter that is parallel in time, None for the loop. Raises SingularMatrixError and
-    NonFiniteError.
+    the filter that is parallel in time, None for the loop; single: whether there is one step, for
+    which there is no loop. Raises SingularMatrixError and NonFiniteError.
     """
     joint = joint_system(F, system)
     emission, transition = split_rows(F, joint.matrix, observations)
     fixed, scanned = stopped(F, system), None
     if form == "covariance":
         gains = covariance_loop(F, joint, observations, name)
+    elif single:
+        gains = square_root_gains(F, joint, joint.prior_factor, states, observations)
     elif length is None:
         gains = square_root_loop(F, joint, states, observations)
     else:
@@ -106,7 +110,9 @@ def kalman_filter(
         whitened = product(F, root.whitened, root.factor, transpose_b=True)
         carried = product(F, root.carried, root.factor, transpose_b=True)
         carried = product(F, root.following, carried)
-    if scanned is None or length is None:
+    if single:
+        mean = over_batch(F, fixed.prior_mean, fixed.observed)
+    elif scanned is None or length is None:
         mean = _mean_loop(F, joint, fixed, gain)
     else:
         mean = _predicted_means(F, fixed, transition, scanned.mean)
@@ -239,6 +245,6 @@ def _negative_log_likelihood(
     if fixed.mask is not None:
         constant = F.broadcast_mul(constant, fixed.mask)
     if settlement is None or fixed.directions is None:
-        return stop(F, F.sum(constant + 0.5 * F.square(innovation), axis=(0, 1, 3, 4)))
+        return stop(F, F.sum(constant + 0.5 * F.square(column), axis=(0, 1, 3, 4)))
     value = F.sum(constant, axis=(0, 1, 3, 4)) + settlement.value
     return stop(F, value - log_lengths(F, fixed.directions, settlement))

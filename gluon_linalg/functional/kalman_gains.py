@@ -87,6 +87,13 @@ def square_root_steps(
     _, transition = split_rows(F, joint.matrix, observations)
     array = F.concat(product(F, transition, filtered), joint.process_factor, dim=4)
     factor = before_steps(F, lower_factor(F, array), joint.prior_factor)
+    return square_root_gains(F, joint, factor, states, observations)
+
+
+def square_root_gains(
+    F: Namespace, joint: Joint, factor: Array, states: int, observations: int
+) -> Gains:
+    """`Gains` of all steps at once from the factors S of the predicted covariances."""
     noise = joint_noise(F, joint)
     array = F.concat(product(F, joint.matrix, factor), noise, dim=4)
     orthogonal, lower = lapack.gelqf(F, array)

@@ -178,15 +178,22 @@ def smoothed_covariances(
     if filtered.scanned is not None:
         return _covariances_by_meetings(F, filtered.scanned, states)
     roots = filtered.square_roots
-    turned = transpose(F, roots.carried, axes=5)
-    free = _free_rows(F, roots, states, observations)
-    offset = product(F, free, free, transpose_a=True)
-    last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
-    after = quadratic_recursion(F, turned, offset, last, reverse=True)
-    before = congruence(F, turned, after) + offset
+    after, before = coordinate_covariances(F, roots, states, observations)
     crossed = product(F, product(F, after, roots.carried), roots.factor, transpose_b=True)
     smoothed = _fixed_symmetric(F, congruence(F, roots.factor, before))
     return smoothed, stop(F, product(F, roots.following, crossed))
+
+
+def coordinate_covariances(
+    F: Namespace, roots: Roots, states: int, observations: int
+) -> Tuple[Array, Array]:
+    """C_t and C_{t-1} of the coordinates ξ_{t+1} and ξ_t given all data, both (1, T, b, d, d)."""
+    turned = transpose(F, roots.carried, axes=5)
+    free = free_rows(F, roots, states, observations)
+    offset = product(F, free, free, transpose_a=True)
+    last = F.slice_axis(identity_like(F, offset), axis=1, begin=0, end=1)
+    after = quadratic_recursion(F, turned, offset, last, reverse=True)
+    return after, congruence(F, turned, after) + offset
 
 
 def _covariances_by_meetings(F: Namespace, scanned: Scanned, states: int) -> Tuple[Array, Array]:
@@ -196,7 +203,7 @@ def _covariances_by_meetings(F: Namespace, scanned: Scanned, states: int) -> Tup
     return _fixed_symmetric(F, smoothed), stop(F, lag_one)
 
 
-def _free_rows(F: Namespace, roots: Roots, states: int, observations: int) -> Array:
+def free_rows(F: Namespace, roots: Roots, states: int, observations: int) -> Array:
     """Ψ: what completes the rows of Q of a step to an orthogonal matrix, its first d columns.
 
     The LQ of [M S  N] with the rows [0  I] of the process noise below it is square.

@@ -246,21 +246,35 @@ def predict(folder: str, data_path: str, output: Optional[str], device: str) -> 
 @click.option(
     "--timeout", type=SECONDS, default=60.0, show_default=True, help="Seconds for an answer."
 )
+@click.option(
+    "--states",
+    metavar="FOLDER",
+    help="Keep the states of series that grow there, for POST /series/NAME; task: statespace only.",
+)
 @DEVICE
 def serve(
-    folder: str, host: str, port: int, max_body: int, max_rows: int, timeout: float, device: str
+    folder: str,
+    host: str,
+    port: int,
+    max_body: int,
+    max_rows: int,
+    timeout: float,
+    states: Optional[str],
+    device: str,
 ) -> None:
     """Answers requests over HTTP with the model that `train` has left in OUT.
 
     POST /invocations takes rows as JSON or CSV and answers with what `predict` would write; GET
-    /ping says whether the model answers, and /docs describes both. The log, a JSON object a line,
-    goes to stderr. SIGTERM and Ctrl-C end the server after the requests it has accepted; the exit
-    status is 0, or 2 if it cannot start.
+    /ping says whether the model answers, and /docs describes both. With --states, POST /series/NAME
+    adds rows to the series of that name, each in the same time, and answers with its forecast. The
+    log, a JSON object a line, goes to stderr. SIGTERM and Ctrl-C end the server after the requests
+    it has accepted; the exit status is 0, or 2 if it cannot start.
     """
     from .serving.server import Limits
     from .serving.server import serve as serve_model
 
-    serve_model(folder, host, port, Limits(max_body, max_rows, timeout), device, click.echo)
+    limits = Limits(max_body, max_rows, timeout)
+    serve_model(folder, host, port, limits, device, click.echo, states)
 
 
 @command.command()

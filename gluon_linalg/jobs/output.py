@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from typing import Any, Optional, Sequence, Set
+from typing import Any, Optional, Sequence, Set, Tuple
 
 from .errors import JobError, reason
 from .files import UNFINISHED, UNFINISHED_EXPORT, remove_unfinished, write_yaml
@@ -24,7 +24,14 @@ MODEL = "model"
 MODEL_IO = "model-io.json"
 PLOT = "plot.png"
 FORECAST = "forecast.csv"
-GRAPH = (MODEL_IO, f"{MODEL}-symbol.json", f"{MODEL}-0000.params")
+
+
+def graph_files(name: str) -> Tuple[str, str]:
+    """The files of an exported graph."""
+    return f"{name}-symbol.json", f"{name}-0000.params"
+
+
+GRAPH = (MODEL_IO, *graph_files(MODEL))
 
 
 class OutputFolder:

@@ -2,7 +2,7 @@
 
 import os
 from itertools import cycle, islice
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -20,7 +20,9 @@ class JobPredictor:
 
     what: what the rows of an answer are; columns: what a row of new data must have; not_finite:
     what to tell where an answer is not finite; takes_series: whether a whole series, as JSON lines
-    have it, may stand in place of rows; features: those of such a series.
+    have it, may stand in place of rows; features: those of such a series; stream: the name of the
+    exported graph by which a series grows one observation at a time (`advance`), None for none, and
+    stream_columns: what a row of it must have.
     """
 
     what: str
@@ -28,6 +30,8 @@ class JobPredictor:
     not_finite: str
     takes_series = False
     features: Sequence[str] = ()
+    stream: Optional[str] = None
+    stream_columns: Sequence[Column] = ()
 
     def __init__(self, description: Dict[str, Any]) -> None:
         self.levels = description.get("levels", {})
@@ -43,6 +47,23 @@ class JobPredictor:
 
     def predict(self, rows: Any, model: Any, device: Device) -> List[Tuple[str, Any]]:
         """The columns of the answer: pairs of a name and a list of texts or array of numbers."""
+        raise NotImplementedError
+
+    def advance(
+        self,
+        graph: mx.gluon.Block,
+        device: Device,
+        name: str,
+        rows: TableRows,
+        earlier: Optional[Dict[str, Any]],
+        most_steps: int,
+    ) -> Tuple[Dict[str, Any], List[Tuple[str, Any]]]:
+        """What is kept of the series `name` after its rows, and what is predicted then.
+
+        graph: that of `stream`; earlier: what was kept before, None for a new series. What is kept
+        can be written as JSON, and has `time`, how the last step is called, and the numbers of
+        `steps` and `observations`. JobError for rows that are wrong, or too many.
+        """
         raise NotImplementedError
 
     def samples(self, sample: Any) -> Iterator[Any]:
@@ -102,9 +123,11 @@ def answers(
     return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
-def load_graph(folder: str, description: Dict[str, Any], device: Device) -> mx.gluon.Block:
+def load_graph(
+    folder: str, description: Dict[str, Any], device: Device, name: str = MODEL
+) -> mx.gluon.Block:
     """The exported model of a finished job; JobError where its files are damaged."""
-    path = os.path.join(folder, MODEL)
+    path = os.path.join(folder, name)
     try:
         return load(path, device)
     except (OSError, mx.base.MXNetError, ValueError, AssertionError) as error:

@@ -267,5 +267,5 @@ def test_wrong_directions_are_refused():
         gl.KalmanFilterLayer(3, diffuse=1)(*arrays)
     with pytest.raises(ValueError, match="diffuse is -1"):
         gl.KalmanFilterLayer(3, diffuse=-1)
-    with pytest.raises(ValueError, match="moments of filtered states"):
-        gl.KalmanFilterLayer(3, diffuse=1, moments=True)
+    with pytest.raises(ValueError, match="known prior"):
+        gl.KalmanFilterLayer(3, diffuse=1, moments="factor")

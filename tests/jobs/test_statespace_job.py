@@ -22,6 +22,8 @@ FILES = {
     "model-0000.params",
     "model-io.json",
     "model-symbol.json",
+    "stream-symbol.json",
+    "stream-0000.params",
     "plot.png",
     "sample.csv",
     "smoothed.csv",

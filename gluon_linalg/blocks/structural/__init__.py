@@ -9,6 +9,7 @@ from .model import StructuralModel
 from .regression import Regression
 from .robust import RobustForecaster, RobustStructuralModel
 from .seasonal import Seasonal
+from .stream import StructuralStream
 from .trend import DampedTrend, LocalLevel, LocalLinearTrend, SemilocalLinearTrend
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "SemilocalLinearTrend",
     "StructuralForecaster",
     "StructuralModel",
+    "StructuralStream",
     "Sum",
     "System",
 ]

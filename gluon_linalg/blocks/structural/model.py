@@ -17,6 +17,7 @@ from .base import Component, Stored, Sum
 from .centring import centred_system, uncentred
 from .diffuse import REMEDY, diffuse_part
 from .forecaster import StructuralForecaster
+from .stream import StructuralStream
 
 Moments = Tuple[mx.nd.NDArray, mx.nd.NDArray]
 
@@ -162,6 +163,23 @@ class StructuralModel(ScanningBlock):
         with self.name_scope():
             return StructuralForecaster(self, steps)
 
+    def stream(self, steps: int) -> StructuralStream:
+        """A block that takes one observation at a time, and forecasts `steps` after each.
+
+        It exports, and holds copies of the parameters, as `forecaster` does.
+        """
+        with self.name_scope():
+            return StructuralStream(self, steps)
+
+    def noise(self, F: Namespace, y: Array, stored: Optional[Stored] = None) -> Array:
+        """The noise_variance inside a graph, (1, 1) or `stored` (B, 1), float64; 0 if none."""
+        if self.noise_variance is None:
+            return scalar_one(F, y) * 0.0
+        if stored is not None:
+            return self.noise_variance.natural(F, stored[None, "noise_variance"])
+        own = F.cast(parameter_array(F, self.noise_variance, y), "float64")
+        return F.reshape(self.noise_variance.natural(F, own), shape=(1, 1))
+
     def kalman_inputs(
         self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
     ) -> Tuple[List[Array], Optional[Array]]:
@@ -176,7 +194,7 @@ class StructuralModel(ScanningBlock):
             observed = fn.stop(F, mask)
             y = F.where(observed, y, fn.zeros_like(F, y))
         system = self.components.system(F, y, covariates, stored)
-        noise = self._noise(F, y, stored)
+        noise = self.noise(F, y, stored)
         emission, process_factor, centre = centred_system(F, self.components, system, observed)
         variances = [noise, *self.components.variances(F, y, stored)]
         diffuse = diffuse_part(
@@ -196,16 +214,6 @@ class StructuralModel(ScanningBlock):
         if mask is not None:
             arrays.append(F.expand_dims(mask, axis=2))
         return arrays, centre
-
-    def _noise(self, F, y, stored):
-        """The variance of the noise, (1, 1) or (B, 1)."""
-        parameter = self.noise_variance
-        if parameter is None:
-            return scalar_one(F, y) * 0.0
-        if stored is not None:
-            return parameter.natural(F, stored[None, "noise_variance"])
-        own = F.cast(parameter_array(F, parameter, y), "float64")
-        return F.reshape(parameter.natural(F, own), shape=(1, 1))
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         features = self.components.features

@@ -155,7 +155,7 @@ class RobustForecaster(StructuralForecaster):
 
 
 def _first_squares(F, y, observed):
-    """Squares of distances from the median of those around, in units of their own median, (B, T)."""
+    """Squares of distances from the median, in units of their own median, (B, T)."""
     middle = _median(F, y, observed)
     filled = F.where(observed, y, F.broadcast_add(middle, fn.zeros_like(F, y)))
     padded = F.concat(

@@ -1,7 +1,7 @@
 """The HTTP service: /ping, /invocations, and the pages that describe them."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -16,6 +16,7 @@ from .negotiation import content_type, wanted_type
 from .refused import Refused
 from .schema import add_request, answers, refusals
 from .service import Service
+from .streams import Streams
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 PATIENCE = 4
 
 
-def create_app(service: Service, worker: Worker, limits: "Limits") -> FastAPI:
-    """The ASGI application for a `Service` whose answers a `Worker` computes."""
+def create_app(
+    service: Service, worker: Worker, limits: "Limits", streams: Optional[Streams] = None
+) -> FastAPI:
+    """The ASGI application for a `Service` whose answers a `Worker` computes.
+
+    streams: the states of series that grow, where they are kept.
+    """
     # Its page loads nothing from other hosts.
     app = FastAPIOffline(
         title=f"gluon-linalg: {service.model.predictor.what}",
@@ -57,6 +63,9 @@ def create_app(service: Service, worker: Worker, limits: "Limits") -> FastAPI:
         request.scope["log"]["rows"] = rows
         return Response(answer, media_type=wanted)
 
+    if streams is not None:
+        add_streams(app, streams, worker, limits)
+
     @app.exception_handler(Refused)
     async def refuse(request: Request, refused: Refused) -> JSONResponse:
         request.scope["log"]["error"] = str(refused)
@@ -75,6 +84,29 @@ def create_app(service: Service, worker: Worker, limits: "Limits") -> FastAPI:
 
     add_request(app, service)
     return app
+
+
+def add_streams(app: FastAPI, streams: Streams, worker: Worker, limits: "Limits") -> None:
+    """The routes of series that grow."""
+    path = "/series/{name:path}"
+    described = refusals(404, 409, 422, 503)
+
+    @app.post(path, summary="Adds rows to a series, and forecasts it", responses=described)
+    async def update(name: str, request: Request) -> JSONResponse:
+        given = content_type(request.headers)
+        body = await _body(request, limits)
+        answer, rows = await worker.result(streams.update, name, body, given)
+        request.scope["log"]["rows"] = rows
+        return JSONResponse(answer)
+
+    @app.get(path, summary="The last forecast of a series", responses=described)
+    async def last(name: str) -> JSONResponse:
+        return JSONResponse(await worker.result(streams.answer, name))
+
+    @app.delete(path, summary="Forgets a series", responses=described)
+    async def forget(name: str) -> JSONResponse:
+        await worker.result(streams.forget, name)
+        return JSONResponse({"status": "forgotten"})
 
 
 class HeadAsGet:

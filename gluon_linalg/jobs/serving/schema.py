@@ -14,8 +14,10 @@ from .service import Service
 
 REFUSALS = {
     400: "The body is not JSON, CSV or UTF-8.",
+    404: "There is no such series.",
     406: "Accept names neither format.",
     408: "The body did not arrive in time.",
+    409: "The state of the series is that of another model.",
     413: "The body has too many bytes or rows.",
     415: "The body has another format.",
     422: "A row is wrong; the error says which, where and why.",
@@ -31,7 +33,7 @@ def refusals(*statuses: int) -> Dict[Union[int, str], Dict[str, Any]]:
 def answers(service: Service) -> Dict[Union[int, str], Dict[str, Any]]:
     """The `responses` of the route that a `Service` answers."""
     answer = {"description": f"{service.model.predictor.what}.", "content": _answer(service)}
-    return {200: answer, **refusals(*REFUSALS)}
+    return {200: answer, **refusals(*(set(REFUSALS) - {404, 409}))}
 
 
 def add_request(app: FastAPI, service: Service) -> None:

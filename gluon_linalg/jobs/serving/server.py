@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import uvicorn
 
@@ -15,6 +15,7 @@ from .. import log
 from ..errors import JobError, reason
 from .app import create_app
 from .service import Service
+from .streams import Streams
 from .worker import Worker
 
 # oneDNN keeps what it has prepared for each new size of a float32 array; this many of each
@@ -38,18 +39,20 @@ def serve(
     limits: Limits,
     device: str = "auto",
     announce: Callable[[str], Any] = print,
+    states: Optional[str] = None,
 ) -> None:
     """Answers requests with the model in `folder` until SIGTERM or Ctrl-C.
 
     What has been accepted is answered before it returns. port: 0 for any free one; limits:
-    `Limits`; announce: called with one line when connections are accepted. JobError where the
-    server cannot start.
+    `Limits`; announce: called with one line when connections are accepted; states: the folder of
+    the states of series that grow, None for none. JobError where the server cannot start.
     """
     _stop_by_signal()
     os.environ.setdefault(*CACHE)
     with listen(host, port) as listener:
         worker = Worker(limits.seconds)
         service = worker.run(Service, folder, device, limits.most_rows)
+        streams = None if states is None else worker.run(Streams, service, states)
         port = listener.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.set_up(log.JSON)
@@ -58,7 +61,7 @@ def serve(
         log.event("serving", url=url, folder=folder, context=str(service.model.device))
         announce(f"{folder}: {url} (description: {url}/docs)")
         config = uvicorn.Config(
-            create_app(service, worker, limits),
+            create_app(service, worker, limits, streams),
             lifespan="off",
             http="h11",
             ws="none",

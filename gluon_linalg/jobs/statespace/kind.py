@@ -6,6 +6,7 @@ from ..task_kind import TaskKind
 from .config import StateSpaceJob
 from .predict import StateSpacePredictor
 from .results import SMOOTHED
+from .streaming import STREAM
 from .task import StateSpace
 
 KIND = TaskKind(
@@ -17,5 +18,5 @@ KIND = TaskKind(
     predictor=StateSpacePredictor,
     predicts="A series of its own, with the time, target and covariates of the job; what follows "
     "its last observation is forecast.",
-    files=(*names.GRAPH, names.FORECAST, SMOOTHED, names.PLOT),
+    files=(*names.GRAPH, *names.graph_files(STREAM), names.FORECAST, SMOOTHED, names.PLOT),
 )

@@ -1,7 +1,7 @@
 """Forecasts of an exported model after the rows of a new file."""
 
 from datetime import date
-from typing import Any, Callable, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -16,6 +16,7 @@ from ..task import to_model_array
 from ..units import TargetUnits
 from .panel import Panel, batches, joined, panel_units, read_panel
 from .series import TableSeries, read_series
+from .streaming import STREAM, StreamState, advance
 
 # The first step of a series of any length, where steps are dates.
 START = date(2000, 1, 1)
@@ -35,6 +36,8 @@ class StateSpacePredictor(SeriesPredictor):
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
         self.least_observations = description["least_observations"]
+        # The state of a series that grows before its first step; None where nothing was exported.
+        self.stream_start = description.get("stream_start")
         # The column with the names of series, and what is known of those of the training.
         self.series = self.item = description.get("series")
         if self.series is None:
@@ -50,6 +53,8 @@ class StateSpacePredictor(SeriesPredictor):
         for name in [self.target, *self.covariates]:
             kind = "text" if name in self.levels else "number"
             self.columns.append(Column(name, kind, may_be_empty=True))
+        self.stream_columns = [column for column in self.columns if column.name != self.series]
+        self.stream = None if self.stream_start is None else STREAM
 
     def read(self, path: Union[str, TableRows]) -> Union[TableSeries, Panel]:
         """A `TableSeries`, or a `Panel` if the model is one of many series."""
@@ -85,6 +90,19 @@ class StateSpacePredictor(SeriesPredictor):
                 labels = {series.times.name: series.labels(count, count + self.steps)}
                 tables[name] = prediction_columns(labels, *moments)
         return joined(self.series, tables)
+
+    def advance(
+        self,
+        graph: mx.gluon.Block,
+        device: Device,
+        name: str,
+        rows: TableRows,
+        earlier: Optional[Dict[str, Any]],
+        most_steps: int,
+    ) -> Tuple[Dict[str, Any], Columns]:
+        before = None if earlier is None else StreamState(**earlier)
+        state, columns = advance(self, graph, device, name, rows, before, most_steps)
+        return state.as_dict(), columns
 
     def counted_times(self, texts: List[str]) -> Callable[[int], str]:
         if self.has_dates:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Dict
 
+import mxnet as mx
 import numpy as np
 
 from .. import output as names
@@ -15,6 +16,7 @@ from .dataset import Dataset
 from .estimates import estimate
 from .panel import joined
 from .plot import plot_model
+from .streaming import STREAM
 
 if TYPE_CHECKING:
     from .task import StateSpace
@@ -31,13 +33,29 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     forecaster.cast(dtype)
     example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
     export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
-    write_json(folder.file(names.MODEL_IO), describe_model(task))
+    stream = model.stream(exported_steps(dataset))
+    export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
+    description = describe_model(task)
+    description["stream_start"] = [array.tolist() for array in stream.begin_state()]
+    write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
         tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
         write_columns(folder.file(name), joined(dataset.series, tables))
     plot_model(folder.file(names.PLOT), dataset, estimates)
     return _metrics(dataset, estimates)
+
+
+def _stream_example(stream, example):
+    """What the block of one step takes, from what the forecaster does."""
+    y, *covariates, mask = (array.astype(COMPUTED) for array in example)
+    state = (mx.nd.array(a, dtype=COMPUTED, ctx=y.context) for a in stream.begin_state())
+    return (
+        y[:, :1],
+        *(array[:, : 1 + stream.steps] for array in covariates),
+        mask[:, :1],
+        *state,
+    )
 
 
 def exported_steps(dataset: Dataset) -> int:
