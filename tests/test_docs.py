@@ -277,8 +277,7 @@ def in_time(names):
     assert variance[1] < variance[0] < variance[2]
 
 
-# What a block shows, by a part of it.
-def views(names):
+def posterior_views(names):
     x, y, fold = names["x"], names["y"], np.arange(60) % 5
     with_noise = names["layer"].condition(x[fold != 2], y[fold != 2], include_noise=True)
     mean, variance = (
@@ -301,6 +300,7 @@ def outputs(names):
     assert np.abs(mean.asnumpy()[0, :, 0] - names["wave"][0]).max() < 0.3
 
 
+# What a block shows, by a part of it.
 CHECKS = {
     "gl.StateSpaceGPLayer(": in_time,
     "kernels.Deep(features": deep_labels,
@@ -308,7 +308,7 @@ CHECKS = {
     "result.summary()": fitted,
     "objective=penalized": penalized,
     "cross_val_score(": scored,
-    "predictor.cross_validation(": views,
+    "predictor.cross_validation(": posterior_views,
     "gl.MultiOutputGPLikelihoodLayer(": outputs,
     "gl.SGPRLikelihoodLayer(": sparse,
     "gl.SVGPLikelihoodLayer(": classes,
