@@ -210,8 +210,8 @@ def _told_libraries() -> Iterator[None]:
     OpenBLAS, which kernels to use; OpenMP, that threads which wait sleep. The newer OpenBLAS of
     numpy, which is there already, and whatever is loaded later are left alone.
     """
-    told = {_PROCESSOR: _kernels(), _WAITING: "passive"}
-    told = {name: value for name, value in told.items() if value and name not in os.environ}
+    wanted = {_PROCESSOR: _kernels(), _WAITING: "passive"}
+    told = {name: value for name, value in wanted.items() if value and name not in os.environ}
     os.environ.update(told)
     try:
         yield

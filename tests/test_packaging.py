@@ -57,7 +57,7 @@ def test_names(declared):
 
 def test_extras(declared):
     extras = declared["extras_require"]
-    names = {"cpu", "gpu", "fit", "jobs", "serve", "tensorboard", "forecast", "test"}
+    names = {"cpu", "gpu", "fit", "jobs", "serve", "sklearn", "tensorboard", "forecast", "test"}
     assert set(extras) == names
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
@@ -65,6 +65,7 @@ def test_extras(declared):
     assert names_of(extras["forecast"]) == {
         *names_of(extras["fit"]), "gluonts", "pydantic", "typing_extensions"
     }  # fmt: skip
+    assert names_of(extras["sklearn"]) == {*names_of(extras["fit"]), "scikit-learn"}
     assert {"pytest", "hypothesis", "scipy", "ruff"} < names_of(extras["test"])
     assert set(extras["jobs"]) < set(extras["test"])
 

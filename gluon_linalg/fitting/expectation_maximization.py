@@ -38,7 +38,7 @@ class ExpectationMaximization:
 
     def arrays(self, y: Any, **keywords: Any) -> Dict[str, mx.nd.NDArray]:
         """The arguments of a Kalman layer with these parameters: `kalman_arrays`."""
-        return kalman_arrays(y, **self.parameters, **keywords)
+        return kalman_arrays(y, **{**self.parameters, **keywords})
 
 
 def expectation_maximization(

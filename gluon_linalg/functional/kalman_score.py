@@ -70,7 +70,7 @@ def native_likelihood(
     parallel: whether what only the loop can do is refused. The numbers are those of the square-root
     form. Where it fails, an error imperatively: that of `explain()`, which computes with other
     operators, if it has one; in a graph NaN for the batch element. constants: as in
-    `native.kalman_likelihood`.
+    `gluon_linalg.native.kalman.kalman_likelihood`.
     """
     # A system and up to three options, by position.
     operator: Callable[..., Any] = native.kalman_likelihood

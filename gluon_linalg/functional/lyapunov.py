@@ -1,5 +1,7 @@
 """The stationary distribution of a linear system, as a factor: the discrete Lyapunov equation."""
 
+from typing import Sequence
+
 from ..errors import LinearAlgebraError
 from ..typing import Array, Namespace
 from .checks import require
@@ -54,7 +56,9 @@ def stationary_factor(
     return stop(F, factor) + _change(F, factor, transition, process_factor, powers)
 
 
-def _change(F, factor, transition, process_factor, powers):
+def _change(
+    F: Namespace, factor: Array, transition: Array, process_factor: Array, powers: Sequence[Array]
+) -> Array:
     """0 with the gradient of S."""
     covariance = product(F, factor, factor, transpose_b=True)
     step, noise = powers[0], stop(F, process_factor)

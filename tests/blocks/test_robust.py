@@ -101,6 +101,7 @@ def test_regression_and_export(tmp_path):
     assert np.abs(expected[0].asnumpy()).max() < 10.0
 
 
+@pytest.mark.slow
 def test_execution_modes(tmp_path):
     y = with_outliers(30.0)
     cases = [[y[None, 6:16]], [np.stack([y[8:20], y[:12]])]]

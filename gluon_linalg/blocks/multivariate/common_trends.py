@@ -45,8 +45,8 @@ class MultivariateStructuralModel(MultivariateModel):
     ) -> None:
         name = type(self).__name__
         checked_count(name, "series", series, 1)
-        parts = [components] if isinstance(components, Component) else list(components)
-        parts = Sum(*parts).components
+        given = [components] if isinstance(components, Component) else list(components)
+        parts = Sum(*given).components
         for part in parts:
             if part.features or part.kind == "arima":
                 raise ValueError(f"{name}: a component {part.kind} is for one series only.")
@@ -61,7 +61,8 @@ class MultivariateStructuralModel(MultivariateModel):
         rank = dict(rank or {})
         # By number of the component and name of the variance.
         self._covariances: List[Dict[str, CovarianceParameter]] = []
-        self._parts, names = parts, []
+        self._parts = parts
+        names: List[str] = []
         for part in parts:
             self.register_child(part)
             self._covariances.append({

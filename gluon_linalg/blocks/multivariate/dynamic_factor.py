@@ -114,7 +114,7 @@ class DynamicFactorModel(MultivariateModel):
                 widths.append(1)
         transition = block_diagonal(F, one, blocks, heights, heights)
         process = block_diagonal(F, one, noises, heights, widths)
-        observed = [[0.0] * self.series for _ in range(self.series)]
+        observed: List[List[Any]] = [[0.0] * self.series for _ in range(self.series)]
         for index, width in enumerate(self._widths):
             if not width:
                 observed[index][index] = element(F, deviation, index)

@@ -4,7 +4,6 @@ from typing import Any, List, Tuple, cast
 
 import mxnet as mx
 import numpy as np
-from scipy.linalg import solve_discrete_lyapunov
 
 from ... import functional as fn
 from ...errors import NotPositiveDefiniteError, ShapeError
@@ -177,9 +176,13 @@ class VectorLagPolynomial(PositiveParameter):
                 f"{name}: the coefficients {given.tolist()} are not {kind}: the largest root has "
                 f"the modulus {radius:.9g}, expected less than 1."
             )
-        noise = np.zeros_like(companion)
-        noise[:size, :size] = np.eye(size)
-        covariance = solve_discrete_lyapunov(companion, noise)
+        covariance = np.zeros_like(companion)
+        covariance[:size, :size] = np.eye(size)
+        # P = Σ_k A^k Q (A^k)ᵀ, twice as many terms each time (Smith 1968).
+        power = companion
+        while np.abs(power).max() > 1e-30:
+            covariance = covariance + power @ covariance @ power.T
+            power = power @ power
         lags = [covariance[:size, k * size : (k + 1) * size] for k in range(order)]
         scale = np.linalg.cholesky(lags[0])
         lags.append(sum(c @ lags[order - 1 - k] for k, c in enumerate(coefficients)))

@@ -20,7 +20,7 @@ class VARMAModel(MultivariateModel):
     zeros unless given; innovation_covariance: initial Σ, (k, k), or a variance for all; mean:
     initial values of the k means, which are learned; None for zeros, False for no means. Φ and Θ
     are kept stationary and invertible by partial autocorrelation matrices
-    (`parameters.VectorLagPolynomial`). The initial state has the stationary distribution
+    (`VectorLagPolynomial`). The initial state has the stationary distribution
     (`functional.stationary_factor`). State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl
     2005, chapter 11.
 

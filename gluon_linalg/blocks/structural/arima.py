@@ -1,6 +1,6 @@
 """Seasonal autoregressive integrated moving averages."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -93,9 +93,8 @@ class ARIMA(Component):
     def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         rows, fresh, _ = self._differencing()
         lags = self._lags
-        first = [[0.0] * lags]
-        companion = first + [[float(j == i) for j in range(lags)] for i in range(lags - 1)]
-        companion = matrix(F, one, companion)
+        shifted = [[float(j == i) for j in range(lags)] for i in range(lags - 1)]
+        companion = matrix(F, one, [[0.0] * lags, *shifted])
         if self._ar_order:
             ar = self._padded(F, one, self._autoregression(F, one, values), lags)
             rest = F.slice_axis(companion, axis=1, begin=1, end=None) if lags > 1 else None
@@ -123,12 +122,11 @@ class ARIMA(Component):
     def stationary_factor(
         self, F: Namespace, one: Array, innovation_variance: Array, **values: Array
     ) -> Array:
+        found: Tuple[List[Array], Array] = [], one
         if self.seasonal_ar is not None:
             found = step_down(F, self._autoregression(F, one, values), self._ar_order)
         elif self.ar is not None:
             found = predictors(F, values["ar_partial"], self._ar_order), values["ar_complement"]
-        else:
-            found = [], None
         factor = lagged_factor(F, one, innovation_variance, *found, self._lags)
         known = self.state_size - self._lags
         if not known:

@@ -35,7 +35,8 @@ def predictors(F: Namespace, partial: Array, order: int) -> List[Array]:
 
 def step_down(F: Namespace, coefficients: Array, order: int) -> Tuple[List[Array], Array]:
     """The predictors of `predictors`, and 1 - r² (1, p), from the last of them, (1, p)."""
-    found, complements = [coefficients], []
+    found: List[Array] = [coefficients]
+    complements: List[Array] = []
     for k in reversed(range(order)):
         r = element(F, found[0], k)
         complements.insert(0, (1.0 - r) * (1.0 + r))

@@ -7,7 +7,7 @@ import mxnet as mx
 from ... import functional as fn
 from ...typing import Array, Namespace
 from ..parameters import PositiveParameter, parameter_array, positive_parameter
-from .base import Component
+from .base import Component, Stored
 from .forecaster import StructuralForecaster
 from .model import StructuralModel
 
@@ -79,35 +79,37 @@ class RobustStructuralModel(StructuralModel):
         return F.cast(self.filter.results(F, *inputs) - bound, self._dtype)
 
     def kalman_inputs(
-        self, F: Namespace, y: Array, *rest: Optional[Array]
+        self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
     ) -> Tuple[List[Array], Optional[Array]]:
-        return self._weighted(F, y, *rest)[:2]
+        return self._weighted(F, y, *rest, stored=stored)[:2]
 
     def forecaster(self, steps: int) -> "RobustForecaster":
         """As that of `StructuralModel`."""
         with self.name_scope():
             return RobustForecaster(self, steps)
 
-    def freedom(self, F: Namespace, like: Array) -> Array:
-        """ν inside a graph, (1, 1), float64."""
-        stored = F.cast(parameter_array(F, self.degrees_of_freedom, like), "float64")
-        return F.reshape(self.degrees_of_freedom.natural(F, stored), shape=(1, 1))
+    def freedom(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> Array:
+        """ν inside a graph, (1, 1) or `stored` (B, 1), float64."""
+        if stored is not None:
+            return self.degrees_of_freedom.natural(F, stored[None, "degrees_of_freedom"])
+        own = F.cast(parameter_array(F, self.degrees_of_freedom, like), "float64")
+        return F.reshape(self.degrees_of_freedom.natural(F, own), shape=(1, 1))
 
     def weights(self, y: Any, *rest: Any, **keywords: Any) -> Array:
         """w, (B, T), near 0 for outliers; arguments as in a call."""
         return self._weighted(mx.nd, *self._data(y, *rest, **keywords))[2].astype(self._dtype)
 
-    def _weighted(self, F, y, *rest):
+    def _weighted(self, F, y, *rest, stored=None):
         """(inputs of the layers, c, w (B, T), mask (B, T)): the noise has its weights."""
-        inputs, centre = super().kalman_inputs(F, y, *rest)
+        inputs, centre = super().kalman_inputs(F, y, *rest, stored=stored)
         values = F.squeeze(fn.stop(F, inputs[0]), axis=2)
         has_mask = len(inputs) > 7 + (self.options["diffuse"] > 0)
         observed = (
             F.squeeze(fn.stop(F, inputs[-1]), axis=2) if has_mask else fn.ones_like(F, values)
         )
         deviation = inputs[4]
-        variance = F.reshape(F.square(fn.stop(F, deviation)), shape=(1, 1))
-        freedom = fn.stop(F, self.freedom(F, y))
+        variance = F.reshape(F.square(fn.stop(F, deviation)), shape=(-1, 1))
+        freedom = fn.stop(F, self.freedom(F, y, stored))
         known = [fn.stop(F, array) for array in inputs]
         if self.components.features:
             # Those of a forecast go on.
