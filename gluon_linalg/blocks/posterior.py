@@ -340,7 +340,7 @@ class Posterior(Viewed):
         batch = self._batch()
         if sizes["B"] != batch or sizes.get("d", self.columns) != self.columns:
             raise ShapeError(
-                f"{self.name}: the arrays have batch {sizes['B']} and "
+                f"{self.name}: '{self.arguments[0][0]}' has batch {sizes['B']} and "
                 f"{sizes.get('d', self.columns)} columns; the data it was conditioned on has batch "
                 f"{batch} and {self.columns} columns."
             )

@@ -246,7 +246,9 @@ def test_structural_model():
         "decompose": ([y], parts),
         "posterior": ([y], [mean, covariance[None], *signal, parts]),
     }
-    check_methods(make, calls, elsewhere=("forecaster", "kalman_inputs", "open_states"))
+    check_methods(
+        make, calls, elsewhere=("forecaster", "kalman_inputs", "noise", "open_states", "stream")
+    )
     for dtype in ("float32", "float64"):
         assert make(dtype).open_states(nd(y, dtype)) == [[]]
 

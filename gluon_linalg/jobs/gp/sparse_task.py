@@ -7,6 +7,7 @@ import mxnet as mx
 import numpy as np
 from scipy.special import ndtri
 
+from ... import functional as fn
 from ...blocks import SGPRLikelihoodLayer, SVGPLikelihoodLayer, likelihoods
 from ...blocks.kernels import Kernel
 from ...blocks.mean import ConstantMean
@@ -249,5 +250,5 @@ class RowsBound(mx.gluon.HybridBlock):
     def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Array:
         bound = self.process(F.expand_dims(x, axis=0), F.expand_dims(y, axis=0))
         bound = bound if self.prior is None else self.prior(bound)
-        share = F.ones_like(F.BlockGrad(y)) * (1.0 / self._count)
+        share = fn.ones_like(F, y) * (1.0 / self._count)
         return F.broadcast_mul(share, bound)
