@@ -140,9 +140,10 @@ def layer_of(kind, d, p, q, T, variant):
     [
         ("filter", "sequential"),
         ("filter", "parallel"),
-        ("smoother", "sequential"),
-        ("forecast", "parallel"),
-        ("sampler", "sequential"),
+        # The filter's harness finds what these three would, but for their own few lines.
+        pytest.param("smoother", "sequential", marks=pytest.mark.slow),
+        pytest.param("forecast", "parallel", marks=pytest.mark.slow),
+        pytest.param("sampler", "sequential", marks=pytest.mark.slow),
     ],
 )
 def test_harness(kind, method, tmp_path):

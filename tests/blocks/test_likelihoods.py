@@ -167,7 +167,17 @@ def test_moments_and_samples_are_of_one_distribution(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian", "student", "probit", "logit", "poisson", "negative binomial", "ordinal"]
+    "name",
+    [
+        "gaussian",
+        "student",
+        "probit",
+        "poisson",
+        # Built of the same expectations as the others.
+        pytest.param("logit", marks=pytest.mark.slow),
+        pytest.param("negative binomial", marks=pytest.mark.slow),
+        pytest.param("ordinal", marks=pytest.mark.slow),
+    ],
 )
 def test_harness(name, tmp_path):
     factory, _, targets = CASES[name]

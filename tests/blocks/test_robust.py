@@ -69,6 +69,7 @@ def test_outliers_move_no_forecast():
     )
 
 
+@pytest.mark.slow
 def test_the_size_of_outliers_moves_no_fit():
     found = []
     for size in (1e4, 1e8):

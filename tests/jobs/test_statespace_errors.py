@@ -91,7 +91,7 @@ LEVEL = {"level": {}}
         ),
         (
             components({"ar": {"order": 2, "coefficients": [0.5]}}),
-            "model.components.0.ar: coefficients has shape (1,), expected 2 numbers, one for each lag",
+            "model.components.0.ar: coefficients has shape (1,), expected 2 numbers, one for each",
         ),
         (
             components({"level": {"level_variance": -1}}),
