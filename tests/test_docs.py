@@ -277,6 +277,26 @@ def in_time(names):
     assert variance[1] < variance[0] < variance[2]
 
 
+def arima(names):
+    assert names["result"].converged
+    (coefficient,) = [
+        v for k, v in names["result"].parameters.items() if k.endswith(".seasonal_ma")
+    ]
+    assert -1.0 < coefficient < 0.0
+
+
+def dynamic_factor(names):
+    assert names["result"].converged
+    assert names["states"].shape[:2] == (1, 60)
+    assert [a.shape for a in (names["mean"], names["spread"])] == [(1, 3, 3), (1, 3, 3, 3)]
+
+
+def maximized(names):
+    steps = np.diff(names["found"].log_likelihoods)
+    assert len(steps) > 2 and (steps > -1e-9).all()
+    assert names["nlml"].asscalar() == pytest.approx(-names["found"].log_likelihood, rel=1e-9)
+
+
 def posterior_views(names):
     x, y, fold = names["x"], names["y"], np.arange(60) % 5
     with_noise = names["layer"].condition(x[fold != 2], y[fold != 2], include_noise=True)
@@ -302,6 +322,9 @@ def outputs(names):
 
 # What a block shows, by a part of it.
 CHECKS = {
+    "structural.ARIMA(": arima,
+    "gl.DynamicFactorModel(": dynamic_factor,
+    "gl.expectation_maximization(": maximized,
     "gl.StateSpaceGPLayer(": in_time,
     "kernels.Deep(features": deep_labels,
     "gl.fit_each(layer": fitted_each,
