@@ -51,7 +51,7 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             return super().forward(*own)
         if not self._active:
             self._settle_shapes(args)
-            return super().forward(*args)
+            return self._imperatively(args)
         # Read the result at once: a failure is raised here, not wherever it is read later, and a
         # second, imperative run names the block and the batch element. One thread at a time: calls
         # of a static graph share its memory, and with it a failure.
@@ -63,6 +63,20 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         if failed:
             explain(self, *args)
         return outputs
+
+    def _imperatively(self, args: Sequence[Any]) -> Any:
+        """Gluon's `forward` of arrays, without asking again whether the block is compiled.
+
+        Another thread, which had it run imperatively, may have changed that meanwhile, and what is
+        compiled would be returned unchecked.
+        """
+        device = args[0].context
+        try:
+            stored = {name: p.data(device) for name, p in self._reg_params.items()}
+        except mx.gluon.parameter.DeferredInitializationError:
+            return super().forward(*args)
+        with device:
+            return self.hybrid_forward(mx.nd, *args, **stored)
 
     def _run(self, args: Sequence[Any]) -> Tuple[Any, bool]:
         """The outputs of a compiled call, and whether they have NaN."""

@@ -425,6 +425,18 @@ def test_failures_of_one_thread_do_not_reach_another(flags):
     assert block._active
 
 
+def test_another_thread_ends_its_imperative_run_meanwhile(monkeypatch):
+    """What is compiled would return NaN that nobody looks at."""
+    block = gl.CholeskyBlock()
+    block.hybridize()
+    good, bad = arrays([np.eye(2)[None], -np.eye(2)[None]])
+    block(good)
+    monkeypatch.setattr(gl.CholeskyBlock, "_settle_shapes", lambda self, args: block.hybridize())
+    block._active = False
+    with pytest.raises(gl.errors.NotPositiveDefiniteError, match="element 0"):
+        block(bad)
+
+
 def test_export_beside_calls_of_other_threads(tmp_path):
     layer, given = ready(gp()), arrays([X, Y])
     layer.hybridize(**STATIC)
