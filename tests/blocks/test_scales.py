@@ -334,3 +334,21 @@ def test_probabilistic_components(compiled):
     assert np.isfinite(found).all()
     with pytest.raises(NonFiniteError, match="likelihood is too large"):
         run(gl.PPCALikelihoodLayer(1), compiled, "float32", [x * 1e20])
+
+
+@COMPILED
+@pytest.mark.parametrize("dtype, size", [("float32", 1e-4), ("float32", 1e8), ("float64", 1e60)])
+def test_several_outputs(dtype, size, compiled):
+    """In other units the likelihood moves by the logarithm of the unit, and so do no gradients."""
+    random = np.random.RandomState(8)
+    x, y = random.randn(1, 6, 1), random.randn(1, 6, 2)
+    found = []
+    for unit in (1.0, size):
+        shared = gl.Coregionalization(2, 1, np.array([[0.9], [-0.4]]) * unit, 0.3 * unit**2)
+        layer = gl.MultiOutputGPLikelihoodLayer(
+            gl.kernels.RBF(), 2, coregionalization=shared, noise_variance=0.2 * unit**2
+        )
+        (value,), gradients = run(layer, compiled, dtype, [x, y * unit])
+        found.append((value[0] - 12 * np.log(unit), gradients[1] * unit))
+    near(found[1][0], found[0][0], dtype)
+    near(found[1][1], found[0][1], dtype)
