@@ -11,7 +11,7 @@ from ..functional.regression import Observed, observed_data, regression_nll, reg
 from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .blr_predictor import BLRPredictor
-from .parameters import PositiveParameter, parameter_array, positive_parameter
+from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
 
 
 class BLRLikelihoodLayer(LinearAlgebraBlock):
@@ -101,11 +101,7 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
         noise_variance, or of Φ w.
         """
         data = (*self._data(phi, y, noise, mask), None, None)[:4]
-        if include_noise and self.noise_variance is None:
-            raise ValueError(
-                f"{self.name}: include_noise needs a noise_variance that holds for new "
-                "observations too."
-            )
+        check_include_noise(self, include_noise)
         observed, prior_variance = self._model(mx.nd, *data)
         posterior = regression_posterior(mx.nd, observed, prior_variance, self.name)
         deviation = mx.nd.sqrt(prior_variance).detach().expand_dims(axis=2)

@@ -171,15 +171,8 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         dtype: str,
     ) -> Tuple[Array, Array, Optional[Array], Optional[Array]]:
         """All arrays in `dtype`, with numbers where the mask hides what stands there."""
-        x, y = F.cast(x, dtype=dtype), F.cast(y, dtype=dtype)
-        noise = None if noise is None else F.cast(noise, dtype=dtype)
-        if mask is None:
-            return x, y, noise, None
-        mask = fn.checked_mask(F, F.cast(mask, dtype=dtype), self.name)
-        y = F.where(mask, y, fn.zeros_like(F, y))
-        if noise is not None:
-            noise = F.where(mask, noise, fn.zeros_like(F, noise))
-        return seen_inputs(F, x, mask), y, noise, mask
+        y, noise, mask = fn.seen_targets(F, y, noise, mask, dtype, self.name)
+        return seen_inputs(F, F.cast(x, dtype=dtype), mask), y, noise, mask
 
     def _residual(
         self, F: Namespace, x: Array, y: Array, mask: Optional[Array], dtype: str

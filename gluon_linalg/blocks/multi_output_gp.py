@@ -222,13 +222,8 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         dtype: str,
     ) -> Tuple[Array, Array, Optional[Array], Optional[Array]]:
         """All arrays in `dtype`, with numbers where the mask hides what stands there."""
-        x, y = F.cast(x, dtype=dtype), F.cast(y, dtype=dtype)
-        noise = None if noise is None else F.cast(noise, dtype=dtype)
-        if mask is not None:
-            mask = fn.checked_mask(F, F.cast(mask, dtype=dtype), self.name, axes=3)
-            y = F.where(mask, y, fn.zeros_like(F, y))
-            noise = None if noise is None else F.where(mask, noise, fn.zeros_like(F, noise))
-            x = seen_inputs(F, x, F.max(mask, axis=2))
+        y, noise, mask = fn.seen_targets(F, y, noise, mask, dtype, self.name, axes=3)
+        x = seen_inputs(F, F.cast(x, dtype=dtype), None if mask is None else F.max(mask, axis=2))
         if F is mx.nd:
             for name, array in (("x", x), ("y", y)):
                 text = f"{self.name}: '{name}' contains NaN or infinity; a mask hides it."

@@ -96,3 +96,12 @@ def parameters_of(block: mx.gluon.Block) -> List[mx.gluon.Parameter]:
 def parameter_array(F: Namespace, parameter: mx.gluon.Parameter, like: Array) -> Array:
     """A parameter's array inside a graph: its symbol, or its data on the device of `like`."""
     return parameter.data(like.context) if F is mx.nd else parameter.var()
+
+
+def check_include_noise(block: Any, include_noise: bool) -> None:
+    """A predictor of new observations needs the variance of their noise: else ValueError."""
+    if include_noise and block.noise_variance is None:
+        raise ValueError(
+            f"{block.name}: include_noise needs a noise_variance that holds for new "
+            "observations too."
+        )

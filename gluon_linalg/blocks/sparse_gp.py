@@ -19,7 +19,7 @@ from .inducing import WIDE, InducingBlock, seen_inputs
 from .kernels import Kernel
 from .likelihoods import Gaussian
 from .mean import mean_values
-from .parameters import PositiveParameter, parameter_array, positive_parameter
+from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
 from .sparse_gp_predictor import SparseGPPredictor
 
 
@@ -105,11 +105,7 @@ class CollapsedGPLayer(InducingBlock):
         does not grow with them. include_noise: as in `GPLikelihoodLayer.condition`.
         """
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
-        if include_noise and self.noise_variance is None:
-            raise ValueError(
-                f"{self.name}: include_noise needs a noise_variance that holds for new "
-                "observations too."
-            )
+        check_include_noise(self, include_noise)
         inputs = data[0]
         observed, added, factor = self._system(mx.nd, inputs, data[1], data[2], data[3], WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)

@@ -13,7 +13,7 @@ from . import kernels
 from .kalman import KalmanFilterLayer, ScanningBlock
 from .kernels import Kernel
 from .mean import mean_block, mean_values
-from .parameters import PositiveParameter, parameter_array, positive_parameter
+from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
 from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor, as_vector
 
 
@@ -119,11 +119,7 @@ class StateSpaceGPLayer(ScanningBlock):
         the batch axis. The data are filtered once, here. include_noise: as in
         `GPLikelihoodLayer.condition`.
         """
-        if include_noise and self.noise_variance is None:
-            raise ValueError(
-                f"{self.name}: include_noise needs a noise_variance that holds for new "
-                "observations too."
-            )
+        check_include_noise(self, include_noise)
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():

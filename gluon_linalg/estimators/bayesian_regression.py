@@ -11,6 +11,9 @@ from ..blocks import BLRLikelihoodLayer
 from ..fitting.fit import fit
 from .checked import fitted_data, new_data
 
+# In units of the variance of y. Without the first one exact data have a likelihood without bound.
+BOUNDS = {"noise_variance": (1e-9, None), "prior_variance": (1e-9, 1e9)}
+
 
 class BayesianRegressor(RegressorMixin, BaseEstimator):
     """Linear regression whose prior and noise variance maximize the marginal likelihood.
@@ -68,10 +71,6 @@ class BayesianRegressor(RegressorMixin, BaseEstimator):
 
     def _features(self, X: np.ndarray) -> np.ndarray:
         return (X - self._x_mean) / self._x_scale
-
-
-# In units of the variance of y. Without the first one exact data have a likelihood without bound.
-BOUNDS = {"noise_variance": (1e-9, None), "prior_variance": (1e-9, 1e9)}
 
 
 def unit_where_zero(scale: Any) -> Any:

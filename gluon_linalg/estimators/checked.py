@@ -12,11 +12,9 @@ except ImportError:  # Before scikit-learn 1.6 it is a method.
         return estimator._validate_data(*args, **options)
 
 
-def fitted_data(
-    estimator: Any, X: Any, y: Any = "no_validation", least: int = 2, **options: Any
-) -> Any:
+def fitted_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """X (n, d), or X and y (n,), to be fitted to; remembers how many columns there were."""
-    return validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=least, **options)
+    return validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=2, **options)
 
 
 def new_data(estimator: Any, X: Any) -> np.ndarray:

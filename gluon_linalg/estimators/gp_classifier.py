@@ -1,6 +1,6 @@
 """Gaussian process classification."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -63,12 +63,10 @@ class GPClassifier(ClassifierMixin, BaseEstimator):
         for parameter in variational:
             parameter.grad_req = "null"
         data = X, labels.astype("float64")
+        _settle(layer, data)
         for _ in range(ROUNDS):
-            for _ in range(STEPS):
-                layer.natural_step(*data, step=0.7)
             result = fit(layer, *data, iterations=self.iterations, progress=False)
-        for _ in range(STEPS):
-            layer.natural_step(*data, step=0.7)
+            _settle(layer, data)
         self.layer_, self.kernel_ = layer, layer.kernel
         self.bound_ = -float(result.loss)
         self.predictor_ = layer.predictor(include_noise=True)
@@ -93,3 +91,9 @@ class GPClassifier(ClassifierMixin, BaseEstimator):
         if len(rows) <= self.n_inducing:
             return rows
         return inducing_points(X, self.n_inducing, "kmeans", seed=seed_of(self.random_state))
+
+
+def _settle(layer: SVGPLikelihoodLayer, data: Tuple[np.ndarray, np.ndarray]) -> None:
+    """Brings the variational posterior near its optimum under the present hyperparameters."""
+    for _ in range(STEPS):
+        layer.natural_step(*data, step=0.7)

@@ -46,6 +46,7 @@ from .gaussian import (
     gaussian_weights,
     hidden_pairs,
     hide_missing,
+    seen_targets,
 )
 from .general import determinant, inverse, invertible, sign_log_determinant
 from .kalman import kalman_filter
@@ -242,6 +243,7 @@ __all__ = [
     "require_times",
     "root",
     "scored_likelihood",
+    "seen_targets",
     "shift_diagonal",
     "sign_log_determinant",
     "simulated_states",

@@ -1,7 +1,7 @@
 """The Gaussian log-likelihood and its analytic gradient (Seeger et al. 2017, section 2.1)."""
 
 import math
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -106,6 +106,27 @@ def filled(F: Namespace, values: Array, mask: Array) -> Array:
     count = F.maximum(F.sum(mask, axis=1, keepdims=True), 1.0)
     mean = F.broadcast_div(F.sum(values * mask, axis=1, keepdims=True), count)
     return values * mask + F.broadcast_mul(1.0 - mask, mean)
+
+
+def seen_targets(
+    F: Namespace,
+    y: Array,
+    noise: Optional[Array],
+    mask: Optional[Array],
+    dtype: str,
+    name: str,
+    axes: int = 2,
+) -> Tuple[Array, Optional[Array], Optional[Array]]:
+    """y, noise and a checked mask in `dtype`, zeros where it hides what stands there."""
+    y = F.cast(y, dtype=dtype)
+    noise = None if noise is None else F.cast(noise, dtype=dtype)
+    if mask is None:
+        return y, noise, None
+    mask = checked_mask(F, F.cast(mask, dtype=dtype), name, axes)
+    y = F.where(mask, y, zeros_like(F, y))
+    if noise is not None:
+        noise = F.where(mask, noise, zeros_like(F, noise))
+    return y, noise, mask
 
 
 def checked_mask(F: Namespace, mask: Array, name: str, axes: int = 2) -> Array:

@@ -110,10 +110,9 @@ class ARIMA(Component):
         zeros = matrix(F, one, [[0.0] * known] * lags)
         return F.concat(above, F.concat(zeros, companion, dim=2), dim=1)
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
-        raise NotImplementedError("the emission of an ARIMA depends on its parameters")
-
-    def _emission(self, F, one, covariates, values):
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         row = F.expand_dims(self._moving_average(F, one, values), axis=1)
         if self.state_size > self._lags:
             row = F.concat(matrix(F, one, [self._differencing()[2]]), row, dim=2)

@@ -73,7 +73,9 @@ class AutoRegression(Component):
         shifted = [[float(j == i) for j in range(size)] for i in range(size - 1)]
         return F.concat(first, matrix(F, one, shifted), dim=1)
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         return F.expand_dims(matrix(F, one, [row]), axis=1)
 

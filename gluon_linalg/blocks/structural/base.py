@@ -101,7 +101,7 @@ class Component(LinearAlgebraBlock):
             prior_factor = matrix(F, one, np.diag(self._prior_deviations).tolist())
         return System(
             F.expand_dims(self.transition(F, one, **values), axis=1),
-            self._emission(F, one, covariates, values),
+            self.emission(F, one, covariates, **values),
             F.expand_dims(self._process_factor(F, one, values), axis=1),
             F.reshape(matrix(F, one, [self._prior_mean]), shape=(-1, self.state_size)),
             prior_factor,
@@ -112,13 +112,11 @@ class Component(LinearAlgebraBlock):
         """A, (1, d, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement transition")
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         """H, (B or 1, T or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
-
-    def _emission(self, F, one, covariates, values):
-        """H, of what depends on parameters, too."""
-        return self.emission(F, one, covariates)
 
     @hook
     def stationary_factor(self, F: Namespace, one: Array, **values: Array) -> Array:

@@ -66,7 +66,9 @@ class Cycle(Component):
             cosine, sine = damping * cosine, damping * sine
         return matrix(F, one, [[cosine, sine], [-sine, cosine]])
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
     def stationary_factor(

@@ -52,7 +52,9 @@ class Regression(Component):
         size = self.state_size
         return matrix(F, one, np.eye(size).tolist())
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(covariates, axis=2)
 
     def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:

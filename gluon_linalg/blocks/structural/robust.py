@@ -144,9 +144,7 @@ class RobustForecaster(StructuralForecaster):
     def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
         freedom = self.model.freedom(F, y)  # type: ignore[attr-defined]
-        noise = self.model.noise_variance
-        stored = F.cast(parameter_array(F, noise, y), "float64")
-        variance = F.reshape(noise.natural(F, stored), shape=(1, 1)) * freedom / (freedom - 2.0)
+        variance = self.model.noise(F, y) * freedom / (freedom - 2.0)
         ahead = F.reshape(F.sqrt(variance), shape=(1, 1, 1, 1))
         ahead = F.broadcast_axis(ahead, axis=1, size=self.steps)
         first = F.slice_axis(fn.zeros_like(F, inputs[4]), axis=1, begin=0, end=1)

@@ -68,7 +68,9 @@ class Seasonal(Component):
             state += 1 + pair
         return matrix(F, one, rows)
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         row = [1.0] + [0.0] * (self.state_size - 1)
         if self._form == "trigonometric":
             row = [entry for pair in self._pairs for entry in ([1.0, 0.0] if pair else [1.0])]

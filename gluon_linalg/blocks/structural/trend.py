@@ -31,7 +31,9 @@ class LocalLevel(Component):
     def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0]])
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0]]), axis=1)
 
 
@@ -67,7 +69,9 @@ class LocalLinearTrend(Component):
     def transition(self, F: Namespace, one: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, 1.0]])
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
 
@@ -106,7 +110,9 @@ class DampedTrend(Component):
     def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0], [0.0, damping]])
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0]]), axis=1)
 
     def stationary_factor(
@@ -157,7 +163,9 @@ class SemilocalLinearTrend(Component):
     def transition(self, F: Namespace, one: Array, damping: Array, **values: Array) -> Array:
         return matrix(F, one, [[1.0, 1.0, 1.0], [0.0, damping, 0.0], [0.0, 0.0, 1.0]])
 
-    def emission(self, F: Namespace, one: Array, covariates: Optional[Array]) -> Array:
+    def emission(
+        self, F: Namespace, one: Array, covariates: Optional[Array], **values: Array
+    ) -> Array:
         return F.expand_dims(matrix(F, one, [[1.0, 0.0, 0.0]]), axis=1)
 
     def stationary_factor(
