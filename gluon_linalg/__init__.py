@@ -6,6 +6,7 @@ _import_mxnet()
 
 from . import errors
 from ._version import __version__
+from .analysis import analyze
 from .blocks import (
     BLRLikelihoodLayer,
     BLRPredictor,
@@ -133,6 +134,7 @@ __all__ = [
     "VARMAModel",
     "WhiteningBlock",
     "__version__",
+    "analyze",
     "backend_status",
     "compare",
     "errors",

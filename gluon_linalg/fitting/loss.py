@@ -7,6 +7,7 @@ import numpy as np
 
 from ..blocks.base import LinearAlgebraBlock
 from ..errors import LinearAlgebraError
+from .information import natural
 from .vector import ParameterVector
 
 
@@ -26,6 +27,8 @@ class Loss:
     ) -> None:
         self.layer, self.evaluations = layer, 0
         self._objective = objective
+        # As they were given: what has an index keeps it.
+        self.given, self.keywords = arrays, keywords
         self._batches: Optional[Iterator[Any]] = None
         self._loader = arrays[0] if len(arrays) == 1 and _is_loader(arrays[0]) else None
         self.arrays = self._next_batch() if self._loader else _received(layer, arrays, keywords)
@@ -37,6 +40,21 @@ class Loss:
         if not self.parameters:
             raise ValueError("fit: the block has no parameter with a gradient.")
         self._vector = ParameterVector(self.parameters)
+
+    @property
+    def title(self) -> str:
+        """What tables call the model."""
+        return type(self.layer).__name__
+
+    @property
+    def observations(self) -> Optional[int]:
+        """The numbers that were observed, if the layer calls them y: without what is masked."""
+        rules = [name for name, _ in getattr(self.layer, "arguments", ())]
+        given = dict(zip(rules, self.arrays))
+        if given.get("y") is None:
+            return None
+        mask = given.get("mask")
+        return int(given["y"].size if mask is None else mask.sum().asscalar())
 
     @property
     def is_likelihood(self) -> bool:
@@ -54,6 +72,11 @@ class Loss:
     def pieces(self, vector: np.ndarray) -> Iterator[Tuple[mx.gluon.Parameter, np.ndarray]]:
         """Each parameter with its part of a vector."""
         return self._vector.pieces(vector)
+
+    def values(self, vector: np.ndarray) -> Dict[str, np.ndarray]:
+        """The parameters at a vector in natural units, by name."""
+        pairs = zip(self.parameters, self.pieces(vector))
+        return {name: natural(parameter, stored) for name, (parameter, stored) in pairs}
 
     def at(self, vector: np.ndarray) -> Tuple[float, np.ndarray]:
         """Value and gradient at a vector, which is stored."""
