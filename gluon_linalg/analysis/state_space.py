@@ -1,5 +1,6 @@
 """Residuals of state space models, their tests, and the information matrix they give."""
 
+import copy
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -34,6 +35,13 @@ class Innovations:
         self.known = self.observed & np.isfinite(diagonal)
         self.errors = np.where(self.known, y - mean, 0.0)
         self.standardized = np.where(self.known, standardized, np.nan)
+
+    def until(self, count: int) -> "Innovations":
+        """Those of the first steps."""
+        found = copy.copy(self)
+        for name, values in vars(self).items():
+            setattr(found, name, values[:count])
+        return found
 
     @property
     def begin(self) -> int:

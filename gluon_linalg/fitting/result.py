@@ -237,7 +237,7 @@ class FitResult:
 
     def _of_residuals(self) -> List[str]:
         """The lines of their tests, if there is one series to test."""
-        if not (self._of.is_likelihood and has_innovations(self.layer)):
+        if not (self._of.arrays and self._of.is_likelihood and has_innovations(self.layer)):
             return []
         if self._of.arrays[0].shape[0] != 1:
             return []

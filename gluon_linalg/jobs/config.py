@@ -81,6 +81,9 @@ class Training(Section):
         return self
 
 
+Level = Annotated[Number, Field(gt=0, lt=100)]
+
+
 class Job(Section):
     """A job; each task has a subclass with its own data and model."""
 
@@ -130,3 +133,20 @@ class TrainedJob(Job):
     @classmethod
     def devices_exist(cls, names: Optional[List[str]]) -> Optional[List[str]]:
         return None if names is None else check_device_names(names)
+
+
+class PredictingJob(TrainedJob):
+    """A trained job whose predictions are normal distributions."""
+
+    levels: Annotated[List[Level], Field(min_length=1, max_length=20)] = Field(
+        [95],
+        description="Of the bands of predictions, in percent: each level has two columns, such as "
+        "lower_95 and upper_95.",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def levels_differ(cls, levels: List[float]) -> List[float]:
+        if len(set(levels)) < len(levels):
+            raise ValueError("a level comes twice; name each once")
+        return levels

@@ -49,6 +49,8 @@ class Task:
     def __init__(self, job: Job, dataset: Dataset, device: Device) -> None:
         self.job, self.dataset, self.device = job, dataset, device
         self.parameters: Dict[str, mx.gluon.Parameter] = {}
+        # What `write_results` adds to summary.txt.
+        self.report: List[str] = []
 
     @staticmethod
     def read_dataset(job: Any) -> Dataset:
@@ -77,6 +79,8 @@ class TrainedTask(Task):
     layer: mx.gluon.HybridBlock
     # What the user can do when a matrix is singular at the initial values; follows the path.
     singular: Optional[str] = None
+    # Whether the loss is that of a likelihood, and not a bound on one or with priors.
+    has_likelihood = True
     # The length of the first axis of `arguments()`: of how many series the losses are.
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.

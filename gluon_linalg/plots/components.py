@@ -51,18 +51,14 @@ def plot_loadings(names: Sequence[str], loadings: np.ndarray) -> Any:
     return drawn(draw)
 
 
-def plot_groups(
-    scores: np.ndarray, shares: np.ndarray, labels: Sequence[Any], title: str, what: str = "score"
+def draw_groups(
+    pyplot: Any, scores: np.ndarray, shares: np.ndarray, labels: Sequence[Any], title: str
 ) -> Any:
-    """Rows on the first two directions, or on the only one, coloured by their group: a figure."""
-
-    def draw(pyplot: Any) -> Any:
-        figure, axes = pyplot.subplots(figsize=(7, 6), constrained_layout=True)
-        _draw_rows(pyplot, figure, axes, scores, shares, labels, "", what)
-        axes.set_title(title)
-        return figure
-
-    return drawn(draw)
+    """Rows on the first two directions, or on the only one, coloured by their group."""
+    figure, axes = pyplot.subplots(figsize=(7, 6), constrained_layout=True)
+    _draw_rows(pyplot, figure, axes, scores, shares, labels, "")
+    axes.set_title(title)
+    return figure
 
 
 def draw_components(
@@ -122,9 +118,9 @@ def _draw_loadings(axes, names, loadings):
     axes.tick_params(length=0)
 
 
-def _draw_rows(pyplot, figure, axes, scores, ratios, color, color_name, what="score"):
+def _draw_rows(pyplot, figure, axes, scores, ratios, color, color_name):
     """On equal axes, so that distances are those of the data."""
-    across, up, labels = _places(scores, ratios, what)
+    across, up, labels = _places(scores, ratios)
     size = dot_size(len(scores))
     for label, rows, own in _groups(pyplot, color, len(scores)):
         axes.plot(across[rows], up[rows], "o", color=own, ms=size, mew=0, alpha=0.8, label=label)
@@ -141,10 +137,10 @@ def _draw_rows(pyplot, figure, axes, scores, ratios, color, color_name, what="sc
         axes.set_aspect("equal", adjustable="datalim")
 
 
-def _places(scores: np.ndarray, ratios: np.ndarray, what: str) -> Tuple[np.ndarray, ...]:
-    first = f"{what} 1 ({ratios[0]:.1%})"
+def _places(scores: np.ndarray, ratios: np.ndarray) -> Tuple[np.ndarray, ...]:
+    first = f"score 1 ({ratios[0]:.1%})"
     if scores.shape[1] > 1:
-        return scores[:, 0], scores[:, 1], (first, f"{what} 2 ({ratios[1]:.1%})")  # type: ignore
+        return scores[:, 0], scores[:, 1], (first, f"score 2 ({ratios[1]:.1%})")  # type: ignore
     return scores[:, 0], np.arange(1, len(scores) + 1), (first, "row")  # type: ignore
 
 

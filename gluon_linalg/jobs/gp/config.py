@@ -10,7 +10,7 @@ from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
 from ...grammar.prior import PriorExpression
 from ...grammar.section import Fixable, Number, Section
-from ..config import TrainedJob
+from ..config import PredictingJob
 from ..regression.config import RegressionData
 
 Jitter = Annotated[
@@ -157,7 +157,7 @@ class Model(Fixable):
         )
 
 
-class GaussianProcessJob(TrainedJob):
+class GaussianProcessJob(PredictingJob):
     """A Gaussian process."""
 
     task: Literal["gp"] = Field("gp", description="The kind of model: gp, a Gaussian process.")

@@ -4,8 +4,9 @@ from typing import List, Tuple
 
 import numpy as np
 
+from ...plots.style import HELD_OUT, INK, MODEL
 from ..metrics import calibration
-from ..picture import HELD_OUT, INK, MODEL, save_picture
+from ..picture import save_picture
 
 # More names than this have no place beside a table.
 MOST_NAMES = 12

@@ -1,7 +1,7 @@
 """The rows of a principal component analysis."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,12 +22,13 @@ class Dataset(ScaledRows):
     """total_variance: of all columns as the analysis sees them, with divisor n - 1.
 
     input_offset: (d,), what is subtracted from the columns before they are rounded to
-    `model.dtype`.
+    `model.dtype`. color: of each row, (n,), for the picture.
     """
 
     total_variance: float
     components: int
     input_offset: np.ndarray
+    color: Optional[Sequence[Any]]
 
     @property
     def count(self) -> int:
@@ -80,16 +81,29 @@ def read_dataset(job: PrincipalComponentsJob) -> Dataset:
         total_variance=total,
         components=count or most,
         input_offset=offset,
+        color=_color(table, job.data.color),
     )
 
 
+def _color(table: Table, name: Optional[str]) -> Optional[Sequence[Any]]:
+    """Numbers where all cells are such, else names; None for no column."""
+    if name is None:
+        return None
+    texts = table.texts[name]
+    try:
+        return np.array([float(text) for text in texts])
+    except ValueError:
+        return texts
+
+
 def _read(data: Data) -> Tuple[Table, Dict[str, List[str]]]:
+    added = [name for name in (data.color,) if name is not None and name not in data.all_columns]
     table = read_table(
         data.path,
-        data.all_columns,
+        [*data.all_columns, *added],
         (),
         table_format=data.format(),
-        categorical=data.categorical,
+        categorical=[*data.categorical, *added],
         incomplete=data.incomplete_rows,
     )
     return table, find_levels(table, data.categorical)

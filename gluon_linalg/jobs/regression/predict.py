@@ -32,6 +32,7 @@ class RegressionPredictor(RowsPredictor):
         fields = self.units_class.__dataclass_fields__
         self.units = self.units_class(**{name: description[name] for name in fields})
         self.noise_variance, self.dtype = description["noise_variance"], description["dtype"]
+        self.bands = description.get("bands", [95])
         self.dates = description["date_inputs"]
         self.what = f"predictions of {self.target}"
         self.columns = [Column(name, self._kind(name)) for name in self.names]
@@ -41,7 +42,7 @@ class RegressionPredictor(RowsPredictor):
         x = encoded(table, self.names, self.levels)
         labels = {name: table.texts[name] for name in self.names}
         moments = predict(model, self.units, self.noise_variance, x, self.dtype, device)
-        return prediction_columns(labels, *moments)
+        return prediction_columns(labels, *moments, self.bands)
 
     def _kind(self, name: str) -> str:
         if name in self.levels:

@@ -6,11 +6,12 @@ import mxnet as mx
 import numpy as np
 
 from ...fitting.units import mean_and_deviation, root_mean_square
-from ...typing import Array, Device, Namespace
+from ...typing import Array, Device, Namespace, given
 from .. import output as names
 from ..files import write_json
 from ..metrics import Band, holdout_bands, holdout_metrics
 from ..output import OutputFolder
+from ..summary import judged
 from ..task import TrainedTask, export_model, number_or_list, to_model_array
 from .dataset import Dataset
 from .learned import Learned
@@ -127,11 +128,14 @@ class RegressionTask(TrainedTask):
 
         holdout = None
         if len(dataset.holdout_y):
-            found = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
+            moments = predict_new(dataset.holdout_x)
+            found = holdout_metrics(dataset.holdout_y, *moments, self.job.levels)
             holdout = self.judged(found)
         mean, variance = self.leave_one_out(inner)
         mean, variance = mean * self.target_size, variance * self.target_size**2
         left_out = units.mean_from_model(mean), units.variance_from_model(variance)
+        told = holdout_metrics(dataset.y, *left_out, self.job.levels)
+        self.report.append(f"{self.data_label}: {judged(given(told))}")
         plot_model(
             folder.file(names.PLOT), dataset, self.title, predict_new, left_out, self.data_label
         )
@@ -150,6 +154,7 @@ class RegressionTask(TrainedTask):
             "target": dataset.target,
             **dataset.units.as_dict(),
             "noise_variance": self.noise_variance(),
+            "bands": self.job.levels,
             "dtype": self.job.model.dtype,
             "graph_inputs": {"data": self.graph_input},
             "graph_outputs": [

@@ -8,7 +8,7 @@ from typing_extensions import Annotated
 from ...grammar.json_schema import ShownAs
 from ...grammar.section import Column, Name, Number, Section
 from ...grammar.structural import StructuralDescription
-from ..config import TrainedJob
+from ..config import PredictingJob
 from ..steps import FREQUENCY, parse_step
 from ..table_format import SeriesData
 from .times import MOST_STEPS, UNITS
@@ -147,7 +147,7 @@ class Forecast(Section):
     )
 
 
-class StateSpaceJob(TrainedJob):
+class StateSpaceJob(PredictingJob):
     """A structural time series model."""
 
     task: Literal["statespace"] = Field(

@@ -35,6 +35,7 @@ class StateSpacePredictor(SeriesPredictor):
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
+        self.bands = description.get("bands", [95])
         self.least_observations = description["least_observations"]
         # The state of a series that grows before its first step; None where nothing was exported.
         self.stream_start = description.get("stream_start")
@@ -88,7 +89,7 @@ class StateSpacePredictor(SeriesPredictor):
                 series, count = found[name], len(found[name].y)
                 self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
-                tables[name] = prediction_columns(labels, *moments)
+                tables[name] = prediction_columns(labels, *moments, self.bands)
         return joined(self.series, tables)
 
     def advance(

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Dict
 import mxnet as mx
 import numpy as np
 
+from ...analysis.residuals import residual_tests
+from ...analysis.tables import figure, text_table
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
@@ -21,7 +23,7 @@ from .streaming import STREAM
 if TYPE_CHECKING:
     from .task import StateSpace
 
-SMOOTHED = "smoothed.csv"
+SMOOTHED, RESIDUALS = "smoothed.csv", "residuals.csv"
 
 
 def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
@@ -40,10 +42,16 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
-        tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
+        tables = {
+            m.name: columns(m, own, task.job.levels) for m, own in zip(dataset.members, estimates)
+        }
         write_columns(folder.file(name), joined(dataset.series, tables))
+    tables = {m.name: _residuals(m, own) for m, own in zip(dataset.members, estimates)}
+    write_columns(folder.file(RESIDUALS), joined(dataset.series, tables))
     plot_model(folder.file(names.PLOT), dataset, estimates)
-    return _metrics(dataset, estimates)
+    metrics = _metrics(dataset, estimates, task.job.levels)
+    task.report += _report(metrics)
+    return metrics
 
 
 def _stream_example(stream, example):
@@ -90,6 +98,7 @@ def describe_model(task: "StateSpace") -> Dict[str, Any]:
         "steps": steps,
         "least_observations": task.least_observations,
         **_described_units(task),
+        "bands": task.job.levels,
         "dtype": task.job.model.dtype,
         **({"covariate_offsets": offsets.tolist()} if offsets.any() else {}),
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
@@ -128,13 +137,13 @@ def _described_units(task):
     }
 
 
-def _forecast(member, estimates):
+def _forecast(member, estimates, levels):
     count = len(member.y)
     labels = member.series.labels(count, count + len(estimates.forecast[0]))
-    return prediction_columns({member.series.times.name: labels}, *estimates.forecast)
+    return prediction_columns({member.series.times.name: labels}, *estimates.forecast, levels)
 
 
-def _smoothed(member, estimates):
+def _smoothed(member, estimates, levels):
     count = len(member.y)
     # A missing observation is an empty cell.
     observed = ["" if np.isnan(value) else value for value in member.y.tolist()]
@@ -144,7 +153,58 @@ def _smoothed(member, estimates):
     return columns
 
 
-def _metrics(dataset, estimates):
+def _residuals(member, estimates):
+    """Standardized residuals, and the t statistics of outliers; empty cells where there is none."""
+    found, count = estimates.innovations, len(member.y)
+    cells = [
+        ["" if np.isnan(value) else value for value in values.tolist()]
+        for values in (
+            found.standardized[:, 0],
+            np.where(found.observed, found.outliers, np.nan)[:, 0],
+        )
+    ]
+    times = (member.series.times.name, member.series.labels(0, count))
+    return [times, ("standardized_residual", cells[0]), ("outlier_t", cells[1])]
+
+
+def _report(metrics):
+    """Coefficients and tests of residuals as lines of text."""
+    found = metrics.get("coefficients", {})
+    is_flat = all("mean" in own for own in found.values())
+    rows = [
+        ([] if is_flat else [series])
+        + [name, figure(own["mean"]), figure(own["std"]), figure(own["z"])]
+        for series, each in ({None: found} if is_flat else found).items()
+        for name, own in each.items()
+    ]
+    heads = [*([] if is_flat else ["series"]), "coefficient", "mean", "std", "z"]
+    lines = [*text_table(heads, rows), ""] if rows else []
+    tests = metrics["residual_tests"]
+    is_flat = isinstance(tests, list)
+    rows = [
+        ([] if is_flat else [series])
+        + [one["test"], *("" if one[k] is None else figure(one[k]) for k in ("statistic", "p"))]
+        for series, own in ({None: tests} if is_flat else tests).items()
+        for one in own
+    ]
+    heads = [*([] if is_flat else ["series"]), "test of residuals", "statistic", "p"]
+    return [*lines, *text_table(heads, rows)]
+
+
+def _tests(estimates):
+    found = estimates.innovations
+    return [
+        {name: _or_none(value) for name, value in zip(("test", "statistic", "p"), one)}
+        for one in residual_tests(found.standardized[found.begin :, 0])
+    ]
+
+
+def _or_none(value):
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _metrics(dataset, estimates, levels):
     metrics = {}
     is_panel = dataset.series is not None
     if is_panel:
@@ -152,6 +212,8 @@ def _metrics(dataset, estimates):
     coefficients = {m.name: own.coefficients for m, own in zip(dataset.members, estimates)}
     if estimates[0].coefficients:
         metrics["coefficients"] = coefficients if is_panel else coefficients[None]
+    tests = {m.name: _tests(own) for m, own in zip(dataset.members, estimates)}
+    metrics["residual_tests"] = tests if is_panel else tests[None]
     judged = {}
     for member, own in zip(dataset.members, estimates):
         observed = ~np.isnan(member.holdout_y)
@@ -160,7 +222,7 @@ def _metrics(dataset, estimates):
             judged[member.name] = (member.holdout_y[observed], *moments)
     metrics["holdout"] = None
     if judged:
-        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
+        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())), levels)
         if is_panel:
             metrics["holdout"]["worst"] = _worst(dataset, judged)
     return metrics

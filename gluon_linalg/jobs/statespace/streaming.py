@@ -98,7 +98,8 @@ def advance(
         units.mean_from_model(mean[0, places]),
         units.variance_from_model(np.maximum(variance[0, places], 0.0)),
     )
-    return following, prediction_columns({series.times.name: labels[places]}, *moments)
+    label = {series.times.name: labels[places]}
+    return following, prediction_columns(label, *moments, predictor.bands)
 
 
 def _read(
