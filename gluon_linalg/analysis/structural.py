@@ -15,12 +15,15 @@ from .tables import LEVELS, frame, normal_columns
 class Parts(NamedTuple):
     """Of T steps, in units of the model: slopes by label, effects of covariates by name.
 
+    regressions: the labels of the components that are the sums of effects.
+
     An effect is that of the covariate less its mean, so that it says what the covariate moves, with
     whether the covariate is 0 or 1, when it is that of the covariate itself.
     """
 
     slopes: Dict[str, Moments]
     effects: Dict[str, Tuple[Moments, bool]]
+    regressions: List[str]
 
 
 def parts_of(
@@ -48,7 +51,8 @@ def parts_of(
             moved = x if is_switch else x - x.mean()
             effects[name] = (mean[:, state] * moved, variance[:, state] * moved**2), is_switch
             column += 1
-    return Parts(slopes, effects)
+    pairs = zip(model.components.labels(), model.components.components)
+    return Parts(slopes, effects, [label for label, part in pairs if part.features])
 
 
 class StructuralAnalysis(StateSpaceAnalysis):
@@ -182,7 +186,11 @@ class StructuralAnalysis(StateSpaceAnalysis):
             y[:count],
             tuple(_numpy(array) for array in found.signal),
             0.0 if noise is None else float(noise.value()[0]),
-            components={k: tuple(map(_numpy, pair)) for k, pair in found.components.items()},
+            components={
+                label: tuple(map(_numpy, pair))
+                for label, pair in found.components.items()
+                if label not in parts.regressions
+            },
             slopes=parts.slopes,
             effects=parts.effects,
             residuals=self.innovations.standardized[:, 0],

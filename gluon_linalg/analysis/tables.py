@@ -1,6 +1,6 @@
 """Tables of text, and tables of normal distributions."""
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
@@ -8,10 +8,18 @@ LEVELS = (80, 95)
 
 
 def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
-    """Lines: words to the left, numbers to the right of their columns."""
+    """Lines: the first column and words to the left, numbers to the right."""
     table = [tuple(headings), *map(tuple, rows)]
-    widths = [max(len(row[k]) for row in table) for k in range(len(headings))]
-    lines = ["  ".join(map(_padded, row, widths)).rstrip() for row in table]
+    columns = range(len(headings))
+    widths = [max(len(row[k]) for row in table) for k in columns]
+    is_left = [k == 0 or any(row[k][:1].isalpha() for row in table[1:]) for k in columns]
+    lines = [
+        "  ".join(
+            text.ljust(width) if left else text.rjust(width)
+            for text, width, left in zip(row, widths, is_left)
+        ).rstrip()
+        for row in table
+    ]
     return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
@@ -39,15 +47,6 @@ def normal_width(level: float) -> float:
     if not 0.0 < level < 100.0:
         raise ValueError(f"levels: {level!r} is no percentage between 0 and 100, such as 95.")
     return float(ndtri(0.5 + level / 200.0))
-
-
-def interval_name(level: float) -> Tuple[str, str]:
-    """The names of the columns of an interval."""
-    return f"lower_{level:g}", f"upper_{level:g}"
-
-
-def _padded(text: str, width: int) -> str:
-    return f"{text:<{width}}" if text and text[0].isalpha() else f"{text:>{width}}"
 
 
 def frame(columns: Any, index: Any = None) -> Any:

@@ -244,9 +244,9 @@ class FitResult:
         return ["", *tests_text(residual_tests_of(self.layer, self._of.arrays)).splitlines()]
 
     def _least_curvature(self) -> np.ndarray:
-        """Of stored numbers that are logarithms, which a standard deviation of 1000 leaves open."""
+        """Of stored numbers that are logarithms, which a standard deviation of 10 leaves open."""
         least = [
-            np.full(p.shape, 1e-6 if isinstance(p, PositiveParameter) else 0.0).reshape(-1)
+            np.full(p.shape, 1e-2 if isinstance(p, PositiveParameter) else 0.0).reshape(-1)
             for p in self._of.parameters.values()
         ]
         return np.concatenate(least)

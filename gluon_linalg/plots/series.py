@@ -82,39 +82,36 @@ def plot_panel(pictures: Dict[str, SeriesPicture]) -> Any:
 
 def draw_series(pyplot: Any, picture: SeriesPicture) -> Any:
     count, steps = picture.count, len(picture.places) - picture.count
-    shown = min(max(2 * steps, LEAST_RECENT), count)
-    is_long = count > LONG
-    parts = picture.parts()
+    parts, is_long = picture.parts(), count > LONG
     has_irregular = bool(parts) and picture.noise_variance > 0
-    heights = [SIGNAL] + [PART] * (len(parts) + has_irregular + bool(len(picture.residuals)))
-    above = [LEGEND] + [RECENT] * is_long
-    figure, panels = _panels(pyplot, above + heights, shared=len(heights))
-    legend, *rest = panels
-    recent, own = rest[: len(above) - 1], rest[len(above) - 1 :]
-    _draw_signal(own[0], picture, 0)
+    below = len(parts) + has_irregular + bool(len(picture.residuals))
+    heights = [LEGEND, SIGNAL, *[RECENT] * is_long, *[PART] * below]
+    figure, (legend, signal, *rest) = _panels(pyplot, heights, apart=[2] * is_long)
+    _draw_signal(signal, picture, 0)
     done = "observed, smoothed and forecast" if steps else "observed and smoothed"
-    own[0].set_title(f"{picture.target}: {done}")
-    for axes in recent:
-        _draw_signal(axes, picture, count - shown)
-        axes.set_title(
-            f"{picture.target}: the last {shown} steps" + (" and the forecast" if steps else "")
-        )
-    for axes, (label, moments, in_steps) in zip(own[1:], parts):
+    signal.set_title(f"{picture.target}: {done}")
+    if is_long:
+        shown = min(max(2 * steps, LEAST_RECENT), count)
+        recent = rest.pop(0)
+        _draw_signal(recent, picture, count - shown)
+        recent.set_title(f"The last {shown} steps" + (" and the forecast" if steps else ""), pad=6)
+        _mark_end(recent, picture)
+        _limit(recent, picture.places[count - shown :])
+        signal.tick_params(labelbottom=True)
+    own = [signal, *rest]
+    for axes, (label, moments, in_steps) in zip(rest, parts):
         _draw_part(axes, picture, moments, in_steps)
         axes.set_ylabel(label)
-    rest = own[1 + len(parts) :]
+    rest = rest[len(parts) :]
     if has_irregular:
         _draw_irregular(rest.pop(0), picture)
     if rest:
         draw_residuals(rest[0], picture.places[:count], picture.residuals)
-    for axes in [*own, *recent]:
+    for axes in own:
         _mark_end(axes, picture)
     _limit(own[-1], picture.places)
-    _label_times(own[-1], picture)
-    for axes in recent:
-        _limit(axes, picture.places[count - shown :])
-        _whole_ticks(axes, picture)
-    legend_row(legend, own[:1], 4)
+    own[-1].set_xlabel(picture.time)
+    legend_row(legend, [signal], 4)
     figure.align_ylabels(own)
     return figure
 
@@ -122,14 +119,14 @@ def draw_series(pyplot: Any, picture: SeriesPicture) -> Any:
 def draw_panel(pyplot: Any, pictures: Dict[str, SeriesPicture]) -> Any:
     shown = dict(list(pictures.items())[:MOST_SERIES])
     heights = [LEGEND] + [ONE_OF_MANY] * len(shown)
-    figure, (legend, *panels) = _panels(pyplot, heights, shared=len(shown))
+    figure, (legend, *panels) = _panels(pyplot, heights)
     for axes, (name, picture) in zip(panels, shown.items()):
         _draw_signal(axes, picture, 0)
         axes.set_title(name, pad=5)
         _mark_end(axes, picture)
     ends = [place for picture in shown.values() for place in picture.places]
     _limit(panels[-1], sorted(ends))
-    _label_times(panels[-1], picture)
+    panels[-1].set_xlabel(picture.time)
     legend_row(legend, panels, 4)
     figure.align_ylabels(panels)
     return figure
@@ -138,7 +135,8 @@ def draw_panel(pyplot: Any, pictures: Dict[str, SeriesPicture]) -> Any:
 def draw_residuals(axes: Any, places: Sequence[Any], residuals: np.ndarray) -> None:
     """Standardized residuals, of which one in twenty is outside of the lines."""
     axes.vlines(places, 0.0, residuals, color=MODEL, lw=0.8, alpha=0.7)
-    axes.plot(places, residuals, "o", color=MODEL, ms=0.7 * dot_size(len(residuals)), mew=0)
+    size = 0.7 * dot_size(len(residuals))
+    axes.plot(places, residuals, "o", color=MODEL, ms=size, mew=0, clip_on=False)
     axes.axhline(0.0, color=INK, lw=0.8)
     for level in (-1.96, 1.96):
         axes.axhline(level, color=FAINT, lw=0.8, ls="--")
@@ -147,18 +145,16 @@ def draw_residuals(axes: Any, places: Sequence[Any], residuals: np.ndarray) -> N
     axes.set_ylabel("standardized\nresiduals")
 
 
-def _panels(pyplot, heights, shared):
-    """Axes one below the other, of which the last `shared` have the same horizontal axis."""
+def _panels(pyplot, heights, apart=()):
+    """Axes one below the other, the first for the legend; but for those `apart` they share time."""
     figure = pyplot.figure(figsize=(WIDTH, sum(heights) + 0.6), constrained_layout=True)
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    first = len(heights) - shared
-    panels = [figure.add_subplot(grid[row]) for row in range(first + 1)]
-    panels += [
-        figure.add_subplot(grid[row], sharex=panels[first])
-        for row in range(first + 1, len(heights))
-    ]
-    for axes in panels[first:-1]:
-        axes.tick_params(labelbottom=False)
+    panels = [figure.add_subplot(grid[row]) for row in range(2)]
+    for row in range(2, len(heights)):
+        shared = {} if row in apart else {"sharex": panels[1]}
+        panels.append(figure.add_subplot(grid[row], **shared))
+    for row, axes in enumerate(panels[1:-1], start=1):
+        axes.tick_params(labelbottom=row in apart)
     return figure, panels
 
 
@@ -177,7 +173,7 @@ def _draw_signal(axes, picture, begin):
             )
         axes.plot(here, picture.signal[0][part], color=color, lw=1.2,
                   label="forecast" if is_forecast else "smoothed signal")  # fmt: skip
-    dots = {"ms": dot_size(len(places) - begin), "mew": 0, "zorder": 3}
+    dots = {"ms": dot_size(len(places) - begin), "mew": 0, "zorder": 3, "clip_on": False}
     axes.plot(places[seen], picture.y[seen], "o", color=INK, label="observed", **dots)
     missing = [place for place, y in zip(places[seen], picture.y[seen]) if np.isnan(y)]
     if missing:
@@ -220,19 +216,11 @@ def _mark_end(axes, picture):
 
 
 def _limit(axes, places):
-    """No more than the data: a tick after them would name a time of which nothing is shown."""
-    first, last = places[0], places[-1]
-    margin = (last - first) * 0.006
-    axes.set_xlim(first - margin, last + margin)
+    """No more than the data: a tick after them would name a time of which nothing is shown.
 
-
-def _label_times(axes, picture):
-    axes.set_xlabel(picture.time)
-    _whole_ticks(axes, picture)
-
-
-def _whole_ticks(axes, picture):
-    """Whole numbers, such as years, have no ticks between them."""
-    places = np.asarray(picture.places)
-    if places.dtype.kind in "fi" and np.array_equal(places, np.rint(places)):
+    Whole numbers, such as years, have no ticks between them.
+    """
+    axes.set_xlim(places[0], places[-1])
+    values = np.asarray(places)
+    if values.dtype.kind in "fi" and np.array_equal(values, np.rint(values)):
         axes.xaxis.get_major_locator().set_params(integer=True)

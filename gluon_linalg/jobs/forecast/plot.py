@@ -59,7 +59,7 @@ def _draw_observed(axes, entry, seen, dataset):
     axes.plot(times, values, color=INK, lw=0.6, alpha=0.4)
     held = dataset.windows * dataset.prediction_length
     cut = len(values) - held
-    dots = {"ms": dot_size(len(values)), "mew": 0, "zorder": 3}
+    dots = {"ms": dot_size(len(values)), "mew": 0, "zorder": 3, "clip_on": False}
     axes.plot(times[:cut], values[:cut], "o", color=INK, label="observed", **dots)
     if held:
         axes.plot(
@@ -84,9 +84,7 @@ def _draw_forecast(axes, forecast, color, label):
 def _limit(axes, entry, forecast, seen):
     """No more than the data: a tick after them would name a time of which nothing is shown."""
     begin = entry["start"] + max(0, len(entry["target"]) - seen)
-    first, last = _places([begin, periods_of(forecast)[-1]])
-    margin = (last - first) // 100
-    axes.set_xlim(first - margin, last + margin)
+    axes.set_xlim(*_places([begin, periods_of(forecast)[-1]]))
 
 
 def _places(periods):

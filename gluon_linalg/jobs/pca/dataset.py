@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...plots.components import MOST_NAMES
 from ..categories import encoded, find_levels, level_names
 from ..data import Table, read_table
 from ..errors import JobError
@@ -86,14 +87,15 @@ def read_dataset(job: PrincipalComponentsJob) -> Dataset:
 
 
 def _color(table: Table, name: Optional[str]) -> Optional[Sequence[Any]]:
-    """Numbers where all cells are such, else names; None for no column."""
+    """Numbers where all cells are such, and differ, else names; None for no column."""
     if name is None:
         return None
     texts = table.texts[name]
     try:
-        return np.array([float(text) for text in texts])
+        numbers = np.array([float(text) for text in texts])
     except ValueError:
         return texts
+    return numbers if len(np.unique(numbers)) > MOST_NAMES else texts
 
 
 def _read(data: Data) -> Tuple[Table, Dict[str, List[str]]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 import numpy as np
 
 from ...analysis.state_space import Innovations, innovations_of
-from ...analysis.structural import parts_of
+from ...analysis.structural import Parts, parts_of
 from ...blocks.structural import StructuralModel
 from .panel import similar
 
@@ -22,7 +22,7 @@ class Estimates:
 
     signal, and the contribution of each component by its label: arrays over the T + h steps;
     forecast: of the last h observations, noise included, (h,); coefficients: of the regressions by
-    column, at the last step of the training; slopes, effects: `Parts`; innovations: those of the
+    column, at the last step of the training; parts: slopes and effects; innovations: those of the
     training, in units of the model.
     """
 
@@ -30,8 +30,7 @@ class Estimates:
     components: Dict[str, Moments]
     forecast: Moments
     coefficients: Dict[str, Dict[str, float]]
-    slopes: Dict[str, Moments]
-    effects: Dict[str, Tuple[Moments, bool]]
+    parts: Parts
     noise_variance: float
     innovations: Innovations
 
@@ -68,7 +67,8 @@ def _estimates(task, model, member, posterior, innovations):
     found = parts_of(model, mean, covariance, member.covariates)
     slopes = {label: _scaled(units, moments) for label, moments in found.slopes.items()}
     effects = {name: (_scaled(units, m), in_steps) for name, (m, in_steps) in found.effects.items()}
-    return Estimates(signal, parts, forecast, coefficients, slopes, effects, noise, innovations)
+    scaled = Parts(slopes, effects, found.regressions)
+    return Estimates(signal, parts, forecast, coefficients, scaled, noise, innovations)
 
 
 def _scaled(units, moments):

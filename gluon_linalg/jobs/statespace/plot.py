@@ -29,8 +29,8 @@ def _picture(dataset: Dataset, member: Member, estimates: Estimates) -> SeriesPi
         estimates.signal,
         estimates.noise_variance,
         member.holdout_y,
-        estimates.components,
-        estimates.slopes,
-        estimates.effects,
+        {k: own for k, own in estimates.components.items() if k not in estimates.parts.regressions},
+        estimates.parts.slopes,
+        estimates.parts.effects,
         estimates.innovations.standardized[:, 0],
     )
