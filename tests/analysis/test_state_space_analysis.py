@@ -42,7 +42,10 @@ def level(y):
 
 
 def seasonal(y):
-    components = gl.structural.LocalLinearTrend(7e-4, 1e-7), gl.structural.Seasonal(12, seasonal_variance=6e-5)
+    components = (
+        gl.structural.LocalLinearTrend(7e-4, 1e-7),
+        gl.structural.Seasonal(12, seasonal_variance=6e-5),
+    )
     layer = model(*components, noise=1.3e-4)
     theirs = UnobservedComponents(y, "lltrend", seasonal=12, use_exact_diffuse=True)
     return gl.analyze(layer, y), theirs.smooth([1.3e-4, 7e-4, 1e-7, 6e-5])
