@@ -12,7 +12,7 @@ line of this table and from those above it, never from below:
     kinds of jobs   kinds.NAMES
     job files       kinds reading job_schema
     training        optimizer_state progress workers objective lbfgs gluon starts state
-                    warning earlier_run train
+                    uncertainty warning earlier_run train
     predictions     predict
     commands        launch serving commands cli __main__ sagemaker sagemaker_job sagemaker_cluster
                     container

@@ -22,6 +22,7 @@ FILES = {
     "model-symbol.json",
     "plot.png",
     "sample.csv",
+    "summary.txt",
     "tensorboard",
     "training_curve.csv",
 }
