@@ -1,7 +1,7 @@
 """What a trained model says of its data, and what the data say of the model."""
 
-from .analyze import analyze
 from .components import ComponentAnalysis
+from .kinds import analyze
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
 from .state_space import StateSpaceAnalysis

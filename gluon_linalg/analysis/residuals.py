@@ -48,7 +48,8 @@ def ljung_box(residuals: np.ndarray, lags: int, fitted: int = 0) -> Tuple[float,
 def autocorrelations(residuals: np.ndarray, lags: int) -> Tuple[np.ndarray, np.ndarray]:
     """r_1, ..., r_lags of residuals (n,), and the numbers of their pairs; NaN ones are left out."""
     known = np.isfinite(residuals)
-    centred = np.where(known, residuals - np.mean(residuals[known]), 0.0) if known.any() else 0.0
+    mean = np.mean(residuals[known]) if known.any() else 0.0
+    centred = np.where(known, residuals - mean, 0.0)
     square = float(np.sum(np.square(centred))) or 1.0
     found = [float(np.sum(centred[k:] * centred[:-k])) / square for k in range(1, lags + 1)]
     pairs = [int(np.sum(known[k:] & known[:-k])) for k in range(1, lags + 1)]

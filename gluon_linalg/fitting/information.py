@@ -75,10 +75,11 @@ def expected_information(
     """
     _, covariance = moments(vector)
     inverse = np.linalg.inv(covariance)
-    slopes = [jacobian(lambda at, k=k: moments(at)[k], vector) for k in range(2)]
-    weighted = np.einsum("npq,nqrk->nprk", inverse, slopes[1])
+    errors = jacobian(lambda at: moments(at)[0], vector)
+    covariances = jacobian(lambda at: moments(at)[1], vector)
+    weighted = np.einsum("npq,nqrk->nprk", inverse, covariances)
     found = 0.5 * np.einsum("npqi,nqpj->ij", weighted, weighted)
-    return found + np.einsum("npi,npq,nqj->ij", slopes[0], inverse, slopes[0])
+    return found + np.einsum("npi,npq,nqj->ij", errors, inverse, errors)
 
 
 def _along(loss: "Loss", vector: np.ndarray, index: int, step: float) -> np.ndarray:

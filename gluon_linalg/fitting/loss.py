@@ -32,7 +32,7 @@ class Loss:
         self._batches: Optional[Iterator[Any]] = None
         self._loader = arrays[0] if len(arrays) == 1 and _is_loader(arrays[0]) else None
         self.arrays = self._next_batch() if self._loader else _received(layer, arrays, keywords)
-        self._device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
+        self.device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
         # The error of a start that cannot be computed reaches the user; parameters get shapes.
         with mx.autograd.pause():
             self._of(self.arrays).wait_to_read()
@@ -63,7 +63,7 @@ class Loss:
 
     def vector(self) -> np.ndarray:
         """What the parameters store, as one float64 vector."""
-        return self._vector.get(self._device)
+        return self._vector.get(self.device)
 
     def set_vector(self, vector: np.ndarray) -> None:
         """Stores a vector."""
@@ -102,7 +102,7 @@ class Loss:
             with mx.autograd.record(train_mode=is_noisy):
                 total = self._of(self.arrays)
             total.backward(train_mode=is_noisy)
-            value, gradient = float(total.asscalar()), self._vector.gradient(self._device)
+            value, gradient = float(total.asscalar()), self._vector.gradient(self.device)
         except LinearAlgebraError:
             return np.inf, np.zeros(len(self.vector()))
         if not np.isfinite(value) or not np.isfinite(gradient).all():

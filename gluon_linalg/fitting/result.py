@@ -3,7 +3,6 @@
 import html
 import math
 from typing import (
-    TYPE_CHECKING,
     Any,
     Dict,
     Iterator,
@@ -27,9 +26,6 @@ from ..analysis.state_space import (
 from ..analysis.tables import figure, text_table
 from ..blocks.parameters import PositiveParameter
 from .information import expected_information, jacobian, observed_information
-
-if TYPE_CHECKING:
-    from .loss import Loss
 
 KINDS = ("observed", "expected")
 HEADINGS = ("parameter", "estimate", "std. error", "z", "P>|z|", "lower", "upper")
@@ -68,13 +64,14 @@ class FitResult:
     in natural units. The rest takes the loss for a negative log likelihood: the covariance of the
     estimates is the inverse of the observed information, the Hessian of the loss in the stored
     parameters by central differences of its gradient (Efron & Hinkley 1978), which is computed
-    when it is asked for first, with 2 evaluations or more for each element.
+    when it is asked for first, with 2 evaluations or more for each element. Made by `fit`, of its
+    `Loss`.
     """
 
     def __init__(
         self,
         layer: mx.gluon.Block,
-        loss: "Loss",
+        loss: Any,
         vector: np.ndarray,
         value: float,
         start_loss: float,

@@ -11,7 +11,7 @@ line of this table and from those above it, never from below:
     shared by kinds regression scaled_rows
     kinds of jobs   kinds.NAMES
     job files       kinds reading job_schema
-    training        optimizer_state progress workers objective lbfgs gluon starts state
+    training        progress workers objective lbfgs gluon starts state
                     uncertainty warning earlier_run train
     predictions     predict
     commands        launch serving commands cli __main__ sagemaker sagemaker_job sagemaker_cluster

@@ -1,6 +1,6 @@
 """The look of all pictures."""
 
-from typing import Any, Callable, Sequence, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def draw_band(axes: Any, places: Any, moments: Moments, color: str, **look: Any)
 def legend_row(axes: Any, panels: Sequence[Any], columns: int = 5) -> None:
     """The labels of all panels, each once, in axes of their own: no curve is behind them."""
     axes.axis("off")
-    found = {}
+    found: Dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels()):
             found.setdefault(label, handle)

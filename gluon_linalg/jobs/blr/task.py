@@ -57,7 +57,8 @@ class LinearRegression(RegressionTask):
         mean, variance = (a.asnumpy()[0].astype("float64") for a in predictor(self.x))
         y = self.y.asnumpy()[0].astype("float64")
         noise = float(self.layer.likelihood.noise_variance.value()[0])
-        return held_out_moments(y, mean, variance, noise, np.finfo(self.job.model.dtype).eps)
+        least = float(np.finfo(self.job.model.dtype).eps)
+        return held_out_moments(y, mean, variance, noise, least)
 
     def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         """Beside those of all regressions, the coefficients, if features have names."""

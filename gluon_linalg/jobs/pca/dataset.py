@@ -1,7 +1,7 @@
 """The rows of a principal component analysis."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Dataset(ScaledRows):
     total_variance: float
     components: int
     input_offset: np.ndarray
-    color: Optional[Sequence[Any]]
+    color: Any
 
     @property
     def count(self) -> int:
@@ -86,7 +86,7 @@ def read_dataset(job: PrincipalComponentsJob) -> Dataset:
     )
 
 
-def _color(table: Table, name: Optional[str]) -> Optional[Sequence[Any]]:
+def _color(table: Table, name: Optional[str]) -> Any:
     """Numbers where all cells are such, and differ, else names; None for no column."""
     if name is None:
         return None

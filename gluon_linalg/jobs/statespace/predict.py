@@ -89,7 +89,7 @@ class StateSpacePredictor(SeriesPredictor):
                 series, count = found[name], len(found[name].y)
                 self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
-                tables[name] = prediction_columns(labels, *moments, self.bands)
+                tables[name] = prediction_columns(labels, moments[0], moments[1], self.bands)
         return joined(self.series, tables)
 
     def advance(

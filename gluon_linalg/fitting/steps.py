@@ -1,0 +1,47 @@
+"""Steps of a Gluon optimizer on a loss, which are taken back where it is not finite."""
+
+from typing import Any, Iterator, Sequence
+
+import mxnet as mx
+import numpy as np
+
+from ..typing import Device
+from . import optimizer_state
+
+# After so many halvings in a row the learning rate is no longer what is wrong.
+HALVINGS = 40
+
+
+class NotFinite(Exception):
+    """The loss is not finite after a step, however small the learning rate, which is told."""
+
+
+def steps(
+    trainer: mx.gluon.Trainer, loss: Any, devices: Sequence[Device], begin: int, end: int
+) -> Iterator[float]:
+    """The loss after each of the iterations from `begin` to `end`.
+
+    loss: has `vector()` and `set_vector(vector)` of what the parameters store, and
+    `evaluate(iteration)`: the loss of the batch of an iteration, inf for none, whose gradients the
+    parameters then have.
+
+    After a step to where it is not finite, the next one begins where it was, without momentum, at
+    half the learning rate. Raises NotFinite.
+    """
+    # The gradient at the parameters of this iteration.
+    loss.evaluate(begin)
+    accepted, halvings = loss.vector(), 0
+    while begin < end:
+        trainer.step(1)
+        value = loss.evaluate(begin + 1)
+        if np.isfinite(value):
+            accepted, halvings, begin = loss.vector(), 0, begin + 1
+            yield value
+            continue
+        halvings += 1
+        if halvings > HALVINGS:
+            raise NotFinite(f"{trainer.learning_rate:.2g}")
+        loss.set_vector(accepted)
+        loss.evaluate(begin)
+        optimizer_state.reset(trainer, devices)
+        trainer.set_learning_rate(0.5 * trainer.learning_rate)
