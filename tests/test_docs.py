@@ -75,6 +75,22 @@ def scored(names):
     assert np.all(np.abs(names["mean"] - names["y"][:5]) < 4 * names["deviation"])
 
 
+def told_of_series(names):
+    forecast = names["found"].forecast(12)
+    assert str(forecast.index[0]) == "2022-01" and names["parts"].shape == (96, 6)
+    assert (names["found"].diagnostics()["p"] > 0.01).all()
+    assert Path("components.png").exists()
+
+
+def told_of_rows(names):
+    assert names["process"].calibration().loc[95, "inside"] > 85
+    assert list(names["weights"].coefficients().index) == ["1", "x", "x²", "x³"]
+
+
+def told_of_components(names):
+    assert names["components"].explained()["explained_ratio"].iloc[0] > 0.6
+
+
 def penalized(names):
     assert names["result"].converged
 
@@ -330,6 +346,9 @@ CHECKS = {
     "gl.fit_each(layer": fitted_each,
     "result.summary()": fitted,
     "objective=penalized": penalized,
+    "found.decompose()": told_of_series,
+    "weights.coefficients()": told_of_rows,
+    "components.loadings()": told_of_components,
     "cross_val_score(": scored,
     "predictor.cross_validation(": posterior_views,
     "gl.MultiOutputGPLikelihoodLayer(": outputs,

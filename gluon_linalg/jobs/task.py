@@ -79,14 +79,17 @@ class TrainedTask(Task):
     layer: mx.gluon.HybridBlock
     # What the user can do when a matrix is singular at the initial values; follows the path.
     singular: Optional[str] = None
-    # Whether the loss is that of a likelihood, and not a bound on one or with priors.
-    has_likelihood = True
     # The length of the first axis of `arguments()`: of how many series the losses are.
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.
     weight = 1.0
     # What the loss in units of the job has beside that of the layer, which may see others.
     loss_offset = 0.0
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the loss is that of a likelihood, and not of a bound on one or with priors."""
+        return True
 
     def arguments(self) -> Sequence[mx.nd.NDArray]:
         """What the layer is called with."""

@@ -57,6 +57,11 @@ class GaussianProcess(RegressionTask):
         self.layer = self._build_layer()
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
 
+    @property
+    def has_likelihood(self) -> bool:
+        model = self.job.model
+        return model.method in ("exact", "statespace") and not model.priors
+
     def predictor(self) -> Any:
         """The posterior of the latent function, for export."""
         layer = self.layer.layer if isinstance(self.layer, WithPriors) else self.layer
