@@ -1,7 +1,7 @@
 """Residuals of state space models, their tests, and the information matrix they give."""
 
 import copy
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -74,6 +74,22 @@ def innovations_of(layer: Any, arrays: Sequence[Any]) -> List[Innovations]:
     return [Innovations(*own) for own in each]
 
 
+def received(layer: Any, arrays: Sequence[Any], keywords: Mapping[str, Any]) -> List[Any]:
+    """The arguments of a state space layer, NDArrays; NaN in a y without a mask is missing."""
+    bound = list(layer._bound(arrays, keywords))
+    names = [name for name, _ in layer.arguments]
+    bound += [None] * (len(names) - len(bound))
+    place = names.index("mask")
+    if bound[place] is None:
+        given = bound[0].asnumpy() if isinstance(bound[0], mx.nd.NDArray) else bound[0]
+        y = np.asarray(given, dtype="float64")
+        if np.isnan(y).any():
+            bound[place] = (~np.isnan(y)).astype("float64")
+    while bound[-1] is None:
+        bound.pop()
+    return list(layer._data(*bound))
+
+
 class StateSpaceAnalysis:
     """What a trained state space model leaves of one series; made by `gluon_linalg.analyze`.
 
@@ -83,7 +99,7 @@ class StateSpaceAnalysis:
 
     def __init__(self, layer: Any, *arrays: Any, **keywords: Any) -> None:
         self.layer, self.given = layer, arrays[0] if arrays else keywords["y"]
-        self.arrays = self.received(*arrays, **keywords)
+        self.arrays = received(layer, arrays, keywords)
         y = self.arrays[0]
         if y.shape[0] != 1:
             raise ValueError(
@@ -91,19 +107,6 @@ class StateSpaceAnalysis:
             )
         self.index = SeriesIndex(self.given, y.shape[1])
         self._innovations: Optional[Innovations] = None
-
-    def received(self, *arrays: Any, **keywords: Any) -> List[Any]:
-        """The arguments of the layer, NDArrays; NaN observations are masked."""
-        bound = list(self.layer._bound(arrays, keywords))
-        names = [name for name, _ in self.layer.arguments]
-        bound += [None] * (len(names) - len(bound))
-        place = names.index("mask")
-        y = bound[0].asnumpy() if isinstance(bound[0], mx.nd.NDArray) else np.asarray(bound[0])
-        if bound[place] is None and np.isnan(y.astype("float64")).any():
-            bound[place] = (~np.isnan(y.astype("float64"))).astype("float64")
-        while bound and bound[-1] is None:
-            bound.pop()
-        return list(self.layer._data(*bound))
 
     @property
     def innovations(self) -> Innovations:

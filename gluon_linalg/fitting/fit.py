@@ -44,8 +44,9 @@ def fit(
     layer: an initialized block whose output is a loss of any shape, such as every `*Layer` of this
     package and `StructuralModel`; it is compiled while it is fitted. arrays, keywords: its
     arguments, as NDArrays, NumPy arrays or what `numpy.asarray` takes (pandas), for blocks of this
-    package with or without the batch axis. With a Gluon optimizer the only one may be a
-    `DataLoader`, which gives the arrays of each iteration in turn.
+    package with or without the batch axis; NaN in the y of a state space model is missing. With a
+    Gluon optimizer the only one may be a `DataLoader`, which gives the arrays of each iteration in
+    turn.
 
     method: 'lbfgs' (SciPy's L-BFGS-B on all data, with float64 parameters in mind), or the name of
     a Gluon optimizer or one itself, with its `learning_rate`. iterations: the most of them;

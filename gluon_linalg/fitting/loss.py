@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 import mxnet as mx
 import numpy as np
 
+from ..analysis.state_space import has_innovations, received
 from ..blocks.base import LinearAlgebraBlock
 from ..errors import LinearAlgebraError
 from .information import natural
@@ -129,6 +130,8 @@ def _received(
     layer: mx.gluon.Block, arrays: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Sequence[Any]:
     """The arguments in their order, as NDArrays in the dtype of the block."""
+    if has_innovations(layer):
+        return received(layer, arrays, keywords)
     if isinstance(layer, LinearAlgebraBlock):
         return layer._from_data(*arrays, **keywords)
     if keywords:

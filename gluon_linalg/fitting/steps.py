@@ -1,6 +1,6 @@
 """Steps of a Gluon optimizer on a loss, which are taken back where it is not finite."""
 
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -17,13 +17,19 @@ class NotFinite(Exception):
 
 
 def steps(
-    trainer: mx.gluon.Trainer, loss: Any, devices: Sequence[Device], begin: int, end: int
+    trainer: mx.gluon.Trainer,
+    loss: Any,
+    devices: Sequence[Device],
+    begin: int,
+    end: int,
+    beside: Callable[[int], Callable[[], None]] = lambda iteration: lambda: None,
 ) -> Iterator[float]:
     """The loss after each of the iterations from `begin` to `end`.
 
     loss: has `vector()` and `set_vector(vector)` of what the parameters store, and
     `evaluate(iteration)`: the loss of the batch of an iteration, inf for none, whose gradients the
-    parameters then have.
+    parameters then have. beside: takes a step of what the optimizer does not train before the
+    gradient of an iteration, and returns what takes it back.
 
     After a step to where it is not finite, the next one begins where it was, without momentum, at
     half the learning rate. Raises NotFinite.
@@ -33,6 +39,7 @@ def steps(
     accepted, halvings = loss.vector(), 0
     while begin < end:
         trainer.step(1)
+        take_back = beside(begin + 1)
         value = loss.evaluate(begin + 1)
         if np.isfinite(value):
             accepted, halvings, begin = loss.vector(), 0, begin + 1
@@ -41,6 +48,7 @@ def steps(
         halvings += 1
         if halvings > HALVINGS:
             raise NotFinite(f"{trainer.learning_rate:.2g}")
+        take_back()
         loss.set_vector(accepted)
         loss.evaluate(begin)
         optimizer_state.reset(trainer, devices)

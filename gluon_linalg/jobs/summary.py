@@ -25,7 +25,12 @@ def likelihood(metrics: Dict[str, Any]) -> Iterator[str]:
         yield f"  {path} = {_short(value)}"
     yield from coefficients(metrics)
     if holdout is not None:
-        yield f"hold-out of {holdout['rows']} rows: {judged(holdout)}"
+        yield holdout_line(holdout)
+
+
+def holdout_line(found: Dict[str, Any]) -> str:
+    """Of the rows that a model was judged by."""
+    return f"hold-out of {found['rows']} rows: {judged(found)}"
 
 
 def judged(found: Dict[str, Any]) -> str:

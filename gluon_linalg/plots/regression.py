@@ -78,7 +78,7 @@ def draw_function(
     lower = figure.add_subplot(grid_spec[2], sharex=upper)
     upper.tick_params(labelbottom=False)
     points = np.concatenate([x for _, x, _ in groups])
-    grid = _grid(points)
+    grid = grid_of(points)
     mean, variance = predict(grid[:, None])
     for axes, center in ((upper, mean), (lower, np.zeros_like(mean))):
         draw_band(
@@ -186,8 +186,8 @@ def _draw_coefficients(pyplot, names, moments):
     return figure
 
 
-def _grid(points):
-    """Where the curve is computed: evenly, and at the data, so that no dot misses a bend."""
+def grid_of(points: np.ndarray) -> np.ndarray:
+    """Where a curve is computed: evenly, and at the data, so that no dot misses a bend."""
     margin = MARGIN * (points.max() - points.min()) or 1.0
     even = np.linspace(points.min() - margin, points.max() + margin, GRID_POINTS)
     return np.unique(np.concatenate([even, points]))

@@ -122,6 +122,10 @@ def test_criteria_count_what_was_observed():
     mask[20:40] = 0
     result = gl.fit(model(gl.structural.LocalLevel(1e3)), y, mask=mask)
     assert result.observations == 80
+    y[20:40] = np.nan
+    # Missing without a mask, too.
+    again = gl.fit(model(gl.structural.LocalLevel(1e3)), y)
+    assert (again.observations, again.loss) == (80, pytest.approx(result.loss, abs=1e-9))
     assert result.bic == pytest.approx(2 * np.log(80) + 2 * result.loss)
 
 
