@@ -90,7 +90,8 @@ def test_components_are_those_of_scikit_learn(whiten):
     x = pandas.DataFrame(
         random.normal(size=(40, 5)) @ random.normal(size=(5, 5)), columns=list("abcde")
     )
-    own, theirs = gl.analyze(gl.PCABlock(3, whiten=whiten), x), PCA(3, whiten=whiten).fit(x.to_numpy())
+    own = gl.analyze(gl.PCABlock(3, whiten=whiten), x)
+    theirs = PCA(3, whiten=whiten).fit(x.to_numpy())
     explained = own.explained()
     np.testing.assert_allclose(
         explained["explained_variance"], theirs.explained_variance_, rtol=1e-9
