@@ -81,9 +81,6 @@ class Training(Section):
         return self
 
 
-Level = Annotated[Number, Field(gt=0, lt=100)]
-
-
 class Job(Section):
     """A job; each task has a subclass with its own data and model."""
 
@@ -133,6 +130,9 @@ class TrainedJob(Job):
     @classmethod
     def devices_exist(cls, names: Optional[List[str]]) -> Optional[List[str]]:
         return None if names is None else check_device_names(names)
+
+
+Level = Annotated[Number, Field(gt=0, lt=100)]
 
 
 class PredictingJob(TrainedJob):
