@@ -87,7 +87,7 @@ def test_a_series_has_standard_errors_tests_and_the_optimum_of_fit(train, worksp
 
 def test_the_tests_of_a_panel_are_of_each_series(train):
     table = panel_table([row for row in panel_rows() if row[3] is not None])
-    metrics, summary, _ = train(PANEL_JOB, table=table)
+    metrics, summary, _ = train(PANEL_JOB, {"training.iterations": 1}, table)
     assert set(metrics["residual_tests"]) == {"east", "north", "west"}
     assert summary.count("Jarque-Bera") == 3 and "\nnorth" in summary
 
