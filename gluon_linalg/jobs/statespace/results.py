@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ...analysis.residuals import residual_tests
+from ...analysis.state_space import tests_text
 from ...analysis.tables import figure, text_table
 from .. import output as names
 from ..files import write_json
@@ -49,8 +50,14 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     tables = {m.name: _residuals(m, own) for m, own in zip(dataset.members, estimates)}
     write_columns(folder.file(RESIDUALS), joined(dataset.series, tables))
     plot_model(folder.file(names.PLOT), dataset, estimates)
+    tests = {
+        member.name: residual_tests(own.innovations.standardized[own.innovations.begin :, 0])
+        for member, own in zip(dataset.members, estimates)
+    }
     metrics = _metrics(dataset, estimates, task.job.levels)
-    task.report += _report(metrics)
+    told = {name: _told(own) for name, own in tests.items()}
+    metrics["residual_tests"] = told.get(None, told)
+    task.report += _report(metrics, tests)
     return metrics
 
 
@@ -167,36 +174,24 @@ def _residuals(member, estimates):
     return [times, ("standardized_residual", cells[0]), ("outlier_t", cells[1])]
 
 
-def _report(metrics):
+def _report(metrics, tests):
     """Coefficients and tests of residuals as lines of text."""
     found = metrics.get("coefficients", {})
     is_flat = all("mean" in own for own in found.values())
     rows = [
-        ([] if is_flat else [series])
-        + [name, figure(own["mean"]), figure(own["std"]), figure(own["z"])]
+        [*([] if is_flat else [series]), name, *(figure(own[k]) for k in ("mean", "std", "z"))]
         for series, each in ({None: found} if is_flat else found).items()
         for name, own in each.items()
     ]
     heads = [*([] if is_flat else ["series"]), "coefficient", "mean", "std", "z"]
     lines = [*text_table(heads, rows), ""] if rows else []
-    tests = metrics["residual_tests"]
-    is_flat = isinstance(tests, list)
-    rows = [
-        ([] if is_flat else [series])
-        + [one["test"], *("" if one[k] is None else figure(one[k]) for k in ("statistic", "p"))]
-        for series, own in ({None: tests} if is_flat else tests).items()
-        for one in own
-    ]
-    heads = [*([] if is_flat else ["series"]), "test of residuals", "statistic", "p"]
-    return [*lines, *text_table(heads, rows)]
+    return [*lines, *tests_text(tests).splitlines()]
 
 
-def _tests(estimates):
-    found = estimates.innovations
-    return [
-        {name: _or_none(value) for name, value in zip(("test", "statistic", "p"), one)}
-        for one in residual_tests(found.standardized[found.begin :, 0])
-    ]
+def _told(tests):
+    """Tests as JSON has them."""
+    keys = ("test", "statistic", "p")
+    return [dict(zip(keys, map(_or_none, one))) for one in tests]
 
 
 def _or_none(value):
@@ -212,8 +207,6 @@ def _metrics(dataset, estimates, levels):
     coefficients = {m.name: own.coefficients for m, own in zip(dataset.members, estimates)}
     if estimates[0].coefficients:
         metrics["coefficients"] = coefficients if is_panel else coefficients[None]
-    tests = {m.name: _tests(own) for m, own in zip(dataset.members, estimates)}
-    metrics["residual_tests"] = tests if is_panel else tests[None]
     judged = {}
     for member, own in zip(dataset.members, estimates):
         observed = ~np.isnan(member.holdout_y)
