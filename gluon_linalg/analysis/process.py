@@ -5,6 +5,7 @@ from typing import Any, Optional, Sequence
 import mxnet as mx
 import numpy as np
 
+from ..plots.kernels import plot_kernel
 from ..plots.regression import plot_agreement, plot_calibration, plot_function
 from ..plots.style import Moments
 from .index import index_of, name_of
@@ -121,14 +122,23 @@ class ProcessAnalysis(RowsAnalysis):
         mean, variance = list(self.predictor.leave_one_out())[:2]
         return tuple(array.asnumpy()[0].astype("float64") for array in (mean, variance))
 
+    def plot_kernel(self, samples: int = 5) -> Any:
+        """Functions of one input as the kernel expects them before any data: a figure."""
+        self._refuse_several("plot_kernel")
+        ends = float(self.x.min()), float(self.x.max())
+        return plot_kernel(self.layer.kernel, ends, samples)
+
     def plot_posterior(self, name: str = "x") -> Any:
         """Data, mean and 95 % band of one input: a figure. name: of the input."""
-        if self.x.shape[2] != 1:
-            raise ValueError(
-                f"plot_posterior: {self.x.shape[2]} inputs; plot_leave_one_out shows any number."
-            )
+        self._refuse_several("plot_posterior")
         groups = [("data", self.x[0, :, 0], self.targets)]
         return plot_function(lambda x: self._moments(x, True), groups, self.name, name)
+
+    def _refuse_several(self, what: str) -> None:
+        if self.x.shape[2] != 1:
+            raise ValueError(
+                f"{what}: {self.x.shape[2]} inputs; plot_leave_one_out shows any number."
+            )
 
     def _moments(self, x: np.ndarray, include_noise: bool) -> Moments:
         x = x.reshape(len(x), -1)[None]

@@ -56,6 +56,8 @@ def test_a_process_is_predicted_as_scikit_learn_does():
     share = own.calibration(levels=(80,)).loc[80, "inside"]
     z = left_out["standardized_residual"].abs()
     assert share == pytest.approx(100 * np.mean(z <= stats.norm.ppf(0.9)))
+    low, high = own.plot_kernel().axes[0].get_lines()[0].get_xdata()[[0, -1]]
+    assert (low, high) == (x.min(), x.max())
     assert f"{np.sqrt(np.mean((left_out['mean'] - y) ** 2)):.5g}" in own.summary()
 
 

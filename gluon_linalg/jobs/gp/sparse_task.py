@@ -45,6 +45,10 @@ class SparseProcess(GaussianProcess):
         "values; lower model.inducing.count, or set model.jitter: auto"
     )
 
+    @property
+    def has_likelihood(self) -> bool:
+        return False
+
     def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
         """Of the rows themselves: what the process keeps does not know them one by one."""
         x = self.x.asnumpy()[0]

@@ -59,8 +59,7 @@ class GaussianProcess(RegressionTask):
 
     @property
     def has_likelihood(self) -> bool:
-        model = self.job.model
-        return model.method in ("exact", "statespace") and not model.priors
+        return not self.job.model.priors
 
     def predictor(self) -> Any:
         """The posterior of the latent function, for export."""
