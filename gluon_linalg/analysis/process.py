@@ -102,6 +102,8 @@ class ProcessAnalysis(RowsAnalysis):
         self.x, self._y = (array.asnumpy().astype("float64") for array in data[:2])
         if len(self.x) != 1:
             raise ValueError(f"analyze: {len(self.x)} processes; give the data of one, x[i], y[i].")
+        # Of a process in time the layer knows no columns.
+        self.x = self.x.reshape(*self._y.shape, -1)
         self.index, self.name = index_of(bound[1]), name_of(bound[1])
 
     @property

@@ -142,10 +142,12 @@ def draw_agreement(pyplot: Any, target: str, groups: Sequence[Predicted]) -> Any
     axes.set_xlabel(f"{target}, observed")
     axes.set_ylabel(f"{target}, predicted")
     axes.set_title(f"{target}: predicted and observed", pad=62)
-    axes.legend(
+    legend = axes.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9, borderaxespad=0.2,
-        title="bars: 95 % bands of the rows outside of theirs", title_fontsize=9, alignment="left",
+        title="bars: 95 % bands of the rows outside of theirs", title_fontsize=9,
     )  # fmt: skip
+    # `alignment` of Matplotlib 3.6.
+    legend._legend_box.align = "left"
     return figure
 
 

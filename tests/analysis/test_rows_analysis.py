@@ -61,6 +61,16 @@ def test_a_process_is_predicted_as_scikit_learn_does():
     assert f"{np.sqrt(np.mean((left_out['mean'] - y) ** 2)):.5g}" in own.summary()
 
 
+def test_a_process_in_time_is_the_same_process():
+    x, y = data()
+    kernel = gl.kernels.Matern32
+    dense = gl.analyze(double(gl.GPLikelihoodLayer(kernel(), noise_variance=0.1)), x[:, None], y)
+    own = gl.analyze(double(gl.StateSpaceGPLayer(kernel(), noise_variance=0.1)), x[:, None], y)
+    np.testing.assert_allclose(own.leave_one_out(), dense.leave_one_out(), rtol=1e-6)
+    np.testing.assert_allclose(own.posterior([1.0, 6.0]), dense.posterior([1.0, 6.0]), rtol=1e-6)
+    assert own.plot_posterior().axes
+
+
 def test_the_weights_of_a_regression_have_a_table():
     x, y = data(25, 1)
     phi = pandas.DataFrame({"one": 1.0, "x": x, "square": x**2})
