@@ -45,6 +45,13 @@ def export(
 
     Nothing is left at `path` unless the reloaded graph reproduces the block on the examples:
     ExportError otherwise.
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> example = mx.nd.eye(2).expand_dims(0)
+    >>> files = gl.export(gl.LogDetBlock(), os.path.join(folder, "model"), example)
+    >>> [os.path.basename(file) for file in files]
+    ['model-symbol.json', 'model-0000.params']
     """
     if isinstance(block, LinearAlgebraBlock) and (examples or keywords):
         examples = block._received(*examples, **keywords)
