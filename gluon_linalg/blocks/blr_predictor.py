@@ -19,6 +19,8 @@ class BLRPredictor(LinearAlgebraBlock):
     once by `BLRLikelihoodLayer.condition`; with k targets both are (B, m, k). The variance is a
     sum of squares: no rounding makes it negative. Exports like any block.
 
+    Raises ShapeError, DtypeError. Bishop 2006, section 3.3.2.
+
     >>> layer = gl.BLRLikelihoodLayer(prior_variance=1.0, noise_variance=1.0)
     >>> layer.initialize()
     >>> predictor = layer.condition([[1.0]], [2.0])  # w has mean 1 and variance ½

@@ -64,6 +64,8 @@ class LogDetBlock(LinearAlgebraBlock):
 
     a: (B, n, n) -> (B,). Raises NotPositiveDefiniteError, NonFiniteError.
 
+    Half of it is the sum of logarithms on the diagonal of the factor (LAPACK potrf).
+
     >>> a = mx.nd.array([[[4.0, 2.0], [2.0, 3.0]]])
     >>> print(np.exp(gl.LogDetBlock()(a).asnumpy()).round(4))
     [8.]

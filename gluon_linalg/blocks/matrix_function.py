@@ -44,6 +44,8 @@ class MatrixLogBlock(LinearAlgebraBlock):
     symmetric and is exact at and near repeated eigenvalues.
     Raises NotPositiveDefiniteError, NonFiniteError.
 
+    Higham 2008, section 3.2, for the gradient.
+
     >>> print(gl.MatrixLogBlock()(mx.nd.array([[[np.e, 0.0], [0.0, 1.0]]])).asnumpy().round(4))
     [[[1. 0.]
       [0. 0.]]]
@@ -62,6 +64,8 @@ class MatrixExpBlock(LinearAlgebraBlock):
     symmetric and is exact at and near repeated eigenvalues. Raises NonFiniteError, also where the
     result overflows: beyond an eigenvalue of 88 in float32 and 709 in float64.
 
+    Higham 2008, section 3.2, for the gradient.
+
     >>> print(gl.MatrixExpBlock()(mx.nd.array([[[0.0, 1.0], [1.0, 0.0]]])).asnumpy().round(4))
     [[[1.5431 1.1752]
       [1.1752 1.5431]]]
@@ -79,6 +83,8 @@ class MatrixPowerBlock(LinearAlgebraBlock):
     a: (B, n, n), of which the lower triangle is read -> (B, n, n). The gradient is returned
     symmetric and is exact at and near repeated eigenvalues.
     Raises NotPositiveDefiniteError, NonFiniteError.
+
+    Higham 2008, section 3.2, for the gradient.
 
     >>> print(gl.MatrixPowerBlock(-2)(mx.nd.array([[[2.0, 0.0], [0.0, 4.0]]])).asnumpy().round(4))
     [[[0.25   0.    ]
@@ -103,6 +109,8 @@ class NearestPSDBlock(LinearAlgebraBlock):
     matrix that was estimated pair by pair one that has a Cholesky factor. The gradient is returned
     symmetric and is exact at and near repeated eigenvalues; an eigenvalue that is φ to rounding
     counts as one below (`functional.spectral.nearest_psd`). Raises NonFiniteError.
+
+    Higham 1988.
 
     >>> nearest = gl.NearestPSDBlock()(mx.nd.array([[[1.0, 2.0], [2.0, 1.0]]]))  # eigenvalues 3, -1
     >>> print(nearest.asnumpy().round(4))

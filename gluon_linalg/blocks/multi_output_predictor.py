@@ -28,6 +28,10 @@ class MultiOutputPredictor(Viewed):
     kernels, mean: of the layer, of which the predictor has copies; inputs: (B, n, d); matrices:
     B_q (1, k, k) of each kernel; noise_variance: (1, k).
 
+    Raises ShapeError, DtypeError.
+
+    Made by `MultiOutputGPLikelihoodLayer`.
+
     >>> layer = gl.MultiOutputGPLikelihoodLayer(gl.kernels.RBF(), outputs=2, noise_variance=0.1)
     >>> layer.initialize()
     >>> predictor = layer.condition(np.zeros((1, 1)), np.ones((1, 2)))

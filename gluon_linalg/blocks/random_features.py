@@ -28,6 +28,8 @@ class RandomFourierFeatures(LinearAlgebraBlock):
     the parameter `frequency` (d, F), which has no gradient and is exported; seed: of the draws.
     Rahimi & Recht 2007, Random features for large-scale kernel machines.
 
+    Raises ShapeError, DtypeError.
+
     >>> features = gl.RandomFourierFeatures(1, 500, kernel="rbf")
     >>> features.initialize()
     >>> phi = features(mx.nd.array([[[0.0], [1.0]]]))

@@ -85,6 +85,8 @@ class KalmanForecastLayer(KalmanLayer):
     variance is inf where the data leave the state, or the observation, open. Arguments as in
     `KalmanLayer`, but arrays that vary in time have T + h entries (y and mask have T).
 
+    Errors as in `KalmanFilterLayer`. Durbin & Koopman 2012, section 4.11.
+
     >>> arrays = gl.kalman_arrays([2.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
     >>> *_, mean, variance = gl.KalmanForecastLayer(1, steps=2)(**arrays)
     >>> print(mean.asnumpy().round(4).ravel(), variance.asnumpy().round(4).ravel())
@@ -175,6 +177,8 @@ class KalmanSamplerLayer(KalmanLayer):
     x⁺ + E[x | y] - E[x | y⁺] with (x⁺, y⁺) drawn from the model (Durbin & Koopman 2002).
     Arguments as in `KalmanLayer`, and after prior_factor prior_noise (B, s), process_noise
     (B, T, r) and observation_noise (B, T, q): the same numbers give the same draw.
+
+    Errors as in `KalmanFilterLayer`.
 
     >>> arrays = gl.kalman_arrays([2.0, 1.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
     >>> shapes = {"prior": (1, 1), "process": (1, 2, 1), "observation": (1, 2, 1)}

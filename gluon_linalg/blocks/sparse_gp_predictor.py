@@ -39,6 +39,8 @@ class SparseGPPredictor(Posterior):
     k(x, x) - |φ|² is noise of the observations (FITC). copied: whether all blocks are copies
     already.
 
+    Raises ShapeError, DtypeError.
+
     >>> layer = gl.SGPRLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], noise_variance=0.1)
     >>> layer.initialize()
     >>> predictor = layer.condition([[0.0], [0.5], [1.0]], [0.0, 0.5, 1.0])

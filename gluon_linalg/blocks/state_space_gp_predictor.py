@@ -36,6 +36,8 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
 
     The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block.
 
+    Raises ShapeError, DtypeError.
+
     >>> layer = gl.StateSpaceGPLayer(gl.kernels.Matern32(), noise_variance=1.0)
     >>> layer.initialize()
     >>> mean, variance = layer.condition([0.0], [2.0])(mx.nd.array([[0.0]]))

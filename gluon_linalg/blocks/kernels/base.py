@@ -38,6 +38,8 @@ class Kernel(LinearAlgebraBlock):
     arrays (B or 1, k), k = 1 or, of those that `by_column` names, one for each active column. They
     are parameters of the block, or what a network makes of its input (`Emitted`).
 
+    Raises ShapeError, DtypeError.
+
     >>> class Minimum(gl.kernels.Kernel):
     ...     def covariance(self, F, x, z, dtype):
     ...         return F.broadcast_minimum(x, F.swapaxes(z, 1, 2))

@@ -1,4 +1,4 @@
-"""Kernels made of kernels."""
+"""Kernels made of kernels (Rasmussen & Williams 2006, section 4.2.4)."""
 
 import math
 from functools import reduce

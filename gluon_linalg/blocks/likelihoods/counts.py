@@ -20,6 +20,8 @@ class Poisson(Likelihood):
     the mean μ = exp(m + v/2) and the variance μ + μ² (e^v - 1). The density of y is a sum of
     `points` trapezoids where its integrand is large.
 
+    Hilbe 2011.
+
     >>> likelihood = gl.likelihoods.Poisson()
     >>> likelihood.initialize()
     >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.zeros((1, 1))

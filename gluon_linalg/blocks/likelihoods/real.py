@@ -24,6 +24,8 @@ class Gaussian(Likelihood):
     E log p = -½ log(2π s) - ((y - m)² + v) / 2s,  p(y) = N(m, v + s),  s = noise_variance,
     the initial value of a learnable parameter of that name.
 
+    Rasmussen & Williams 2006, section 2.2.
+
     >>> likelihood = gl.likelihoods.Gaussian(noise_variance=1.0)
     >>> likelihood.initialize()
     >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.ones((1, 1)), mx.nd.zeros((1, 1))

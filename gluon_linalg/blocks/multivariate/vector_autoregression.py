@@ -29,7 +29,7 @@ class VARMAModel(MultivariateModel):
 
     >>> model = gl.VARMAModel(2, (1, 0))
     >>> model.initialize()
-    >>> round(model(mx.nd.zeros((1, 5, 2))).asnumpy().item(), 4)  # 10 standard normal numbers, 5 log 2π
+    >>> round(model(mx.nd.zeros((1, 5, 2))).asnumpy().item(), 4)  # 5 log 2π
     9.1894
     """
 

@@ -56,6 +56,8 @@ class Component(LinearAlgebraBlock):
     A subclass calls `_disturb` and `_set_prior` and implements `transition`, `emission` and, if
     it has one, `stationary_factor`.
 
+    Raises ShapeError, DtypeError, ValueError for options that are none. Harvey 1989, chapter 2.
+
     >>> component = gl.structural.LocalLinearTrend()
     >>> component.initialize()
     >>> transition, *_ = component(mx.nd.zeros((1, 5)))
@@ -226,6 +228,8 @@ class Sum(Component):
 
     Made by ``+``; sums of sums are flat, and several components of a kind are allowed. The
     columns of the covariates belong to the regressions in their order.
+
+    Harvey 1989, chapter 2.
 
     >>> components = gl.structural.LocalLevel() + gl.structural.Seasonal(4)
     >>> components.state_size

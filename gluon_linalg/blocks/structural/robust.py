@@ -147,6 +147,8 @@ class RobustStructuralModel(StructuralModel):
 class RobustForecaster(StructuralForecaster):
     """As `StructuralForecaster`: the variance of what is to come is that of Student-t noise.
 
+    Arguments and errors are those of `StructuralForecaster`.
+
     >>> model = gl.structural.RobustStructuralModel(gl.structural.LocalLevel(0.01), 1.0)
     >>> model.initialize()
     >>> mean, _ = model.forecaster(1)(mx.nd.array([[0.0, 0.1, 1e6, 0.1, 0.0]]))

@@ -28,6 +28,8 @@ class StructuralStream(LinearAlgebraBlock):
     go on with the state after y in the same order. A variance is inf while the observations leave
     it open.
 
+    Raises ShapeError, DtypeError.
+
     >>> model = gl.StructuralModel(gl.structural.LocalLevel(1.0), noise_variance=0)
     >>> model.initialize()
     >>> stream = model.stream(2)
