@@ -47,6 +47,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if name in BESIDE:
             return f"[{text}]({up}{BESIDE[name]}{anchor or ''})"
         inside = path.is_relative_to(config.docs_dir)
+        if inside and path.suffix == ".ipynb":
+            return f"[{text}]({target[:-6]}.md{anchor or ''})"
         return text if name and path.exists() and not inside else found[0]
 
     return LINK.sub(linked, markdown)

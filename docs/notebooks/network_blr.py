@@ -2,7 +2,9 @@
 # # A network that knows where it has not been
 # The last layer of a network as Bayesian linear regression: its weights are integrated out, so that each
 # prediction has a variance. Whether that variance grows outside the data depends on the features: those
-# of `tanh` units saturate. A residual of random Fourier features of the same inputs mends it.
+# of `tanh` units saturate. Random Fourier features of the inputs beside them mend it, if their lengthscale
+# is not learned and each feature has a prior variance of its own: what is left of the prior far away is then
+# that of a Gaussian process.
 
 # %%
 import gluon_linalg as gl
@@ -31,8 +33,11 @@ class Network(mx.gluon.HybridBlock):
             self.body = mx.gluon.nn.HybridSequential()
             for units in (32, 16):
                 self.body.add(mx.gluon.nn.Dense(units, activation="tanh", flatten=False))
-            self.fourier = gl.RandomFourierFeatures(1, 50, seed=0) if fourier else None
-            self.blr = gl.BLRLikelihoodLayer(prior_variance=1.0, noise_variance=0.05)
+            self.fourier = None
+            if fourier:
+                self.fourier = gl.RandomFourierFeatures(1, 50, lengthscale=0.7, seed=0)
+                self.fourier.lengthscale.grad_req = "null"
+            self.blr = gl.BLRLikelihoodLayer([1.0] * (16 + 100 * fourier), noise_variance=0.05)
 
     def features(self, F, x):
         parts = [self.body(x)] + ([self.fourier(x)] if self.fourier is not None else [])
