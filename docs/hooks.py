@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 from griffe import Alias, Extension, Object
 from mkdocs.config.defaults import MkDocsConfig
@@ -117,8 +117,28 @@ def _paragraph(text: str) -> str:
     return "\n".join([*done, "```"] if inside else done)
 
 
+def _shown() -> Dict[str, str]:
+    """Names as docstrings have them, and where the reference has these."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/api/*.md"))
+    names: Dict[str, str] = {}
+    for path in re.findall(r"^::: (\S+)$", pages, re.MULTILINE):
+        *modules, name = path.split(".")
+        if "functional" in modules:
+            names[f"functional.{name}"] = path
+        elif name[0].isupper():
+            names.setdefault(name, path)
+            names[f"{modules[-1]}.{name}"] = path
+    return names
+
+
+SHOWN = _shown()
+
+
 def _escaped(line: str) -> str:
-    """Nothing in a line of prose is markup, but what stands in backticks."""
+    """Nothing in a line of prose is markup; names in backticks lead to where they are."""
     parts = re.split(r"(``[^`]+``|`[^`]+`)", line)
+    for i, code in enumerate(parts):
+        if i % 2 and code.strip("`") in SHOWN:
+            parts[i] = f"[{code}][{SHOWN[code.strip('`')]}]"
     parts[::2] = [re.sub(r"([\\*_<>\[\]#|])", r"\\\1", part) for part in parts[::2]]
     return re.sub(r"^(\d+)\.", r"\1\\.", re.sub(r"^([-+])", r"\\\1", "".join(parts)))

@@ -59,7 +59,11 @@ for noise in noises:
         except mx.base.MXNetError:
             error = np.nan  # potrf: not positive definite
         errors[name].append(error)
-print(pd.DataFrame(errors, index=pd.Index(noises, name="noise")).iloc[::3].to_string(float_format="%.0e"))
+print(
+    pd.DataFrame(errors, index=pd.Index(noises, name="noise"))
+    .iloc[::3]
+    .to_string(float_format="%.0e")
+)
 
 # %% [markdown]
 # The posterior of the model whose variances are fitted, beside the errors. Outside the data its deviation

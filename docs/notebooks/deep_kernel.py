@@ -68,7 +68,9 @@ for axis, title, (_, covered, mean, deviation) in (
     axis.plot(grid, truth(grid), "k--", lw=0.8)
     axis.plot(x[:, 0], y, ".", color="0.5", ms=3)
     axis.set_title(title, loc="left", fontsize=10)
-axes[2].semilogx(counts, [run[1] for run in runs.values()], "o-", label="share inside ± 2 deviations")
+axes[2].semilogx(
+    counts, [run[1] for run in runs.values()], "o-", label="share inside ± 2 deviations"
+)
 axes[2].axhline(0.954, color="0.6", lw=1, ls="--")
 axes[2].set(ylim=(0, 1.05), xlabel="iterations")
 loss = axes[2].twinx()

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 from gluon_linalg import kernels, likelihoods
 
-plt.rcParams.update({"figure.figsize": (8, 4), "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update(
+    {"figure.figsize": (8, 4), "axes.spines.top": False, "axes.spines.right": False}
+)
 data = pd.read_csv("../../examples/data/olympic_marathon.csv")
 year, pace = data.year.to_numpy(float), data.pace_min_per_km.to_numpy()
 x = (year[:, None] - 1956) / 20

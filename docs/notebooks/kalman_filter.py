@@ -39,8 +39,9 @@ class Ship(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, y, a, h, g, d, m, p, mask, logarithms):
         push, measurement = F.split(F.exp(logarithms), num_outputs=2, axis=0)
-        g, d = F.broadcast_mul(g, push.reshape((1, 1, 1, 1))), F.broadcast_mul(
-            d, measurement.reshape((1, 1, 1, 1))
+        g, d = (
+            F.broadcast_mul(g, push.reshape((1, 1, 1, 1))),
+            F.broadcast_mul(d, measurement.reshape((1, 1, 1, 1))),
         )
         return self.filter(y, a, h, g, d, m, p, mask)
 

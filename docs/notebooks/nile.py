@@ -35,7 +35,11 @@ print(all_years.summary())
 # %%
 table = {"all years": all_years, "60 years": result}
 for name, one in table.items():
-    print(name, *(f"{e.name} {e.value:.0f} ± {e.standard_error:.0f}" for e in one.estimates()), sep="; ")
+    print(
+        name,
+        *(f"{e.name} {e.value:.0f} ± {e.standard_error:.0f}" for e in one.estimates()),
+        sep="; ",
+    )
 
 # %%
 arrays = [mx.nd.array(a[None], dtype="float64") for a in (np.where(mask == 1, flow, 0), mask)]
