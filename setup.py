@@ -195,7 +195,7 @@ SITE = [
 # And runs the notebooks in it.
 DOCS = [
     *SITE,
-    *JOBS,
+    *SERVE,
     *FORECAST,
     *SKLEARN,
     "ipykernel>=6,<8",

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Bayesian linear regression in float32
-# The second example of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017, section 2.2). The
-# report says that a likelihood by LQ holds in single precision where one by Cholesky does not. Here is
-# how far: the same 27 marathons, powers 0 to 20 of the year, and less and less noise.
+# The second example of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017, section 2.2).
+# The report says that a likelihood by LQ holds in single precision where one by Cholesky does not.
+# Here is how far: the same 27 marathons, powers 0 to 20 of the year, and less and less noise.
 
 # %%
 import gluon_linalg as gl
@@ -59,15 +59,12 @@ for noise in noises:
         except mx.base.MXNetError:
             error = np.nan  # potrf: not positive definite
         errors[name].append(error)
-print(
-    pd.DataFrame(errors, index=pd.Index(noises, name="noise"))
-    .iloc[::3]
-    .to_string(float_format="%.0e")
-)
+table = pd.DataFrame(errors, index=pd.Index(noises, name="noise"))
+print(table.iloc[::3].to_string(float_format="%.0e"))
 
 # %% [markdown]
-# The posterior of the model whose variances are fitted, beside the errors. Outside the data its deviation
-# grows with the 20th power of the distance: the model knows that it does not know.
+# The posterior of the model whose variances are fitted, beside the errors. Outside the data its
+# deviation grows with the 20th power of the distance: the model knows that it does not know.
 
 # %%
 layer = gl.BLRLikelihoodLayer(prior_variance=1.0, noise_variance=0.1)

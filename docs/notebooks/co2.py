@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Carbon dioxide on Mauna Loa
-# Monthly means from 1958 on. The kernel is a sentence: a smooth rise, plus a yearly wave whose shape
-# changes slowly, plus weather. The last five years are kept back.
+# Monthly means from 1958 on. The kernel is a sentence: a smooth rise, plus a yearly wave whose
+# shape changes slowly, plus weather. The last five years are kept back.
 
 # %%
 import gluon_linalg as gl
@@ -34,7 +34,8 @@ for name, value in result.parameters.items():
 
 # %% [markdown]
 # The forecast of the months that the process has not seen, with the noise of an observation. A
-# mean-squared error alone would not tell whether its band is honest; the share of months inside does.
+# mean-squared error alone would not tell whether its band is honest; the share of months inside
+# does.
 
 # %%
 predictor = layer.condition(x[seen, None], ppm[seen] - mean_ppm, include_noise=True)

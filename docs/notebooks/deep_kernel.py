@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Deep kernel learning, and when to stop
-# A network bends the inputs so that a stationary kernel fits. The marginal likelihood that trains both
-# keeps the process from overfitting, but not the network: it goes on rising while the bands become too
-# narrow. This notebook measures that.
+# A network bends the inputs so that a stationary kernel fits. The marginal likelihood that trains
+# both keeps the process from overfitting, but not the network: it goes on rising while the bands
+# become too narrow. This notebook measures that.
 
 # %%
 import gluon_linalg as gl
@@ -53,13 +53,14 @@ for count, (loss, covered, *_) in runs.items():
     print(f"deep, {count:3} iterations: loss {loss:.1f}, inside on {covered:.0%}")
 
 # %% [markdown]
-# What to take from it: the deep kernel's likelihood is the higher one, and where there are no data it goes
-# on as the network does, sure of itself; the RBF returns to its mean and says that it does not know.
-# Stop a deep kernel early, or have more data than its network has weights. The likelihood does not tell.
+# What to take from it: the deep kernel's likelihood is the higher one, and where there are no data
+# it goes on as the network does, sure of itself; the RBF returns to its mean and says that it does
+# not know. Stop a deep kernel early, or have more data than its network has weights. The
+# likelihood does not tell.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.4), width_ratios=[1, 1, 0.9])
-for axis, title, (_, covered, mean, deviation) in (
+for axis, title, (_, _, mean, deviation) in (
     (axes[0], "RBF", stationary),
     (axes[1], "deep kernel, 30 iterations", runs[30]),
 ):

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Gaussian process: the marathon at the Olympics
-# The first of the three examples of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017, section
-# 2.1): hyperparameters of a Gaussian process by the gradient of
+# The first of the three examples of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017,
+# section 2.1): hyperparameters of a Gaussian process by the gradient of
 #
 #     φ = -log N(y | 0, K + noise_variance I) = ½ (|z|² + n log 2π) + log |L|,   z = L⁻¹ y
 #
@@ -24,8 +24,8 @@ x = (year[:, None] - 1956) / 20
 y = (pace - pace.mean()) / pace.std()
 
 # %% [markdown]
-# In the package's terms the two lines of the equation are one layer. Its value is that of the equation in
-# NumPy:
+# In the package's terms the two lines of the equation are one layer. Its value is that of the
+# equation in NumPy:
 
 # %%
 layer = gl.GPLikelihoodLayer(kernels.RBF(), noise_variance=0.1)
@@ -37,16 +37,17 @@ factor = np.linalg.cholesky(covariance)
 z = np.linalg.solve(factor, y)
 by_hand = 0.5 * (z @ z + len(y) * np.log(2 * np.pi)) + np.log(np.diag(factor)).sum()
 arrays = [mx.nd.array(a[None], dtype="float64") for a in (x, y)]
-print(f"{by_hand:.6f} by hand, {layer(*arrays).asscalar():.6f} by the layer")
+by_layer = layer(*arrays).asscalar()
+print(f"{by_hand:.6f} by hand, {by_layer:.6f} by the layer")
 
 # %%
 result = gl.fit(layer, x, y)
 print(result.summary())
 
 # %% [markdown]
-# In St. Louis in 1904, in the heat and on dusty roads, the winner took 3 h 28 min. Normal noise has to
-# explain that one race by a larger variance for all of them. Student's t does not; it needs no more than
-# another likelihood, and the bound of a variational posterior in place of φ.
+# In St. Louis in 1904, in the heat and on dusty roads, the winner took 3 h 28 min. Normal noise
+# has to explain that one race by a larger variance for all of them. Student's t does not; it needs
+# no more than another likelihood, and the bound of a variational posterior in place of φ.
 
 # %%
 robust = gl.SVGPLikelihoodLayer(

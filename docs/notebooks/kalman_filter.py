@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Kalman filter: where is the ship?
-# The third example of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017, section 2.3): a linear
-# dynamical system, its filter, and its noise learned by the gradient of the likelihood. A ship moves with
-# a velocity that changes slowly; its position is measured, but for a while in the middle.
+# The third example of *Auto-Differentiating Linear Algebra* (Seeger et al. 2017, section 2.3): a
+# linear dynamical system, its filter, and its noise learned by the gradient of the likelihood. A
+# ship moves with a velocity that changes slowly; its position is measured, but for a while in the
+# middle.
 
 # %%
 import gluon_linalg as gl
@@ -25,8 +26,8 @@ y = truth[:, :2] + 3.0 * random.randn(steps, 2)
 y[60:80] = np.nan  # fog
 
 # %% [markdown]
-# Two numbers are not known: the deviations of the pushes and of the measurements. The filter is a layer,
-# so their gradient is there; a small block of our own says how they enter.
+# Two numbers are not known: the deviations of the pushes and of the measurements. The filter is a
+# layer, so their gradient is there; a small block of our own says how they enter.
 
 
 # %%
@@ -65,8 +66,8 @@ push, measurement = np.exp(result.parameters["logarithms"])
 print(f"push {push:.3f} (true 0.15), measurement {measurement:.2f} (true 3)")
 
 # %% [markdown]
-# With these the filter says where the ship was thought to be at each moment, the smoother where it was.
-# Both have a covariance, which grows in the fog.
+# With these the filter says where the ship was thought to be at each moment, the smoother where it
+# was. Both have a covariance, which grows in the fog.
 
 # %%
 arrays["process_factor"] = arrays["process_factor"] * push

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # A network that knows where it has not been
-# The last layer of a network as Bayesian linear regression: its weights are integrated out, so that each
-# prediction has a variance. Whether that variance grows outside the data depends on the features: those
-# of `tanh` units saturate. Random Fourier features of the inputs beside them mend it, if their lengthscale
-# is not learned and each feature has a prior variance of its own: what is left of the prior far away is then
-# that of a Gaussian process.
+# The last layer of a network as Bayesian linear regression: its weights are integrated out, so
+# that each prediction has a variance. Whether that variance grows outside the data depends on the
+# features: those of `tanh` units saturate. Random Fourier features of the inputs beside them mend
+# it, if their lengthscale is not learned and each feature has a prior variance of its own: what is
+# left of the prior far away is then that of a Gaussian process.
 
 # %%
 import gluon_linalg as gl

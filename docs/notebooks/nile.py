@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The Nile with missing years
-# The annual flow at Aswan, a random walk seen through noise, and what becomes of it if forty of the hundred
-# years are missing (Durbin & Koopman 2012, section 2.7). A mask is all it takes.
+# The annual flow at Aswan, a random walk seen through noise, and what becomes of it if forty of
+# the hundred years are missing (Durbin & Koopman 2012, section 2.7). A mask is all it takes.
 
 # %%
 import gluon_linalg as gl
@@ -29,8 +29,8 @@ def fitted(mask):
 print(all_years.summary())
 
 # %% [markdown]
-# With all years the maximum is that of the book, 15098.5 and 1469.2. With 60 of them the estimates move,
-# and their standard errors say that they may.
+# With all years the maximum is that of the book, 15098.5 and 1469.2. With 60 of them the estimates
+# move, and their standard errors say that they may.
 
 # %%
 table = {"all years": all_years, "60 years": result}
