@@ -383,13 +383,13 @@ def gaussian(kernel):
 
 
 def like_gpytorch(names):
-    found = [names[k].asscalar() for k in ("loss", "mean", "variance")]
+    found = [names[k].asnumpy().item() for k in ("loss", "mean", "variance")]
     np.testing.assert_allclose(found, gaussian(lambda r: np.exp(-0.5 * r * r)), rtol=1e-6)
     np.testing.assert_allclose(found, [4.9600, 0.5974, 0.0191], atol=5e-5)
 
 
 def like_gpflow(names):
-    found = names["result"].start_loss, *(names[k].asscalar() for k in ("mean", "variance"))
+    found = names["result"].start_loss, *(names[k].asnumpy().item() for k in ("mean", "variance"))
     root = np.sqrt(3)
     expected = gaussian(lambda r: (1 + root * r) * np.exp(-root * r))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
