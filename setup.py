@@ -181,7 +181,30 @@ FORECAST = [
     "typing_extensions>=4.6,<5",
 ]
 
+# Builds the site of the documentation, without MXNet.
+SITE = [
+    f"{requirement}; python_version >= '3.10'"
+    for requirement in (
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.5,<10",
+        "mkdocstrings>=1,<2",
+        "mkdocstrings-python>=2,<3",
+    )
+]
+
+# And runs the notebooks in it.
+DOCS = [
+    *SITE,
+    *SERVE,
+    *FORECAST,
+    *SKLEARN,
+    "ipykernel>=6,<8",
+    "jupytext>=1.16,<2",
+    "nbclient>=0.8,<1",
+]
+
 TEST = [
+    *SITE,
     *FIT,
     *SERVE,
     *TENSORBOARD,
@@ -253,6 +276,7 @@ setup(
         "sklearn": SKLEARN,
         "tensorboard": TENSORBOARD,
         "forecast": FORECAST,
+        "docs": DOCS,
         "test": TEST,
     },
     entry_points={"console_scripts": ["gluon-linalg = gluon_linalg.jobs.cli:main"]},

@@ -18,6 +18,13 @@ def explain(
 
     net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
     it. Raises the named error; returns the outputs when nothing fails.
+
+    >>> net = gl.CholeskyBlock()
+    >>> net.hybridize()
+    >>> gl.explain(net, mx.nd.array([[[1.0, 2.0], [2.0, 1.0]]]))
+    Traceback (most recent call last):
+        ...
+    gluon_linalg.errors.NotPositiveDefiniteError: ...
     """
     with _imperative(net):
         outputs = net(*inputs, **keywords)

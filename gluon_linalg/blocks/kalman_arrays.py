@@ -103,6 +103,10 @@ def kalman_arrays(
 
     Raises ShapeError, NonFiniteError, and NotPositiveDefiniteError for what is no covariance, all
     of which name the argument; DtypeError for another dtype.
+
+    >>> arrays = gl.kalman_arrays([1.0, np.nan], 1.0, 1.0, 4.0, 1.0, 0.0, 1.0)  # y, A, H, Q, R, ...
+    >>> print(arrays["process_factor"].asnumpy().ravel(), arrays["mask"].asnumpy().ravel())
+    [2.] [1. 0.]
     """
     if np.dtype(dtype).name not in FLOATS:
         raise DtypeError(f"{NAME}: dtype is {dtype!r}, expected 'float32' or 'float64'.")

@@ -38,6 +38,15 @@ class SparseGPPredictor(Posterior):
     negative log marginal likelihood, or its bound, of the data so far; rest_is_noise: whether
     k(x, x) - |φ|² is noise of the observations (FITC). copied: whether all blocks are copies
     already.
+
+    Raises ShapeError, DtypeError.
+
+    >>> layer = gl.SGPRLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], noise_variance=0.1)
+    >>> layer.initialize()
+    >>> predictor = layer.condition([[0.0], [0.5], [1.0]], [0.0, 0.5, 1.0])
+    >>> mean, variance = predictor(mx.nd.zeros((1, 4, 1)))
+    >>> mean.shape
+    (1, 4)
     """
 
     arguments = (("x", "B n d"), ("y", "B n"))

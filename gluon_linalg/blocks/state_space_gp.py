@@ -41,6 +41,14 @@ class StateSpaceGPLayer(ScanningBlock):
 
     Raises TimeOrderError, NonFiniteError, ShapeError, DtypeError, UnidentifiedError where a mask
     hides all, SingularMatrixError for equal times without noise.
+
+    >>> x, y = mx.nd.array([[0.0, 0.5, 2.0]]), mx.nd.array([[0.1, 0.3, -0.2]])
+    >>> fast = gl.StateSpaceGPLayer(gl.kernels.Matern32(), noise_variance=0.1)
+    >>> exact = gl.GPLikelihoodLayer(gl.kernels.Matern32(), noise_variance=0.1)
+    >>> fast.initialize()
+    >>> exact.initialize()
+    >>> (fast(x, y) - exact(x.expand_dims(2), y)).abs().asscalar() < 1e-5
+    True
     """
 
     arguments = (("x", "B n"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))

@@ -35,6 +35,14 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
     observations, which the variance then includes, or None.
 
     The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block.
+
+    Raises ShapeError, DtypeError.
+
+    >>> layer = gl.StateSpaceGPLayer(gl.kernels.Matern32(), noise_variance=1.0)
+    >>> layer.initialize()
+    >>> mean, variance = layer.condition([0.0], [2.0])(mx.nd.array([[0.0]]))
+    >>> print(mean.asnumpy().round(4), variance.asnumpy().round(4))
+    [[1.]] [[0.5]]
     """
 
     arguments = (("x", "B m"),)

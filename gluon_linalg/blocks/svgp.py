@@ -38,6 +38,12 @@ class SVGPLikelihoodLayer(InducingBlock):
     then with ``grad_req = 'null'``. Hensman, Matthews & Ghahramani 2015.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> likelihood = gl.likelihoods.Bernoulli()
+    >>> layer = gl.SVGPLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], likelihood, count=100)
+    >>> layer.initialize()
+    >>> layer(mx.nd.zeros((1, 10, 1)), mx.nd.ones((1, 10))).shape  # a batch of 10 of 100
+    (1,)
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("mask", "B n"))

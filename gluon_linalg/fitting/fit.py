@@ -62,6 +62,15 @@ def fit(
 
     Ctrl-C ends the search as well; the layer has the best point found. Raises what the layer raises
     at the start, NonFiniteError where its loss is not finite there, ValueError, TypeError.
+
+    >>> layer = gl.BLRLikelihoodLayer()
+    >>> layer.initialize()
+    >>> layer.cast("float64")
+    >>> x = np.linspace(0, 1, 20)
+    >>> phi, y = np.stack([np.ones(20), x], axis=1), 1.0 + 2.0 * x + 0.1 * np.cos(50 * x)
+    >>> result = gl.fit(layer, phi, y)
+    >>> result.converged, sorted(result.parameters)
+    (True, ['noise_variance', 'prior_variance'])
     """
     _check(method, iterations, restarts, bounds, learning_rate)
     loss = Loss(layer, arrays, keywords, objective)

@@ -250,7 +250,17 @@ class FitResult:
 
 
 def compare(**results: FitResult) -> Any:
-    """Several fits in one pandas DataFrame, a row for each name, the lowest AIC first."""
+    """Several fits in one pandas DataFrame, a row for each name, the lowest AIC first.
+
+    >>> y = np.cumsum(np.random.RandomState(0).randn(30))
+    >>> level = gl.StructuralModel(gl.structural.LocalLevel())
+    >>> trend = gl.StructuralModel(gl.structural.LocalLinearTrend())
+    >>> level.initialize()
+    >>> trend.initialize()
+    >>> table = gl.compare(level=gl.fit(level, y), trend=gl.fit(trend, y))
+    >>> sorted(table.index)
+    ['level', 'trend']
+    """
     import pandas
 
     rows = {

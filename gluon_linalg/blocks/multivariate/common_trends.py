@@ -31,6 +31,12 @@ class MultivariateStructuralModel(MultivariateModel):
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for components that are
     none, or a rank without its variance.
+
+    >>> model = gl.MultivariateStructuralModel(2, gl.structural.LocalLevel())
+    >>> model.initialize()
+    >>> mean, covariance = model.forecaster(4)(mx.nd.zeros((1, 5, 2)))
+    >>> mean.shape, covariance.shape
+    ((1, 4, 2), (1, 4, 2, 2))
     """
 
     def __init__(

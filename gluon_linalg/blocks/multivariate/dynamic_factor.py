@@ -39,6 +39,11 @@ class DynamicFactorModel(MultivariateModel):
     Mariano & Murasawa 2003, Journal of Applied Econometrics 18.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
+
+    >>> model = gl.DynamicFactorModel(3)
+    >>> model.initialize()
+    >>> model(mx.nd.zeros((1, 5, 3))).shape
+    (1,)
     """
 
     def __init__(

@@ -26,6 +26,11 @@ class VARMAModel(MultivariateModel):
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is not stationary,
     NotPositiveDefiniteError for what is no covariance.
+
+    >>> model = gl.VARMAModel(2, (1, 0))
+    >>> model.initialize()
+    >>> round(model(mx.nd.zeros((1, 5, 2))).asnumpy().item(), 4)  # 5 log 2π
+    9.1894
     """
 
     def __init__(

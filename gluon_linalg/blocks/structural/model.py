@@ -60,6 +60,13 @@ class StructuralModel(ScanningBlock):
     `KalmanFilterLayer`. Durbin & Koopman 2012, chapters 3 and 5; Harvey 1989, chapters 2 and 3.
 
     Raises ShapeError, DtypeError, UnidentifiedError, and what `KalmanFilterLayer` does.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLevel(), noise_variance=1.0)
+    >>> model.initialize()
+    >>> y = mx.nd.array([[1.0, 1.0, 1.0, 1.0]])
+    >>> mean, variance = model.forecaster(2)(y)
+    >>> print(mean.asnumpy().round(4))
+    [[1. 1.]]
     """
 
     def __init__(

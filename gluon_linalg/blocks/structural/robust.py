@@ -40,6 +40,12 @@ class RobustStructuralModel(StructuralModel):
     the weights, and a forecast has the variance of the noise.
 
     Raises ValueError for a model without noise, and for ν or `iterations` that are none.
+
+    >>> model = gl.structural.RobustStructuralModel(gl.structural.LocalLevel(0.01), 1.0)
+    >>> model.initialize()
+    >>> weights = model.weights(mx.nd.array([[0.1, -0.2, 50.0, 0.1, 0.2]]))
+    >>> int(weights.asnumpy().argmin())  # the outlier
+    2
     """
 
     def __init__(
@@ -139,7 +145,16 @@ class RobustStructuralModel(StructuralModel):
 
 
 class RobustForecaster(StructuralForecaster):
-    """As `StructuralForecaster`: the variance of what is to come is that of Student-t noise."""
+    """As `StructuralForecaster`: the variance of what is to come is that of Student-t noise.
+
+    Arguments and errors are those of `StructuralForecaster`.
+
+    >>> model = gl.structural.RobustStructuralModel(gl.structural.LocalLevel(0.01), 1.0)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(1)(mx.nd.array([[0.0, 0.1, 1e6, 0.1, 0.0]]))
+    >>> abs(mean.asnumpy().item()) < 1.0
+    True
+    """
 
     def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
