@@ -170,7 +170,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   System<E>& system = given.system;
   const E* none_hidden = nullptr;
   const bool smooths = to[transition] || to[emission];
-  const E per_unit = memory[0], *turn = memory + layout.turn, one = E{} + T(1);
+  const E per_unit = memory[0], *turn = memory + layout.turn;
   factor = memory[layout.failure] == T(0) ? factor : E{} / T(0) * T(0);
   const E negative = -factor, in_unit = negative * per_unit;
   const bool has_constant_noise = !system.observation_factor.changes() && !system.mask;
