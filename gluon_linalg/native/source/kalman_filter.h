@@ -69,7 +69,7 @@ __attribute__((noinline)) E settle(const Layout<E, D, P>& layout, E* memory) {
     *u = lowerT + columns * across;
   clear(rows * across, arrayT);
   for (int64_t t = 0; t < layout.times; ++t) {
-    const E* innovation = memory + layout.header + t * layout.slot + layout.innovation;
+    const E* innovation = layout.at(memory, t) + layout.innovation;
     for (int64_t i = 0; i < layout.s.p(); ++i) {
       E* row = arrayT + (t * layout.s.p() + i) * across;
       for (int64_t k = 0; k <= m; ++k)
@@ -139,8 +139,8 @@ __attribute__((noinline)) void load_prior(const Problem& problem, const Layout<E
   }
 }
 
-// The filter over all times. memory: as `Layout` tells, with a slot for each time where all are
-// `kept`, else with two.
+// The filter over all times. memory: as `Layout` tells, of `kept()` elements where it is kept, else
+// of `passing()`.
 template <class E, int D, int P>
 __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E, D, P>& layout,
                                           int64_t b, int count, bool kept, E* memory) {
@@ -176,14 +176,12 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     load_prior<E>(problem, layout, b, count, per_unit, priorT);
     load_step(s, system, 0, per_unit, problem.times == 1, arrays);
   }
-  const auto slot = [&](int64_t t) {
-    return memory + layout.header + (kept ? t : t % 2) * layout.slot;
-  };
-  lower_factor<E>(d, prior, priorT, row, slot(0));
-  clear(columns * across_d, slot(0) + layout.mean);
+  E* first = layout.state_at(memory, 0, kept);
+  lower_factor<E>(d, prior, priorT, row, first);
+  clear(columns * across_d, first + layout.mean);
   E log_lengths{};
   for (int64_t k = 0; k < d; ++k) {
-    E* mean = slot(0) + layout.mean + k;
+    E* mean = first + layout.mean + k;
     mean[0] = fetched<E>(problem.array[prior_mean], b, k, count) * per_unit;
     for (int64_t j = 1; j < columns; ++j)
       mean[j * across_d] =
@@ -191,11 +189,11 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
           per_unit;
   }
   for (int64_t j = 1; j < columns; ++j) {
-    const E* direction = slot(0) + layout.mean + j * across_d;
+    const E* direction = first + layout.mean + j * across_d;
     log_lengths += logarithm(dot(across_d, direction, direction));
   }
   clear(across_d, variances);
-  for (int64_t j = 0; j < d; ++j) add_squares(across_d, slot(0) + j * across_d, variances);
+  for (int64_t j = 0; j < d; ++j) add_squares(across_d, first + j * across_d, variances);
 
   const T roundoff = sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24);
   const T bound = T(singular) * roundoff * T(singular) * roundoff;
@@ -203,7 +201,8 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
   E squares{}, lost{}, seen{}, failure{}, failed_at{};
   for (int64_t t = 0; t < problem.times; ++t) {
     const bool is_last = t == problem.times - 1;
-    E *now = slot(t), *next = slot(t + 1);
+    E *now = layout.state_at(memory, t, kept), *next = layout.state_at(memory, t + 1, kept),
+      *found = layout.at(memory, t, kept);
     E broken{}, wrong{}, unseen{};
     if (system.mask) {
       if (!load_mask(s, system, t, hidden, shown)) {
@@ -236,7 +235,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     }
     const StepResults<E> results{triangleT, now + layout.u, next, lengths};
     array_step<E>(s, now, arrays, is_last, arrayT, results);
-    copy(p * across, triangleT, now + layout.triangle);
+    copy(p * across, triangleT, found + layout.triangle);
 
     // The variance that each observation would have if nothing had been seen at its time or the
     // one before.
@@ -273,7 +272,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
                          across, moved, across);
     for (int64_t col = 0; col < columns; ++col) {
       E *target = moved + col * across,
-        *innovation = now + layout.innovation + col * layout.across_p();
+        *innovation = found + layout.innovation + col * layout.across_p();
       for (int64_t i = 0; i < p; ++i) {
         const int64_t from = begin_of<E>(i + 1);
         const E* column = triangleT + i * across;
@@ -305,7 +304,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
   }
   E value = squares * T(0.5);
   memory[layout.known] = E{};
-  if (columns > 1 && kept) {
+  if (columns > 1) {
     const E known_value = settle(layout, memory);
     const E known = memory[layout.known];
     value = known_value - known * log_lengths / T(2 * (columns - 1));

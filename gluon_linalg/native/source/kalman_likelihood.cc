@@ -79,15 +79,11 @@ void forward_of(const Call& call, const Problem& problem) {
   E* record = nullptr;
   E* begun = behind<E>(call, plan.kept ? plan.groups * layout.kept() : 0, false);
   if (plan.kept) record = begun;
-  // What is known of the directions needs the innovations of all times.
-  const bool all_slots = plan.kept || problem.diffuse;
   T *value = call.output[0].as<T>(), *failure = call.output[1].as<T>();
   over_parts<E>(problem.batch, plan.nanoseconds, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(record ? 0
-                           : sizeof(E) * (layout.header +
-                                          (all_slots ? layout.times : 2) * layout.slot));
+    Scratch scratch(record ? 0 : sizeof(E) * layout.passing());
     E* memory = record ? plan.memory(record, first) : scratch.as<E>();
-    const Found<E> found = filter<E>(problem, layout, first, count, all_slots, memory);
+    const Found<E> found = filter<E>(problem, layout, first, count, record != nullptr, memory);
     for (int k = 0; k < count; ++k) {
       value[first + k] = lane(found.value, k);
       failure[2 * (first + k)] = lane(found.failure, k);
@@ -237,8 +233,7 @@ bool backward_shared(const Call& call, const Problem& problem) {
       free += Writer<T>::room(gradients.of[i].steps);
     }
   score<T>(shared.alone, layout, 0, 1, memory, T(total), to_model);
-  const Returns<T, D, P> returns(problem, layout, memory,
-                                 gradients.wants(transition) || gradients.wants(emission));
+  const Returns<T, D, P> returns(problem, layout, memory);
   parallel_for(chunks.count, 3 * chunk_nanoseconds(problem, chunks),
                [&](int64_t begin, int64_t end) {
     for (int64_t number = begin; number < end; ++number) {

@@ -188,8 +188,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   clear(d * across_d, precision);
   for (int64_t t = problem.times - 1; t >= 0; --t) {
     const bool is_last = t == problem.times - 1;
-    const E* now = memory + layout.header + t * layout.slot;
-    const E *triangleT = now + layout.triangle, *u = now + layout.u, *factorT = now;
+    const E *found = layout.at(memory, t), *triangleT = found + layout.triangle,
+            *factorT = layout.state_at(memory, t), *u = factorT + layout.u;
     load_mask(s, system, t, hidden, shown);
     const E* hides = system.mask ? hidden : nullptr;
     if (is_last || hides || system.emission.changes())
@@ -200,7 +200,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     // H̃, K̄ and Φ.
     copy(p * across_d, H, whitened);
     solve(p, across_d, triangleT, across_n, whitened);
-    const E* innovation = now + layout.innovation;
+    const E* innovation = found + layout.innovation;
     if (columns > 1) {
       settled_columns(columns, across_p, turn, across_columns, innovation, settled);
       innovation = settled;
@@ -237,12 +237,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       else
         turn_all_coordinates(columns, p, d, c, u, innovation, is_last, several, several_turned,
                              change, coordinates);
-      settled_columns(columns, across_d, turn, across_columns, now + layout.mean, smoothed);
+      settled_columns(columns, across_d, turn, across_columns, factorT + layout.mean, smoothed);
       product<add, E>(columns, d, across_d, {coordinates, across_d, 1}, factorT, across_d,
                       smoothed, across_d);
       // S⁺ Θ, and N S⁺ Θ.
       if (!is_last) {
-        product<set, E>(d, d, across_d, {now + layout.slot, 1, across_d}, u + p * across_c,
+        product<set, E>(d, d, across_d, {layout.state_at(memory, t + 1), 1, across_d}, u + p * across_c,
                         across_c, carried, across_d);
         product<set, E>(d, d, across_d, {precision, across_d, 1}, carried, across_d, state_part,
                         across_d);

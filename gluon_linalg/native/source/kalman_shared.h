@@ -200,7 +200,7 @@ __attribute__((noinline)) void filter_means(const Problem& problem, const Layout
   for (int64_t t = 0; t < problem.times; ++t) {
     T *a = chunk.means + t * d * across, *e = chunk.innovations + t * p * across,
       *next = a + d * across;
-    const T* triangleT = kept + layout.header + t * layout.slot + layout.triangle;
+    const T* triangleT = layout.at(kept, t) + layout.triangle;
     of_seen.add(t, T(-1), across, e);
     for (int64_t i = 0; i < p; ++i)
       if (model.hides(t, i)) clear(across, e + i * across);
@@ -226,10 +226,10 @@ struct Returns {
   int64_t whitened = 0, closed, head, slot;
   Scratch memory;
 
-  Returns(const Problem& problem, const Layout<T, D, P>& layout, const T* kept, bool smooths)
+  Returns(const Problem& problem, const Layout<T, D, P>& layout, const T* kept)
       : closed(layout.s.p() * layout.across_d()),
         head(closed + layout.s.d() * layout.across_d()),
-        slot(head + (smooths ? layout.s.n() * layout.across_d() : 0)),
+        slot(head + (layout.smooths ? layout.s.n() * layout.across_d() : 0)),
         memory(sizeof(T) * (problem.times * slot + layout.s.c() * layout.across_d() +
                             Model<T>::room(problem))) {
     const int64_t d = layout.s.d(), p = layout.s.p(), n = layout.s.n(), c = layout.s.c(),
@@ -238,7 +238,7 @@ struct Returns {
     const Model<T> model{problem, p, rows};
     for (int64_t t = 0; t < problem.times; ++t) {
       const bool is_last = t == problem.times - 1;
-      const T *now = kept + layout.header + t * layout.slot, *triangleT = now + layout.triangle;
+      const T* triangleT = layout.at(kept, t) + layout.triangle;
       T *into = memory.as<T>() + t * slot, *whitened_rows = into + whitened,
         *closed_rows = into + closed;
       load_rows<T>(model.emission_rows(t), p, d, T(1), nullptr, whitened_rows);
@@ -248,9 +248,9 @@ struct Returns {
         product<subtract, T>(d, p, ad, turned(triangleT + p, an), whitened_rows, ad, closed_rows,
                              ad);
       }
-      if (smooths)
-        first_columns<T>(is_last ? p : n, c, d, layout.across_c(), now + layout.u, into + head,
-                         rest);
+      if (layout.smooths)
+        first_columns<T>(is_last ? p : n, c, d, layout.across_c(), layout.state_at(kept, t) + layout.u,
+                         into + head, rest);
     }
   }
   const T* at(int64_t t) const { return memory.as<T>() + t * slot; }
@@ -342,11 +342,9 @@ __attribute__((noinline)) void score_means(const Problem& problem, const Layout<
     for (int64_t i = 0; i < count; ++i)
       for (int64_t k = 0; k < across; ++k) into[i * across + k] = rows[i * across + k] * head[k];
   };
-  const bool smooths = to[transition] || to[emission];
   for (int64_t t = problem.times - 1; t >= 0; --t) {
     const bool is_last = t == problem.times - 1;
-    const T *now = kept + layout.header + t * layout.slot, *triangleT = now + layout.triangle,
-            *of_model = returns.at(t), *whitened = of_model + returns.whitened,
+    const T *triangleT = layout.at(kept, t) + layout.triangle, *of_model = returns.at(t), *whitened = of_model + returns.whitened,
             *closed = of_model + returns.closed, *columns = of_model + returns.head,
             *e = chunk.innovations + t * p * across;
     // ẽ and r⁻.
@@ -358,7 +356,7 @@ __attribute__((noinline)) void score_means(const Problem& problem, const Layout<
       product<add, T>(d, d, across, turned(closed, ad), force, across, before, across);
     }
     // ρ⁻ and x̂.
-    if (smooths) {
+    if (layout.smooths) {
       product<set, T>(d, p, across, turned(columns, ad), e, across, coordinates_before, across);
       if (!is_last)
         product<add, T>(d, d, across, turned(columns + p * ad, ad), coordinates, across,
@@ -366,7 +364,7 @@ __attribute__((noinline)) void score_means(const Problem& problem, const Layout<
       T* swap = coordinates;
       coordinates = coordinates_before, coordinates_before = swap;
       copy(d * across, chunk.means + t * d * across, smoothed);
-      product<add, T>(d, d, across, turned(now, ad), coordinates, across, smoothed, across);
+      product<add, T>(d, d, across, turned(layout.state_at(kept, t), ad), coordinates, across, smoothed, across);
     }
     solve_transposed(p, across, triangleT, an, remaining);
     weigh(remaining, p, weighted_seen);
