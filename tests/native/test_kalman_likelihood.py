@@ -190,6 +190,27 @@ def test_diffuse_directions(door, batch, varies):
     check(door, system, dense, "float64", 1e-11)
 
 
+@pytest.mark.parametrize("diffuse", [False, True])
+def test_transitions_that_are_mostly_zero(door, diffuse):
+    """A trend and a season: products leave out what is 0 for all batch elements."""
+    make = diffuse_system if diffuse else reference.random_system
+    system = make(3, B=9, T=9, d=6, p=1, r=2, time_varying=False)
+    transition = np.zeros((1, 1, 6, 6))
+    transition[..., 0, :2] = transition[..., 1, 1] = 1.0
+    transition[..., 2, 2:], transition[..., 3:, 2:5] = -1.0, np.eye(3)
+    system["transition"] = transition
+    system["emission"] = np.eye(6)[None, None, :1] + np.eye(6)[None, None, 2:3]
+    system["process_factor"] = system["process_factor"] * np.eye(6, 2)
+
+    def dense(moved):
+        if not diffuse:
+            return reference.log_likelihood(moved)
+        return log_likelihood(dict(moved, diffuse_directions=moved["directions"]))
+
+    system["directions"] = system.pop("diffuse_directions", None)
+    check(door, system, dense, "float64", 1e-10)
+
+
 @pytest.mark.parametrize("batch", [1, 5])
 def test_directions_that_the_data_leave_open(door, batch):
     """Of two directions, one of which is seen, the likelihood is that of the one."""

@@ -151,7 +151,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
                 prior = problem.prior_columns + problem.diffuse;
   Scratch scratch(sizeof(E) * (StepArrays<E>::size(s) + (s.c() + n + columns + s.r + 2) * across +
                                (prior + 1) * across_d + padded<E>((d + p) * (prior + s.q + s.r)) +
-                               2 * layout.across_p() + Given<E>::room(problem)));
+                               3 * layout.across_p() + Given<E>::room(problem)));
   E* free = scratch.as<E>();
   const auto take = [&](int64_t size) {
     free += size;
@@ -162,7 +162,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     *scale = take(across), *moved = take(columns * across), *priorT = take(prior * across_d),
     *variances = take(across_d), *row = take(padded<E>((d + p) * (prior + s.q + s.r))),
     *process = take(s.r * across), *hidden = take(layout.across_p()),
-    *shown = take(layout.across_p());
+    *shown = take(layout.across_p()), *pivots = take(layout.across_p());
   Given<E> given(problem, b, count, free);
   System<E>& system = given.system;
 
@@ -234,7 +234,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
       copy(s.r * across, arrays.noiseT + s.q * across, process);
     }
     const StepResults<E> results{triangleT, now + layout.u, next, lengths};
-    array_step<E>(s, now, arrays, is_last, arrayT, results);
+    array_step<E>(s, now, arrays, is_last, arrayT, results, &layout.of_matrix);
     copy(p * across, triangleT, found + layout.triangle);
 
     // The variance that each observation would have if nothing had been seen at its time or the
@@ -268,15 +268,16 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     if (given.transition_offset && !is_last) {
       for (int64_t i = 0; i < d; ++i) moved[p + i] = -given.transition_offset(t)[i] * per_unit;
     }
-    product<subtract, E>(columns, d, across, {now + layout.mean, across_d, 1}, arrays.matrixT,
-                         across, moved, across);
+    product_by<subtract>(layout.of_matrix, columns, d, across, now + layout.mean, across_d,
+                         static_cast<const E*>(arrays.matrixT), across, moved, across);
+    for (int64_t i = 0; i < p; ++i) pivots[i] = T(1) / triangleT[i * across + i];
     for (int64_t col = 0; col < columns; ++col) {
       E *target = moved + col * across,
         *innovation = found + layout.innovation + col * layout.across_p();
       for (int64_t i = 0; i < p; ++i) {
         const int64_t from = begin_of<E>(i + 1);
         const E* column = triangleT + i * across;
-        const E e = target[i] / column[i];
+        const E e = target[i] * pivots[i];
         innovation[i] = e;
         broken += e * T(0);
         if (from < across) add_multiple(across - from, -e, column + from, target + from);
@@ -286,10 +287,16 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
         for (int64_t i = 0; i < p; ++i) add_to(innovation[i] * innovation[i], &squares, &lost);
       if (is_last) continue;
       E* following = next + layout.mean + col * across_d;
+      // In two sums, for each of which one takes long.
+      E spoilt{}, other{};
       for (int64_t i = 0; i < d; ++i) {
         following[i] = -target[p + i];
-        broken += following[i] * T(0);
+        spoilt += following[i];
+        if (++i == d) break;
+        following[i] = -target[p + i];
+        other += following[i];
       }
+      broken += (spoilt + other) * T(0);
       for (int64_t i = d; i < across_d; ++i) following[i] = E{};
     }
 

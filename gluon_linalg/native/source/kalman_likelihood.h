@@ -113,6 +113,8 @@ struct Layout {
   int64_t mean, u, state;
   // In the header: 1 / unit, the failure, how many directions are known, the turn.
   int64_t known, failure, turn, header;
+  // Where M transposed, Φ and G may be other than 0, in lanes.
+  Columns of_matrix, of_closed, of_process;
 
   explicit Layout(const Problem& problem)
       : s{problem.states, problem.observations, problem.array[observation_factor].columns,
@@ -128,6 +130,22 @@ struct Layout {
     state = u + s.n() * across_c();
     known = Element<E>::block, failure = 2 * known, turn = 3 * known;
     header = turn + columns() * across_columns();
+    if constexpr (is_batch<E> && D == 0) find_places(problem);
+  }
+  void find_places(const Problem& problem) {
+    typedef typename Element<E>::T T;
+    const auto in_transition = places_of<T>(problem.array[transition]),
+               in_emission = places_of<T>(problem.array[emission]);
+    const int64_t d = s.d(), p = s.p();
+    of_matrix.find(d, p + d, [&](int64_t l, int64_t i) {
+      return i < p ? in_emission(i, l) : in_transition(i - p, l);
+    });
+    of_process.find(d, s.r, places_of<T>(problem.array[process_factor]));
+    of_closed.find(d, d, [&](int64_t k, int64_t l) {
+      bool seen = in_transition(k, l);
+      for (int64_t i = 0; i < p; ++i) seen = seen || in_emission(i, l);
+      return seen;
+    });
   }
   // 1 + q diffuse ones.
   GL_INLINE auto columns() const { return S::template number<D ? 1 : 0>(any_columns); }

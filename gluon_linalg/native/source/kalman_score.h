@@ -65,9 +65,12 @@ GL_INLINE void settled_columns(int64_t columns, int64_t across, const E* turn,
   product<set, E>(columns, columns, across, {turn, 1, across_turn}, from, across, to, across);
 }
 
-// C += Aᵀ B of (count, n) matrices, where the product is symmetric.
+// C += Aᵀ B of (count, n) matrices, where the product is symmetric; places: of A.
 template <class E, class N, class Across>
-GL_INLINE void add_symmetric_product(N n, N count, const E* a, const E* b, E* c, Across across) {
+GL_INLINE void add_symmetric_product(const Columns& places, N n, N count, const E* a, const E* b,
+                                     E* c, Across across) {
+  if constexpr (is_batch<E> && !is_known<N>)
+    if (places.any()) return places.add_symmetric_product(a, across, b, across, c, across);
   // Whole registers, so that none has numbers of both triangles but on the diagonal.
   constexpr int64_t rows = Element<E>::block > 4 ? Element<E>::block : 4;
   if (is_known<N> || n <= rows) {
@@ -213,8 +216,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       copy(d * across_d, A, closed);
       product<subtract, E>(d, p, across_d, {gain, across_p, 1}, whitened, across_d, closed,
                            across_d);
-      product<set, E>(d, d, across_d, {precision, across_d, 1}, closed, across_d, precise_closed,
-                      across_d);
+      product_by<set>(layout.of_closed, d, d, across_d, static_cast<const E*>(precision), across_d,
+                      static_cast<const E*>(closed), across_d, precise_closed, across_d);
       product<subtract, E>(columns, d, across_p, {force, across_d, 1}, gain, across_p, remaining,
                            across_p);
     }
@@ -224,9 +227,9 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     product<set, E>(d, p, across_d, {whitened, 1, across_d}, whitened, across_d, precision_before,
                     across_d);
     if (!is_last) {
-      product<add, E>(columns, d, across_d, {force, across_d, 1}, closed, across_d, force_before,
-                      across_d);
-      add_symmetric_product(d, d, static_cast<const E*>(closed),
+      product_by<add>(layout.of_closed, columns, d, across_d, static_cast<const E*>(force),
+                      across_d, static_cast<const E*>(closed), across_d, force_before, across_d);
+      add_symmetric_product(layout.of_closed, d, d, static_cast<const E*>(closed),
                             static_cast<const E*>(precise_closed), precision_before, across_d);
     }
     if (smooths) {
@@ -301,11 +304,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     } else if (to[process_factor]) {
       if (t == problem.times - 2 || system.process_factor.changes())
         load_rows(system.process_factor(t), d, s.r, per_unit, none_hidden, process_rows);
-      product<set, E>(columns, d, across_r, {force, across_d, 1}, process_rows, across_r,
-                      pulled, across_r);
+      product_by<set>(layout.of_process, columns, d, across_r, static_cast<const E*>(force),
+                      across_d, static_cast<const E*>(process_rows), across_r, pulled, across_r);
       product<set, E>(d, columns, across_r, {force, 1, across_d}, pulled, across_r,
                       process_gradient, across_r);
-      product<subtract, E>(d, d, across_r, {precision, across_d, 1}, process_rows, across_r,
+      product_by<subtract>(layout.of_process, d, d, across_r, static_cast<const E*>(precision),
+                           across_d, static_cast<const E*>(process_rows), across_r,
                            process_gradient, across_r);
       give(process_factor, t, process_gradient, across_r, in_unit);
     }
