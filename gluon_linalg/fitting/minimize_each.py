@@ -45,8 +45,8 @@ def minimize_each(
     lowest start of each of its FAMILIES lowest families, and on from where that led lowest.
     revivals: None, or (B, n, k), values that are tried where an element has gone far below them.
     lower, upper: (n,) or (B, n). repeats: whether `evaluate` also takes points (k B, n) of all
-    problems again and again, which may cost less than so many calls. A search ends when its quadratic model promises to fall by less
-    than `tolerance`, or after so many evaluations.
+    problems again and again, which may cost less than so many calls. A search ends when its
+    quadratic model promises to fall by less than `tolerance`, or after so many evaluations.
     """
     count = len(starts[0])
     answers = _answers(evaluate, starts, repeats)
@@ -72,9 +72,7 @@ def minimize_each(
     return np.array([s.point for s in searches]), np.array([s.value for s in searches])
 
 
-def _answers(
-    evaluate: Evaluate, starts: Sequence[np.ndarray], repeats: bool
-) -> List[Answer]:
+def _answers(evaluate: Evaluate, starts: Sequence[np.ndarray], repeats: bool) -> List[Answer]:
     """What is found at the starts."""
     if not repeats:
         return [(points, *evaluate(points)) for points in starts]

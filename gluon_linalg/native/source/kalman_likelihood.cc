@@ -19,6 +19,8 @@ namespace {
 
 // What forward keeps for backward at most; of more it is computed again.
 constexpr int64_t most_kept = 16 << 20;
+// Of series that share their model; where it is more, each has its own gains.
+constexpr int64_t most_shared = 256 << 20;
 
 int inputs(const Attributes& attributes) { return Places(attributes).count; }
 
@@ -193,6 +195,7 @@ template <class T, int D, int P>
 bool forward_shared(const Call& call, const Problem& problem) {
   if (!shares_model<T>(problem)) return false;
   const Shared<T, D, P> shared(problem);
+  if (shared.kept() * int64_t(sizeof(T)) > most_shared) return false;
   T* memory = behind<T>(call, shared.kept(), true);
   const Found<T> found = filter<T>(shared.alone, shared.layout, 0, 1, true, memory);
   if (found.failure != T(0) || memory[0] != T(1)) return false;
