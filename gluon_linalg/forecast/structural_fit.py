@@ -57,7 +57,6 @@ class SeriesBatch:
         sizes = [parameter.shape[0] for parameter in parameters]
         self._ends = np.cumsum([0, *sizes]).tolist()
         self._points = mx.nd.zeros((len(units), self._ends[-1]), dtype="float64")
-        self._points.attach_grad()
         self._priors: List[mx.nd.NDArray] = []
         self.set_units(units)
 
@@ -100,10 +99,11 @@ class SeriesBatch:
         given = self._given(scales)
         lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
+        repeated: Dict[int, List[mx.nd.NDArray]] = {}
         points, values = minimize_each(
-            lambda points: self._evaluate(points, arrays),
+            lambda points: self._evaluate(points, arrays, repeated),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays),
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), repeats=True,
         )  # fmt: skip
         self._points[:] = points
         return values
@@ -173,12 +173,24 @@ class SeriesBatch:
             found[label] = float(value[0]) if value.size == 1 else value.tolist()
         return found
 
-    def _evaluate(self, points, arrays):
-        self._points[:] = points
+    def _evaluate(self, points, arrays, repeated=None):
+        """Values and gradients at points (k B, n): each series k times.
+
+        repeated: by k, the points and the other arrays of the calls so far.
+        """
+        repeated = {} if repeated is None else repeated
+        times = len(points) // len(self._points)
+        if times not in repeated:
+            own = [mx.nd.tile(a, (times, *[1] * (a.ndim - 1))) for a in (*arrays, *self._priors)]
+            stored = mx.nd.zeros(points.shape, dtype="float64")
+            stored.attach_grad()
+            repeated[times] = [stored, *own]
+        stored = repeated[times][0]
+        stored[:] = points
         with mx.autograd.record():
-            losses = self._likelihood(self._points, *arrays, *self._priors)
+            losses = self._likelihood(*repeated[times])
         losses.backward()
-        return losses.asnumpy(), self._points.grad.asnumpy()
+        return losses.asnumpy(), stored.grad.asnumpy()
 
     def _pieces(self, point):
         """What of stored numbers (n,) belongs to each parameter."""
@@ -307,6 +319,8 @@ class SeriesBatch:
 class _Likelihood(mx.gluon.HybridBlock):
     """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`."""
 
+    is_exported = False
+
     def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._inputs_of = batch.kalman_inputs
@@ -346,5 +360,6 @@ def _at(array, ends):
     if array is None:
         return None
     _, steps, batch = array.shape[:3]
-    places = [(min(end, steps) - 1, min(b, batch - 1)) for b, end in enumerate(ends)]
-    return mx.nd.concat(*(array[:, t : t + 1, b : b + 1] for t, b in places), dim=2)
+    times = np.minimum(ends, steps) - 1
+    chosen = array.asnumpy()[0, times, np.minimum(np.arange(len(ends)), batch - 1)]
+    return mx.nd.array(chosen[None, None], dtype=array.dtype)

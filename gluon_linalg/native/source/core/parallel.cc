@@ -13,9 +13,10 @@
 namespace gluon_linalg {
 namespace {
 
-// A thread takes about 20 microseconds to start and to end: it has to have several times as much
-// to do. Threads live as long as a call, so that nothing of them is left at a fork.
-constexpr double worth_a_thread = 100e3;
+// A thread takes about 20 microseconds to start and to end, several times as much where processors
+// are busy, among others with MXNet's own threads: it has to have far more to do. Threads live as
+// long as a call, so that nothing of them is left at a fork.
+constexpr double worth_a_thread = 250e3;
 
 int processors() {
   cpu_set_t set;
