@@ -32,9 +32,9 @@ double nanoseconds(const Sizes& size) {
 // Of more rows than this the eigenvectors of A Aᵀ come first, which leaves little to rotate.
 constexpr int64_t most_plain = 12;
 
-// Whether rows whose products are in the lower triangle of g are orthogonal.
+// 0 where rows whose products are in the lower triangle of g are orthogonal, and else 1.
 template <class V>
-bool orthogonal(const V* g, int64_t m, double bound) {
+V oblique(const V* g, int64_t m, double bound) {
   V found{};
   for (int64_t i = 0; i < m; ++i) {
     const V own = bound * bound * g[i * m + i];
@@ -44,7 +44,7 @@ bool orthogonal(const V* g, int64_t m, double bound) {
       found = larger(found, excess);
     }
   }
-  return !any(found > 0);
+  return found > 0 ? V{} + 1 : V{};
 }
 
 // (V, s, W) with W A = diag(s) V of a, in no order; W = Uᵀ. Rows of V whose s is 0 are 0.
@@ -69,12 +69,14 @@ void orthogonalize(V* a, V* w, V* s, V* work, int64_t m, int64_t n) {
   } else {
     set_identity(w, m);
   }
+  // A lane that has nothing left to rotate stays as it is, whatever its neighbours need.
+  V open = one;
   for (int sweep = 0; sweep < 60; ++sweep) {
     if (first) {
       set_product(1, rows, rows.transposed(), gram, m, m, n, false, lower_result);
-      if (orthogonal(work, m, orthogonality(n))) break;
+      open = oblique(work, m, orthogonality(n));
     }
-    if (!rotate_pairs(a, w, m, n)) break;
+    if (!any(open > 0) || !rotate_pairs(a, w, m, n, open)) break;
   }
   for (int64_t i = 0; i < m; ++i) {
     V square{};
