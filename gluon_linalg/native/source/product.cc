@@ -247,9 +247,10 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
     form = general;
   }
   const bool by_rows = m > n || (form & (lower_result | upper_result));
-  const int64_t size = by_rows ? m : n, most = threads ? size / 48 : 1;
-  const int64_t parts = most < 2 ? 1 : least(most, thread_limit());
-  if (parts == 1) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
+  const int64_t size = by_rows ? m : n, limit = threads ? thread_limit() : 1;
+  // Several for each thread, so that none waits long for another; each packs what it needs.
+  const int64_t parts = least(size / 48, limit > 1 ? 3 * limit : 1);
+  if (parts < 2) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
   const int growth = form & rising ? 1 : form & falling ? -1 : 0;
