@@ -2,8 +2,8 @@
 // ones by rotations of pairs of rows until all are orthogonal (one-sided Jacobi, Hestenes 1958):
 // each singular value, and its vectors, to the accuracy that the rows themselves have.
 
+#include "bidiagonal.h"
 #include "jacobi.h"
-#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -121,6 +121,9 @@ void complete(double* v, int64_t m, int64_t n, int64_t step, double* work) {
   }
 }
 
+// Of more rows than this LAPACK is left for what it alone does.
+constexpr int64_t most_of_lapack = 64;
+
 // (V, s, W) by LAPACK, s descending; its threads cost more than they give.
 void gesdd(double* a, double* w, double* s, int64_t m, int64_t n) {
   BlasThreads limit(1);
@@ -180,7 +183,7 @@ void forward_of(const Call& call, bool with_gradient) {
   V* record = with_gradient
                   ? static_cast<V*>(call.record->of(sizeof(V) * groups * kept(m, n)))
                   : nullptr;
-  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool) {
+  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     V *a = memory, *w = a + m * n, *s = w + m * m, *work = s + m;
     V* ordered_w =
         record ? record + g * kept(m, n) : work + n + orthogonalize_memory<V>(m, n);
@@ -199,8 +202,9 @@ void forward_of(const Call& call, bool with_gradient) {
     const V scale = unit_scale(good ? largest : V{});
     for (int64_t i = 0; i < m * n; ++i) a[i] = good ? a[i] * scale : V{};
     if constexpr (lanes_of<V> == 1) {
-      gesdd(a, w, s, m, n);
+      if (m <= most_of_lapack || !by_bidiagonal(a, w, s, m, n, threads)) gesdd(a, w, s, m, n);
     } else {
+      (void)threads;
       orthogonalize(a, w, s, work + n, m, n);
     }
     Scratch scratch(sizeof(int64_t) * m);
