@@ -320,15 +320,15 @@ template <bool fresh, class V, int rows, int columns>
 inline void tile_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t k) {
   V sum[rows][columns] = {};
   for (int64_t p = 0; p < k; ++p) {
-    V left[rows], right[columns];
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r) left[r] = a(r, p);
+    V right[columns];
 #pragma GCC unroll 4
     for (int j = 0; j < columns; ++j) right[j] = b(p, j);
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+      const V left = a(r, p);
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-      for (int j = 0; j < columns; ++j) sum[r][j] += left[r] * right[j];
+      for (int j = 0; j < columns; ++j) sum[r][j] += left * right[j];
+    }
   }
   for (int r = 0; r < rows; ++r)
     for (int j = 0; j < columns; ++j) c(r, j) = fresh ? s * sum[r][j] : c(r, j) + s * sum[r][j];
@@ -352,8 +352,11 @@ void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int
     for (; j + most <= n; j += most) part(j, std::integral_constant<int, most>{});
     for (; j < n; ++j) part(j, std::integral_constant<int, 1>{});
   };
+  constexpr int high = GL_BYTES == 64 ? 6 : 4;
   int64_t i = 0;
-  for (; i + 4 <= m; i += 4) some(i, std::integral_constant<int, 4>{});
+  for (; i + high <= m; i += high) some(i, std::integral_constant<int, high>{});
+  if constexpr (high > 4)
+    if (i + 4 <= m) some(i, std::integral_constant<int, 4>{}), i += 4;
   for (; i < m; ++i) some(i, std::integral_constant<int, 1>{});
 }
 
