@@ -376,10 +376,12 @@ for batch, n in ((5, 7), (3, 40), (1, 170)):
     assert abs(u.transpose(0, 2, 1) * values[:, None] @ u - s).max() < 1e-11
     root, _ = door.forward("symmetric_function", s, function="sqrt")
     assert abs(root @ root - s).max() < 1e-11
-    u, values, v = door.forward("svd", a)
-    assert abs(u * values[:, None] @ v - a).max() < 1e-12
-a = random.randn(9, 40, 41)
-for x, y in zip(door.forward("svd", a), door.forward("svd", a * np.r_[1.0, 8 * [7.0]][:, None, None])):
+    if batch > 1:
+        u, values, v = door.forward("svd", a)
+        assert abs(u * values[:, None] @ v - a).max() < 1e-12
+a = np.random.RandomState(0).randn(9, 40, 41)
+changed = a * np.r_[1.0, 8 * [7.0]][:, None, None]
+for x, y in zip(door.forward("svd", a), door.forward("svd", changed)):
     assert (x[0] == y[0]).all()
 print(door.level)
 """
