@@ -173,6 +173,16 @@ struct Place {
   GL_INLINE T* operator()(int64_t i, int64_t k) const { return first + i * row + k * column; }
 };
 
+// Calls body(i, k) for i < m and k < n, in squares where an array is read against its rows.
+template <class V, class Body>
+GL_INLINE void over_places(int64_t m, int64_t n, const Body& body) {
+  constexpr int64_t block = lanes_of<V> == 1 ? 16 : 1 << 20;
+  for (int64_t i0 = 0; i0 < m; i0 += block)
+    for (int64_t k0 = 0; k0 < n; k0 += block)
+      for (int64_t i = i0; i < m && i < i0 + block; ++i)
+        for (int64_t k = k0; k < n && k < k0 + block; ++k) body(i, k);
+}
+
 template <class V, class T>
 void forward_of(const Call& call, bool with_gradient) {
   const Sizes size = sizes(call);
@@ -190,13 +200,12 @@ void forward_of(const Call& call, bool with_gradient) {
     V *ordered_v = ordered_w + m * m, *ordered_s = ordered_v + m * n;
     const Place<const T> in(call.input[0].as<const T>(), first, m, n, size.tall);
     V largest{}, bad{};
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t k = 0; k < n; ++k) {
-        const V x = take<V>(in(i, k), in.stride, count);
-        largest = larger(largest, magnitude(x));
-        bad += 0 * x;
-        a[i * n + k] = x;
-      }
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      const V x = take<V>(in(i, k), in.stride, count);
+      largest = larger(largest, magnitude(x));
+      bad += 0 * x;
+      a[i * n + k] = x;
+    });
     const V finite = 1 + bad;
     const auto good = bad == 0;
     const V scale = unit_scale(good ? largest : V{});
@@ -238,11 +247,13 @@ void forward_of(const Call& call, bool with_gradient) {
     // W is Uᵀ.
     const Place<T> left(left_out, first, m, m, !size.tall);
     const Place<T> right(right_out, first, m, n, size.tall);
-    for (int64_t i = 0; i < m; ++i) {
-      put(s_out + first * m + i, m, ordered_s[i], count);
-      for (int64_t k = 0; k < m; ++k) put(left(i, k), left.stride, ordered_w[i * m + k], count);
-      for (int64_t k = 0; k < n; ++k) put(right(i, k), right.stride, ordered_v[i * n + k], count);
-    }
+    for (int64_t i = 0; i < m; ++i) put(s_out + first * m + i, m, ordered_s[i], count);
+    over_places<V>(m, m, [&](int64_t i, int64_t k) {
+      put(left(i, k), left.stride, ordered_w[i * m + k], count);
+    });
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      put(right(i, k), right.stride, ordered_v[i * n + k], count);
+    });
   };
   const int64_t memory = (record ? 1 : 2) * (m * n + m * m + m) + n + 8 +
                          orthogonalize_memory<V>(m, n);
@@ -267,12 +278,12 @@ void backward_of(const Call& call) {
                                   n, size.tall);
     const T* s_in = call.output_gradient[1].as<T>() + first * m;
     // The gradient of W = Uᵀ.
-    for (int64_t i = 0; i < m; ++i) {
-      for (int64_t k = 0; k < m; ++k)
-        left[i * m + k] = finite * take<V>(left_in(i, k), left_in.stride, count);
-      for (int64_t k = 0; k < n; ++k)
-        right[i * n + k] = finite * take<V>(right_in(i, k), right_in.stride, count);
-    }
+    over_places<V>(m, m, [&](int64_t i, int64_t k) {
+      left[i * m + k] = finite * take<V>(left_in(i, k), left_in.stride, count);
+    });
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      right[i * n + k] = finite * take<V>(right_in(i, k), right_in.stride, count);
+    });
     const View<V> w_view{w, m, 1}, v_view{v, n, 1};
     set_product(1, w_view, view(left, m).transposed(), view(p, m), m, m, m, threads);
     set_product(1, view(right, n), v_view.transposed(), view(r, m), m, m, n, threads);
@@ -281,15 +292,18 @@ void backward_of(const Call& call) {
       const auto above = magnitude(x) > bound;
       return above ? 1 / (above ? x : one) : V{};
     };
+    over_places<V>(m, m, [&](int64_t i, int64_t j) {
+      if (j > i) return;
+      const V p1 = p[i * m + j], p2 = p[j * m + i], r1 = r[i * m + j], r2 = r[j * m + i];
+      const V over_difference = reciprocal(s[j] - s[i]), over_sum = reciprocal(s[i] + s[j]);
+      const V antisymmetric = 0.5 * over_sum * ((p1 + r1) - (p2 + r2));
+      const V symmetric = 0.5 * over_difference * ((p1 - r1) - (p2 - r2));
+      left[j * m + i] = symmetric - antisymmetric;
+      left[i * m + j] = symmetric + antisymmetric;
+    });
     for (int64_t i = 0; i < m; ++i) {
       const V inverse = reciprocal(s[i]);
-      for (int64_t j = 0; j < m; ++j) {
-        const V p1 = p[i * m + j], p2 = p[j * m + i], r1 = r[i * m + j], r2 = r[j * m + i];
-        const V over_difference = reciprocal(s[j] - s[i]), over_sum = reciprocal(s[i] + s[j]);
-        const V antisymmetric = 0.5 * over_sum * ((p1 + r1) - (p2 + r2));
-        const V symmetric = 0.5 * over_difference * ((p1 - r1) - (p2 - r2));
-        left[i * m + j] = antisymmetric + symmetric - inverse * r1;
-      }
+      for (int64_t j = 0; j < m; ++j) left[i * m + j] -= inverse * r[i * m + j];
       left[i * m + i] += finite * take<V>(s_in + i, m, count);
     }
     set_product(1, view(left, m), v_view, view(total, n), m, n, m, threads);
@@ -299,8 +313,9 @@ void backward_of(const Call& call) {
     }
     set_product(1, w_view.transposed(), view(total, n), view(right, n), m, n, m, threads);
     const Place<T> out(call.input_gradient[0].as<T>(), first, m, n, size.tall);
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t k = 0; k < n; ++k) put(out(i, k), out.stride, right[i * n + k], count);
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      put(out(i, k), out.stride, right[i * n + k], count);
+    });
   };
   over_groups<V>(size.batch, 0.1 * double(m * m) * double(m + 3 * n) + 50, 3 * m * m + 2 * m * n + 1,
                  group);
