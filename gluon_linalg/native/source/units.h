@@ -41,7 +41,7 @@ struct Exponent {
     Integer bits;
     std::memcpy(&bits, &x, sizeof x);
     const Integer exponent = ((bits >> shift) & (2 * bias + 1)) - bias;
-    bits -= exponent << shift;
+    bits -= exponent * (Integer(1) << shift);
     std::memcpy(rest, &bits, sizeof x);
     return number(exponent);
   }
