@@ -80,7 +80,9 @@ class BuildNative(build_ext):
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = list(pool.map(compiled, jobs))
-        self.spawn([*compiler, "-shared", "-pthread", *extra, *objects, "-ldl", "-o", str(target)])
+        # Its threads wait in it until the process ends.
+        last = ["-ldl", "-Wl,-z,nodelete", "-o", str(target)]
+        self.spawn([*compiler, "-shared", "-pthread", *extra, *objects, *last])
 
     def get_ext_filename(self, name):
         # Without the version of Python, which has no part in it.
