@@ -1,4 +1,4 @@
-"""Gaussian processes fitted to data, a step of a sparse one, and the likelihood of a long series."""
+"""Gaussian processes fitted to data, a step of a sparse one, and likelihoods of long series."""
 
 from functools import partial
 from typing import Callable, List, NamedTuple

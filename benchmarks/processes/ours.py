@@ -230,7 +230,6 @@ class InTime(Layer):
         kernel = gl.kernels.Matern52(variance, lengthscale)
         layer = gl.StateSpaceGPLayer(kernel, noise_variance=noise)
         self._hyperparameters = [kernel.variance, kernel.lengthscale, layer.noise_variance]
-        # In float32, times of a million would be equal.
         data = {name: arrays[name][None] for name in ("x", "y")}
         super().__init__(layer, data, dtype, backend, gradients=False)
 

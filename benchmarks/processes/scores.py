@@ -42,7 +42,8 @@ class Fitted:
     """A contender that trains a model and predicts; what it is judged by are its scores.
 
     A subclass has `fit`, which returns mean and variance of new targets or their probabilities;
-    `further`: other numbers that it found. A run does all anew: the model, its training, and predictions.
+    `further`: other numbers that it found. A run does all anew: the model, its training, and
+    predictions.
     """
 
     def __init__(self, arrays):

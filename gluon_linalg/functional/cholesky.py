@@ -127,6 +127,11 @@ def triangular_solve(
     return lapack.trsm(F, factor, b, transpose, lower)
 
 
+def triangular_product(F: Namespace, factor: Array, b: Array, transpose: bool = False) -> Array:
+    """op(L) B, (B, n, n) and (B, n, k) -> (B, n, k), of `lower_triangle` of something."""
+    return lapack.trmm(F, factor, b, transpose)
+
+
 def checked_triangular_solve(
     F: Namespace,
     factor: Array,
