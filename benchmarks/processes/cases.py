@@ -30,7 +30,7 @@ SGPR = Method("SGPR", "SGPR", 0.05)
 SVGP = Method("SVGP", "SVGP", 0.02)
 # Rounding grows along the path of a network: paths part after some twenty steps.
 DEEP = Method("SVGP with a deep kernel", "DeepSVGP", 0.01, 1.0, 0.1)
-BLR = Method("linear regression on a network", "LinearRegression", 0.01, 1.0)
+BLR = Method("linear regression on a network", "NetworkRegression", 0.01, 1.0)
 # Theirs draws samples of the latent values of several classes.
 SEVERAL = {"rate": 0.05, "tolerance": 0.1}
 

@@ -116,7 +116,7 @@ class Features(mx.gluon.HybridBlock):
         return self.blr(self.features(F, x), y)
 
 
-class LinearRegression(Process):
+class NetworkRegression(Process):
     """Bayesian linear regression on the last layer of a network, trained with it."""
 
     def fit(self):

@@ -161,7 +161,7 @@ class SGPR(Process):
             return self.exact(likelihood, kernel, gpytorch.means.ConstantMean())
 
 
-class LinearRegression(Process):
+class NetworkRegression(Process):
     def fit(self):
         features = network(weights_of(self.arrays))
         return self.exact(normal(), Linear(), gpytorch.means.ZeroMean(), features)
