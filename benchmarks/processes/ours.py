@@ -10,6 +10,8 @@ from .datasets import EPSILON, START_NOISE, weights_of
 from .scores import Fitted
 
 DTYPE = "float64"
+# Inner and outer ones of the integrals over classes, half as many as unless given.
+NODES = (16, 32)
 # SciPy's default, at which L-BFGS ends.
 TOLERANCE = 1e7 * np.finfo("float64").eps
 
@@ -79,9 +81,9 @@ class SVGP(Process):
     def fit(self):
         likelihood = gl.likelihoods.Gaussian(START_NOISE)
         if self.classes:
-            several = self.classes > 2
-            likelihood = gl.likelihoods.Categorical(self.classes) if several else None
-            likelihood = likelihood or gl.likelihoods.Bernoulli()
+            likelihood = gl.likelihoods.Bernoulli()
+        if self.classes > 2:
+            likelihood = gl.likelihoods.Categorical(self.classes, *NODES)
         layer = gl.SVGPLikelihoodLayer(
             self.kernel(self.deep),
             self.arrays["inducing"],
