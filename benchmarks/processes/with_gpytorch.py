@@ -157,7 +157,9 @@ class SGPR(Process):
         kernel = gpytorch.kernels.InducingPointKernel(
             matern(self.x.shape[1], self._lengthscale), self.points.clone(), likelihood
         )
-        with gpytorch.settings.cholesky_jitter(double_value=JITTER):
+        # Trained by Titsias' bound, it would predict by FITC.
+        titsias = gpytorch.settings.sgpr_diagonal_correction(False)
+        with titsias, gpytorch.settings.cholesky_jitter(double_value=JITTER):
             return self.exact(likelihood, kernel, gpytorch.means.ConstantMean())
 
 
