@@ -37,13 +37,6 @@ def trsm(
     return F.linalg.trsm(guarded(F, factor), guarded(F, b), transpose=transpose, lower=lower)
 
 
-def trmm(F: Namespace, factor: Array, b: Array, transpose: bool = False) -> Array:
-    """op(L) B of an L with zeros above its diagonal, whose gradient there is undefined."""
-    if applies(F, factor):
-        return matrices.trmm(F, factor, b, transpose)
-    return F.batch_dot(factor, b, transpose_a=transpose)
-
-
 def gelqf(F: Namespace, a: Array) -> Tuple[Array, Array]:
     """(Q, L) with A = L Q, m <= n; the signs of L's diagonal are open (those in C++: positive)."""
     if applies(F, a):
