@@ -61,7 +61,8 @@ class Case:
     does not count how the libraries start. contenders: the first is the reference, from which
     others may differ by `tolerance` at most, as `difference` says. line: the names of a line of a
     scaling table and of what grows, and how large it is here. turns: how many of them, at most.
-    slow: left out unless asked for. memory: whether it is measured, by one more run.
+    slow: left out unless asked for. memory: whether it is measured, by one more run. fits: whether
+    a run is a training, of which the page has the figures rather than ratios of times.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Case:
     turns: int = 15
     slow: bool = False
     memory: bool = True
+    fits: bool = False
     threads: Sequence[int] = field(default=(1, 2))
 
 

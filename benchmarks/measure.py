@@ -38,6 +38,7 @@ def measure(
         "table": case.table,
         "title": case.title,
         "line": case.line,
+        "fits": case.fits,
         "threads": threads,
         "taken": taken(),
         "limit": case.work and rates.seconds(case.work, case.dtype),

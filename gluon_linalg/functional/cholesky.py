@@ -127,6 +127,16 @@ def triangular_solve(
     return lapack.trsm(F, factor, b, transpose, lower)
 
 
+def triangular_product(F: Namespace, factor: Array, b: Array, transpose: bool = False) -> Array:
+    """op(L) B of an L with zeros above its diagonal, (B, n, n) and (B, n, k) -> (B, n, k).
+
+    The gradient of what is above the diagonal is undefined: L is a `lapack.lower_triangle`.
+    """
+    if applies(F, factor):
+        return matrices.trmm(F, factor, b, transpose)
+    return product(F, factor, b, transpose_a=transpose)
+
+
 def checked_triangular_solve(
     F: Namespace,
     factor: Array,

@@ -76,6 +76,11 @@ def triangular_solve(x):
     return arrays, {"transpose": x.flag(), "lower": x.flag()}
 
 
+def triangular_product(x):
+    arrays, _ = square_and_sides(Numbers.lower)(x)
+    return arrays, {"transpose": x.flag()}
+
+
 def wide(x):
     m = x.size()
     return [x.general(x.batch, m, m + x.size(SMALL))], {}
@@ -228,6 +233,7 @@ RECIPES = {
     "svd": singular_values,
     "syevd": lambda x: ([x.definite(x.size())], {}),
     "symmetric_function": function_of_matrix,
+    "trmm": triangular_product,
     "trsm": triangular_solve,
 }
 # Where the batch axis of all arrays is not the first.
