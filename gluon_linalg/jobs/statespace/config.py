@@ -2,7 +2,7 @@
 
 from typing import Any, List, Literal, Optional, Tuple, Union
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Annotated
 
 from ...grammar.json_schema import ShownAs
@@ -26,9 +26,26 @@ class Holdout(Section):
     )
 
 
-# The time between two observations; what is wrong with it, the section says.
+def _read_step(value: Any) -> Union[None, float, str]:
+    """A step as a job file has it; ValueError for what is none."""
+    if value is None or (isinstance(value, str) and parse_step(value) is not None):
+        return value
+    try:
+        length = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        length = 0.0
+    if not 0 < length < float("inf"):
+        raise ValueError(
+            f"expected a number above 0, or one of {', '.join(UNITS)}, or a frequency of "
+            "pandas such as 15min"
+        )
+    return length
+
+
+# The time between two observations.
 Step = Annotated[
     Union[Number, Name],
+    BeforeValidator(_read_step),
     ShownAs(
         {
             "anyOf": [
@@ -84,21 +101,6 @@ class Data(SeriesData):
         None, description="The steps kept from training; none for no such steps."
     )
 
-    @field_validator("step", mode="before")
-    @classmethod
-    def step_is_a_word_or_a_length(cls, value: Any) -> Union[None, float, str]:
-        if value is None or (isinstance(value, str) and parse_step(value) is not None):
-            return value
-        try:
-            length = 0.0 if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            length = 0.0
-        if not 0 < length < float("inf"):
-            raise ValueError(
-                f"expected a number above 0, or one of {', '.join(UNITS)}, or a frequency of "
-                "pandas such as 15min"
-            )
-        return length
 
     @property
     def all_covariates(self) -> List[str]:
@@ -146,6 +148,12 @@ class Forecast(Section):
         f"or {DEFAULT_STEPS} without one.",
     )
 
+    def after(self, holdout: Optional[Holdout]) -> int:
+        """The number of steps to forecast."""
+        if self.steps is not None:
+            return self.steps
+        return DEFAULT_STEPS if holdout is None else holdout.last
+
 
 class StateSpaceJob(TrainedJob):
     """A structural time series model."""
@@ -168,9 +176,7 @@ class StateSpaceJob(TrainedJob):
     @property
     def steps(self) -> int:
         """The number of steps to forecast."""
-        if self.forecast.steps is not None:
-            return self.forecast.steps
-        return self.held_out or DEFAULT_STEPS
+        return self.forecast.after(self.data.holdout)
 
     def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         data = self.data

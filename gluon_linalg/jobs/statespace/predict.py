@@ -32,6 +32,7 @@ class StateSpacePredictor(SeriesPredictor):
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
+        self.targets = [self.target]
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
