@@ -22,7 +22,8 @@ PACKAGE = "gluon_linalg"
 COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
 MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
 JOBS = {
-    "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression", "typing",
+    "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression",
+    "jobs/time_series", "typing",
 }  # fmt: skip
 MAY_USE = {
     "_version": set(),
@@ -48,7 +49,7 @@ MAY_USE = {
         "native",
         "server",
         "jobs/serving",
-        *(JOBS - {"jobs/regression"}),
+        *(JOBS - {"jobs/regression", "jobs/time_series"}),
     },
     # Folders of jobs that need no more than JOBS are not named.
     "jobs/forecast": {"forecast", *JOBS},

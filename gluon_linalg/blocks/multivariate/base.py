@@ -7,7 +7,7 @@ import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError, UnidentifiedError, listing
-from ...typing import Array, Namespace, hook
+from ...typing import Array, Namespace, Rules, hook
 from ..copying import frozen_copies
 from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import parameter_array
@@ -31,7 +31,7 @@ class VectorSystem(NamedTuple):
 
 
 class MultivariateModel(ScanningBlock):
-    """Negative log likelihood of several series, (y, mask) -> (B,) or (y, covariates, mask) -> (B,).
+    """Negative log likelihood of several series, (y, ...) -> (B,).
 
     y: (B, T, p), p = `series`; covariates: (B or 1, T, k), the second argument if and only if the
     model has `covariates` k above 0; mask: optional, (B, T, p) of 0/1, 1 where y was observed,
@@ -43,7 +43,7 @@ class MultivariateModel(ScanningBlock):
     `KalmanFilterLayer`. A subclass implements `system`.
     """
 
-    arguments = (("y", "B T p"), ("mask", "B T p"))
+    arguments: Rules = (("y", "B T p"), ("mask", "B T p"))
     required = 1
     # What is added to all observations, (p,), and to them for a unit of each covariate, (p, k).
     mean: Optional[mx.gluon.Parameter] = None

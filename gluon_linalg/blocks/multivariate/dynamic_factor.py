@@ -32,11 +32,12 @@ class DynamicFactorModel(MultivariateModel):
     loadings: initial λ, (p, k), by default such that no two factors are alike; ar: initial Φ,
     (order, k, k), zeros unless given; error_ar: initial ρ, p numbers in (-1, 1); error_variance:
     initial, a number or p; mean: initial values of the p means, None for zeros, False for none;
-    covariates: how many there are in x_t, whose `effects` b, (p, n), begin at 0. All are learned. Factors are stationary whatever is stored. They are determined up to a rotation, in
-    which neither the likelihood nor a forecast differs, so loadings of several have no standard
-    errors. State: f_t, f_{t-1}, ..., then u_{i,t}, ... for each series. Without
-    autoregression, errors of series of every = 1 are observation noise. Stock & Watson 2011;
-    Mariano & Murasawa 2003, Journal of Applied Econometrics 18.
+    covariates: how many there are in x_t, whose `effects` b, (p, n), begin at 0. All are learned.
+    Factors are stationary whatever is stored. They are determined up to a rotation, in which
+    neither the likelihood nor a forecast differs, so loadings of several have no standard errors.
+    State: f_t, f_{t-1}, ..., then u_{i,t}, ... for each series. Without autoregression, errors of
+    series of every = 1 are observation noise. Stock & Watson 2011; Mariano & Murasawa 2003, Journal
+    of Applied Econometrics 18.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
     """

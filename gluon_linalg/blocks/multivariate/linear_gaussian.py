@@ -76,7 +76,9 @@ class LinearGaussianModel(MultivariateModel):
             parameter.factor(F, one, self.stored(F, parameter, y))
             for parameter in (self.process_covariance, self.prior_covariance)
         )
-        variance = self.observation_variance.natural(F, self.stored(F, self.observation_variance, y))
+        variance = self.observation_variance.natural(
+            F, self.stored(F, self.observation_variance, y)
+        )
         deviation = F.reshape(F.sqrt(variance), shape=(1, -1, 1))
         noise = F.broadcast_mul(deviation, matrix(F, one, np.eye(self.series).tolist()))
         return VectorSystem(

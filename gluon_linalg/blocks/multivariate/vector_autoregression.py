@@ -21,9 +21,9 @@ class VARMAModel(MultivariateModel):
     initial values of the k means, which are learned; None for zeros, False for no means. Φ and Θ
     are kept stationary and invertible by partial autocorrelation matrices
     (`VectorLagPolynomial`). The initial state has the stationary distribution
-    (`functional.stationary_factor`). covariates: how many there are in x_t; their `effects` B, (k, n),
-    are learned, from 0 on. State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl
-    2005, chapter 11.
+    (`functional.stationary_factor`). covariates: how many there are in x_t; their `effects` B,
+    (k, n), are learned, from 0 on. State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl 2005,
+    chapter 11.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is not stationary,
     NotPositiveDefiniteError for what is no covariance.

@@ -7,8 +7,8 @@ from typing_extensions import Annotated
 
 from ...grammar.section import Column, Name, Section
 from ..config import EM, EmTraining, TrainedJob
-from ..statespace.config import Forecast, Holdout, Step
 from ..table_format import SeriesData
+from ..time_series.config import Forecast, Holdout, Step
 from .processes import Factors, Process
 
 # The column of results with the names of the series.

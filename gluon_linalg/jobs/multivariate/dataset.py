@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import JobError
 from ..sample import Sample
-from ..statespace.series import TableSeries, read_series
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits, finite, target_units
 from .config import MultivariateJob
 
@@ -76,10 +76,11 @@ def read_dataset(job: MultivariateJob) -> Dataset:
     table = read_series(
         data.path, data.time, data.step, data.targets, data.covariates, data.format()
     )
+    seen = ~np.isnan(table.y)
     count = max(len(table.y) - job.held_out, 0)
     y, holdout_y = table.y[:count], table.y[count:]
-    units = []
-    for name, own, every in zip(data.targets, y.T, job.every):
+    units: List[TargetUnits] = []
+    for name, own, whole, every in zip(data.targets, y.T, seen.T, job.every):
         where = f"{data.path}: column '{name}'"
         observed = np.flatnonzero(~np.isnan(own))
         if len(observed) < 2:
@@ -87,7 +88,7 @@ def read_dataset(job: MultivariateJob) -> Dataset:
             raise JobError(
                 f"{where}: {len(observed)} observations to train on{before}; at least 2 are needed"
             )
-        _refuse_between(where, table, np.flatnonzero(~np.isnan(table.y[:, len(units)])), every)
+        _refuse_between(where, table, np.flatnonzero(whole), every)
         units.append(target_units(where, data.target_scaling, own[observed]))
     covariates = table.known_covariates(count + job.steps, job.steps)
     training = covariates[:count]

@@ -48,4 +48,6 @@ def _draw(pyplot: Any, dataset: Dataset, estimates: Sequence[Estimates]) -> Any:
 def _draw_band(axes, places, moments, color, label):
     mean, spread = moments[0], BAND * np.sqrt(moments[1])
     axes.fill_between(places, mean - spread, mean + spread, color=color, alpha=0.25, lw=0)
-    axes.plot(places, mean, color=color, lw=1.2, marker="." if len(mean) == 1 else None, label=label)
+    axes.plot(
+        places, mean, color=color, lw=1.2, marker="." if len(mean) == 1 else None, label=label
+    )

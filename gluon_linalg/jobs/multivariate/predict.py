@@ -12,9 +12,9 @@ from ..data import Column, TableRows
 from ..errors import JobError
 from ..predictions import Columns, prediction_columns
 from ..series_predictor import SeriesPredictor
-from ..statespace.panel import joined
-from ..statespace.series import TableSeries, read_series
 from ..task import to_model_array
+from ..time_series.long_table import joined
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
 from .config import SERIES
 

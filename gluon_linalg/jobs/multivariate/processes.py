@@ -1,6 +1,6 @@
 """The models of several series as data, and where their parameters begin."""
 
-from typing import Any, ClassVar, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, ClassVar, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +23,6 @@ from ...grammar.section import Fixable, Number, OneOf, Positives, Section
 # The initial value of variances of components, as a share of the mean squared change of a series,
 # and of errors and innovations, as a share of its variance.
 SHARE, ERROR_SHARE = 0.1, 0.5
-AGGREGATION = Literal["growth", "sum", "mean", "last"]
 
 Matrix = Annotated[
     List[List[Number]],
@@ -106,11 +105,10 @@ class Factors(Section):
     error_order: Annotated[int, Field(ge=0, le=1)] = Field(
         0, description="1 for errors that are autoregressions, 0 for independent ones."
     )
-    aggregation: Union[AGGREGATION, Dict[str, AGGREGATION]] = Field(
+    aggregation: Literal["growth", "sum", "mean", "last"] = Field(
         "growth",
-        description="What a series of `data.every` is made of: growth, the rate of growth of a sum "
-        "or mean by those of its steps; sum, mean, or the last of its steps. One word, or one by "
-        "column.",
+        description="What series of `data.every` are made of: growth, the rate of growth of a sum "
+        "or mean by those of its steps; sum, mean, or the last of its steps.",
     )
     mean: bool = Field(True, description="Whether the series have means, which are learned.")
 
@@ -121,19 +119,12 @@ class Factors(Section):
                 f"{self.count} factors of {len(names)} series are not identified; lower count to "
                 f"{len(names) - 1} at most"
             )
-        if isinstance(self.aggregation, dict):
-            for name in self.aggregation:
-                if name not in names:
-                    return f"aggregation has '{name}', which is not one of data.targets"
         return None
 
     def build(self, given: Given) -> MultivariateModel:
         """The block, with its initial values: principal components."""
-        words = self.aggregation
-        words = {name: words for name in given.names} if isinstance(words, str) else words
-        aggregation = [words.get(name, "growth") for name in given.names]
         plain = DynamicFactorModel(
-            len(given.names), self.count, every=given.every, aggregation=aggregation
+            len(given.names), self.count, every=given.every, aggregation=self.aggregation
         )
         sizes = np.array([np.sqrt(np.sum(np.square(own))) for own in plain.weights])
         deviations = np.sqrt(given.variances)
@@ -150,7 +141,7 @@ class Factors(Section):
             self.order,
             self.error_order,
             given.every,
-            aggregation,
+            self.aggregation,
             loadings,
             ar,
             error_variance=ERROR_SHARE * given.variances / sizes**2,

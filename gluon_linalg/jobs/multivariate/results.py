@@ -8,9 +8,9 @@ from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..output import OutputFolder
-from ..predictions import prediction_columns, write_columns
-from ..statespace.panel import joined
+from ..predictions import Columns, prediction_columns, write_columns
 from ..task import export_model
+from ..time_series.long_table import joined
 from .config import SERIES
 from .estimates import estimate, states
 from .plot import plot_model
@@ -44,7 +44,7 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
         tables[name].append(("signal_std", np.sqrt(variance)))
     write_columns(folder.file(SMOOTHED), joined(SERIES, tables))
     mean, variance = states(task, model)
-    columns = [(times, seen)]
+    columns: Columns = [(times, seen)]
     for number, name in enumerate(_state_names(task, model)):
         columns += [(name, mean[:, number]), (f"{name}_std", np.sqrt(variance[:, number]))]
     write_columns(folder.file(STATES), columns)

@@ -89,9 +89,10 @@ class Multivariate(TrainedTask):
         }
         fixed.add("prior_covariance")
         structure = {"observation_covariance": "diagonal"}
+        matrices: Dict[str, Any] = dict(self.layer.matrices())
         found = expectation_maximization(
             seen,
-            **self.layer.matrices(),
+            **matrices,
             fixed=sorted(fixed),
             structure={k: v for k, v in structure.items() if k not in fixed},
             iterations=1,
@@ -163,6 +164,8 @@ class Multivariate(TrainedTask):
             self.layer.smooth(*self._arguments)
         except UnidentifiedError as error:
             names = str(error).split("leave open ", 1)[-1].split(". ")[0]
+            for number, name in reversed([*enumerate(self.dataset.names, start=1)]):
+                names = names.replace(f"of series {number}", f"of {name}")
             raise JobError(
                 f"{self.dataset.path}: the observations to train on leave open {names}; each "
                 "series must be seen at more steps, a season in all its parts"

@@ -17,11 +17,11 @@ from .times import Given, find_times
 class TableSeries:
     """Observations on regular steps, NaN where one is missing, and what is known of later ones.
 
-    y: (n,), the last one observed, or (n, p) of p targets; covariates: (m, k) by column, m >= n; both in float64. The first
-    step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
-    path: what messages call the series; cells: of the columns of the file, one for each of `rows`,
-    which are steps; levels: the names in columns of such, of which each but the first has a column;
-    table_format: with what the file told of itself.
+    y: (n,), the last one observed, or (n, p) of p targets; covariates: (m, k) by column, m >= n;
+    both in float64. The first step is step `start` of `times`; texts: how the file calls the steps,
+    counted from that one; path: what messages call the series; cells: of the columns of the file,
+    one for each of `rows`, which are steps; levels: the names in columns of such, of which each but
+    the first has a column; table_format: with what the file told of itself.
     """
 
     path: str
@@ -83,7 +83,8 @@ def read_series(
 ) -> TableSeries:
     """The `TableSeries` of a file; see `Data` for the arguments.
 
-    target: one column, or a list of several; levels: those of the training, of the columns of names; every_row: see `read_table`.
+    target: one column, or a list of several; levels: those of the training, of the columns of
+    names; every_row: see `read_table`.
     """
     labels = [] if time is None else [time]
     known = [*_listed(target), *covariates]
