@@ -23,7 +23,7 @@ COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
 MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
 JOBS = {
     "analysis", "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression",
-    "plots", "typing",
+    "jobs/time_series", "plots", "typing",
 }  # fmt: skip
 MAY_USE = {
     "_version": set(),
@@ -51,7 +51,7 @@ MAY_USE = {
         "native",
         "server",
         "jobs/serving",
-        *(JOBS - {"jobs/regression"}),
+        *(JOBS - {"jobs/regression", "jobs/time_series"}),
     },
     # Folders of jobs that need no more than JOBS are not named.
     "jobs/forecast": {"forecast", *JOBS},

@@ -29,7 +29,12 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
-from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
+from .multivariate import (
+    DynamicFactorModel,
+    LinearGaussianModel,
+    MultivariateStructuralModel,
+    VARMAModel,
+)
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -70,6 +75,7 @@ __all__ = [
     "LQBlock",
     "LeastSquaresBlock",
     "LinearAlgebraBlock",
+    "LinearGaussianModel",
     "LogDetBlock",
     "MatrixExpBlock",
     "MatrixLogBlock",

@@ -12,6 +12,8 @@ from .devices import check_device_names
 from .errors import suggestion
 
 LBFGS = "lbfgs"
+# Expectation maximization.
+EM = "em"
 # The kvstore of several processes that train together.
 DISTRIBUTED = "dist_sync"
 DEFAULT_LEARNING_RATE = 0.01
@@ -78,6 +80,31 @@ class Training(Section):
             raise ValueError(
                 "lbfgs takes no batch_size, it needs the loss of everything; remove it"
             )
+        return self
+
+
+class EmTraining(Training):
+    """How the parameters are found, also by expectation maximization."""
+
+    optimizer: Annotated[  # type: ignore[assignment]
+        Name, ShownAs({"enum": [EM, *optimizer_names()], "title": "name"})
+    ] = Field(
+        LBFGS,
+        description="lbfgs, or em (expectation maximization) where the model has it, or the name "
+        "of a Gluon optimizer: adam, sgd, rmsprop, ...",
+    )
+
+    @field_validator("optimizer")
+    @classmethod
+    def optimizer_exists(cls, name: str) -> str:
+        return EM if name.lower() == EM else Training.optimizer_exists(name)
+
+    @model_validator(mode="after")
+    def em_takes_neither(self) -> "EmTraining":
+        if self.optimizer == EM and (
+            self.learning_rate is not None or self.options or self.batch_size is not None
+        ):
+            raise ValueError("em takes neither learning_rate nor options nor batch_size")
         return self
 
 

@@ -145,6 +145,10 @@ class TrainedTask(Task):
         """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError
 
+    def em_step(self) -> None:
+        """The parameters after an iteration of expectation maximization, where there is such."""
+        raise NotImplementedError
+
     def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         """What the metrics tell of the first and the last loss, under the name of the loss."""
         return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}

@@ -14,9 +14,10 @@ from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatri
 from ..server import ROLE
 from . import interruption, log
 from . import output as names
-from .config import LBFGS, Job, TrainedJob
+from .config import EM, LBFGS, Job, TrainedJob
 from .devices import find_device, find_devices
 from .earlier_run import FINISHED, NEW, STARTED, find_status
+from .em import train_em
 from .errors import JobError
 from .files import read_bytes, read_json, write_arrays, write_csv, write_json, write_text
 from .gluon import make_optimizer, train_gluon
@@ -34,6 +35,9 @@ from .task import TrainedTask
 from .uncertainty import find_result, standard_errors
 from .warning import find_warnings
 from .workers import OneProcess, Processes, connect
+
+# The optimizers that are none of MXNet.
+OWN = {LBFGS: train_lbfgs, EM: train_em}
 
 
 class Result(NamedTuple):
@@ -160,7 +164,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     if not np.isfinite(loss):
         raise _no_initial_loss(objective, task)
     initial_values = task.values()
-    if job.training.optimizer != LBFGS:
+    if job.training.optimizer not in OWN:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
     if folder is not None:
@@ -239,7 +243,7 @@ def _no_initial_loss(objective, task):
 def _optimize(config, objective, state, folder, show_bar):
     if not objective.parameters:
         return {"converged": True, "message": "no parameter is trained"}
-    optimize = train_lbfgs if config.optimizer == LBFGS else train_gluon
+    optimize = OWN.get(config.optimizer, train_gluon)
     if folder is not None:
         scalars = find_scalars(folder.file(names.TENSORBOARD))
         state.observers = [Progress(config.iterations, state.iteration, show_bar)]

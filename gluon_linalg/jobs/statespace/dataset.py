@@ -8,10 +8,10 @@ import numpy as np
 from ..errors import JobError
 from ..sample import Sample
 from ..table_format import Format
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits, target_units
 from .config import StateSpaceJob
 from .panel import Panel, panel_units, read_panel
-from .series import TableSeries, read_series
 
 
 @dataclass

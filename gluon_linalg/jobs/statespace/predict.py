@@ -13,9 +13,10 @@ from ..errors import JobError
 from ..predictions import Columns, prediction_columns
 from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
+from ..time_series.long_table import joined
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
-from .panel import Panel, batches, joined, panel_units, read_panel
-from .series import TableSeries, read_series
+from .panel import Panel, batches, panel_units, read_panel
 from .streaming import STREAM, StreamState, advance
 
 # The first step of a series of any length, where steps are dates.
@@ -32,6 +33,7 @@ class StateSpacePredictor(SeriesPredictor):
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
+        self.targets = [self.target]
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0

@@ -14,10 +14,10 @@ from ..metrics import holdout_metrics
 from ..output import OutputFolder
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
+from ..time_series.long_table import joined
 from .config import COMPUTED
 from .dataset import Dataset
 from .estimates import estimate
-from .panel import joined
 from .plot import plot_model
 from .streaming import STREAM
 

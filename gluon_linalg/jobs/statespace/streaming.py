@@ -11,10 +11,10 @@ from ..data import TableRows
 from ..errors import JobError
 from ..predictions import Columns, prediction_columns
 from ..task import to_model_array
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
 from .config import COMPUTED
 from .panel import panel_units
-from .series import TableSeries, read_series
 
 if TYPE_CHECKING:
     from .predict import StateSpacePredictor
