@@ -30,6 +30,7 @@ def train_gluon(objective: Objective, config: Training, state: "TrainingState") 
     accepted, halvings = objective.vector(), 0
     while state.iteration < config.iterations:
         _step(trainer, config)
+        take_back = objective.task.own_step(state.iteration + 1)
         loss = objective.evaluate(state.iteration + 1)
         if np.isfinite(loss):
             accepted, halvings = objective.vector(), 0
@@ -43,6 +44,7 @@ def train_gluon(objective: Objective, config: Training, state: "TrainingState") 
                 f"finite even at {optimizer.learning_rate:.2g}; choose other initial values"
             )
         # Back to where the loss was a number, without momentum, at half the step.
+        take_back()
         objective.set_vector(accepted)
         objective.evaluate(state.iteration)
         optimizer_state.reset(trainer, objective.devices)

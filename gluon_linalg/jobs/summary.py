@@ -21,10 +21,15 @@ def likelihood(metrics: Dict[str, Any]) -> Iterator[str]:
     for path, value in metrics["parameters"]["trained"].items():
         yield f"  {path} = {_short(value)}"
     if holdout is not None:
-        yield (
-            f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
-            f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
-        )
+        yield holdout_line(holdout)
+
+
+def holdout_line(found: Dict[str, Any]) -> str:
+    """Of the rows that a model was judged by."""
+    return (
+        f"hold-out of {found['rows']} rows: RMSE {found['rmse']:.4g}, "
+        f"NLPD {found['nlpd']:.4g}, {found['coverage_95']:.1%} inside the 95 % band"
+    )
 
 
 def training(found: Dict[str, Any]) -> str:

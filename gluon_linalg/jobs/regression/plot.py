@@ -44,7 +44,7 @@ def _plot_function(pyplot, dataset, title, predict_new):
         gridspec_kw={"height_ratios": [3, 1]},
     )  # fmt: skip
     points = np.concatenate([dataset.x, dataset.holdout_x])[:, 0]
-    grid = _grid(points)
+    grid = grid_of(points)
     mean, variance = predict_new(grid[:, None])
     spread = BAND * np.sqrt(variance)
     for axes, center in ((upper, mean), (lower, np.zeros_like(mean))):
@@ -72,8 +72,8 @@ def _plot_function(pyplot, dataset, title, predict_new):
     return figure
 
 
-def _grid(points):
-    """Where the curve is computed: evenly, and at the data, so that no dot misses a bend."""
+def grid_of(points: np.ndarray) -> np.ndarray:
+    """Where a curve is computed: evenly, and at the data, so that no dot misses a bend."""
     margin = MARGIN * (points.max() - points.min()) or 1.0
     even = np.linspace(points.min() - margin, points.max() + margin, GRID_POINTS)
     return np.unique(np.concatenate([even, points]))
