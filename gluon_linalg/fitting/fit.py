@@ -14,7 +14,7 @@ from . import optimizer_state
 from .descent import LIMIT, Bounds, Descent
 from .loss import Loss
 from .result import FitResult, Progress
-from .steps import NotFinite, steps
+from .steps import NotFinite, NotFiniteAtFirst, steps
 
 LBFGS = "lbfgs"
 
@@ -150,6 +150,8 @@ class _Run:
         try:
             for value in steps(trainer, _Noisy(self.loss), devices, 0, self.iterations):
                 self._advance(self.loss.vector(), value)
+        except NotFiniteAtFirst:
+            message = "the loss is not finite before the first step"
         except NotFinite:
             message = "the loss is not finite after a step, however small the learning rate"
         except (_Stop, KeyboardInterrupt) as reason:

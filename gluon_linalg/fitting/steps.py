@@ -16,6 +16,10 @@ class NotFinite(Exception):
     """The loss is not finite after a step, however small the learning rate, which is told."""
 
 
+class NotFiniteAtFirst(Exception):
+    """The loss is not finite before the first step."""
+
+
 def steps(
     trainer: mx.gluon.Trainer,
     loss: Any,
@@ -32,10 +36,11 @@ def steps(
     gradient of an iteration, and returns what takes it back.
 
     After a step to where it is not finite, the next one begins where it was, without momentum, at
-    half the learning rate. Raises NotFinite.
+    half the learning rate. Raises NotFinite, NotFiniteAtFirst.
     """
     # The gradient at the parameters of this iteration.
-    loss.evaluate(begin)
+    if not np.isfinite(loss.evaluate(begin)):
+        raise NotFiniteAtFirst
     accepted, halvings = loss.vector(), 0
     while begin < end:
         trainer.step(1)

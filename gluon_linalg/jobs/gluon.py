@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Dict, Tuple
 
 import mxnet as mx
 
-from ..fitting.steps import NotFinite, steps
+from ..fitting.steps import NotFinite, NotFiniteAtFirst, steps
 from .config import DEFAULT_LEARNING_RATE, Training
 from .errors import JobError, suggestion
 from .objective import Objective
@@ -21,10 +21,17 @@ def train_gluon(objective: Objective, config: Training, state: "TrainingState") 
     state.attach_trainer(trainer, objective.devices)
     try:
         for loss in steps(
-            trainer, objective, objective.devices, state.iteration, config.iterations
+            trainer,
+            objective,
+            objective.devices,
+            state.iteration,
+            config.iterations,
+            beside=objective.task.own_step,
         ):
             state.advance(loss)
             state.stop_if_asked(objective.stop)
+    except NotFiniteAtFirst:
+        raise JobError("training: the loss of the first batch is not a finite number") from None
     except NotFinite as error:
         raise JobError(
             f"training.learning_rate: {config.optimizer} leaves the region where the loss is "

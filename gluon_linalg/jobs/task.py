@@ -1,6 +1,6 @@
 """A job with its data, ready to be computed or trained: what `train` needs of any kind."""
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -148,6 +148,16 @@ class TrainedTask(Task):
     def em_step(self) -> None:
         """The parameters after an iteration of expectation maximization, where there is such."""
         raise NotImplementedError
+
+    def settle(self) -> None:
+        """Sets what a start leaves to follow from the parameters that the optimizer trains."""
+
+    def own_step(self, iteration: int) -> Callable[[], None]:
+        """A step of parameters that the optimizer does not train, and what takes it back.
+
+        It comes before the gradient of an iteration.
+        """
+        return lambda: None
 
     def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         """What the metrics tell of the first and the last loss, under the name of the loss."""

@@ -46,13 +46,13 @@ class RegressionTask(TrainedTask):
         self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
         self.target_size = self.size_of_target(y)
-        self.loss_offset = len(y) * float(np.log(self.target_size))
+        self.loss_offset = len(y) * float(np.sum(np.log(self.target_size)))
         dtype, path = job.model.dtype, dataset.path
         self.x = to_model_array(dataset.model_inputs()[None], dtype, device, path)
         self.y = to_model_array(y[None] / self.target_size, dtype, device, path)
 
-    def size_of_target(self, y: np.ndarray) -> float:
-        """In units of which the layer sees it."""
+    def size_of_target(self, y: np.ndarray) -> Any:
+        """In units of which the layer sees it: a number, or of k targets (k,)."""
         return root_mean_square(y)
 
     def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
@@ -111,6 +111,10 @@ class RegressionTask(TrainedTask):
         """The metrics of the hold-out; a likelihood that is not normal has a density of its own."""
         return holdout
 
+    def rescaled(self, predictor: mx.gluon.HybridBlock) -> mx.gluon.HybridBlock:
+        """The predictor in units of the job, which is exported."""
+        return Rescaled(predictor, self.target_size)
+
     def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         return holdout_bands(metrics)
 
@@ -118,7 +122,7 @@ class RegressionTask(TrainedTask):
         """Writes the model and the plot; returns metrics: the hold-out."""
         dataset, units = self.dataset, self.dataset.units
         inner = self.predictor()
-        predictor = Rescaled(inner, self.target_size)
+        predictor = self.rescaled(inner)
         export_model(predictor, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
 
