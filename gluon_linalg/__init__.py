@@ -39,6 +39,9 @@ from .blocks import (
     MultiOutputPredictor,
     MultivariateStructuralModel,
     NearestPSDBlock,
+    NonlinearFilterLayer,
+    NonlinearForecastLayer,
+    NonlinearSmootherLayer,
     PCABlock,
     PPCALikelihoodLayer,
     ProjectionBlock,
@@ -61,6 +64,7 @@ from .blocks import (
     kernels,
     likelihoods,
     priors,
+    sigma_points,
     structural,
 )
 from .blocks.casting import install_cast_check as _install_cast_check
@@ -115,6 +119,9 @@ __all__ = [
     "MultiOutputPredictor",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
+    "NonlinearFilterLayer",
+    "NonlinearForecastLayer",
+    "NonlinearSmootherLayer",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
@@ -147,6 +154,7 @@ __all__ = [
     "likelihoods",
     "load",
     "priors",
+    "sigma_points",
     "structural",
     "use_backend",
 ]

@@ -1,5 +1,6 @@
 """The Gluon blocks."""
 
+from ..functional import sigma_points
 from . import likelihoods, priors, structural
 from .base import LinearAlgebraBlock
 from .blr import BLRLikelihoodLayer
@@ -30,6 +31,8 @@ from .matrix_function import (
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
 from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
+from .nonlinear import NonlinearFilterLayer
+from .nonlinear_smoother import NonlinearForecastLayer, NonlinearSmootherLayer
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -79,6 +82,9 @@ __all__ = [
     "MultiOutputPredictor",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
+    "NonlinearFilterLayer",
+    "NonlinearForecastLayer",
+    "NonlinearSmootherLayer",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
@@ -100,5 +106,6 @@ __all__ = [
     "kalman_arrays",
     "likelihoods",
     "priors",
+    "sigma_points",
     "structural",
 ]
