@@ -12,7 +12,6 @@ from ..functional.sigma_points import Points
 from ..functional.state_space import LinearGaussianSystem, over_batch
 from ..typing import Array, Namespace
 
-
 # The arrays of a call by their names, and means (B, n, 1) with lower factors (B, n, n).
 Arguments = Mapping[str, Optional[Array]]
 Moments = List[Tuple[Array, Array]]

@@ -1,6 +1,6 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Optional, Tuple, Union
 
 import mxnet as mx
 

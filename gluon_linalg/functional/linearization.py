@@ -65,7 +65,9 @@ def updated(
     name: str,
     is_certain_refused: bool = True,
 ) -> Updated:
-    """The state given y (B, p, 1), p = `observations`, 0 where mask (B, p, 1) is; noise D: (B, p, q).
+    """The state given y (B, p, 1), 0 where mask (B, p, 1) is; noise D: (B, p, q).
+
+    observations: p.
 
     observation: about m + L (shift + spread ξ); None for 0 and I. Raises SingularMatrixError where
     an innovation has no variance of its own, up to rounding.
