@@ -41,6 +41,9 @@ from .blocks import (
     MultiOutputPredictor,
     MultivariateStructuralModel,
     NearestPSDBlock,
+    NonlinearFilterLayer,
+    NonlinearForecastLayer,
+    NonlinearSmootherLayer,
     PCABlock,
     PPCALikelihoodLayer,
     ProjectionBlock,
@@ -63,6 +66,7 @@ from .blocks import (
     kernels,
     likelihoods,
     priors,
+    sigma_points,
     structural,
 )
 from .blocks.casting import install_cast_check as _install_cast_check
@@ -118,6 +122,9 @@ __all__ = [
     "MultiOutputPredictor",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
+    "NonlinearFilterLayer",
+    "NonlinearForecastLayer",
+    "NonlinearSmootherLayer",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
@@ -151,6 +158,7 @@ __all__ = [
     "likelihoods",
     "load",
     "priors",
+    "sigma_points",
     "structural",
     "use_backend",
 ]

@@ -1,5 +1,6 @@
 """The Gluon blocks."""
 
+from ..functional import sigma_points
 from . import likelihoods, priors, structural
 from .base import LinearAlgebraBlock
 from .blr import BLRLikelihoodLayer
@@ -35,6 +36,8 @@ from .multivariate import (
     MultivariateStructuralModel,
     VARMAModel,
 )
+from .nonlinear import NonlinearFilterLayer
+from .nonlinear_smoother import NonlinearForecastLayer, NonlinearSmootherLayer
 from .pca import PCABlock
 from .ppca import PPCALikelihoodLayer
 from .projection import ProjectionBlock
@@ -85,6 +88,9 @@ __all__ = [
     "MultiOutputPredictor",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
+    "NonlinearFilterLayer",
+    "NonlinearForecastLayer",
+    "NonlinearSmootherLayer",
     "PCABlock",
     "PPCALikelihoodLayer",
     "ProjectionBlock",
@@ -106,5 +112,6 @@ __all__ = [
     "kalman_arrays",
     "likelihoods",
     "priors",
+    "sigma_points",
     "structural",
 ]

@@ -63,6 +63,10 @@ class Likelihood(LinearAlgebraBlock):
         """Mean and variance of a new y, (B, n) each, inside a graph."""
         raise NotImplementedError(f"{type(self).__name__} does not implement this")
 
+    def conditional_moments(self, F: Namespace, f: Array) -> Tuple[Array, Array]:
+        """E[y | f] and Var[y | f], (B, n) each, inside a graph; for one latent value."""
+        return self.predictive_moments(F, f, fn.zeros_like(F, f))
+
     def possible(self, F: Namespace, y: Array) -> Array:
         """1 where y can be, 0 where not, (B, n)."""
         return fn.finite(F, y)

@@ -63,6 +63,11 @@ class Bernoulli(Likelihood):
         zero = F.exp(self._log_probability(F, -mean, variance))
         return one, one * zero
 
+    def conditional_moments(self, F: Namespace, f: Array) -> Tuple[Array, Array]:
+        log_cdf = self._log_cdf(F)
+        one = F.exp(log_cdf(f))
+        return one, one * F.exp(log_cdf(-f))
+
     def possible(self, F: Namespace, y: Array) -> Array:
         return whole_numbers(F, y, 1.0)
 

@@ -1,0 +1,291 @@
+"""Filters of state space models whose transition and emission are any HybridBlocks.
+
+    x_1 ~ N(m, S Sᵀ),   y_t = h(x_t, v_t) + D_t ε_t,   x_{t+1} = f(x_t, u_t) + G_t η_t,
+
+or y_t ~ p(y | h(x_t, v_t)) with a likelihood of `blocks.likelihoods`. The filter brings f and h to
+affine functions where the state is likely to be (`functional.sigma_points`), in square-root form.
+"""
+
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
+
+import mxnet as mx
+import numpy as np
+
+from .. import functional as fn
+from ..errors import ShapeError
+from ..functional import linearization
+from ..functional.sigma_points import Rule, sigma_rule
+from ..typing import Array, Namespace, Rules
+from .kalman import KalmanLayer, Outputs
+from .likelihoods import Likelihood
+from .nonlinear_calls import Calls, Model, at_each_time
+
+NOISE = ("observation_factor", "B? T? p q")
+ARGUMENTS: Rules = (
+    ("y", "B N p"),
+    ("process_factor", "B? T? d r"),
+    NOISE,
+    ("prior_mean", "B? d"),
+    ("prior_factor", "B? d s"),
+    ("mask", "B N p"),
+    ("transition_input", "B? T? k"),
+    ("emission_input", "B? T? l"),
+)
+
+
+class Passed(NamedTuple):
+    """What the filter says of each time: lists of T arrays, with h further ones of `predicted`."""
+
+    predicted: List[Tuple[Array, Array]]  # mean (B, d, 1), lower factor (B, d, d)
+    filtered: List[Tuple[Array, Array]]
+    about: List[Tuple[Array, Array]]  # those about which h was brought to an affine function
+    log_likelihood: List[Array]  # (B,)
+    model: Model
+    calls: Calls
+
+
+class NonlinearLayer(KalmanLayer):
+    """What the layers of a nonlinear state space model share.
+
+    y: (B, T, p); process_factor G: (B, T, d, r); observation_factor D: (B, T, p, q); prior_mean m:
+    (B, d); prior_factor S: (B, d, s); mask: (B, T, p), 1 where y is observed and 0 where not;
+    transition_input u: (B, T, k); emission_input v: (B, T, l), known numbers beside the state. Any
+    array but y and mask may have 1 in place of B or T. The last three may be left out, or be None.
+
+    transition f, emission h: HybridBlocks, the layer's children, which are called on points (R, d)
+    for any number of rows R, where there are inputs on (R, d) and (R, k), and give (R, d) and
+    (R, p). They may have no memory from row to row (batch normalization). state_size d,
+    observation_size p.
+
+    rule: 'cubature', 'unscented', 'gauss_hermite' or 'extended', or a `Cubature`, `Unscented`,
+    `GaussHermite` or `Extended` with its options. For 'extended' the blocks return their value and
+    their Jacobian, (R, d) and (R, d, d), (R, p) and (R, p, d).
+
+    likelihood: None, or what y is given h(x), element by element: `Poisson`, `Bernoulli`,
+    `NegativeBinomial`, `StudentT` ... There is no observation_factor then; y is treated by its
+    mean and variance given x.
+
+    updates: how often each update is repeated about the state that it found (iterated posterior
+    linearization, García-Fernández et al. 2015; with 'extended' the iterated extended filter);
+    step: how far towards that state, above 0 and at most 1.
+
+    The loop over time is unrolled: a graph is for one T, `length`, or that of the y of a call, for
+    each of which it is compiled anew. Inside the graph of another block a layer needs its length.
+
+    Where f and h are affine, all results are those of the Kalman layers.
+    """
+
+    def __init__(
+        self,
+        transition: mx.gluon.HybridBlock,
+        emission: mx.gluon.HybridBlock,
+        state_size: int,
+        observation_size: int = 1,
+        rule: Union[str, Rule] = "cubature",
+        likelihood: Optional[Likelihood] = None,
+        updates: int = 0,
+        step: float = 1.0,
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        # As of a parallel layer, the graph is for one T.
+        super().__init__(state_size, observation_size, "parallel", length, **kwargs)
+        for block, what in ((transition, "transition"), (emission, "emission")):
+            if not isinstance(block, mx.gluon.HybridBlock):
+                raise TypeError(
+                    f"{self.name}: {what} is a {type(block).__name__}, expected a HybridBlock."
+                )
+        self._rule = sigma_rule(rule, self._states, self.name)
+        self._updates = self._count("updates", updates)
+        if isinstance(step, bool) or not isinstance(step, (int, float)) or not 0 < step <= 1:
+            raise ValueError(
+                f"{self.name}: step is {step!r}, expected a number above 0, at most 1."
+            )
+        self._step = float(step)
+        if likelihood is not None:
+            self._check_likelihood(likelihood)
+        self.transition, self.emission, self.likelihood = transition, emission, likelihood
+        self.arguments = tuple(a for a in ARGUMENTS if likelihood is None or a is not NOISE)
+        self.required = len(self.arguments) - 3
+
+    def _count(self, name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"{self.name}: {name} is {value!r}, expected an integer, 0 or more.")
+        return int(value)
+
+    def _check_likelihood(self, likelihood: Any) -> None:
+        if not isinstance(likelihood, Likelihood):
+            raise TypeError(
+                f"{self.name}: likelihood is a {type(likelihood).__name__}, expected a Likelihood "
+                "such as gl.likelihoods.Poisson()."
+            )
+        if likelihood.latents != 1 or likelihood.needs_inputs:
+            raise ValueError(
+                f"{self.name}: {type(likelihood).__name__} needs more of each observation than one "
+                "number; expected a likelihood of one latent value."
+            )
+        if not self._rule.has_points:
+            raise ValueError(
+                f"{self.name}: a likelihood needs a rule with points: use rule='cubature', "
+                "'unscented' or 'gauss_hermite'."
+            )
+
+    def _check(self, args: Any) -> None:
+        super()._check(args)
+        given = dict(zip((name for name, _ in self.arguments), args))
+        Calls(self, mx.nd, None).check(given["y"], given)
+
+    def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> dict:
+        """The arrays of a call by their names, y and mask with the steps ahead."""
+        names = [name for name, _ in self.arguments]
+        given = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
+        if self._further:
+            y, mask = given["y"], given["mask"]
+            first = fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1))
+            future = F.tile(first, reps=(1, self._further, 1))
+            seen = fn.ones_like(F, y) if mask is None else mask
+            given.update(y=F.concat(y, future, dim=1), mask=F.concat(seen, future, dim=1))
+        return given
+
+    def _steps(self, F: Namespace, y: Array) -> int:
+        """How many times there are, those ahead included; y: with them."""
+        if self._length is not None:
+            return self._length + self._further
+        if F is mx.nd:
+            return y.shape[1]
+        if self._traced_length is None:
+            raise ShapeError(
+                f"{self.name}: the loop over time is unrolled for one number of observations, "
+                "which the graph of the network around it does not tell; give length=T."
+            )
+        return self._traced_length + self._further
+
+    def _pass(self, F: Namespace, given: dict) -> Passed:
+        """The filter over all times; only predictions for those ahead."""
+        length = self._steps(F, given["y"])
+        model = at_each_time(F, given, length, self.likelihood, self.name)
+        mean, factor = model.prior
+        points = self._rule.points(F, factor, self._states) if self._rule.has_points else None
+        calls = Calls(self, F, points)
+        passed = Passed([], [], [], [], model, calls)
+        for t in range(length):
+            passed.predicted.append((mean, factor))
+            if t < length - self._further:
+                found, about = self._updated(F, calls, model, t, mean, factor)
+                passed.about.append(about)
+                mean = mean + fn.product(F, factor, found.shift)
+                factor = fn.product(F, factor, found.spread)
+                passed.filtered.append((mean, factor))
+                passed.log_likelihood.append(found.log_likelihood)
+            if t < length - 1:
+                state = calls.transition(mean, factor, model.transition_input[t])
+                mean, factor = linearization.predicted(F, state, model.process_factor[t], self.name)
+        if length == 1:
+            # What the graph does not use would have no place among its arguments.
+            unused = F.sum(0.0 * model.process_factor[0])
+            mean = F.broadcast_add(mean, F.reshape(unused, shape=(1, 1, 1)))
+            passed.filtered[0] = mean, factor
+            passed.log_likelihood[0] = F.broadcast_add(passed.log_likelihood[0], unused)
+        return passed
+
+    def _updated(self, F, calls, model, t, mean, factor):
+        """The state at t given y_t, linearized `updates` times more; about what at last."""
+        shift = spread = None
+        about, wide = mean, factor
+        for k in range(self._updates + 1):
+            observation, variance = calls.emission(about, wide, model.emission_input[t])
+            noise = model.observation_factor[t] if variance is None else variance
+            found = linearization.updated(
+                F,
+                observation,
+                spread,
+                shift,
+                model.observed[t],
+                noise,
+                model.mask[t],
+                self._observations,
+                t,
+                self.name,
+                self.likelihood is None,
+            )
+            if k < self._updates:
+                step = found.shift if shift is None else found.shift - shift
+                shift = self._step * step if shift is None else shift + self._step * step
+                spread = found.spread
+                about = mean + fn.product(F, factor, shift)
+                wide = fn.product(F, factor, spread)
+        if self.likelihood is None:
+            return found, (about, wide)
+        density = calls.log_density(mean, factor, model, t)
+        value = linearization.log_evidence(F, density, found, calls.points)
+        return found._replace(log_likelihood=value), (about, wide)
+
+
+class NonlinearFilterLayer(NonlinearLayer):
+    """Negative log likelihood of a nonlinear state space model, -Σ_t log p(y_t | y_1..y_{t-1}).
+
+    (B,), or with `per_step` that of each step, (B, T). With `moments` also the filtered mean,
+    (B, T, d), and covariance, (B, T, d, d); with moments='factor' a lower factor of it instead.
+
+    The density of y_t is normal, with the mean and the variance of the last linearization; with a
+    `likelihood` it is ∫ p(y_t | x) N(x) dx by the rule about the updated state, exact up to the
+    rule for a normal x. Arguments as in `NonlinearLayer`. Everything is differentiable.
+
+    Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
+    ShapeError, DtypeError, ValueError for a rule with negative weights or too many points.
+    """
+
+    def __init__(
+        self,
+        transition: mx.gluon.HybridBlock,
+        emission: mx.gluon.HybridBlock,
+        state_size: int,
+        observation_size: int = 1,
+        rule: Union[str, Rule] = "cubature",
+        likelihood: Optional[Likelihood] = None,
+        updates: int = 0,
+        step: float = 1.0,
+        moments: Union[bool, str] = False,
+        per_step: bool = False,
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            transition,
+            emission,
+            state_size,
+            observation_size,
+            rule,
+            likelihood,
+            updates,
+            step,
+            length,
+            **kwargs,
+        )
+        if moments not in (False, True, "factor"):
+            raise ValueError(
+                f"{self.name}: moments is {moments!r}, expected True, False or 'factor'."
+            )
+        self._moments, self._per_step = moments, bool(per_step)
+
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
+        """The results inside a graph, also that of another block."""
+        passed = self._pass(F, self._arrays(F, arrays))
+        likelihood = -F.stack(*passed.log_likelihood, axis=1)
+        if not self._per_step:
+            likelihood = F.sum(likelihood, axis=1)
+        if not self._moments:
+            return likelihood
+        mean, factor = stacked(F, passed.filtered)
+        return likelihood, mean, factor if self._moments == "factor" else squared(F, factor)
+
+
+def stacked(F: Namespace, moments: List[Tuple[Array, Array]]) -> Tuple[Array, Array]:
+    """Means (B, T, d) and factors (B, T, d, d)."""
+    means, factors = zip(*moments)
+    return F.squeeze(F.stack(*means, axis=1), axis=3), F.stack(*factors, axis=1)
+
+
+def squared(F: Namespace, factor: Array) -> Array:
+    """L Lᵀ, bitwise symmetric, (B, T, d, d)."""
+    return fn.symmetrize(F, fn.product(F, factor, factor, transpose_b=True), axes=4)

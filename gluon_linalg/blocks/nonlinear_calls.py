@@ -1,0 +1,222 @@
+"""The blocks of a nonlinear state space model, called on points, and its arrays at each time."""
+
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
+
+import mxnet as mx
+
+from .. import functional as fn
+from ..errors import ShapeError
+from ..functional.checks import require_each
+from ..functional.linearization import Linearized, regression
+from ..functional.sigma_points import Points
+from ..functional.state_space import LinearGaussianSystem, over_batch
+from ..typing import Array, Namespace
+
+# The arrays of a call by their names, and means (B, n, 1) with lower factors (B, n, n).
+Arguments = Mapping[str, Optional[Array]]
+Moments = List[Tuple[Array, Array]]
+
+
+class Calls:
+    """The transition and the emission of a layer as affine functions of ξ, x = m + L ξ."""
+
+    def __init__(self, layer: Any, F: Namespace, points: Optional[Points]) -> None:
+        self.points = points
+        self._layer, self._F = layer, F
+
+    def transition(self, mean: Array, factor: Array, inputs: Optional[Array]) -> Linearized:
+        """f about mean (R, d, 1), factor (R, d, d); inputs (R, k)."""
+        layer = self._layer
+        if self.points is None:
+            return self._expanded(layer.transition, "transition", mean, factor, inputs)
+        x = self._at_points(mean, factor)
+        return regression(self._F, self._values("transition", x, inputs), self.points)
+
+    def emission(
+        self, mean: Array, factor: Array, inputs: Optional[Array]
+    ) -> Tuple[Linearized, Optional[Array]]:
+        """h, and None; or the mean of y, and a factor of its expected variance given x."""
+        F, layer = self._F, self._layer
+        if self.points is None:
+            return self._expanded(layer.emission, "emission", mean, factor, inputs), None
+        values = self._values("emission", self._at_points(mean, factor), inputs)
+        if layer.likelihood is None:
+            return regression(F, values, self.points), None
+        rows = F.reshape(values, shape=(0, -1))
+        moments = layer.likelihood.conditional_moments(F, rows)
+        expected, variance = (F.reshape_like(x, values) for x in moments)
+        variance = F.sum(F.broadcast_mul(variance, self.points.weights), axis=2)
+        noise = fn.diagonal_matrix(F, F.sqrt(variance))
+        return regression(F, expected, self.points), noise
+
+    def log_density(
+        self, mean: Array, factor: Array, model: "Model", t: int
+    ) -> Callable[[Array], Array]:
+        """log p(y_t | x) of x = m + L u, u (R, d, S), over what is observed, (R, S)."""
+        F, likelihood = self._F, self._layer.likelihood
+
+        def of(u: Array) -> Array:
+            x = F.broadcast_add(fn.product(F, factor, u), mean)
+            values = self._values("emission", x, model.emission_input[t])
+            observed = F.broadcast_add(model.observed[t], fn.zeros_like(F, values))
+            latent, y = (F.reshape(x, shape=(0, -1)) for x in (values, observed))
+            density = likelihood.expected_log_density(F, latent, fn.zeros_like(F, latent), y)
+            density = F.reshape_like(density, values)
+            if model.mask[t] is not None:
+                density = F.broadcast_mul(density, model.mask[t])
+            return F.sum(density, axis=1)
+
+        return of
+
+    def check(self, y: Array, given: Arguments) -> None:
+        """Calls the blocks once, on zeros, and raises ShapeError for what they do not give."""
+        layer = self._layer
+        x = mx.nd.zeros((2, layer._states), dtype=y.dtype, ctx=y.context)
+        with mx.autograd.pause():
+            for what, size in (("transition", layer._states), ("emission", layer._observations)):
+                inputs = given.get(f"{what}_input")
+                known = [] if inputs is None else [_first_rows(inputs)]
+                found = getattr(layer, what)(x, *known)
+                wanted = (
+                    [(2, size)] if layer._rule.has_points else [(2, size), (2, size, x.shape[1])]
+                )
+                got = (
+                    [a.shape for a in found] if isinstance(found, (list, tuple)) else [found.shape]
+                )
+                if got != wanted:
+                    expected = " and ".join(_named(shape) for shape in wanted)
+                    raise ShapeError(
+                        f"{layer.name}: '{what}' gave {' and '.join(map(str, got))} for points "
+                        f"{x.shape}; expected {expected}: {_HINTS[layer._rule.has_points]}"
+                    )
+
+    def _at_points(self, mean: Array, factor: Array) -> Array:
+        """x (R, d, S)."""
+        F = self._F
+        return F.broadcast_add(F.dot(factor, self.points.nodes), mean)
+
+    def _values(self, what: str, x: Array, inputs: Optional[Array]) -> Array:
+        """What a block gives at x (R, d, S), (R, n, S)."""
+        F, layer = self._F, self._layer
+        size = layer._states if what == "transition" else layer._observations
+        rows = F.reshape(F.transpose(x, axes=(0, 2, 1)), shape=(-1, layer._states))
+        known = [] if inputs is None else [F.repeat(inputs, repeats=self.points.count, axis=0)]
+        values = getattr(layer, what)(rows, *known)
+        values = F.reshape(values, shape=(-1, self.points.count, size))
+        # A graph refuses what has another number of rows.
+        ends = {"lhs_begin": 0, "lhs_end": 1, "rhs_begin": 0, "rhs_end": 1}
+        values = F.reshape_like(values, fn.stop(F, x), **ends)
+        return F.transpose(values, axes=(0, 2, 1))
+
+    def _expanded(self, block, what, mean, factor, inputs):
+        """The value and the Jacobian at the mean."""
+        F, layer = self._F, self._layer
+        size = layer._states if what == "transition" else layer._observations
+        known = [] if inputs is None else [inputs]
+        value, jacobian = block(F.squeeze(mean, axis=2), *known)
+        value = F.reshape(value, shape=(-1, size, 1))
+        jacobian = F.reshape(jacobian, shape=(-1, size, layer._states))
+        return Linearized(value, fn.product(F, jacobian, factor), None)
+
+
+_HINTS = {
+    True: "one row for each point, and no Jacobian but with rule='extended'.",
+    False: "the value and the Jacobian, for rule='extended'.",
+}
+
+
+class Model(NamedTuple):
+    """The arrays of a model at each of T times, (B, ...), None where there are none."""
+
+    observed: List[Array]  # (B, p, 1)
+    mask: List[Optional[Array]]  # (B, p, 1)
+    process_factor: List[Array]  # (B, d, r)
+    observation_factor: List[Array]  # (B, p, q)
+    transition_input: List[Optional[Array]]  # (B, k)
+    emission_input: List[Optional[Array]]  # (B, l)
+    prior: Tuple[Array, Array]  # (B, d, 1), lower (B, d, d)
+
+
+def linear_model(F: Namespace, given: Arguments, name: str) -> LinearGaussianSystem:
+    """What the model shares with a linear one, checked; its A and H are 0."""
+    y, mean, factor = given["y"], given["prior_mean"], given["prior_factor"]
+    squared = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
+    row = F.expand_dims(F.slice_axis(y, axis=1, begin=0, end=1), axis=3)
+    column = fn.zeros_like(F, row)
+    emission = F.broadcast_mul(
+        column, fn.zeros_like(F, F.expand_dims(F.expand_dims(mean, axis=1), axis=1))
+    )
+    noise = given.get("observation_factor")
+    return fn.state_space_system(
+        F,
+        y,
+        F.expand_dims(squared, axis=1),
+        emission,
+        given["process_factor"],
+        column if noise is None else noise,
+        mean,
+        factor,
+        given["mask"],
+        name=name,
+    )
+
+
+def at_each_time(
+    F: Namespace,
+    given: Arguments,
+    length: int,
+    likelihood: Any,
+    name: str,
+) -> Model:
+    """The `Model` of T = `length` times; ValueError where y is not what the likelihood takes."""
+    system = linear_model(F, given, name)
+    observed = system.observed
+    if likelihood is not None:
+        flat = F.reshape(observed, shape=(1, -1))
+        holds = F.reshape_like(likelihood.possible(F, fn.stop(F, flat)), observed)
+        text = f"{name}: 'y' must be {likelihood.targets}."
+        observed = require_each(F, observed, holds, ValueError, text)
+
+    def split(x: Optional[Array]) -> List[Any]:
+        return [None] * length if x is None else _split(F, x, observed, length)
+
+    def known(x: Optional[Array]) -> List[Any]:
+        if x is None:
+            return [None] * length
+        x = fn.time_first(F, F.expand_dims(x, axis=3))
+        return [F.squeeze(a, axis=2) for a in _split(F, x, observed, length)]
+
+    arrays = observed, system.mask, system.process_factor, system.observation_factor
+    mean, factor = (
+        F.squeeze(over_batch(F, x, observed), axis=(0, 1))
+        for x in (system.prior_mean, system.prior_factor)
+    )
+    square = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
+    return Model(
+        *(split(x) for x in arrays),
+        *(known(given[name]) for name in ("transition_input", "emission_input")),
+        (mean, fn.lq(F, F.concat(factor, square, dim=2), name)[1]),
+    )
+
+
+def each_time(F: Namespace, x: Array, y: Array, length: int) -> List[Array]:
+    """Arrays (B, m, n) of an argument (B or 1, T or 1, m, n), y being (B, T, p)."""
+    y = fn.time_first(F, F.expand_dims(y, axis=3))
+    return _split(F, fn.time_first(F, x), y, length)
+
+
+def _split(F: Namespace, x: Array, like: Array, length: int) -> List[Array]:
+    """Arrays (B, m, n) of (1, T or 1, B or 1, m, n), over the times and the batch of `like`."""
+    x = F.squeeze(fn.over_time(F, x, like), axis=0)
+    if length == 1:
+        return [F.squeeze(x, axis=0)]
+    return list(F.split_v2(x, length, axis=0, squeeze_axis=True))
+
+
+def _first_rows(inputs: Array) -> Array:
+    """Two rows (2, k) of inputs (B, T, k)."""
+    return mx.nd.tile(inputs[0, :1], reps=(2, 1))
+
+
+def _named(shape: Tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"

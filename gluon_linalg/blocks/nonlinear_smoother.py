@@ -1,0 +1,216 @@
+"""What a nonlinear state space model says of its states: smoother and forecaster."""
+
+from typing import Any, Optional, Tuple, Union
+
+import mxnet as mx
+
+from .. import functional as fn
+from ..functional import linearization
+from ..functional.sigma_points import Rule
+from ..typing import Array, Namespace
+from .likelihoods import Likelihood
+from .nonlinear import NonlinearLayer, Passed, squared, stacked
+from .nonlinear_calls import Arguments, Calls, Moments, each_time
+from .smoother import KalmanSmootherLayer
+
+
+class NonlinearSmootherLayer(NonlinearLayer):
+    """E[x_t | y_1..y_T], (B, T, d), and Var(x_t | y_1..y_T), (B, T, d, d), approximately.
+
+    After the filter the model is affine about what was known at each time: f about the filtered
+    state, h about the predicted one. The Kalman smoother of that affine model is the sigma-point
+    or extended Rauch-Tung-Striebel smoother (Särkkä 2008). Each of `iterations` brings f and h of
+    all times at once to affine functions about the smoothed states, and smooths again (iterated
+    posterior linearization, García-Fernández, Svensson & Särkkä 2017; with 'extended' Gauss-Newton
+    steps to the mode, Bell 1994); `step` is how far the means of these go towards the new ones.
+
+    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments and errors as in
+    `NonlinearLayer` and `NonlinearFilterLayer`.
+    """
+
+    def __init__(
+        self,
+        transition: mx.gluon.HybridBlock,
+        emission: mx.gluon.HybridBlock,
+        state_size: int,
+        observation_size: int = 1,
+        rule: Union[str, Rule] = "cubature",
+        likelihood: Optional[Likelihood] = None,
+        updates: int = 0,
+        step: float = 1.0,
+        iterations: int = 0,
+        lag_one: bool = False,
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            transition,
+            emission,
+            state_size,
+            observation_size,
+            rule,
+            likelihood,
+            updates,
+            step,
+            length,
+            **kwargs,
+        )
+        self._iterations = self._count("iterations", iterations)
+        self._smoother = KalmanSmootherLayer(
+            self._states, self._observations, lag_one=lag_one, prefix=self.prefix
+        )
+
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
+        """The results inside a graph, also that of another block."""
+        given = self._arrays(F, arrays)
+        passed = self._pass(F, given)
+        before, after = (stacked(F, x) for x in (passed.about, passed.filtered))
+        found = self._smoothed(F, given, after, before)
+        mean = after[0]
+        for k in range(self._iterations):
+            mean = found[0] if k == 0 else mean + self._step * (found[0] - mean)
+            rows = F.reshape(found[1], shape=(-3, 0, 0))
+            factor = linearization.semidefinite_factor(F, rows, self._states)
+            about = mean, F.reshape_like(factor, found[1])
+            found = self._smoothed(F, given, about, about)
+        return found
+
+    def _smoothed(self, F, given, of_transition, of_emission):
+        """The smoother of the model that is affine about these means and factors."""
+        points = None
+        if self._rule.has_points:
+            points = self._rule.points(F, _rows(F, of_transition[1]), self._states)
+        calls = Calls(self, F, points)
+
+        def about(moments, inputs):
+            mean, factor = moments
+            known = None if inputs is None else _over(F, inputs, mean)
+            return F.reshape(mean, shape=(-3, -1, 1)), _rows(F, factor), known
+
+        mean, factor, known = about(of_transition, given["transition_input"])
+        state = calls.transition(mean, factor, known)
+        matrix, offset = _affine(F, state, mean, factor)
+        transition, offset = (_like(F, x, of_transition[0]) for x in (matrix, offset))
+        process = self._joined(F, state, of_transition[0], given["process_factor"])
+        mean, factor, known = about(of_emission, given["emission_input"])
+        seen, variance = calls.emission(mean, factor, known)
+        matrix, level = _affine(F, seen, mean, factor)
+        emission, level = (_like(F, x, of_emission[0]) for x in (matrix, level))
+        noise = given.get("observation_factor")
+        if variance is not None:
+            noise = _like(F, variance, of_emission[0])
+        noise = self._joined(F, seen, of_emission[0], noise)
+        return self._smoother.results(
+            F,
+            given["y"],
+            transition,
+            emission,
+            process,
+            noise,
+            given["prior_mean"],
+            given["prior_factor"],
+            given["mask"],
+            F.squeeze(offset, axis=3),
+            F.squeeze(level, axis=3),
+        )
+
+    def _joined(self, F, linearized, mean, noise):
+        """[E  N], (B, T, n, .)."""
+        if linearized.rest is None:
+            return noise
+        rest = _like(F, linearized.rest, mean)
+        corner = fn.zeros_like(F, F.slice_axis(rest, axis=3, begin=0, end=1))
+        return F.concat(rest, F.broadcast_add(noise, corner), dim=3)
+
+
+class NonlinearForecastLayer(NonlinearLayer):
+    """Moments of the next h = `steps` states and observations, given y_1, ..., y_T.
+
+    State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
+    (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With
+    moments='factor' lower factors stand in place of the covariances. Arguments as in
+    `NonlinearLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+    """
+
+    def __init__(
+        self,
+        transition: mx.gluon.HybridBlock,
+        emission: mx.gluon.HybridBlock,
+        state_size: int,
+        observation_size: int = 1,
+        rule: Union[str, Rule] = "cubature",
+        likelihood: Optional[Likelihood] = None,
+        updates: int = 0,
+        step: float = 1.0,
+        steps: int = 1,
+        moments: Union[bool, str] = True,
+        length: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            transition,
+            emission,
+            state_size,
+            observation_size,
+            rule,
+            likelihood,
+            updates,
+            step,
+            length,
+            **kwargs,
+        )
+        self._further = self._size("steps", steps)
+        if moments not in (True, "factor"):
+            raise ValueError(f"{self.name}: moments is {moments!r}, expected True or 'factor'.")
+        self._moments = moments
+
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
+        """The results inside a graph, also that of another block."""
+        given = self._arrays(F, arrays)
+        passed = self._pass(F, given)
+        ahead = passed.predicted[-self._further :]
+        mean, factor = stacked(F, ahead)
+        observed, spread = stacked(F, self._emitted(F, given, passed, ahead))
+        if self._moments is True:
+            factor, spread = squared(F, factor), squared(F, spread)
+        return mean, factor, observed, spread
+
+    def _emitted(self, F: Namespace, given: Arguments, passed: Passed, ahead: Moments) -> Moments:
+        """Mean (B, p, 1) and lower factor (B, p, p) of the observations ahead."""
+        h = self._further
+        inputs, noises = passed.model.emission_input[-h:], [None] * h
+        if self.likelihood is None:
+            # That of the model is 0 where nothing was observed.
+            steps = self._steps(F, given["y"])
+            noises = each_time(F, given["observation_factor"], given["y"], steps)[-h:]
+        found = []
+        for (mean, factor), noise, known in zip(ahead, noises, inputs):
+            seen, variance = passed.calls.emission(mean, factor, known)
+            # Wide enough for its LQ.
+            padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
+            wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))
+            noise = noise if variance is None else variance
+            found.append(linearization.predicted(F, wide, noise, self.name))
+        return found
+
+
+def _rows(F: Namespace, factor: Array) -> Array:
+    """(B, T, d, d) as (B T, d, d)."""
+    return F.reshape(factor, shape=(-3, 0, 0))
+
+
+def _like(F: Namespace, x: Array, mean: Array) -> Array:
+    """(B T, m, n) as (B, T, m, n), by a mean (B, T, d)."""
+    return F.reshape_like(x, fn.stop(F, mean), lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
+
+def _over(F: Namespace, inputs: Array, mean: Array) -> Array:
+    """Inputs (B or 1, T or 1, k) for each row of means (B, T, d), (B T, k)."""
+    corner = fn.zeros_like(F, F.slice_axis(mean, axis=2, begin=0, end=1))
+    return F.reshape(F.broadcast_add(inputs, corner), shape=(-3, 0))
+
+
+def _affine(F: Namespace, found: linearization.Linearized, mean: Array, factor: Array):
+    """A and b of A x + b."""
+    matrix = linearization.per_unit(F, found.slope, factor)
+    return matrix, found.mean - fn.product(F, matrix, mean)
