@@ -444,7 +444,13 @@ def two_forecasts(names):
 
 
 # What a block shows, by a part of it.
+def pendulum(names):
+    assert abs(names["layer"].transition.stiffness.data().asscalar() - 3.0) < 0.3
+    assert abs(names["mean"][0, -1, 0].asscalar() - (names["angle"] - 0.2 * names["speed"])) < 0.3
+
+
 CHECKS = {
+    "class Pendulum": pendulum,
     "gl.CholeskySolveBlock()": solved,
     "phi = np.stack([x**power": regressed,
     "gl.WhiteningBlock()": components,

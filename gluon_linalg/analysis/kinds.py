@@ -35,6 +35,12 @@ def analyze(layer: Any, *arrays: Any, **keywords: Any) -> Any:
     included, whose index and names come back. Tables need pandas, and pictures matplotlib.
 
     Raises TypeError for other blocks, and what the layer raises.
+
+    >>> layer = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=1.0)
+    >>> layer.initialize()
+    >>> found = gl.analyze(layer, np.zeros((2, 1)), np.array([0.0, 1.0]))
+    >>> found.leave_one_out().shape[0]
+    2
     """
     for kind, analysis in KINDS:
         if isinstance(layer, kind):

@@ -233,6 +233,12 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError, ValueError for a rule with negative weights or too many points.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> loss = gl.NonlinearFilterLayer(same, same, 1)
+    >>> loss(mx.nd.zeros((1, 1, 1)), one, one, mx.nd.zeros((1, 1)), one[0]).asnumpy().round(4)
+    array([1.2655], dtype=float32)
     """
 
     def __init__(

@@ -26,6 +26,13 @@ class NonlinearSmootherLayer(NonlinearLayer):
 
     With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments and errors as in
     `NonlinearLayer` and `NonlinearFilterLayer`.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> arrays = 2.0 * one[0], one, one, mx.nd.zeros((1, 1)), one[0]
+    >>> mean, covariance = gl.NonlinearSmootherLayer(same, same, 1)(*arrays)
+    >>> print(mean.asnumpy().round(4), covariance.asnumpy().round(4))
+    [[[1.]]] [[[[0.5]]]]
     """
 
     def __init__(
@@ -130,6 +137,15 @@ class NonlinearForecastLayer(NonlinearLayer):
     (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With
     moments='factor' lower factors stand in place of the covariances. Arguments as in
     `NonlinearLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+
+    Errors as in `NonlinearFilterLayer`.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> arrays = 2.0 * one[0], one, one, mx.nd.zeros((1, 1)), one[0]
+    >>> *_, mean, variance = gl.NonlinearForecastLayer(same, same, 1, steps=2)(*arrays)
+    >>> print(mean.asnumpy().round(4).ravel(), variance.asnumpy().round(4).ravel())
+    [1. 1.] [2.5 3.5]
     """
 
     def __init__(

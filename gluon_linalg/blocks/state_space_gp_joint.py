@@ -75,9 +75,7 @@ class JointTimes:
             )
         return found
 
-    def _merged(
-        self, new: np.ndarray, repeats: int
-    ) -> Tuple[List[Any], np.ndarray, np.ndarray]:
+    def _merged(self, new: np.ndarray, repeats: int) -> Tuple[List[Any], np.ndarray, np.ndarray]:
         """Arguments of Kalman layers with a mask, H (B, T, d), and where new times are, (B, m)."""
         times, residual, variances, mask = (np.tile(a, (repeats, 1)) for a in self._data)
         count = times.shape[1]

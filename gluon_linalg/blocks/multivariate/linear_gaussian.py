@@ -29,6 +29,11 @@ class LinearGaussianModel(MultivariateModel):
     (`matrices`, `set_matrices`). Shumway & Stoffer 1982.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
+
+    >>> model = gl.LinearGaussianModel(3, 2)
+    >>> model.initialize()
+    >>> model(mx.nd.zeros((1, 5, 3))).shape
+    (1,)
     """
 
     def __init__(
