@@ -127,7 +127,9 @@ def test_without_noise_it_passes_through_the_data():
     assert (variance > 0).all() and (variance < 1e-12).all()
 
 
-@pytest.mark.parametrize("name", ["matern52", "sum", "product"])
+@pytest.mark.parametrize(
+    "name", ["matern52", "sum", pytest.param("product", marks=pytest.mark.slow)]
+)
 def test_several_times_together(name):
     """Covariances of the dense process, and draws that have its moments."""
     kernel, formula, values = KERNELS[name]

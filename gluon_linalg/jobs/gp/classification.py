@@ -54,7 +54,7 @@ class ClassProcess(VariationalProcess):
         if len(dataset.holdout_y):
             groups.append(("hold-out", dataset.holdout_x, dataset.holdout_y))
         judged = [(name, self._probabilities(predictor, x), y.astype(int)) for name, x, y in groups]
-        plot_classes(folder.file(names.PLOT), dataset.target, classes, judged)
+        plot_classes(folder.file(names.PLOT), str(dataset.target), classes, judged)
         found = [classification_metrics(p, labels) for _, p, labels in judged]
         return {
             "rows_left_out": dataset.left_out,
