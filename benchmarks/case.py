@@ -10,6 +10,8 @@ Arrays = Dict[str, np.ndarray]
 # The environment of this package, and its two backends with their names in tables.
 HERE = "here"
 BACKENDS = {"native": "native", "mxnet": "MXNet"}
+# The same as "native" in a row of several threads: what these are worth, in one run.
+ALONE = "native, 1 thread"
 
 
 class Contender(NamedTuple):
@@ -18,13 +20,14 @@ class Contender(NamedTuple):
     The class is made of the arrays of the problem and the options. Its methods: `run()`, value and
     gradients; `results()`, arrays by name of the last run; if it has them `forward()`, the value
     alone, and `figures()`, further numbers by name. `run` returns when all is computed; what it
-    returns, if anything, are the seconds that count.
+    returns, if anything, are the seconds that count. threads: where it has not those of the row.
     """
 
     label: str
     environment: str
     target: str
     options: Mapping[str, Any] = {}
+    threads: Optional[int] = None
 
 
 class Work(NamedTuple):

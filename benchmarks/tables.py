@@ -3,7 +3,7 @@
 import math
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .case import BACKENDS, HERE
+from .case import ALONE, BACKENDS, HERE
 from .measure import Row
 
 NONE = "–"
@@ -55,14 +55,11 @@ def ratios(rows: Sequence[Row]) -> List[str]:
                 number(_ratio(own[count], label, peer)) if count in own else NONE
                 for label, count in columns
             ]
-            first, last = own.get(counts[0]), own.get(counts[-1])
-            both = NONE
-            if first and last and len(counts) > 1:
-                times = [_median(row, BACKENDS["native"]) for row in (last, first)]
-                both = number(times[0] / times[1] if all(times) else None)
+            last = own.get(counts[-1], {"contenders": {}})
+            both = number(_ratio(last, BACKENDS["native"], ALONE))
             lines.append([f"{family}: {title}", peer, *cells, both])
     head = [f"{label}, {count} thread{'s' * (count > 1)}" for label, count in columns]
-    last = f"native, {counts[-1]} threads in the time of {counts[0]}" if counts else ""
+    last = f"native, {counts[-1]} threads / 1 thread" if counts else ""
     return table(["work", "beside", *head, last], lines) if lines else []
 
 

@@ -47,6 +47,11 @@ class Quick(Right):
     def forward(self):
         self._x**2
 
+class Threads(Right):
+    def run(self):
+        super().run()
+        return float(os.environ["OMP_NUM_THREADS"])
+
 class Wrong(Right):
     error = 1.6e-3
 
@@ -138,6 +143,22 @@ def test_run(toys):
     keys = [(row["case"], row["threads"]) for row in rows]
     assert keys == [("toy/right", 1), ("toy/right", 2), ("toy/wrong", 1)]
     assert list(rows[1]["contenders"]) == ["Quick"]
+
+
+def test_what_threads_are_worth(toys, monkeypatch):
+    """In a row of several threads, this package also has a process with one."""
+    own = toy("toy/own", [])
+    own.contenders[:0] = [
+        Contender("PyTorch", HERE, "toys:Quick"),
+        Contender("native", HERE, "toys:Threads"),
+    ]
+    monkeypatch.setattr(command, "all_cases", lambda: [own])
+    assert run(toys, "toy/own", "--threads", "2", "--only", "native").exit_code == 0
+    (row,) = json.loads((toys / "out" / "results.json").read_text())["rows"]
+    seconds = {label: one["run"]["median"] for label, one in row["contenders"].items()}
+    assert seconds == {"native": 2.0, "native, 1 thread": 1.0}
+    row["contenders"]["PyTorch"] = {"environment": "torch", "run": {"median": 0.5}}
+    assert tables.ratios([row])[2].endswith("| PyTorch | 4.00 | – | 2.00 |")
 
 
 def test_names(toys):
