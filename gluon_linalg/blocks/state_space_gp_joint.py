@@ -35,20 +35,24 @@ class JointTimes:
     def sample(self, new: np.ndarray, size: int) -> np.ndarray:
         """Draws of f - m at new times (B, m), (size, B, m).
 
-        By Durbin & Koopman 2002, of each draw a filter and smoother pass.
+        By Durbin & Koopman 2002; the draws of a batch element share its covariances and gains.
         """
-        arrays, emission, places = self._merged(np.tile(new, (size, 1)), size)
-        count, length = arrays[0].shape[:2]
-        d, r = arrays[1].shape[-1], arrays[3].shape[-1]
-        noise = [
-            mx.nd.random.normal(shape=shape, dtype="float64", ctx=self._context)
-            for shape in ((count, d), (count, length, r), (count, length, 1))
-        ]
+        arrays, emission, places = self._merged(new)
         *system, mask = arrays
-        sampler = KalmanSamplerLayer(d)
-        states = sampler.compute(mx.nd, *system, *noise, mask).asnumpy()
-        values = np.einsum("bti,bti->bt", emission, states)
-        return np.take_along_axis(values, places, axis=1).reshape((size, *new.shape))
+        length, d = emission.shape[1:]
+        sampler: Any = KalmanSamplerLayer(d)
+        found = np.empty((size, *new.shape))
+        for b in range(len(new)):
+            own = [a if len(a) == 1 else a[b : b + 1] for a in system]
+            own[0] = mx.nd.broadcast_axis(own[0], axis=0, size=size)
+            shapes = ((size, d), (size, length, own[3].shape[-1]), (size, length, 1))
+            noise = [
+                mx.nd.random.normal(shape=shape, dtype="float64", ctx=self._context)
+                for shape in shapes
+            ]
+            states = sampler.compute(mx.nd, *own, *noise, mask[b : b + 1]).asnumpy()
+            found[:, b] = np.einsum("sti,ti->st", states, emission[b])[:, places[b]]
+        return found
 
     def covariance(self, new: np.ndarray) -> np.ndarray:
         """Cov(f(t_a), f(t_b)) given the data at new times (B, m), (B, m, m).
@@ -56,9 +60,11 @@ class JointTimes:
         Cov(x_s, x_t) = P_s L_sᵀ ... L_{t-1}ᵀ (I - N_{t-1} P_t) of s < t (de Jong 1989), P the
         predicted covariances, L = A - K H, and N the precision of what t and later times say.
         """
-        arrays, emission, places = self._merged(new, 1)
-        *system, mask = arrays
-        model = fn.state_space_system(mx.nd, *system, mask, name="covariance")
+        arrays, emission, places = self._merged(new)
+        y, transition, row, factor, noise, mean, prior, mask = arrays
+        model = fn.state_space_system(
+            mx.nd, y, transition, row, factor, noise, mean, prior, mask, name="covariance"
+        )
         d, length = emission.shape[2], emission.shape[1]
         filtered, _ = fn.kalman_filter(mx.nd, model, d, 1, "square_root", length, "covariance")
         smoothed = fn.backward_pass(mx.nd, model, filtered, d, length)
@@ -75,9 +81,9 @@ class JointTimes:
             )
         return found
 
-    def _merged(self, new: np.ndarray, repeats: int) -> Tuple[List[Any], np.ndarray, np.ndarray]:
+    def _merged(self, new: np.ndarray) -> Tuple[List[Any], np.ndarray, np.ndarray]:
         """Arguments of Kalman layers with a mask, H (B, T, d), and where new times are, (B, m)."""
-        times, residual, variances, mask = (np.tile(a, (repeats, 1)) for a in self._data)
+        times, residual, variances, mask = self._data
         count = times.shape[1]
         every = np.concatenate([times, new], axis=1)
         order = np.argsort(every, axis=1, kind="stable")

@@ -57,7 +57,7 @@ class ClassProcess(VariationalProcess):
         judged = [(name, self._probabilities(predictor, x), y.astype(int)) for name, x, y in groups]
         curves = [calibration(p, labels) for _, p, labels in judged]
         picture = folder.file(names.PLOT)
-        save_picture(picture, draw_classes, dataset.target, classes, judged, curves)
+        save_picture(picture, draw_classes, str(dataset.target), classes, judged, curves)
         found = [classification_metrics(p, labels) for _, p, labels in judged]
         return {
             "rows_left_out": dataset.left_out,

@@ -176,9 +176,9 @@ class VariationalProcess(SparseProcess):
         return take_back
 
     def _natural_step(self, rows: Sequence[mx.nd.NDArray], step: float) -> None:
+        x, y = (array.expand_dims(axis=0) for array in rows)
         # The loss tells what is wrong, if more is than the step.
         with contextlib.suppress(LinearAlgebraError):
-            x, y = (array.expand_dims(axis=0) for array in rows)
             self.process.natural_step(x, y, step=step)
 
     def _variational(self) -> List[mx.gluon.Parameter]:
