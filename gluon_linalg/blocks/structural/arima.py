@@ -37,6 +37,7 @@ class ARIMA(Component):
     """
 
     kind = "arima"
+    learns_emission = True
 
     def __init__(
         self,

@@ -52,8 +52,8 @@ def _estimates(task, model, member, posterior):
         variance = units.variance_from_model(moments[1])
         parts[label] = (moments[0] * units.target_scale + offset, variance)
     signal = (units.mean_from_model(signal[0]), units.variance_from_model(signal[1]))
-    noise = 0.0 if model.noise_variance is None else model.noise_variance.value()
-    forecast = (signal[0][count:], signal[1][count:] + units.variance_from_model(noise))
+    noise = units.variance_from_model(np.float64(model.expected_noise()))
+    forecast = (signal[0][count:], signal[1][count:] + noise)
     coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])
     return Estimates(signal, parts, forecast, coefficients)
 
