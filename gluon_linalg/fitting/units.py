@@ -52,7 +52,7 @@ def without_outliers(y: np.ndarray) -> np.ndarray:
     seen = np.flatnonzero(np.isfinite(y))
     if len(seen) <= 2 * REACH:
         return y
-    values = np.pad(y[seen], REACH, mode="edge")
+    values = np.pad(y[seen], REACH, mode="reflect")
     middle = np.median(np.lib.stride_tricks.sliding_window_view(values, 2 * REACH + 1), axis=1)
     distance = np.abs(y[seen] - middle)
     moved = distance[distance > 0]
