@@ -1,7 +1,6 @@
 """Transitions and emissions for the tests of nonlinear layers."""
 
 import mxnet as mx
-import nonlinear_references as stored
 import numpy as np
 
 

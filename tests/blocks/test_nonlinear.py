@@ -11,7 +11,6 @@ from nonlinear_blocks import Affine, Network, Pendulum, evaluated
 
 import gluon_linalg as gl
 from gluon_linalg import sigma_points
-from harness import block as harness
 from harness import check_block
 
 REFERENCES = json.loads(stored.PATH.read_text(encoding="utf-8"))

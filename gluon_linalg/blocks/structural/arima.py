@@ -42,6 +42,7 @@ class ARIMA(Component):
     """
 
     kind = "arima"
+    learns_emission = True
 
     def __init__(
         self,

@@ -72,6 +72,8 @@ class Component(LinearAlgebraBlock):
     features = 0
     # Whether coefficients of covariates change in time.
     drifts = False
+    # Whether its emission has learned numbers.
+    learns_emission = False
     # The state that takes the mean of y as its prior mean, if there is one.
     level_state: Optional[int] = None
 

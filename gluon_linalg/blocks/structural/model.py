@@ -178,6 +178,10 @@ class StructuralModel(ScanningBlock):
         with self.name_scope():
             return StructuralStream(self, steps)
 
+    def expected_noise(self) -> float:
+        """The variance of an observation given its signal."""
+        return 0.0 if self.noise_variance is None else float(self.noise_variance.value()[0])
+
     def noise(self, F: Namespace, y: Array, stored: Optional[Stored] = None) -> Array:
         """The noise_variance inside a graph, (1, 1) or `stored` (B, 1), float64; 0 if none."""
         if self.noise_variance is None and stored is not None:

@@ -36,10 +36,11 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     forecaster.cast(dtype)
     example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
     export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
-    stream = model.stream(exported_steps(dataset))
-    export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
     description = describe_model(task)
-    description["stream_start"] = [array.tolist() for array in stream.begin_state()]
+    if task.job.model.noise == "gaussian":
+        stream = model.stream(exported_steps(dataset))
+        export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
+        description["stream_start"] = [array.tolist() for array in stream.begin_state()]
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
