@@ -6,7 +6,7 @@ or y_t ~ p(y | h(x_t, v_t)) with a likelihood of `blocks.likelihoods`. The filte
 affine functions where the state is likely to be (`functional.sigma_points`), in square-root form.
 """
 
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -138,7 +138,7 @@ class NonlinearLayer(KalmanLayer):
     def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> dict:
         """The arrays of a call by their names, y and mask with the steps ahead."""
         names = [name for name, _ in self.arguments]
-        given = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
+        given: Dict[str, Any] = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
         if self._further:
             y, mask = given["y"], given["mask"]
             first = fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1))

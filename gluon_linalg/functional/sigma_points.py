@@ -24,7 +24,7 @@ class Points(NamedTuple):
     nodes: Array  # ξ, (d, S)
     weights: Array  # w of means, (1, 1, S)
     roots: Array  # √w of covariances, (1, 1, S)
-    count: int  # S
+    size: int  # S
 
 
 class Rule:
