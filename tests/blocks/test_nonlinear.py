@@ -215,13 +215,26 @@ HARNESS = {
 }
 
 
-@pytest.mark.parametrize("kind", HARNESS)
+@pytest.mark.parametrize("kind", ["filter", pytest.param("smoother", marks=pytest.mark.slow)])
 def test_harness(kind, tmp_path):
     """Every mode, gradients of inputs and of the networks, float32, the textbook's values."""
     layer, options, cases = HARNESS[kind]
     cases = list(driven_cases(**cases))
     oracle = driven_oracle(kind, options["rule"])
     check_block(lambda: Masked(layer, **options), cases, tmp_path, oracle, float32=1e-3)
+
+
+def test_a_compiled_smoother():
+    """Its harness, which is slow, has the other modes."""
+    layer, options, _ = HARNESS["smoother"]
+    block = Masked(layer, **options)
+    block.initialize()
+    block.cast("float64")
+    case = [f64(a) for a in next(driven_cases())]
+    expected = [a.asnumpy() for a in block(*case)]
+    block.hybridize()
+    for found, right in zip(block(*case), expected):
+        np.testing.assert_allclose(found.asnumpy(), right, rtol=1e-12, atol=1e-14)
 
 
 ITERATED = {
