@@ -501,7 +501,14 @@ def test_priors_are_in_the_loss_in_units_of_the_file(method, run, write_job, wor
     assert difference == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize("method", [pytest.param("exact", marks=pytest.mark.slow), "sgpr", "svgp"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("exact", marks=pytest.mark.slow),
+        "sgpr",
+        pytest.param("svgp", marks=pytest.mark.slow),
+    ],
+)
 def test_starts_are_drawn_from_priors(method, run, write_job, workspace):
     """A period that lengthscales at hand do not lead to."""
     changes = {
