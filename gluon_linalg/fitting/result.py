@@ -152,14 +152,18 @@ class FitResult:
         width = quantile * np.sqrt(np.diag(covariance))
         turn = jacobian(self._natural, self.vector)
         value = self._natural(self.vector)
-        lower, upper = (self._natural(self.vector + sign * width) for sign in (-1.0, 1.0))
+        # Where one is not known, others are still told, and no model is asked about NaN.
+        known = np.nan_to_num(width)
+        lower, upper = (self._natural(self.vector + sign * known) for sign in (-1.0, 1.0))
         rows: List[Estimate] = []
         for place, (name, may_be_zero) in enumerate(self._names()):
             own = np.flatnonzero(turn[place])
             slope, block = turn[place, own], covariance[np.ix_(own, own)]
             error = float(np.sqrt(slope @ block @ slope)) if len(own) else math.nan
             ends = sorted([lower[place], upper[place]])
-            if len(own) != 1:
+            if not np.isfinite(width[own]).all():
+                ends = [math.nan, math.nan]
+            elif len(own) != 1:
                 # Made of several that are stored: there is no scale of its own.
                 ends = [value[place] - quantile * error, value[place] + quantile * error]
             z = float(value[place]) / error if may_be_zero and error > 0 else math.nan

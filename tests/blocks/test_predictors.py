@@ -249,7 +249,16 @@ def test_structural_model():
         "posterior": ([y], [mean, covariance[None], *signal, parts]),
     }
     check_methods(
-        make, calls, elsewhere=("forecaster", "kalman_inputs", "noise", "open_states", "stream")
+        make,
+        calls,
+        elsewhere=(
+            "expected_noise",
+            "forecaster",
+            "kalman_inputs",
+            "noise",
+            "open_states",
+            "stream",
+        ),
     )
     for dtype in ("float32", "float64"):
         assert make(dtype).open_states(nd(y, dtype)) == [[]]
