@@ -21,11 +21,11 @@ CASES = [
 def test_harness(kind, option, tmp_path):
     """Every execution mode, exported too, float32, and values by dense normals."""
     steps, cases, given = OPTIONS[kind].get("steps", 0), [], []
-    for B, seed in ((1, 6), (2, 7)):
+    for B in (1, 2):
         if option == "stationary":
-            system = stationary_system(seed, B=B, T=3, d=2, p=1, missing=False, steps=steps)
+            system = stationary_system(2 + B, B=B, T=3, d=2, p=1, missing=False, steps=steps)
         else:
-            system = exactly_certain(certain_system(seed, B=B, T=2, d=3, steps=steps))
+            system = exactly_certain(certain_system(5 + B, B=B, T=2, d=3, steps=steps))
         if kind == "sampler":
             system = with_noise(system)
         given.append(system)
