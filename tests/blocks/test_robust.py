@@ -91,6 +91,7 @@ def test_forecasts_have_the_variance_of_the_noise():
     np.testing.assert_allclose(variance.asnumpy(), stats.t.var(5, scale=np.sqrt(2.0)), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_regression_and_export(tmp_path):
     y, x = with_outliers(1e6), np.random.RandomState(2).normal(size=(STEPS + 2, 1))
     part = s.LocalLevel(0.2) + s.Regression(1)

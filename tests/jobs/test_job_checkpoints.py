@@ -157,7 +157,9 @@ def prepare(workspace, name, iterations):
     train(job, show_bar=False)
 
 
-@pytest.mark.parametrize("name, ends", [("lbfgs", [10]), ("sgld", [23])])
+@pytest.mark.parametrize(
+    "name, ends", [("lbfgs", [10]), pytest.param("sgld", [23], marks=pytest.mark.slow)]
+)
 def test_a_killed_job_ends_with_the_same_model(tmp_path, name, ends):
     prepare(tmp_path, name, iterations=40)
     for end in ends:

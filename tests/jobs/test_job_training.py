@@ -108,7 +108,17 @@ def test_another_job_or_other_data_are_not_mixed(run, write_job, workspace, refu
     assert run("train", job, "--overwrite")[0] == 0
 
 
-@pytest.mark.parametrize("optimizer", sorted(set(optimizer_names()) - {"lbfgs"}))
+# A state of several arrays, of one, random numbers, and none.
+QUICK_OPTIMIZERS = {"adam", "nag", "sgld", "sgd"}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK_OPTIMIZERS))
+        for name in sorted(set(optimizer_names()) - {"lbfgs"})
+    ],
+)
 def test_gluon_optimizers_continue_where_they_stopped(run, write_job, workspace, optimizer):
     """Ten iterations and ten more are the same as twenty."""
     changes = {"training.optimizer": optimizer, "training.learning_rate": 0.01}

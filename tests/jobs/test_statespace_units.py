@@ -57,7 +57,14 @@ def trained(tmp_path, run, monkeypatch):
     return train
 
 
-@pytest.mark.parametrize("name", COMPONENTS)
+# The others are parts of these, or like one of them.
+QUICK = {"trend and season", "cycle", "autoregression", "drifting"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in COMPONENTS],
+)
 def test_the_same_data_in_other_units_give_the_same_model(trained, name):
     plain, forecast = trained(COMPONENTS[name], (1.0, 0.0, 1.0, 0.0))
     diffuse = DIFFUSE.get(name, 1)
