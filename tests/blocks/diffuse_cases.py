@@ -146,7 +146,7 @@ CASES = {
         [trend(0.0044, 0.00397), waves(365.25, 3, 0.00328)], 0.004, walk(1000), slow=True
     ),
     "4 waves of a year": lambda: case(
-        [trend(0.004, 0.004), waves(365.25, 4, 0.003)], 0.004, walk(1000), slow=True
+        [trend(0.004, 0.004), waves(365.25, 4, 0.003)], 0.004, walk(1000)
     ),
     "sines, 3000": lambda: case(
         [trend(0.01, 1e-4), regression(4)], 0.01, walk(3000), sines(3000), slow=True

@@ -65,6 +65,11 @@ class StateSpace(TrainedTask):
             [own for own, part in zip(self._squares(), job.model.regressions) if part.drifting],
         )
 
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the noise is normal: that of heavy tails has a bound."""
+        return self.job.model.noise == "gaussian"
+
     def arguments(self) -> List[mx.nd.NDArray]:
         return self._arguments
 

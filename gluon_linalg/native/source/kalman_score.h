@@ -81,8 +81,10 @@ GL_INLINE void add_symmetric_product(const Columns& places, N n, N count, const 
     const int64_t some = n - i < rows ? n - i : rows;
     product<add, E>(some, count, across - i, {a + i, 1, across}, b + i, across,
                     c + i * across + i, across);
+    // Those of the diagonal too: what rounding leaves between the triangles would be copied into the
+    // next product, where it may grow with each step.
     for (int64_t k = i; k < i + some; ++k)
-      for (int64_t l = i + some; l < n; ++l) c[l * across + k] = c[k * across + l];
+      for (int64_t l = k + 1; l < n; ++l) c[l * across + k] = c[k * across + l];
   }
 }
 
