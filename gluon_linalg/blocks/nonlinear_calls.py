@@ -210,7 +210,7 @@ def _split(F: Namespace, x: Array, like: Array, length: int) -> List[Array]:
     x = F.squeeze(fn.over_time(F, x, like), axis=0)
     if length == 1:
         return [F.squeeze(x, axis=0)]
-    return list(F.split(x, num_outputs=length, axis=0, squeeze_axis=True))
+    return list(F.split_v2(x, length, axis=0, squeeze_axis=True))
 
 
 def _first_rows(inputs: Array) -> Array:

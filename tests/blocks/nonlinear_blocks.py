@@ -1,7 +1,6 @@
 """Transitions and emissions for the tests of nonlinear layers."""
 
 import mxnet as mx
-import nonlinear_references as stored
 import numpy as np
 
 
@@ -128,6 +127,8 @@ def evaluated(layer, arrays):
     with mx.autograd.record():
         outputs = layer(**given)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        loss = sum((o * mx.nd.array(random.randn(*o.shape), dtype="float64")).sum() for o in outputs)
+        loss = sum(
+            (o * mx.nd.array(random.randn(*o.shape), dtype="float64")).sum() for o in outputs
+        )
     loss.backward()
     return [o.asnumpy() for o in outputs], {k: a.grad.asnumpy() for k, a in given.items()}

@@ -11,8 +11,8 @@ from nonlinear_blocks import Affine, Network, Pendulum, evaluated
 
 import gluon_linalg as gl
 from gluon_linalg import sigma_points
+from harness import assert_runs_on_gpu, check_block
 from harness import block as harness
-from harness import check_block
 
 REFERENCES = json.loads(stored.PATH.read_text(encoding="utf-8"))
 B, T, D, P = 2, 3, 3, 2
@@ -124,3 +124,142 @@ def test_values_of_dynamax(name, rule):
     keys = ("filtered_means", "filtered_covariances", "smoothed_means", "smoothed_covariances")
     for found, key in zip(moments, keys):
         np.testing.assert_allclose(found, right[key], rtol=1e-8, atol=1e-9, err_msg=key)
+
+
+class Driven(mx.gluon.HybridBlock):
+    """x + V tanh(W [x, u]), or V' tanh(W [x, u]) of another size."""
+
+    def __init__(self, size, inputs, outputs, **kwargs):
+        super().__init__(**kwargs)
+        self._is_residual = size == outputs
+        with self.name_scope():
+            self.first = mx.gluon.nn.Dense(3, in_units=size + inputs, activation="tanh")
+            self.second = mx.gluon.nn.Dense(outputs, in_units=3)
+
+    def hybrid_forward(self, F, x, u=None):
+        hidden = self.second(self.first(x if u is None else F.concat(x, u, dim=1)))
+        return x + hidden if self._is_residual else hidden
+
+
+class Masked(mx.gluon.HybridBlock):
+    """A layer of two states, driven by inputs, y above 4 missing; f and h are networks."""
+
+    def __init__(self, layer, observations=1, **options):
+        super().__init__()
+        if "likelihood" in options:
+            options["likelihood"] = getattr(gl.likelihoods, options["likelihood"])()
+        with self.name_scope():
+            self.layer = layer(
+                Driven(2, 1, 2), Driven(2, 0, observations), 2, observations, length=3, **options
+            )
+
+    def hybrid_forward(self, F, y, *arrays):
+        seen = y < 4.0
+        # Whole numbers, also beside the cases.
+        y = F.floor(y + 0.5) if self.layer.likelihood is not None else y
+        return self.layer(y, *arrays[:-1], seen, arrays[-1])
+
+    def initialize(self, *args, **kwargs):
+        super().initialize(mx.init.Uniform(0.8), *args, **kwargs)
+
+
+def driven_cases(noise=True, counts=False, labels=False, steps=0):
+    random = np.random.RandomState(5)
+    for batch, length, columns in ((1, 3, 2), (2, 3, 1)):
+        y = random.randn(batch, length, 1)
+        y = random.poisson(1.0, y.shape) * 1.0 if counts else (y > 0) * 1.0 if labels else y
+        y[0, 1] = 5.0
+        case = [y, 0.5 * random.randn(1, 1, 2, columns)]
+        if noise:
+            case.append(0.5 + random.rand(batch, length + steps, 1, 1))
+        case += [random.randn(batch, 2), 0.3 * random.randn(1, 2, 2) + 0.5 * np.eye(2)]
+        yield [*case, random.randn(batch, length + steps, 1)]
+
+
+def driven_oracle(kind, rule):
+    """The textbook's filter and smoother, in covariances."""
+
+    def oracle(y, process, noise, mean, factor, inputs, block):
+        net, results = block.layer, []
+        for b in range(len(y)):
+
+            def transition(x, t, b=b):
+                known = f64(np.tile(inputs[b, t], (len(x), 1)))
+                return net.transition(f64(x), known).asnumpy()
+
+            total, found, _ = reference.filtered(
+                y[b],
+                transition,
+                lambda x, t: net.emission(f64(x)).asnumpy(),
+                process[0, 0] @ process[0, 0].T,
+                np.square(noise[b]),
+                mean[b],
+                factor[0] @ factor[0].T,
+                rule,
+                (y[b] < 4.0).astype("float64"),
+            )
+            if kind == "filter":
+                results.append((-total, *(np.array([x[k] for x in found]) for k in (2, 3))))
+            else:
+                results.append(reference.smoothed(found))
+        return [np.array(x) for x in zip(*results)]
+
+    return oracle
+
+
+HARNESS = {
+    "filter": (gl.NonlinearFilterLayer, {"moments": True, "rule": "unscented"}, {}),
+    "smoother": (gl.NonlinearSmootherLayer, {"rule": "cubature"}, {}),
+}
+
+
+ITERATED = {
+    "iterated filter": (gl.NonlinearFilterLayer, {"updates": 2, "step": 0.7}, {}),
+    "iterated smoother": (gl.NonlinearSmootherLayer, {"iterations": 2, "updates": 1}, {}),
+    "forecast": (gl.NonlinearForecastLayer, {"steps": 2, "rule": "gauss_hermite"}, {"steps": 2}),
+    "counts": (
+        gl.NonlinearFilterLayer,
+        {"likelihood": "Poisson", "updates": 2, "rule": "gauss_hermite"},
+        {"noise": False, "counts": True},
+    ),
+    "labels": (
+        gl.NonlinearSmootherLayer,
+        {"likelihood": "Bernoulli", "iterations": 2},
+        {"noise": False, "labels": True},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", HARNESS)
+def test_harness(kind, tmp_path):
+    """Every mode, gradients of inputs and of the networks, float32, the textbook's values."""
+    layer, options, cases = HARNESS[kind]
+    cases = list(driven_cases(**cases))
+    oracle = driven_oracle(kind, options["rule"])
+    check_block(lambda: Masked(layer, **options), cases, tmp_path, oracle, float32=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ITERATED)
+def test_harness_of_further_options(kind, tmp_path):
+    layer, options, cases = ITERATED[kind]
+    cases = list(driven_cases(**cases))
+    check_block(lambda: Masked(layer, **options), cases, tmp_path, float32=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["smoother", pytest.param("counts", marks=pytest.mark.slow)])
+def test_modes_and_gradients(kind, tmp_path):
+    """The dear part of the harness in float64, and its operators on a GPU."""
+    layer, options, cases = {**HARNESS, **ITERATED}[kind]
+    cases = [*driven_cases(**cases)]
+
+    def factory():
+        return Masked(layer, **options)
+
+    harness.check_modes(factory, cases[1:], tmp_path, "float64", 1e-12)
+    harness.check_gradient(factory, cases[0], (), 1e-7)
+    assert_runs_on_gpu(factory, cases[0], "float32", tmp_path)
+    if kind in HARNESS:
+        oracle = driven_oracle(kind, options["rule"])
+        harness.check_oracle(factory, cases, oracle, 1e-10)
