@@ -52,7 +52,7 @@ def filtered(y, transition, emission, process, noise, mean, covariance, name, ma
         seen = mask[t] > 0
         if seen.any():
             expected, spread, cross = transformed(
-                lambda x: emission(x, t)[:, seen], mean, covariance, name
+                lambda x, t=t, seen=seen: emission(x, t)[:, seen], mean, covariance, name
             )
             spread = spread + noise[t][np.ix_(seen, seen)]
             gain = np.linalg.solve(spread, cross.T).T
@@ -60,7 +60,9 @@ def filtered(y, transition, emission, process, noise, mean, covariance, name, ma
             total -= 0.5 * np.linalg.slogdet(2 * np.pi * spread)[1]
             total -= 0.5 * residual @ np.linalg.solve(spread, residual)
             mean, covariance = mean + gain @ residual, covariance - gain @ spread @ gain.T
-        following, ahead, cross = transformed(lambda x: transition(x, t), mean, covariance, name)
+        following, ahead, cross = transformed(
+            lambda x, t=t: transition(x, t), mean, covariance, name
+        )
         found.append((*before, mean, covariance, cross))
         mean, covariance = following, ahead + process
     return total, found, (mean, covariance)
