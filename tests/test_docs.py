@@ -277,6 +277,12 @@ def in_time(names):
     assert variance[1] < variance[0] < variance[2]
 
 
+def networks_inside(names):
+    assert names["losses"][-1] < names["losses"][0] - 1
+    assert names["mean"].shape == (1, 20, 2) and names["variance"].shape == (1, 5, 1, 1)
+    assert (names["variance"].asnumpy() > 0).all()
+
+
 def arima(names):
     assert names["result"].converged
     (coefficient,) = [
@@ -322,6 +328,7 @@ def outputs(names):
 
 # What a block shows, by a part of it.
 CHECKS = {
+    "gl.NonlinearFilterLayer(": networks_inside,
     "structural.ARIMA(": arima,
     "gl.DynamicFactorModel(": dynamic_factor,
     "gl.expectation_maximization(": maximized,
