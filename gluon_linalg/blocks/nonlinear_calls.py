@@ -13,7 +13,7 @@ from ..functional.state_space import LinearGaussianSystem, over_batch
 from ..typing import Array, Namespace
 
 # The arrays of a call by their names, and means (B, n, 1) with lower factors (B, n, n).
-Arguments = Mapping[str, Optional[Array]]
+Arguments = Mapping[str, Any]
 Moments = List[Tuple[Array, Array]]
 
 
@@ -21,7 +21,7 @@ class Calls:
     """The transition and the emission of a layer as affine functions of ξ, x = m + L ξ."""
 
     def __init__(self, layer: Any, F: Namespace, points: Optional[Points]) -> None:
-        self.points = points
+        self.points: Any = points
         self._layer, self._F = layer, F
 
     def transition(self, mean: Array, factor: Array, inputs: Optional[Array]) -> Linearized:
@@ -100,9 +100,9 @@ class Calls:
         F, layer = self._F, self._layer
         size = layer._states if what == "transition" else layer._observations
         rows = F.reshape(F.transpose(x, axes=(0, 2, 1)), shape=(-1, layer._states))
-        known = [] if inputs is None else [F.repeat(inputs, repeats=self.points.count, axis=0)]
+        known = [] if inputs is None else [F.repeat(inputs, repeats=self.points.size, axis=0)]
         values = getattr(layer, what)(rows, *known)
-        values = F.reshape(values, shape=(-1, self.points.count, size))
+        values = F.reshape(values, shape=(-1, self.points.size, size))
         # A graph refuses what has another number of rows.
         ends = {"lhs_begin": 0, "lhs_end": 1, "rhs_begin": 0, "rhs_end": 1}
         values = F.reshape_like(values, fn.stop(F, x), **ends)
@@ -192,11 +192,10 @@ def at_each_time(
         for x in (system.prior_mean, system.prior_factor)
     )
     square = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
-    return Model(
-        *(split(x) for x in arrays),
-        *(known(given[name]) for name in ("transition_input", "emission_input")),
-        (mean, fn.lq(F, F.concat(factor, square, dim=2), name)[1]),
-    )
+    inputs = (known(given[name]) for name in ("transition_input", "emission_input"))
+    prior = mean, fn.lq(F, F.concat(factor, square, dim=2), name)[1]
+    fields: Any = (*(split(x) for x in arrays), *inputs, prior)
+    return Model(*fields)
 
 
 def each_time(F: Namespace, x: Array, y: Array, length: int) -> List[Array]:

@@ -1,6 +1,6 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import mxnet as mx
 
@@ -178,7 +178,8 @@ class NonlinearForecastLayer(NonlinearLayer):
     def _emitted(self, F: Namespace, given: Arguments, passed: Passed, ahead: Moments) -> Moments:
         """Mean (B, p, 1) and lower factor (B, p, p) of the observations ahead."""
         h = self._further
-        inputs, noises = passed.model.emission_input[-h:], [None] * h
+        inputs = passed.model.emission_input[-h:]
+        noises: List[Any] = [None] * h
         if self.likelihood is None:
             # That of the model is 0 where nothing was observed.
             steps = self._steps(F, given["y"])

@@ -6,7 +6,7 @@ E Eᵀ = Var f - C Cᵀ.
 """
 
 import math
-from typing import NamedTuple, Tuple, Union
+from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Points(NamedTuple):
     nodes: Array  # ξ, (d, S)
     weights: Array  # w of means, (1, 1, S)
     roots: Array  # √w of covariances, (1, 1, S)
-    count: int  # S
+    size: int  # S
 
 
 class Rule:
@@ -172,7 +172,14 @@ def sigma_rule(rule: Union[str, Rule], states: int, name: str) -> Rule:
     return found
 
 
-def _along_axes(F, factor, states, spread, centre, centre_covariance):
+def _along_axes(
+    F: Namespace,
+    factor: Array,
+    states: int,
+    spread: float,
+    centre: float,
+    centre_covariance: Optional[float],
+) -> Points:
     """±√spread along each axis, weights 1/2 spread, and the mean where it has weights."""
     axes = F.squeeze(F.slice_axis(identity_like(F, factor), axis=0, begin=0, end=1), axis=0)
     axes = math.sqrt(spread) * axes
@@ -188,7 +195,7 @@ def _along_axes(F, factor, states, spread, centre, centre_covariance):
     return Points(nodes, weights, roots, count)
 
 
-def _corner(F, factor):
+def _corner(F: Namespace, factor: Array) -> Array:
     """1 as an array (1, 1)."""
     one = ones_like(F, F.slice(factor, begin=(0, 0, 0), end=(1, 1, 1)))
     return F.squeeze(one, axis=0)
