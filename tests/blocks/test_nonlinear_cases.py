@@ -7,7 +7,7 @@ import nonlinear_references as stored
 import numpy as np
 import pytest
 from nonlinear_blocks import Affine, Of, Pendulum
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 import gluon_linalg as gl
 from gluon_linalg import errors, likelihoods, sigma_points
@@ -42,6 +42,37 @@ def test_particles(updates):
     assert abs(-loss.asscalar() - right) < 0.03
     right = np.mean([x["filtered_means"] for x in particles], axis=0)
     assert np.abs(mean.asnumpy()[0] - right).max() < 0.015
+
+
+@pytest.mark.parametrize("step, iterations", [(1.0, 8), (0.7, 24)])
+def test_iterated_extended_smoothing_finds_the_mode(step, iterations):
+    """Gauss-Newton steps (Bell 1994): where they end is the largest joint density of all states."""
+    transition, emission, process, noise = stored.MODELS["pendulum"]()
+    y = stored.series("pendulum")
+    roots = [np.linalg.cholesky(x) for x in (stored.PRIOR, process, noise)]
+
+    def whitened(flat):
+        x = flat.reshape(-1, 2)
+        moved = x[1:].T - transition(x[:-1].T)
+        parts = (x[0] - stored.PRIOR_MEAN)[:, None], moved, y.T - emission(x.T)
+        return np.concatenate([np.linalg.solve(a, b).ravel() for a, b in zip(roots, parts)])
+
+    start = np.tile(stored.PRIOR_MEAN, len(y))
+    right = optimize.least_squares(whitened, start, xtol=1e-15, ftol=1e-15, gtol=1e-12)
+    layer = gl.NonlinearSmootherLayer(
+        *Pendulum(True), 2, rule="extended", iterations=iterations, step=step
+    )
+    mean, covariance = layer(
+        f64(y[None]),
+        *(f64(x[None, None]) for x in roots[1:]),
+        f64(stored.PRIOR_MEAN[None]),
+        f64(roots[0][None]),
+    )
+    np.testing.assert_allclose(mean.asnumpy().ravel(), right.x, rtol=0, atol=1e-6)
+    # Of the model that is linear about the mode, which is not quite reached.
+    curvature = np.linalg.inv(right.jac.T @ right.jac)
+    blocks = [curvature[k : k + 2, k : k + 2] for k in range(0, len(curvature), 2)]
+    np.testing.assert_allclose(covariance.asnumpy()[0], blocks, rtol=1e-4, atol=1e-6)
 
 
 def test_many_nodes_are_an_integral():
