@@ -80,7 +80,9 @@ class BuildNative(build_ext):
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = list(pool.map(compiled, jobs))
-        self.spawn([*compiler, "-shared", "-pthread", *extra, *objects, "-ldl", "-o", str(target)])
+        # Its threads wait in it until the process ends.
+        last = ["-ldl", "-Wl,-z,nodelete", "-o", str(target)]
+        self.spawn([*compiler, "-shared", "-pthread", *extra, *objects, *last])
 
     def get_ext_filename(self, name):
         # Without the version of Python, which has no part in it.
@@ -181,7 +183,30 @@ FORECAST = [
     "typing_extensions>=4.6,<5",
 ]
 
+# Builds the site of the documentation, without MXNet.
+SITE = [
+    f"{requirement}; python_version >= '3.10'"
+    for requirement in (
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.5,<10",
+        "mkdocstrings>=1,<2",
+        "mkdocstrings-python>=2,<3",
+    )
+]
+
+# And runs the notebooks in it.
+DOCS = [
+    *SITE,
+    *SERVE,
+    *FORECAST,
+    *SKLEARN,
+    "ipykernel>=6,<8",
+    "jupytext>=1.16,<2",
+    "nbclient>=0.8,<1",
+]
+
 TEST = [
+    *SITE,
     *FIT,
     *SERVE,
     *TENSORBOARD,
@@ -253,6 +278,7 @@ setup(
         "sklearn": SKLEARN,
         "tensorboard": TENSORBOARD,
         "forecast": FORECAST,
+        "docs": DOCS,
         "test": TEST,
     },
     entry_points={"console_scripts": ["gluon-linalg = gluon_linalg.jobs.cli:main"]},

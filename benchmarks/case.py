@@ -10,6 +10,8 @@ Arrays = Dict[str, np.ndarray]
 # The environment of this package, and its two backends with their names in tables.
 HERE = "here"
 BACKENDS = {"native": "native", "mxnet": "MXNet"}
+# The same as "native" in a row of several threads: what these are worth, in one run.
+ALONE = "native, 1 thread"
 
 
 class Contender(NamedTuple):
@@ -18,13 +20,14 @@ class Contender(NamedTuple):
     The class is made of the arrays of the problem and the options. Its methods: `run()`, value and
     gradients; `results()`, arrays by name of the last run; if it has them `forward()`, the value
     alone, and `figures()`, further numbers by name. `run` returns when all is computed; what it
-    returns, if anything, are the seconds that count.
+    returns, if anything, are the seconds that count. threads: where it has not those of the row.
     """
 
     label: str
     environment: str
     target: str
     options: Mapping[str, Any] = {}
+    threads: Optional[int] = None
 
 
 class Work(NamedTuple):
@@ -58,7 +61,8 @@ class Case:
     does not count how the libraries start. contenders: the first is the reference, from which
     others may differ by `tolerance` at most, as `difference` says. line: the names of a line of a
     scaling table and of what grows, and how large it is here. turns: how many of them, at most.
-    slow: left out unless asked for. memory: whether it is measured, by one more run.
+    slow: left out unless asked for. memory: whether it is measured, by one more run. fits: whether
+    a run is a training, of which the page has the figures rather than ratios of times.
     """
 
     name: str
@@ -75,6 +79,7 @@ class Case:
     turns: int = 15
     slow: bool = False
     memory: bool = True
+    fits: bool = False
     threads: Sequence[int] = field(default=(1, 2))
 
 

@@ -6,6 +6,7 @@ from .case import Case
 from .decompositions.cases import cases as decomposition_cases
 from .forecasting.cases import cases as forecasting_cases
 from .kalman.cases import cases as kalman_cases
+from .processes.cases import cases as process_cases
 from .programs.cases import cases as program_cases
 from .regression.cases import cases as regression_cases
 
@@ -16,6 +17,7 @@ def all_cases() -> List[Case]:
         *kalman_cases(),
         *decomposition_cases(),
         *regression_cases(),
+        *process_cases(),
         *forecasting_cases(),
         *program_cases(),
     ]

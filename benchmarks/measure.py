@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional
 import numpy as np
 
 from . import environments
-from .case import Case
+from .case import ALONE, BACKENDS, Case
 from .process import Failed, Missing, Process
 from .rates import Rates
 
@@ -38,6 +38,7 @@ def measure(
         "table": case.table,
         "title": case.title,
         "line": case.line,
+        "fits": case.fits,
         "threads": threads,
         "taken": taken(),
         "limit": case.work and rates.seconds(case.work, case.dtype),
@@ -48,11 +49,13 @@ def measure(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             inputs = _inputs(case, Path(scratch))
-            for contender in filter(lambda one: wanted(one.label), case.contenders):
+            for contender in filter(lambda one: wanted(one.label), _contenders(case, threads)):
                 own = told[contender.label] = {"environment": contender.environment}
                 try:
                     python = environments.python_of(contender.environment, folder)
-                    process = processes[contender.label] = Process(python, threads)
+                    process = processes[contender.label] = Process(
+                        python, contender.threads or threads
+                    )
                     own.update(
                         process.ask(
                             "make",
@@ -78,6 +81,14 @@ def measure(
         for process in processes.values():
             process.close()
     return row
+
+
+def _contenders(case, threads):
+    """Those of the case, and where there are several threads also this package with one."""
+    if threads == 1:
+        return case.contenders
+    native = [one for one in case.contenders if one.label == BACKENDS["native"]]
+    return [*case.contenders, *(one._replace(label=ALONE, threads=1) for one in native)]
 
 
 def taken() -> Dict[str, Any]:

@@ -14,7 +14,7 @@ from .results import Results, write
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 MARKED = re.compile(
-    r"(<!-- (rates|ratios|table|scaling)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (rates|ratios|table|scores|scaling)(?:: ([\w ]+))? -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
@@ -40,7 +40,8 @@ def _content(what, name, known, rows):
     elif what == "scaling":
         lines = scaling.lines(rows)
     else:
-        lines = tables.details([row for row in rows if row["table"] == name])
+        show = tables.scores if what == "scores" else tables.details
+        lines = show([row for row in rows if row["table"] == name])
     return "".join(f"{line}\n" for line in lines) or "Not measured yet.\n"
 
 
@@ -59,7 +60,7 @@ def is_stale(known: Results, names: Sequence[str]) -> bool:
 def marked_tables() -> List[str]:
     """The names of the tables that have a place on the page."""
     found = MARKED.findall(PAGE.read_text(encoding="utf-8"))
-    return [name if what == "table" else what for _, what, name, _ in found]
+    return [name or what for _, what, name, _ in found]
 
 
 def told(row: Row) -> List[str]:
@@ -69,4 +70,5 @@ def told(row: Row) -> List[str]:
         for label, own in row["contenders"].items()
         if {"failed", "missing"} & set(own)
     ]
-    return [f"{row['case']}, threads: {row['threads']}", *tables.details([row])[:-2], *reasons]
+    show = tables.scores if row.get("fits") else tables.details
+    return [f"{row['case']}, threads: {row['threads']}", *show([row])[:-2], *reasons]

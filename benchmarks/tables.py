@@ -3,7 +3,7 @@
 import math
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from .case import BACKENDS, HERE
+from .case import ALONE, BACKENDS, HERE
 from .measure import Row
 
 NONE = "–"
@@ -44,7 +44,7 @@ def ratios(rows: Sequence[Row]) -> List[str]:
     columns = [(label, count) for label in BACKENDS.values() for count in counts]
     by_case: Dict[str, Dict[int, Row]] = {}
     for row in rows:
-        if row["line"] is None:
+        if row["line"] is None and not row.get("fits"):
             by_case.setdefault(row["case"], {})[row["threads"]] = row
     lines = []
     for case, own in by_case.items():
@@ -55,14 +55,11 @@ def ratios(rows: Sequence[Row]) -> List[str]:
                 number(_ratio(own[count], label, peer)) if count in own else NONE
                 for label, count in columns
             ]
-            first, last = own.get(counts[0]), own.get(counts[-1])
-            both = NONE
-            if first and last and len(counts) > 1:
-                times = [_median(row, BACKENDS["native"]) for row in (last, first)]
-                both = number(times[0] / times[1] if all(times) else None)
+            last = own.get(counts[-1], {"contenders": {}})
+            both = number(_ratio(last, BACKENDS["native"], ALONE))
             lines.append([f"{family}: {title}", peer, *cells, both])
     head = [f"{label}, {count} thread{'s' * (count > 1)}" for label, count in columns]
-    last = f"native, {counts[-1]} threads in the time of {counts[0]}" if counts else ""
+    last = f"native, {counts[-1]} threads / 1 thread" if counts else ""
     return table(["work", "beside", *head, last], lines) if lines else []
 
 
@@ -94,6 +91,27 @@ def details(rows: Sequence[Row]) -> List[str]:
         for label, own in row["contenders"].items():
             lines.append([*title, label, *_cells(row, label, own, beside, figures)])
             title = ["", ""]
+    return [*table(head, lines), "", taken(rows)]
+
+
+def scores(rows: Sequence[Row]) -> List[str]:
+    """What was found and how long it took, a line for each contender."""
+    if not rows:
+        return []
+    figures = _names(own.get("figures", {}) for row in rows for own in row["contenders"].values())
+    peers = _peers(rows)
+    head = ["", "", *figures, "seconds", *[f"/ {label}" for label in peers]]
+    lines = []
+    for row in rows:
+        title = row["title"]
+        if "failed" in row:
+            lines.append([title, f"failed: {row['failed']}", *[""] * (len(head) - 2)])
+            continue
+        for label, own in row["contenders"].items():
+            known = [number(own.get("figures", {}).get(name)) for name in figures]
+            ratios = [number(_ratio(row, label, other)) for other in peers]
+            lines.append([title, label, *known, number(_median(row, label)), *ratios])
+            title = ""
     return [*table(head, lines), "", taken(rows)]
 
 

@@ -172,7 +172,7 @@ def _listed(schema):
 
 def _several(words):
     """columns; whole numbers >= 1"""
-    return re.sub(r"^[a-z ]*[a-z]", r"\g<0>s", words)
+    return re.sub(r"^[a-z ]*?[a-z](?= ?(?:in [\[(]|[^a-z ]|$))", r"\g<0>s", words)
 
 
 def _range(schema, is_whole):

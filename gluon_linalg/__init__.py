@@ -6,6 +6,7 @@ _import_mxnet()
 
 from . import errors
 from ._version import __version__
+from .analysis import analyze
 from .blocks import (
     BLRLikelihoodLayer,
     BLRPredictor,
@@ -29,6 +30,7 @@ from .blocks import (
     KalmanViewsLayer,
     LDABlock,
     LeastSquaresBlock,
+    LinearGaussianModel,
     LogDetBlock,
     LQBlock,
     MatrixExpBlock,
@@ -110,6 +112,7 @@ __all__ = [
     "LDABlock",
     "LQBlock",
     "LeastSquaresBlock",
+    "LinearGaussianModel",
     "LogDetBlock",
     "MatrixExpBlock",
     "MatrixLogBlock",
@@ -140,6 +143,7 @@ __all__ = [
     "VARMAModel",
     "WhiteningBlock",
     "__version__",
+    "analyze",
     "backend_status",
     "compare",
     "errors",

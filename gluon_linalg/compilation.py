@@ -133,13 +133,14 @@ def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
 def _native_graph(block: Any, args: Sequence[Any]) -> Iterator[None]:
     """Inside it the block is traced with native operators, its own graph being kept aside.
 
-    They take no part in the inference of shapes: parameters get theirs first.
+    They take no part in the inference of shapes: parameters get theirs first. A block that is never
+    exported may say so (`is_exported`), and has no graph of its own then.
     """
     if any(parameter._deferred_init for parameter in block.collect_params().values()):
         block._deferred_infer_shape(*args)
         for parameter in block.collect_params().values():
             parameter._finish_deferred_init()
-    plain = block._get_graph(*args)
+    plain = block._get_graph(*args) if getattr(block, "is_exported", True) else ()
     block._cached_graph = ()
     try:
         with native_tracing(True):

@@ -45,6 +45,13 @@ def export(
 
     Nothing is left at `path` unless the reloaded graph reproduces the block on the examples:
     ExportError otherwise.
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> example = mx.nd.eye(2).expand_dims(0)
+    >>> files = gl.export(gl.LogDetBlock(), os.path.join(folder, "model"), example)
+    >>> [os.path.basename(file) for file in files]
+    ['model-symbol.json', 'model-0000.params']
     """
     if isinstance(block, LinearAlgebraBlock) and (examples or keywords):
         examples = block._received(*examples, **keywords)
@@ -164,6 +171,12 @@ def load(path: str, device: Optional[Device] = None) -> LoadedBlock:
     device: where its parameters go, such as ``mx.gpu(0)``; the current one if left out. It has the
     dtype of the export, and refuses another with a DtypeError, shapes that do not fit
     with a ShapeError.
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "model")
+    >>> _ = gl.export(gl.LogDetBlock(), path, mx.nd.eye(2).expand_dims(0))
+    >>> round(gl.load(path)(2.0 * mx.nd.eye(2).expand_dims(0)).asscalar().item(), 4)  # log 4
+    1.3863
     """
     symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
     for name in (symbol_file, parameter_file):

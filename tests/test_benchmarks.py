@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy.linalg import sqrtm
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 ROOT = Path(__file__).resolve().parent.parent
 # Behind the installed package, which is to be tested and not that of the checkout.
@@ -21,6 +21,7 @@ from benchmarks import environments, measure, page, results, scaling, tables  # 
 from benchmarks.case import HERE, Case, Contender, Work, relative_difference  # noqa: E402
 from benchmarks.catalogue import all_cases  # noqa: E402
 from benchmarks.process import Failed, Process  # noqa: E402
+from benchmarks.processes import datasets, scores  # noqa: E402
 from benchmarks.rates import Rates  # noqa: E402
 
 TOYS = """
@@ -46,6 +47,11 @@ class Quick(Right):
         return 0.25
     def forward(self):
         self._x**2
+
+class Threads(Right):
+    def run(self):
+        super().run()
+        return float(os.environ["OMP_NUM_THREADS"])
 
 class Wrong(Right):
     error = 1.6e-3
@@ -140,6 +146,22 @@ def test_run(toys):
     assert list(rows[1]["contenders"]) == ["Quick"]
 
 
+def test_what_threads_are_worth(toys, monkeypatch):
+    """In a row of several threads, this package also has a process with one."""
+    own = toy("toy/own", [])
+    own.contenders[:0] = [
+        Contender("PyTorch", HERE, "toys:Quick"),
+        Contender("native", HERE, "toys:Threads"),
+    ]
+    monkeypatch.setattr(command, "all_cases", lambda: [own])
+    assert run(toys, "toy/own", "--threads", "2", "--only", "native").exit_code == 0
+    (row,) = json.loads((toys / "out" / "results.json").read_text())["rows"]
+    seconds = {label: one["run"]["median"] for label, one in row["contenders"].items()}
+    assert seconds == {"native": 2.0, "native, 1 thread": 1.0}
+    row["contenders"]["PyTorch"] = {"environment": "torch", "run": {"median": 0.5}}
+    assert tables.ratios([row])[2].endswith("| PyTorch | 4.00 | – | 2.00 |")
+
+
 def test_names(toys):
     told = run(toys, "toi")
     assert told.exit_code == 2 and "no case is called 'toi'" in told.output
@@ -206,6 +228,48 @@ def test_numbers():
     assert told == ["0.0123", "1.00", "100.0", "1230", "0", "–", "–"]
 
 
+def test_scores_of_predictions():
+    """Those of numbers by SciPy, those of classes by hand."""
+    y, mean, variance = np.array([0.0, 1.0, 5.0]), np.array([0.5, 1.0, 1.0]), np.array([1, 0.25, 4])
+    found = scores.of_numbers(y, mean, variance)
+    expected = norm.logpdf(y, mean, np.sqrt(variance)).mean()
+    assert found["log density"] == pytest.approx(expected, rel=1e-12)
+    assert found["RMSE"] == pytest.approx(np.sqrt((0.25 + 16.0) / 3), rel=1e-12)
+    assert found["in 95 % band"] == pytest.approx(2 / 3)
+    # Bins of 0.6 to 0.7, two with one right, and of 0.9 to 1, one that is wrong.
+    given = np.array([[0.62, 0.38], [0.36, 0.64], [0.95, 0.05]])
+    found = scores.of_classes(np.array([0, 0, 1]), given)
+    assert found["accuracy"] == pytest.approx(1 / 3)
+    assert found["log density"] == pytest.approx(np.log([0.62, 0.36, 0.05]).mean())
+    assert found["calibration error"] == pytest.approx((abs(1 - 1.26) + 0.95) / 3)
+
+
+def test_splits():
+    """Training rows are standardized and others are not seen; batches go through all rows."""
+    known = datasets.problem(datasets.diabetes, inducing=7, batch=100, steps=6)
+    assert known["x"].shape == (309, 10) and known["x_new"].shape == (133, 10)
+    np.testing.assert_allclose(known["x"].std(axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(known["y"].mean(), 0.0, atol=1e-12)
+    assert known["batches"].shape == (6, 100)
+    assert len(np.unique(known["batches"].ravel()[:309])) == 309
+    rows = {tuple(row) for row in known["x"]}
+    assert len(rows & {tuple(row) for row in known["x_new"]}) == 0
+    assert len(rows & {tuple(row) for row in known["inducing"]}) == 7
+
+
+def test_table_of_scores():
+    own = {"environment": HERE, "figures": {"RMSE": 0.5}, "run": {"median": 2.0}}
+    peer = {"environment": "torch", "figures": {"RMSE": 0.25}, "run": {"median": 8.0}}
+    row = {"title": "toy", "taken": measure.taken(), "contenders": {"Peer": peer, "own": own}}
+    lines = tables.scores([row, {**row, "failed": "too far"}])
+    assert lines[0] == "|  |  | RMSE | seconds | / Peer |"
+    assert lines[2:5] == [
+        "| toy | Peer | 0.250 | 8.00 | 1.00 |",
+        "|  | own | 0.500 | 2.00 | 0.250 |",
+        "| toy | failed: too far |  |  |  |",
+    ]
+
+
 def test_page():
     """It has the tables of all cases, with what was measured."""
     cases = all_cases()
@@ -260,7 +324,31 @@ def blr_value(arrays):
     return gaussian(arrays, prior * phi @ phi.T + noise * np.eye(len(phi)))
 
 
+def matern_value(arrays):
+    variance, lengthscale, noise = arrays["parameters"]
+    r = np.sqrt(5.0) * np.abs(arrays["x"][:, None] - arrays["x"]) / lengthscale
+    covariance = variance * (1.0 + r + r**2 / 3.0) * np.exp(-r)
+    return gaussian(arrays, covariance + noise * np.eye(len(r)))
+
+
+def bound_value(arrays):
+    """-(N/b) Σ E log p(y) + KL of q with mean w and covariance I, whose variances are k(x, x)."""
+
+    def kernel(a, b):
+        gaps = (a[:, None] - b) / arrays["lengthscales"]
+        return np.exp(-0.5 * (gaps**2).sum(axis=2))
+
+    z, w, rows = arrays["inducing"], arrays["weights"], arrays["batches"][0]
+    factor = np.linalg.cholesky(kernel(z, z) + 1e-8 * np.eye(len(z)))
+    mean = np.linalg.solve(factor, kernel(z, arrays["x"][rows])).T @ w
+    noise = datasets.START_NOISE
+    density = norm.logpdf(arrays["y"][rows], mean, np.sqrt(noise)) - 0.5 / noise
+    return 0.5 * w @ w - len(arrays["x"]) * density.mean()
+
+
 ORACLES = {
+    "Step": ("value", bound_value),
+    "InTime": ("value", matern_value),
     "Cholesky": ("output0", lambda arrays: np.linalg.cholesky(arrays["a"])),
     "Lq": ("output1", lambda arrays: np.linalg.qr(arrays["a"].swapaxes(1, 2))[1].swapaxes(1, 2)),
     "Eigh": ("output1", lambda arrays: np.linalg.eigvalsh(arrays["a"])),
@@ -289,7 +377,8 @@ def test_ours(target, monkeypatch):
     arrays = case.small()
     layer = getattr(__import__(module, fromlist=[name]), name)(arrays, **contender.options)
     layer.run()
-    layer.forward()
+    if hasattr(layer, "forward"):
+        layer.forward()
     found = layer.results()
     assert all(np.isfinite(array).all() for array in found.values())
     if name in ORACLES:

@@ -14,6 +14,7 @@ import pytest
 import scipy.linalg
 import yaml
 from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA
 
 import gluon_linalg as gl
 from gluon_linalg.jobs.commands import command
@@ -35,16 +36,21 @@ def blocks(*languages):
         for found in FENCE.finditer(text):
             if found[1] in languages:
                 line = text.count("\n", 0, found.start()) + 1
-                yield pytest.param(page, found[2], id=f"{page}:{line}")
+                # MXNet's recurrent networks in GluonTS take seconds to compile.
+                marks = [pytest.mark.slow] if "DeepStateEstimator," in found[2] else []
+                yield pytest.param(page, found[2], id=f"{page}:{line}", marks=marks)
 
 
 def test_all_blocks_are_found():
-    """None in a language of which nothing here knows; nor one that opens and does not close."""
+    """None in a language of which nothing here knows; nor one that opens and does not close.
+
+    Blocks of `py` are other packages' code, which is not run here.
+    """
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         found = [block[1] for block in FENCE.finditer(text)]
         assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(found), page
-        assert set(found) <= {"python", "sh", "yaml", "json", ""}, page
+        assert set(found) <= {"python", "py", "sh", "yaml", "json", ""}, page
 
 
 @pytest.mark.parametrize("page, code", blocks("python"))
@@ -73,6 +79,22 @@ def fitted(names):
 def scored(names):
     assert names["scores"].min() > 0.8
     assert np.all(np.abs(names["mean"] - names["y"][:5]) < 4 * names["deviation"])
+
+
+def told_of_series(names):
+    forecast = names["found"].forecast(12)
+    assert str(forecast.index[0]) == "2022-01" and names["parts"].shape == (96, 6)
+    assert (names["found"].diagnostics()["p"] > 0.01).all()
+    assert Path("components.png").exists()
+
+
+def told_of_rows(names):
+    assert names["process"].calibration().loc[95, "inside"] > 85
+    assert list(names["weights"].coefficients().index) == ["1", "x", "x²", "x³"]
+
+
+def told_of_components(names):
+    assert names["components"].explained()["explained_ratio"].iloc[0] > 0.6
 
 
 def penalized(names):
@@ -277,12 +299,6 @@ def in_time(names):
     assert variance[1] < variance[0] < variance[2]
 
 
-def networks_inside(names):
-    assert names["losses"][-1] < names["losses"][0] - 1
-    assert names["mean"].shape == (1, 20, 2) and names["variance"].shape == (1, 5, 1, 1)
-    assert (names["variance"].asnumpy() > 0).all()
-
-
 def arima(names):
     assert names["result"].converged
     (coefficient,) = [
@@ -326,17 +342,142 @@ def outputs(names):
     assert np.abs(mean.asnumpy()[0, :, 0] - names["wave"][0]).max() < 0.3
 
 
+def solved(names):
+    a, b = names["a"].asnumpy(), names["b"].asnumpy()
+    x = np.linalg.solve(a, b)
+    np.testing.assert_allclose(names["x"].asnumpy(), x, rtol=1e-10)
+    half = -2.0 * np.linalg.solve(a, x) @ x.transpose(0, 2, 1)
+    np.testing.assert_allclose(
+        names["a"].grad.asnumpy(), 0.5 * (half + half.transpose(0, 2, 1)), rtol=1e-8
+    )
+
+
+def regressed(names):
+    assert names["result"].converged
+    error = names["mean"].asnumpy()[0] - np.sin(3 * names["x"])
+    assert np.abs(error).max() < 0.15
+
+
+def components(names):
+    scores = PCA(2).fit_transform(names["x"])
+    np.testing.assert_allclose(np.abs(names["scores"].asnumpy()[0]), np.abs(scores), rtol=1e-6)
+    covariance = np.cov(names["white"].asnumpy()[0].T, bias=True)
+    np.testing.assert_allclose(covariance, np.eye(5), atol=5e-3)
+
+
+def with_gap(names):
+    assert len(names["parts"]) == 2
+    assert (names["mean"].asnumpy() > 13).all()
+
+
+def short_structural(names):
+    mean, _ = list(names["parts"].values())[0]
+    assert np.abs(mean.asnumpy()[0] - 0.1 * names["months"]).max() < 0.5
+
+
+def quick_start(names):
+    truth = np.tanh(3 * names["new"].asnumpy()[0, :, 0]) + 0.3 * names["new"].asnumpy()[0, :, 0]
+    assert np.abs(names["mean"].asnumpy()[0] - truth).max() < 0.15
+    assert names["result"].start_loss == pytest.approx(-13, abs=1)
+    assert names["result"].loss == pytest.approx(-58, abs=2)
+
+
+def last_layer(names):
+    truth = np.sin(2 * names["x"].asnumpy()[0, :, 0])
+    assert np.sqrt(np.mean((names["mean"].asnumpy()[0] - truth) ** 2)) < 0.1
+
+
+def gaussian(kernel):
+    """Minus the log likelihood of the page's data, and mean and variance at 2.5."""
+    x, new = np.linspace(0, 5, 20), 2.5
+    a = 2 * kernel(np.abs(x[:, None] - x) / 1.5) + 0.1 * np.eye(20)
+    k = 2 * kernel(np.abs(x - new) / 1.5)
+    solved = np.linalg.solve(a, np.stack([np.sin(x), k], axis=1))
+    loss = -multivariate_normal(np.zeros(20), a).logpdf(np.sin(x))
+    mean, explained = k @ solved
+    return loss, mean, 2 - explained
+
+
+def like_gpytorch(names):
+    found = [names[k].asnumpy().item() for k in ("loss", "mean", "variance")]
+    np.testing.assert_allclose(found, gaussian(lambda r: np.exp(-0.5 * r * r)), rtol=1e-6)
+    np.testing.assert_allclose(found, [4.9600, 0.5974, 0.0191], atol=5e-5)
+
+
+def like_gpflow(names):
+    found = names["result"].start_loss, *(names[k].asnumpy().item() for k in ("mean", "variance"))
+    root = np.sqrt(3)
+    expected = gaussian(lambda r: (1 + root * r) * np.exp(-root * r))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(found, [8.7716, 0.5915, 0.0423], atol=5e-5)
+
+
+def statsmodels_nile(names):
+    np.testing.assert_allclose(names["result"].params, [15098.5, 1469.2], rtol=1e-4)
+
+
+def like_statsmodels(names):
+    found = names["result"].parameters
+    assert found["noise_variance"].item() == pytest.approx(15098.5, rel=1e-4)
+    assert list(found.values())[1].item() == pytest.approx(1469.2, rel=1e-4)
+
+
+def like_scikit_learn(names):
+    # With both libraries.
+    assert names["likelihood"] == pytest.approx(11.148984, abs=1e-5)
+    assert names["deviation"].max() == pytest.approx(0.100784, abs=1e-5)
+
+
+def raw(names):
+    assert names["raw"].asscalar() == pytest.approx(4.959998, abs=1e-6)
+    # By the lengthscale; that of its logarithm is 1.5 times as large.
+    assert 1.5 * names["scale"].grad.asscalar() == pytest.approx(-3.886159, abs=1e-6)
+
+
+def not_raw(names):
+    assert names["loss"].asscalar() == pytest.approx(4.959998, abs=1e-6)
+    assert names["gradient"].asscalar() == pytest.approx(-3.886159, abs=1e-6)
+
+
+def two_forecasts(names):
+    assert [one.samples.shape for one in names["forecasts"]] == 2 * [(100, 6)]
+
+
 # What a block shows, by a part of it.
+def pendulum(names):
+    assert abs(names["layer"].transition.stiffness.data().asscalar() - 3.0) < 0.3
+    assert abs(names["mean"][0, -1, 0].asscalar() - (names["angle"] - 0.2 * names["speed"])) < 0.3
+
+
 CHECKS = {
-    "gl.NonlinearFilterLayer(": networks_inside,
+    "class Pendulum": pendulum,
+    "gl.CholeskySolveBlock()": solved,
+    "phi = np.stack([x**power": regressed,
+    "gl.WhiteningBlock()": components,
+    "y[40:46] = np.nan": with_gap,
+    "months = np.arange(60)": short_structural,
+    "kernel = kernels.Deep(features, kernels.RBF())\n": quick_start,
+    "class BayesianLastLayer": last_layer,
+    "data = [mx.nd.array(a[None], dtype": like_gpytorch,
+    "kernels.Matern32(variance=2.0": like_gpflow,
+    "sm.tsa.UnobservedComponents(": statsmodels_nile,
+    "LocalLevel(level_variance=1000.0)": like_statsmodels,
+    "normalize_y=True": like_scikit_learn,
+    "GPRegressor(kernels.RBF(), noise_variance": like_scikit_learn,
+    "linalg.sumlogdiag": raw,
+    "gradient = kernel.lengthscale.grad()": not_raw,
+    "from gluonts.mx import": two_forecasts,
     "structural.ARIMA(": arima,
     "gl.DynamicFactorModel(": dynamic_factor,
     "gl.expectation_maximization(": maximized,
     "gl.StateSpaceGPLayer(": in_time,
-    "kernels.Deep(features": deep_labels,
+    "kernels.RBF()) * kernels.Categorical": deep_labels,
     "gl.fit_each(layer": fitted_each,
-    "result.summary()": fitted,
+    "structural.LocalLevel(0.1)": fitted,
     "objective=penalized": penalized,
+    "found.decompose()": told_of_series,
+    "weights.coefficients()": told_of_rows,
+    "components.loadings()": told_of_components,
     "cross_val_score(": scored,
     "predictor.cross_validation(": posterior_views,
     "gl.MultiOutputGPLikelihoodLayer(": outputs,
@@ -345,7 +486,7 @@ CHECKS = {
     "priors.PriorLoss(": with_priors,
     "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,
-    'mean="constant"': layers,
+    "mx.nd.sin(x.sum(axis=2))": layers,
     "trainer=trainer)": forecasts,
     "class Cauchy": cauchy,
     "class OneForEach": emitted_kernel,

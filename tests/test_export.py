@@ -1,6 +1,8 @@
 """Files that plain MXNet loads, checked before they are kept."""
 
 import os
+import shutil
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -240,3 +242,25 @@ def test_the_device_of_a_loaded_model(tmp_path):
     assert found.asscalar() == expected.asscalar() == 1.0
     with pytest.raises(TypeError, match="give one"):
         gl.load(path, device=mx.cpu(), ctx=mx.cpu())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_program_in_cpp(tmp_path):
+    """examples/cpp/predict.cc, by its first lines: MXNet's wheel alone has all that it needs."""
+    program = Path(__file__).resolve().parent.parent / "examples" / "cpp" / "predict.cc"
+    folder = mx.__path__[0]
+    linked = [f"-I{folder}/include", f"-L{folder}", "-lmxnet", f"-Wl,-rpath,{folder}"]
+    built = tmp_path / "predict"
+    subprocess.run(["g++", "-w", str(program), *linked, "-o", str(built)], check=True)
+    block, x = layer("float32"), points(5)
+    predictor = block.condition(x, np.sin(x[..., 0]))
+    new = points(3, seed=1)
+    gl.export(predictor, str(tmp_path / "model"), nd(new, "float32"))
+    words = [str(number) for number in (*new.shape, *new.ravel())]
+    command = [str(built), str(tmp_path / "model"), *words]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = [np.array(line.split(), dtype=float) for line in printed.strip().splitlines()]
+    for one, expected in zip(found, predictor(nd(new, "float32"))):
+        np.testing.assert_allclose(one, expected.asnumpy().ravel(), rtol=1e-4)
+    assert len(found) == 2

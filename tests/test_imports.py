@@ -22,7 +22,8 @@ PACKAGE = "gluon_linalg"
 COMPILED = {"deprecation", "typing", "compilation", "errors", "host_memory"}
 MODELS = {"typing", "blocks", "errors", "functional", "grammar"}
 JOBS = {
-    "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression", "typing",
+    "analysis", "blocks", "errors", "fitting", "functional", "grammar", "jobs", "jobs/regression",
+    "jobs/time_series", "plots", "typing",
 }  # fmt: skip
 MAY_USE = {
     "_version": set(),
@@ -39,7 +40,9 @@ MAY_USE = {
     "functional": {"typing", "errors", "native"},
     "blocks": {"functional", "native", *COMPILED},
     "grammar": {"blocks", "errors"},
-    "fitting": MODELS,
+    "plots": {"typing"},
+    "analysis": {"blocks", "plots", "typing"},
+    "fitting": {"analysis", *MODELS},
     "estimators": {"blocks", "fitting"},
     "forecast": {"export", "fitting", *MODELS},
     "jobs": {
@@ -48,7 +51,7 @@ MAY_USE = {
         "native",
         "server",
         "jobs/serving",
-        *(JOBS - {"jobs/regression"}),
+        *(JOBS - {"jobs/regression", "jobs/time_series"}),
     },
     # Folders of jobs that need no more than JOBS are not named.
     "jobs/forecast": {"forecast", *JOBS},
@@ -62,6 +65,8 @@ CIRCLES = [[f"{PACKAGE}.blocks.kernels.base", f"{PACKAGE}.blocks.kernels.combina
 NEEDS = {
     # Jobs have no use for its tables, which ask for pandas when they are made.
     "fitting": ["fit"],
+    "analysis": ["fit"],
+    "plots": ["jobs"],
     "estimators": ["sklearn"],
     "grammar": ["jobs", "forecast"],
     "forecast": ["forecast"],

@@ -57,8 +57,8 @@ def test_names(declared):
 
 def test_extras(declared):
     extras = declared["extras_require"]
-    names = {"cpu", "gpu", "fit", "jobs", "serve", "sklearn", "tensorboard", "forecast", "test"}
-    assert set(extras) == names
+    names = {"cpu", "gpu", "fit", "jobs", "serve", "sklearn", "tensorboard", "forecast", "docs"}
+    assert set(extras) == {*names, "test"}
     assert extras["cpu"] == ["mxnet==1.9.1"]
     assert "mxnet-cu117==1.9.1" in extras["gpu"]
     assert names_of(extras["fit"]) == {"pandas", "scipy", "tqdm"}

@@ -30,7 +30,12 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
-from .multivariate import DynamicFactorModel, MultivariateStructuralModel, VARMAModel
+from .multivariate import (
+    DynamicFactorModel,
+    LinearGaussianModel,
+    MultivariateStructuralModel,
+    VARMAModel,
+)
 from .nonlinear import NonlinearFilterLayer
 from .nonlinear_smoother import NonlinearForecastLayer, NonlinearSmootherLayer
 from .pca import PCABlock
@@ -73,6 +78,7 @@ __all__ = [
     "LQBlock",
     "LeastSquaresBlock",
     "LinearAlgebraBlock",
+    "LinearGaussianModel",
     "LogDetBlock",
     "MatrixExpBlock",
     "MatrixLogBlock",

@@ -40,6 +40,10 @@ def bound(
     return tuple(given)
 
 
+# The letters of batch axes: of the observations, and of covariates, which all may share.
+BATCH = "BC"
+
+
 def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: Device) -> Array:
     """What a person gives as data, as an NDArray of this dtype with its batch axis.
 
@@ -51,7 +55,7 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
     elif isinstance(value, mx.np.ndarray):
         value = value.as_nd_ndarray()
     value = from_loader(value).astype(dtype, copy=False)
-    lacks_batch = value.ndim == len(axes.split()) - 1 and axes[0] == "B"
+    lacks_batch = value.ndim == len(axes.split()) - 1 and axes[0] in BATCH
     return value.expand_dims(axis=0) if lacks_batch else value
 
 
@@ -118,7 +122,7 @@ def _remedy(shape: Tuple[int, ...], letters: List[str], sizes: Mapping[str, int]
             if _fits(shape[:axis] + (1,) + shape[axis:], letters, sizes)
         ]
         if places:
-            what = "the batch axis" if places[0] == 0 and letters[0][0] == "B" else "an axis"
+            what = "the batch axis" if places[0] == 0 and letters[0][0] in BATCH else "an axis"
             return f"; add {what} with array.expand_dims(axis={places[0]})"
     if len(shape) == len(letters) + 1:
         for axis, size in enumerate(shape):

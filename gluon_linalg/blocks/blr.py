@@ -33,6 +33,11 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
     gradient, also to phi (`functional.regression_nll`). Costs d² (n + d).
 
     Raises NonFiniteError, ShapeError, DtypeError.
+
+    >>> layer = gl.BLRLikelihoodLayer(prior_variance=1.0, noise_variance=1.0)
+    >>> layer.initialize()
+    >>> round(layer(mx.nd.array([[[1.0]]]), mx.nd.array([[0.0]])).asnumpy().item(), 4)  # ½ log 2π·2
+    1.2655
     """
 
     required = 2

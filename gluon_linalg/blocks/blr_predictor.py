@@ -18,6 +18,14 @@ class BLRPredictor(LinearAlgebraBlock):
     with the mean μ of the weights and the lower factor P of their precision, Σ⁻¹ = P Pᵀ, computed
     once by `BLRLikelihoodLayer.condition`; with k targets both are (B, m, k). The variance is a
     sum of squares: no rounding makes it negative. Exports like any block.
+
+    Raises ShapeError, DtypeError. Bishop 2006, section 3.3.2.
+
+    >>> layer = gl.BLRLikelihoodLayer(prior_variance=1.0, noise_variance=1.0)
+    >>> layer.initialize()
+    >>> predictor = layer.condition([[1.0]], [2.0])  # w has mean 1 and variance ½
+    >>> print(*(a.asnumpy().round(4) for a in predictor(mx.nd.array([[[2.0]]]))))
+    [[2.]] [[2.]]
     """
 
     arguments = (("phi", "B m d"),)

@@ -30,6 +30,10 @@ class CCABlock(LinearAlgebraBlock):
     the next they share its place, and σ = 0 (at most 64 ε) gets the subgradient 0.
     Raises SingularMatrixError, NonFiniteError, ShapeError.
     Hotelling 1936; Andrew, Arora, Bilmes & Livescu 2013, Deep canonical correlation analysis.
+
+    >>> x = mx.nd.array(np.random.RandomState(0).randn(1, 30, 2))
+    >>> round(gl.CCABlock(2)(x, 3.0 * x + 1.0).asnumpy().item(), 4)  # two correlations of 1
+    -2.0
     """
 
     arguments = (("x", "B n p"), ("y", "B n q"))

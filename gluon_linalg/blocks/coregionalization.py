@@ -24,6 +24,12 @@ class Coregionalization(mx.gluon.HybridBlock):
     ``kappa.grad_req = 'null'`` is k independent processes with one kernel.
 
     The size of B and the variance of the kernel are one thing: freeze that variance.
+
+    >>> between = gl.Coregionalization(2, mixing=[[1.0], [2.0]], kappa=0.5)
+    >>> between.initialize()
+    >>> between.value()  # W Wᵀ + diag(κ)
+    array([[1.5, 2. ],
+           [2. , 4.5]])
     """
 
     def __init__(

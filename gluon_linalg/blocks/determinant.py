@@ -13,6 +13,9 @@ class DetBlock(LinearAlgebraBlock):
     The gradient is the matrix of cofactors, det A · A⁻ᵀ where A is invertible, and right for
     singular A too (`functional.determinant`). For positive definite matrices `LogDetBlock` is
     faster. Raises NonFiniteError, also where the result overflows.
+
+    >>> print(gl.DetBlock()(mx.nd.array([[[1.0, 2.0], [3.0, 4.0]]])).asnumpy().round(4))
+    [-2.]
     """
 
     arguments = (("a", "B n n"),)
@@ -28,6 +31,10 @@ class SLogDetBlock(LinearAlgebraBlock):
     (`functional.invertible`), gives (0, -inf), and a loss that depends on its logarithm has no
     gradient: SingularMatrixError where that is read, in a graph NaN for the batch element.
     Raises NonFiniteError.
+
+    >>> sign, logarithm = gl.SLogDetBlock()(mx.nd.array([[[1.0, 2.0], [3.0, 4.0]]]))
+    >>> print(sign.asnumpy(), np.exp(logarithm.asnumpy()).round(4))
+    [-1.] [2.]
     """
 
     arguments = (("a", "B n n"),)

@@ -18,6 +18,11 @@ class DiscretizationBlock(LinearAlgebraBlock):
     functions of G Gᵀ, such as all that Kalman layers compute, have a gradient.
 
     Raises NonFiniteError for F h so large that its exponential is none.
+
+    >>> drift, diffusion = mx.nd.array([[[[-1.0]]]]), mx.nd.array([[[[1.0]]]])
+    >>> transition, factor = gl.DiscretizationBlock()(drift, diffusion, mx.nd.array([[np.log(2)]]))
+    >>> print(transition.asnumpy().round(4), (factor**2).sum().asnumpy().round(4))  # ½, (1 - ¼)/2
+    [[[[0.5]]]] [0.375]
     """
 
     arguments = (("drift", "B? T? d d"), ("diffusion", "B? T? d r"), ("gaps", "B T"))

@@ -20,6 +20,10 @@ class EigBlock(LinearAlgebraBlock):
     gradient of a function Uᵀ diag(f(λ)) U is lost there: `MatrixExpBlock` and the like have it.
     Raises NonFiniteError, ShapeError. Seeger et al. 2017, section 3; the equations are at
     `functional.eigh`.
+
+    >>> u, values = gl.EigBlock()(mx.nd.array([[[2.0, 1.0], [1.0, 2.0]]]))
+    >>> print(values.asnumpy().round(4))
+    [[1. 3.]]
     """
 
     arguments = (("a", "B n n"),)

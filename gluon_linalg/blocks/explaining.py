@@ -18,6 +18,13 @@ def explain(
 
     net: any HybridBlock, hybridized or not; its state is left as it was. Arguments as in a call of
     it. Raises the named error; returns the outputs when nothing fails.
+
+    >>> net = gl.CholeskyBlock()
+    >>> net.hybridize()
+    >>> gl.explain(net, mx.nd.array([[[1.0, 2.0], [2.0, 1.0]]]))
+    Traceback (most recent call last):
+        ...
+    gluon_linalg.errors.NotPositiveDefiniteError: ...
     """
     with _imperative(net):
         outputs = net(*inputs, **keywords)
@@ -53,15 +60,22 @@ _explaining = Lock()
 
 
 @contextlib.contextmanager
+def called_as_before(net: mx.gluon.Block) -> Iterator[List[Any]]:
+    """The HybridBlocks of a network, which are compiled or not afterwards as they were before."""
+    blocks: List[Any] = []
+    net.apply(lambda block: blocks.append(block) if "_active" in vars(block) else None)
+    before = [(block, block._active, block._flags) for block in blocks]
+    try:
+        yield blocks
+    finally:
+        for block, active, flags in before:
+            block._active, block._flags = active, flags
+
+
+@contextlib.contextmanager
 def _imperative(net: mx.gluon.HybridBlock) -> Iterator[None]:
     # One thread at a time: a second one would take the state made here for that of the network.
-    with _explaining:
-        active = []
-        net.apply(lambda block: active.append((block, getattr(block, "_active", False))))
-        try:
-            for block, _ in active:
-                block._active = False
-            yield
-        finally:
-            for block, was in active:
-                block._active = was
+    with _explaining, called_as_before(net) as blocks:
+        for block in blocks:
+            block._active = False
+        yield

@@ -36,6 +36,11 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
     whose condition number leaves float32 behind.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> layer = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=1.0)
+    >>> layer.initialize()
+    >>> round(layer(mx.nd.array([[[0.0]]]), mx.nd.array([[0.0]])).asnumpy().item(), 4)  # ½ log 2π·2
+    1.2655
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))

@@ -35,6 +35,14 @@ class GPPredictor(Posterior):
 
     The variance never falls below ε k(x, x), where rounding would make it negative or its square
     root would lose its gradient. With y it is the log density of each y by itself.
+
+    Raises ShapeError, DtypeError.
+
+    >>> layer = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=1.0)
+    >>> layer.initialize()
+    >>> predictor = layer.condition([[0.0]], [2.0])
+    >>> print(*(a.asnumpy().round(4) for a in predictor(mx.nd.array([[[0.0]]]))))
+    [[1.]] [[0.5]]
     """
 
     arguments = (("x", "B m d"), ("y", "B m"))

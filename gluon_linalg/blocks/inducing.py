@@ -122,7 +122,7 @@ def projection(
     """`Projection` at x (B, n, d) on points (B, m, d), all in float64; values: hyperparameters."""
     features = fn.triangular_solve(F, factor, kernel.evaluate(F, points, x, WIDE, values))
     prior = kernel.evaluate_diagonal(F, x, WIDE, values)
-    return Projection(factor, features, prior, prior - F.sum(F.square(features), axis=1))
+    return Projection(factor, features, prior, prior - fn.column_squares(F, features))
 
 
 def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Array]:

@@ -294,6 +294,10 @@ class KalmanFilterLayer(KalmanLayer):
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError.
+
+    >>> arrays = gl.kalman_arrays([0.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)  # y, A, H, Q, R, m, P
+    >>> round(gl.KalmanFilterLayer(1)(**arrays).asnumpy().item(), 4)  # ½ log 2π·2
+    1.2655
     """
 
     # Names of arguments that are constants to whoever calls: work for their gradients may be left

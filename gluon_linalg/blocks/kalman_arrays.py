@@ -8,6 +8,7 @@ import numpy as np
 from .. import functional as fn
 from ..errors import DtypeError, NonFiniteError, NotPositiveDefiniteError, ShapeError
 from ..typing import Device
+from . import dates
 from .arguments import axis_sizes
 from .casting import FLOATS
 
@@ -61,6 +62,7 @@ def kalman_arrays(
     observation_factor: Any = None,
     prior_factor: Any = None,
     times: Any = None,
+    time_unit: Any = None,
     drift: Any = None,
     diffusion: Any = None,
     diffuse_directions: Any = None,
@@ -82,6 +84,8 @@ def kalman_arrays(
     In continuous time, dx = F x dt + L dβ, drift F (d, d) and diffusion L (d, w) stand in place of
     A and Q, and times tells when y was observed, (T,), increasing, or with the steps of a forecast
     (T + h,): A = exp(F h) and Q = ∫ exp(F s) L Lᵀ exp(F s)ᵀ ds over each gap h (Van Loan 1978).
+    Dates (numpy.datetime64, a DatetimeIndex or PeriodIndex of pandas) need time_unit, that of F and
+    L: 'second', 'minute', 'hour', 'day', 'week', 'year' (365.2425 days), or a timedelta.
     (`DiscretizationBlock` does the same inside a network, with gradients.)
 
     All are whatever NumPy reads, or NDArrays. y: (T,) for one number at a time, (T, p), or
@@ -103,9 +107,17 @@ def kalman_arrays(
 
     Raises ShapeError, NonFiniteError, and NotPositiveDefiniteError for what is no covariance, all
     of which name the argument; DtypeError for another dtype.
+
+    >>> arrays = gl.kalman_arrays([1.0, np.nan], 1.0, 1.0, 4.0, 1.0, 0.0, 1.0)  # y, A, H, Q, R, ...
+    >>> print(arrays["process_factor"].asnumpy().ravel(), arrays["mask"].asnumpy().ravel())
+    [2.] [1. 0.]
     """
     if np.dtype(dtype).name not in FLOATS:
         raise DtypeError(f"{NAME}: dtype is {dtype!r}, expected 'float32' or 'float64'.")
+    if dates.are_dates(times):
+        times = dates.elapsed(f"{NAME}: 'times'", times, time_unit)
+    elif time_unit is not None:
+        raise TypeError(f"{NAME}: time_unit is for 'times' that are dates; leave it out.")
     given = {
         "y": y,
         "transition": transition,

@@ -63,6 +63,12 @@ class KalmanCell(mx.gluon.rnn.HybridRecurrentCell):
     and so does what ``export(cell, path, y, *cell.begin_state(B))`` writes: the graph of one step.
 
     Raises ShapeError, and what `KalmanFilterLayer` does.
+
+    >>> cell = gl.KalmanCell([[1.0]], [[1.0]], [[1.0]], [[1.0]], prior_factor=[[1.0]])
+    >>> cell.initialize()
+    >>> output, states = cell(mx.nd.array([[2.0]]), cell.begin_state(1))
+    >>> round(output.asnumpy().item(), 4)  # half way between the prior mean 0 and y
+    1.0
     """
 
     def __init__(

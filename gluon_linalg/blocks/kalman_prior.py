@@ -43,6 +43,9 @@ def stationary_prior(
         process = fn.product(F, beside, process)
         offset = None if offset is None else fn.product(F, beside, offset)
     factor = fn.stationary_factor(F, transition, process, name)
+    # The signs of its columns are arbitrary, and a draw from given numbers has them.
+    corners = F.expand_dims(F.sum(fn.identity_like(F, factor) * factor, axis=1), axis=1)
+    factor = F.broadcast_mul(factor, fn.stop(F, 2.0 * (corners >= 0.0) - 1.0))
     if offset is None:
         row = F.slice_axis(factor, axis=2, begin=0, end=1)
         return F.squeeze(fn.zeros_like(F, row), axis=2), factor

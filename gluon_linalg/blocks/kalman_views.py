@@ -106,6 +106,11 @@ class KalmanViewsLayer(KalmanLayer):
 
     All but weights and news are differentiable in all arrays. Arguments and errors as in
     `KalmanLayer` and `KalmanFilterLayer`.
+
+    >>> arrays = gl.kalman_arrays([2.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    >>> layer = gl.KalmanViewsLayer(1, outputs=["innovations", "log_likelihood"])
+    >>> {name: round(a.asnumpy().item(), 4) for name, a in layer.named(**arrays).items()}
+    {'innovations': 1.4142, 'log_likelihood': -2.2655}
     """
 
     lag: int

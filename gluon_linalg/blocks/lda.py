@@ -38,6 +38,10 @@ class LDABlock(LinearAlgebraBlock):
     two share its place. Raises SingularMatrixError ("within-class scatter singular"),
     NonFiniteError, ShapeError, and ValueError for other labels.
     Fisher 1936; Dorfer, Kelz & Widmer 2016, Deep linear discriminant analysis.
+
+    >>> x, labels = mx.nd.array([[[0.0], [2.0], [10.0], [12.0]]]), mx.nd.array([[0, 0, 1, 1]])
+    >>> round(gl.LDABlock(classes=2)(x, labels).asnumpy().item(), 4)  # 25 between, 1 within
+    -25.0
     """
 
     def __init__(

@@ -31,6 +31,10 @@ class LeastSquaresBlock(LinearAlgebraBlock):
     norm, which is never above it. With a ridge the same is asked of A and √ρ I together.
 
     Raises SingularMatrixError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> a, b = mx.nd.array([[[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]]), mx.nd.array([[1.0, 3.0, 5.0]])
+    >>> print(gl.LeastSquaresBlock()(a, b).asnumpy().round(4))  # 1 + 2 x
+    [[1. 2.]]
     """
 
     def __init__(

@@ -16,6 +16,10 @@ class LQBlock(LinearAlgebraBlock):
     SingularMatrixError where it is read, in a graph by NaN; that of L is explained at
     `functional.lq`. Raises NonFiniteError, ShapeError for tall input.
     Seeger et al. 2017, section 3.
+
+    >>> q, l = gl.LQBlock()(mx.nd.array([[[3.0, 4.0]]]))
+    >>> print(q.asnumpy().round(4), l.asnumpy().round(4))
+    [[[0.6 0.8]]] [[[5.]]]
     """
 
     arguments = (("a", "B m n"),)
@@ -36,6 +40,11 @@ class QRBlock(LinearAlgebraBlock):
 
     a: (B, m, n) with m >= n -> Q: (B, m, n), R: (B, n, n). Where columns are linearly dependent
     the gradient of Q is refused, as in `LQBlock`. Raises NonFiniteError, ShapeError for wide input.
+
+    >>> q, r = gl.QRBlock()(mx.nd.array([[[3.0], [4.0]]]))
+    >>> print(q.asnumpy().round(4), r.asnumpy().round(4))
+    [[[0.6]
+      [0.8]]] [[[5.]]]
     """
 
     arguments = (("a", "B m n"),)

@@ -61,6 +61,11 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
     Álvarez, Rosasco & Lawrence 2012.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> layer = gl.MultiOutputGPLikelihoodLayer(gl.kernels.RBF(), outputs=2, noise_variance=0.1)
+    >>> layer.initialize()
+    >>> layer(mx.nd.zeros((1, 1, 1)), mx.nd.zeros((1, 1, 2))).shape
+    (1,)
     """
 
     arguments = (("x", "B n d"), ("y", "B n k"), ("noise", "B n k"), ("mask", "B n k"))

@@ -27,6 +27,17 @@ class MultiOutputPredictor(Viewed):
 
     kernels, mean: of the layer, of which the predictor has copies; inputs: (B, n, d); matrices:
     B_q (1, k, k) of each kernel; noise_variance: (1, k).
+
+    Raises ShapeError, DtypeError.
+
+    Made by `MultiOutputGPLikelihoodLayer`.
+
+    >>> layer = gl.MultiOutputGPLikelihoodLayer(gl.kernels.RBF(), outputs=2, noise_variance=0.1)
+    >>> layer.initialize()
+    >>> predictor = layer.condition(np.zeros((1, 1)), np.ones((1, 2)))
+    >>> mean, variance = predictor(mx.nd.zeros((1, 5, 1)))
+    >>> mean.shape, variance.shape
+    ((1, 5, 2), (1, 5, 2))
     """
 
     arguments = (X, Y)

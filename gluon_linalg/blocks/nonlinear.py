@@ -18,7 +18,7 @@ from ..functional.sigma_points import Rule, sigma_rule
 from ..typing import Array, Namespace, Rules
 from .kalman import KalmanLayer, Outputs
 from .likelihoods import Likelihood
-from .nonlinear_calls import Arguments, Calls, Model, at_each_time
+from .nonlinear_calls import Calls, Model, at_each_time
 
 NOISE = ("observation_factor", "B? T? p q")
 ARGUMENTS: Rules = (
@@ -66,8 +66,7 @@ class NonlinearLayer(KalmanLayer):
     mean and variance given x.
 
     updates: how often each update is repeated about the state that it found (iterated posterior
-    linearization, García-Fernández, Svensson, Morelande & Särkkä 2015; with 'extended' the iterated
-    extended filter);
+    linearization, García-Fernández et al. 2015; with 'extended' the iterated extended filter);
     step: how far towards that state, above 0 and at most 1.
 
     The loop over time is unrolled: a graph is for one T, `length`, or that of the y of a call, for
@@ -136,11 +135,10 @@ class NonlinearLayer(KalmanLayer):
         given = dict(zip((name for name, _ in self.arguments), args))
         Calls(self, mx.nd, None).check(given["y"], given)
 
-    def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> Dict[str, Any]:
+    def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> dict:
         """The arrays of a call by their names, y and mask with the steps ahead."""
         names = [name for name, _ in self.arguments]
-        values = [*arrays, *[None] * (len(names) - len(arrays))]
-        given: Dict[str, Any] = dict(zip(names, values))
+        given: Dict[str, Any] = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
         if self._further:
             y, mask = given["y"], given["mask"]
             first = fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1))
@@ -162,7 +160,7 @@ class NonlinearLayer(KalmanLayer):
             )
         return self._traced_length + self._further
 
-    def _pass(self, F: Namespace, given: Arguments) -> Passed:
+    def _pass(self, F: Namespace, given: dict) -> Passed:
         """The filter over all times; only predictions for those ahead."""
         length = self._steps(F, given["y"])
         model = at_each_time(F, given, length, self.likelihood, self.name)
@@ -235,6 +233,12 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError, ValueError for a rule with negative weights or too many points.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> loss = gl.NonlinearFilterLayer(same, same, 1)
+    >>> loss(mx.nd.zeros((1, 1, 1)), one, one, mx.nd.zeros((1, 1)), one[0]).asnumpy().round(4)
+    array([1.2655], dtype=float32)
     """
 
     def __init__(

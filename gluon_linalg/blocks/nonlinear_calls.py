@@ -194,8 +194,7 @@ def at_each_time(
     square = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
     inputs = (known(given[name]) for name in ("transition_input", "emission_input"))
     prior = mean, fn.lq(F, F.concat(factor, square, dim=2), name)[1]
-    fields: Any = (*(split(x) for x in arrays), *inputs, prior)
-    return Model(*fields)
+    return Model._make([*(split(x) for x in arrays), *inputs, prior])
 
 
 def each_time(F: Namespace, x: Array, y: Array, length: int) -> List[Array]:

@@ -1,6 +1,6 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union, cast
 
 import mxnet as mx
 
@@ -26,6 +26,13 @@ class NonlinearSmootherLayer(NonlinearLayer):
 
     With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments and errors as in
     `NonlinearLayer` and `NonlinearFilterLayer`.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> arrays = 2.0 * one[0], one, one, mx.nd.zeros((1, 1)), one[0]
+    >>> mean, covariance = gl.NonlinearSmootherLayer(same, same, 1)(*arrays)
+    >>> print(mean.asnumpy().round(4), covariance.asnumpy().round(4))
+    [[[1.]]] [[[[0.5]]]]
     """
 
     def __init__(
@@ -130,6 +137,15 @@ class NonlinearForecastLayer(NonlinearLayer):
     (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With
     moments='factor' lower factors stand in place of the covariances. Arguments as in
     `NonlinearLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+
+    Errors as in `NonlinearFilterLayer`.
+
+    >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
+    >>> one = mx.nd.ones((1, 1, 1, 1))
+    >>> arrays = 2.0 * one[0], one, one, mx.nd.zeros((1, 1)), one[0]
+    >>> *_, mean, variance = gl.NonlinearForecastLayer(same, same, 1, steps=2)(*arrays)
+    >>> print(mean.asnumpy().round(4).ravel(), variance.asnumpy().round(4).ravel())
+    [1. 1.] [2.5 3.5]
     """
 
     def __init__(
@@ -178,8 +194,7 @@ class NonlinearForecastLayer(NonlinearLayer):
     def _emitted(self, F: Namespace, given: Arguments, passed: Passed, ahead: Moments) -> Moments:
         """Mean (B, p, 1) and lower factor (B, p, p) of the observations ahead."""
         h = self._further
-        inputs = passed.model.emission_input[-h:]
-        noises: List[Any] = [None] * h
+        inputs, noises = passed.model.emission_input[-h:], cast(List[Array], [None] * h)
         if self.likelihood is None:
             # That of the model is 0 where nothing was observed.
             steps = self._steps(F, given["y"])

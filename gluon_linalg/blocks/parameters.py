@@ -19,6 +19,8 @@ class PositiveParameter(mx.gluon.Parameter):
 
     # Whether a natural number depends on more than one of those that are stored, or may be 0.
     mixes = False
+    # Whether there are numbers that no element is below.
+    has_bounds = True
 
     def __init__(self, name: str, value: ArrayLike, lower: float = 1e-12, **kwargs: Any) -> None:
         self.lower = float(lower)

@@ -40,6 +40,10 @@ class PCABlock(LinearAlgebraBlock):
     no rotation in it. Scores change order and sign from batch to batch, the reconstruction does
     not: what is trained behind this block should see the latter, or scores of `fit`.
     Raises ShapeError, NonFiniteError. Jolliffe 2002.
+
+    >>> x = mx.nd.array([[[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]])
+    >>> gl.PCABlock(1, momentum=None)(x).asnumpy().round(4).tolist()
+    [[[-5.0], [0.0], [5.0]]]
     """
 
     arguments = (("x", "B n d"),)

@@ -29,6 +29,12 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
     [I, Wᵀ/σ]: the k × k matrix of the posterior is never formed.
 
     Raises NonFiniteError, ShapeError. Tipping & Bishop 1999.
+
+    >>> x = np.random.RandomState(0).randn(50, 3)
+    >>> layer = gl.PPCALikelihoodLayer(1)
+    >>> _ = layer.fit(x)
+    >>> layer.noise_variance.value().shape, layer.loading.shape
+    ((1,), (3, 1))
     """
 
     arguments = (("x", "B n d"),)

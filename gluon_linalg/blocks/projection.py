@@ -20,7 +20,13 @@ class ProjectionBlock(LinearAlgebraBlock):
 
     mean: (d,) and matrix: (d, k), NumPy arrays; values: (k,), what belongs to the columns of W:
     explained variances, eigenvalues or correlations. It has the attributes `values`, `mean` and
-    `matrix`. Made by the `fit` of PCABlock, LDABlock and CCABlock.
+    `matrix`. Made by the `fit` of `PCABlock`, `LDABlock` and `CCABlock`.
+
+    Raises ShapeError, DtypeError.
+
+    >>> projection = gl.ProjectionBlock(np.ones(2), np.array([[1.0], [2.0]]), np.ones(1))
+    >>> projection(mx.nd.array([[[2.0, 3.0]]], dtype="float64")).asnumpy()
+    array([[[5.]]])
     """
 
     arguments = (("x", "B n d"),)

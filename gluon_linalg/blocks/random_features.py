@@ -27,6 +27,14 @@ class RandomFourierFeatures(LinearAlgebraBlock):
     initial value of a learnable parameter, one number or one for each column. The draws of ω are
     the parameter `frequency` (d, F), which has no gradient and is exported; seed: of the draws.
     Rahimi & Recht 2007, Random features for large-scale kernel machines.
+
+    Raises ShapeError, DtypeError.
+
+    >>> features = gl.RandomFourierFeatures(1, 500, kernel="rbf")
+    >>> features.initialize()
+    >>> phi = features(mx.nd.array([[[0.0], [1.0]]]))
+    >>> abs(mx.nd.dot(phi[0, 0], phi[0, 1]).asscalar() - np.exp(-0.5)) < 0.1
+    True
     """
 
     arguments = (("x", "B n d"),)

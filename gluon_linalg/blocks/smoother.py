@@ -15,6 +15,11 @@ class KalmanSmootherLayer(KalmanLayer):
     Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Square-root form, without the inverse of any
     covariance (`functional.kalman_moments`). Arguments and errors as in `KalmanLayer` and
     `KalmanFilterLayer`.
+
+    >>> arrays = gl.kalman_arrays([2.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    >>> mean, covariance = gl.KalmanSmootherLayer(1)(**arrays)
+    >>> print(mean.asnumpy().round(4), covariance.asnumpy().round(4))
+    [[[1.]]] [[[[0.5]]]]
     """
 
     def __init__(
@@ -79,6 +84,13 @@ class KalmanForecastLayer(KalmanLayer):
     (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With `diffuse` a
     variance is inf where the data leave the state, or the observation, open. Arguments as in
     `KalmanLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+
+    Errors as in `KalmanFilterLayer`. Durbin & Koopman 2012, section 4.11.
+
+    >>> arrays = gl.kalman_arrays([2.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    >>> *_, mean, variance = gl.KalmanForecastLayer(1, steps=2)(**arrays)
+    >>> print(mean.asnumpy().round(4).ravel(), variance.asnumpy().round(4).ravel())
+    [1. 1.] [2.5 3.5]
     """
 
     def __init__(
@@ -165,6 +177,16 @@ class KalmanSamplerLayer(KalmanLayer):
     x⁺ + E[x | y] - E[x | y⁺] with (x⁺, y⁺) drawn from the model (Durbin & Koopman 2002).
     Arguments as in `KalmanLayer`, and after prior_factor prior_noise (B, s), process_noise
     (B, T, r) and observation_noise (B, T, q): the same numbers give the same draw.
+
+    Errors as in `KalmanFilterLayer`.
+
+    >>> arrays = gl.kalman_arrays([2.0, 1.0], 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    >>> shapes = {"prior": (1, 1), "process": (1, 2, 1), "observation": (1, 2, 1)}
+    >>> noise = {f"{k}_noise": mx.nd.zeros(s, dtype="float64") for k, s in shapes.items()}
+    >>> draw = gl.KalmanSamplerLayer(1)(**arrays, **noise)
+    >>> mean, _ = gl.KalmanSmootherLayer(1)(**arrays)
+    >>> np.allclose(draw.asnumpy(), mean.asnumpy(), atol=1e-6)  # without noise it is the mean
+    True
     """
 
     NOISE = (("prior_noise", "B s"), ("process_noise", "B N r"), ("observation_noise", "B N q"))

@@ -13,6 +13,11 @@ class TriangularSolveBlock(LinearAlgebraBlock):
 
     factor L: (B, n, n), of which only the triangle is read; b: (B, n, k) -> (B, n, k).
     Raises SingularMatrixError when L has a zero on its diagonal.
+
+    >>> factor, b = mx.nd.array([[[2.0, 0.0], [1.0, 4.0]]]), mx.nd.array([[[2.0], [9.0]]])
+    >>> print(gl.TriangularSolveBlock()(factor, b).asnumpy())
+    [[[1.]
+      [2.]]]
     """
 
     arguments = (("factor", "B n n"), ("b", "B n k"))
@@ -33,6 +38,11 @@ class InverseBlock(LinearAlgebraBlock):
     a: (B, n, n) -> (B, n, n). With `positive_definite` the lower triangle is read, the gradient
     is symmetric, and `jitter` is that of `CholeskyBlock`.
     Raises SingularMatrixError, NotPositiveDefiniteError, NonFiniteError.
+
+    >>> a = mx.nd.array([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> print(gl.InverseBlock()(a).asnumpy().round(4))
+    [[[-2.   1. ]
+      [ 1.5 -0.5]]]
     """
 
     arguments = (("a", "B n n"),)

@@ -198,6 +198,15 @@ class SGPRLikelihoodLayer(CollapsedGPLayer):
     initial points. Titsias 2009.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> x = np.linspace(0, 1, 9)[:, None]
+    >>> exact = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=0.1)
+    >>> sparse = gl.SGPRLikelihoodLayer(gl.kernels.RBF(), x[::4], noise_variance=0.1)
+    >>> data = mx.nd.array(x[None]), mx.nd.zeros((1, 9))
+    >>> exact.initialize()
+    >>> sparse.initialize()
+    >>> sparse(*data).asscalar() >= exact(*data).asscalar()  # a bound, with 3 points for 9
+    True
     """
 
     def with_rest(
@@ -212,6 +221,11 @@ class FITCLikelihoodLayer(CollapsedGPLayer):
     φ = -log N(y | m(x), Q + diag(k(x_i, x_i) - Q_ii) + S),  Q, S, arguments and errors as in
     `SGPRLikelihoodLayer`: the exact likelihood of another model, not a bound, in which what Q
     does not explain is noise of single observations. Snelson & Ghahramani 2006.
+
+    >>> layer = gl.FITCLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], noise_variance=0.1)
+    >>> layer.initialize()
+    >>> layer(mx.nd.zeros((1, 4, 1)), mx.nd.zeros((1, 4))).shape
+    (1,)
     """
 
     rest_is_noise = True

@@ -38,6 +38,15 @@ class SparseGPPredictor(Posterior):
     negative log marginal likelihood, or its bound, of the data so far; rest_is_noise: whether
     k(x, x) - |φ|² is noise of the observations (FITC). copied: whether all blocks are copies
     already.
+
+    Raises ShapeError, DtypeError.
+
+    >>> layer = gl.SGPRLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], noise_variance=0.1)
+    >>> layer.initialize()
+    >>> predictor = layer.condition([[0.0], [0.5], [1.0]], [0.0, 0.5, 1.0])
+    >>> mean, variance = predictor(mx.nd.zeros((1, 4, 1)))
+    >>> mean.shape
+    (1, 4)
     """
 
     arguments = (("x", "B n d"), ("y", "B n"))
@@ -390,21 +399,27 @@ class SparseGPPredictor(Posterior):
 
 
 def latent_moments(
-    F: Namespace, found: Sequence[Projection], weights: Array, roots: Sequence[Array]
+    F: Namespace,
+    found: Sequence[Projection],
+    weights: Array,
+    roots: Sequence[Array],
+    triangular: bool = False,
 ) -> Tuple[Array, Array]:
     """φᵀw and k(x, x) - |φ|² + |Rᵀφ|², (B, n), or (B, n, p) of p > 1 latent values.
 
-    found: one `Projection` for all, or one for each; weights (B, m, p); roots (B, m, m) of each.
-    The variance is not below ε k(x, x), where rounding would make it negative.
+    found: one `Projection` for all, or one for each; weights (B, m, p); roots (B, m, m) of each,
+    lower `triangular` or of any kind. The variance is not below ε k(x, x), where rounding would
+    make it negative.
     """
+    times = fn.triangular_product if triangular else fn.product
     means, variances = [], []
     for i, root in enumerate(roots):
         own = found[i % len(found)]
         column = F.slice_axis(weights, axis=2, begin=i, end=i + 1)
         mean = fn.product(F, own.features, column, transpose_a=True)
         means.append(F.reshape(mean, shape=(0, -1)))
-        moved = fn.product(F, root, own.features, transpose_a=True)
-        variance = own.rest + F.sum(F.square(moved), axis=1)
+        moved = times(F, root, own.features, True)
+        variance = own.rest + fn.column_squares(F, moved)
         variances.append(F.maximum(variance, own.prior * fn.unit_roundoff(F, own.prior)))
     return latent_axis(F, means, len(roots)), latent_axis(F, variances, len(roots))
 

@@ -41,6 +41,14 @@ class StateSpaceGPLayer(ScanningBlock):
 
     Raises TimeOrderError, NonFiniteError, ShapeError, DtypeError, UnidentifiedError where a mask
     hides all, SingularMatrixError for equal times without noise.
+
+    >>> x, y = mx.nd.array([[0.0, 0.5, 2.0]]), mx.nd.array([[0.1, 0.3, -0.2]])
+    >>> fast = gl.StateSpaceGPLayer(gl.kernels.Matern32(), noise_variance=0.1)
+    >>> exact = gl.GPLikelihoodLayer(gl.kernels.Matern32(), noise_variance=0.1)
+    >>> fast.initialize()
+    >>> exact.initialize()
+    >>> (fast(x, y) - exact(x.expand_dims(2), y)).abs().asscalar() < 1e-5
+    True
     """
 
     arguments = (("x", "B n"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
@@ -123,11 +131,11 @@ class StateSpaceGPLayer(ScanningBlock):
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
-            times, table, left_out = self._posterior(dtype, *data[:4])
+            times, table, left_out, given = self._posterior(dtype, *data[:4])
             variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
         with self.name_scope():
             return StateSpaceGPPredictor(
-                self.kernel, self.mean, self._orders, times, table, left_out, variance
+                self.kernel, self.mean, self._orders, times, table, left_out, variance, given
             )
 
     def _kalman_inputs(
@@ -185,7 +193,7 @@ class StateSpaceGPLayer(ScanningBlock):
         return variances
 
     def _posterior(self, dtype, x, y, noise, mask):
-        """Times, `table_of_stretches` and `LeaveOneOut` of data."""
+        """Times, `table_of_stretches` and `LeaveOneOut` of data, and what `JointTimes` has."""
         F, name = mx.nd, self.name
         (y3, *arrays), _ = self._kalman_inputs(F, x, y, noise, mask, dtype)
         system = fn.state_space_system(F, y3, *arrays, name=name)
@@ -193,6 +201,8 @@ class StateSpaceGPLayer(ScanningBlock):
         filtered, _ = fn.kalman_filter(F, system, size, 1, "square_root", length, name)
         smoothed = fn.backward_pass(F, system, filtered, size, length)
         batch = y3.shape[0]
+        variances = self._noise(F, x.reshape((0, -1, 1)), noise, "float64")
+        variances = variances.reshape(variances.shape[:2]).broadcast_to(y3.shape[:2])
 
         def by_batch(array, axes):
             array = fn.batch_first(F, array).astype("float64")
@@ -219,7 +229,9 @@ class StateSpaceGPLayer(ScanningBlock):
             hidden = F.zeros_like(error) * np.nan
             shown = mask.astype("float64").reshape((batch, -1))
             error, variance = (F.where(shown, a, hidden) for a in (error, variance))
-        return times, table, LeaveOneOut(y - error, variance)
+        shown = None if mask is None else mask.astype("float64").reshape((batch, -1))
+        given = y3.astype("float64").reshape((batch, -1)), variances, shown
+        return times, table, LeaveOneOut(y - error, variance), given
 
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
         """The arguments of a call, arrays of one column as vectors."""

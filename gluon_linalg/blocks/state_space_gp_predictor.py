@@ -13,6 +13,7 @@ from .casting import check_casts
 from .copying import frozen_copies
 from .kernels import Kernel
 from .mean import mean_values
+from .state_space_gp_joint import JointTimes
 
 
 class LeaveOneOut(NamedTuple):
@@ -32,9 +33,18 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
     Made by `StateSpaceGPLayer.condition`. kernel, mean: of the layer, of which the predictor has
     copies; orders: of its approximations; times: (B, n); table: (B, n + 1, c), what the data say
     (`functional.table_of_stretches`); left_out: their `LeaveOneOut`; noise_variance: of new
-    observations, which the variance then includes, or None.
+    observations, which the variance then includes, or None; given: y - m(x), the noise variances
+    and the mask, (B, n) each.
 
     The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block.
+
+    Raises ShapeError, DtypeError.
+
+    >>> layer = gl.StateSpaceGPLayer(gl.kernels.Matern32(), noise_variance=1.0)
+    >>> layer.initialize()
+    >>> mean, variance = layer.condition([0.0], [2.0])(mx.nd.array([[0.0]]))
+    >>> print(mean.asnumpy().round(4), variance.asnumpy().round(4))
+    [[1.]] [[0.5]]
     """
 
     arguments = (("x", "B m"),)
@@ -48,6 +58,7 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
         table: mx.nd.NDArray,
         left_out: LeaveOneOut,
         noise_variance: Optional[mx.nd.NDArray],
+        given: Tuple[mx.nd.NDArray, mx.nd.NDArray, Optional[mx.nd.NDArray]],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,6 +66,7 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
         self._batch, self._count = times.shape
         with self.name_scope():
             self.kernel, self.mean_function = frozen_copies(self.prefix, kernel, mean)
+            self._joint = JointTimes(self.kernel, orders, times, *given)
             constants = {"table": table.reshape((-3, 0)), **_search(times.asnumpy())}
             if noise_variance is not None:
                 constants["noise_variance"] = noise_variance.reshape((1, 1))
@@ -96,6 +108,35 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
     def variance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior variance, (B, m) or (B, m, 1) -> (B, m)."""
         return self(x)[1]
+
+    def covariance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
+        """The covariance of the latent function at new times, (B, m) or (B, m, 1) -> (B, m, m).
+
+        In any order; costs (n + m) d³ + (n + m) m d².
+        """
+        new, like = self._new_times(x)
+        return mx.nd.array(self._joint.covariance(new), dtype=self.dtype, ctx=like.context)
+
+    def sample(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
+        """Joint samples of the latent function, (B, m) or (B, m, 1) -> (size, B, m).
+
+        From MXNet's random state; each costs (n + m) d³.
+        """
+        new, like = self._new_times(x)
+        drawn = self._joint.sample(new, size)
+        if self.mean_function is not None:
+            times = like.astype("float64").reshape((*new.shape, 1))
+            outer = cast(str, self.dtype)
+            shift = mean_values(mx.nd, self.mean_function, times, "float64", outer)
+            drawn = drawn + shift.asnumpy()
+        return mx.nd.array(drawn, dtype=self.dtype, ctx=like.context)
+
+    def _new_times(self, x: mx.nd.NDArray) -> Tuple[np.ndarray, mx.nd.NDArray]:
+        """New times (B, m) as numbers, checked as those of a call, and as they came."""
+        (like,) = self._received(x)
+        times = like.astype("float64").reshape((0, -1, 1))
+        fn.require_times(mx.nd, times[:, :, 0], times, self.name)
+        return times.asnumpy()[:, :, 0], like
 
     def leave_one_out(self) -> LeaveOneOut:
         """Mean and variance of each y_i given all others, (B, n) each (de Jong 1989).

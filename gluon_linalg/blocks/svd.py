@@ -18,6 +18,10 @@ class SVDBlock(LinearAlgebraBlock):
     or to 0 count as equal, or as 0, and the gradient has no rotation among their vectors: it is
     finite for matrices of any rank.
     Raises ShapeError, NonFiniteError. The equations are at `functional.svd`.
+
+    >>> u, s, v = gl.SVDBlock()(mx.nd.array([[[3.0, 0.0], [0.0, -5.0]]]))
+    >>> print(s.asnumpy().round(4))
+    [[5. 3.]]
     """
 
     arguments = (("a", "B m n"),)

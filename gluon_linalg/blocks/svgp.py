@@ -38,6 +38,12 @@ class SVGPLikelihoodLayer(InducingBlock):
     then with ``grad_req = 'null'``. Hensman, Matthews & Ghahramani 2015.
 
     Raises NotPositiveDefiniteError, NonFiniteError, ShapeError, DtypeError.
+
+    >>> likelihood = gl.likelihoods.Bernoulli()
+    >>> layer = gl.SVGPLikelihoodLayer(gl.kernels.RBF(), [[0.0], [1.0]], likelihood, count=100)
+    >>> layer.initialize()
+    >>> layer(mx.nd.zeros((1, 10, 1)), mx.nd.ones((1, 10))).shape  # a batch of 10 of 100
+    (1,)
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("mask", "B n"))
@@ -87,7 +93,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         outer = cast(str, self.dtype)
         x = seen_inputs(F, x, mask)
         weights, roots = self._variational(F, x)
-        mean, variance = latent_moments(F, self.projections(F, x), weights, roots)
+        mean, variance = latent_moments(F, self.projections(F, x), weights, roots, True)
         expected = self._expected(F, x, y, mask, self._shifted(F, x, mean), variance)
         total = F.cast(F.sum(expected, axis=1), dtype=WIDE) * self._scale(F, y, mask)
         value = F.cast(divergence(F, weights, roots) - total, dtype=outer)
@@ -120,7 +126,7 @@ class SVGPLikelihoodLayer(InducingBlock):
             inputs = seen_inputs(mx.nd, inputs, seen)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)
-            mean, variance = latent_moments(mx.nd, found, weights, roots)
+            mean, variance = latent_moments(mx.nd, found, weights, roots, True)
             mean = self._shifted(mx.nd, inputs, mean)
             slopes = self._slopes(inputs, targets, seen, mean, variance)
             updates = []

@@ -39,6 +39,12 @@ class WhiteningBlock(LinearAlgebraBlock):
     equal; for pca it has no rotation among components with equal λ, as in `EigBlock`.
     Raises NonFiniteError, and NotPositiveDefiniteError for constant data with epsilon=0.
     Kessy, Lewin & Strimmer 2018; Huang et al. 2018, Decorrelated batch normalization.
+
+    >>> x = np.random.RandomState(0).randn(50, 2) @ [[2.0, 1.0], [0.0, 1.0]]
+    >>> white = gl.WhiteningBlock(momentum=None)(mx.nd.array(x[None]))
+    >>> np.cov(white[0].asnumpy().T, bias=True).round(3) + 0.0
+    array([[1., 0.],
+           [0., 1.]])
     """
 
     arguments = (("x", "B n d"),)

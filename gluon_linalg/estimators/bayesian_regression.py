@@ -27,6 +27,12 @@ class BayesianRegressor(RegressorMixin, BaseEstimator):
     Fitted, in the units of X and y: `coef_` (d,) and `intercept_`, posterior means; `coef_std_`
     (d,) and `intercept_std_`; `noise_variance_`; `result_`, the `FitResult`; `predictor_`, a
     `BLRPredictor` of the standardized features. Bishop 2006, section 3.5.
+
+    >>> from gluon_linalg.estimators import BayesianRegressor
+    >>> x = np.linspace(0, 1, 30)[:, None]
+    >>> model = BayesianRegressor().fit(x, 1.0 + 2.0 * x[:, 0] + 0.01 * np.cos(50 * x[:, 0]))
+    >>> model.coef_.round(1).tolist(), round(model.intercept_, 1)
+    ([2.0], 1.0)
     """
 
     def __init__(self, automatic_relevance: bool = False, iterations: int = 200) -> None:

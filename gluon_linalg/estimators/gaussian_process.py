@@ -30,6 +30,12 @@ class GPRegressor(RegressorMixin, BaseEstimator):
     Fitted: `predictor_`, a `GPPredictor` of f, which exports; `kernel_`; `noise_variance_`, in
     units of y; `result_`, the `FitResult`; `log_marginal_likelihood_`, of y / σ_y.
     Rasmussen & Williams 2006, chapters 2 and 5.
+
+    >>> from gluon_linalg.estimators import GPRegressor
+    >>> x = np.linspace(0, 6, 30)[:, None]
+    >>> model = GPRegressor().fit(x, np.sin(x[:, 0]))
+    >>> bool(abs(model.predict([[1.5]])[0] - np.sin(1.5)) < 0.01)
+    True
     """
 
     def __init__(

@@ -32,6 +32,12 @@ class GPClassifier(ClassifierMixin, BaseEstimator):
     Fitted: `classes_`; `layer_`, the `SVGPLikelihoodLayer`; `predictor_`, a `SparseGPPredictor` of
     y, which exports; `kernel_`; `bound_`, the lower bound on log p(y).
     Hensman, Matthews & Ghahramani 2015.
+
+    >>> from gluon_linalg.estimators import GPClassifier
+    >>> x = np.linspace(-2, 2, 20)[:, None]
+    >>> model = GPClassifier(iterations=5).fit(x, x[:, 0] > 0)
+    >>> model.predict([[-1.5], [1.5]]).tolist()
+    [False, True]
     """
 
     def __init__(

@@ -28,6 +28,11 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Fitted: `projection_`, a `ProjectionBlock` that exports; `components_` (k, d), of length 1;
     `explained_variance_` (k,); `explained_variance_ratio_` (k,), of the total variance;
     `mean_` (d,). Raises ValueError where k is above min(n, d). Jolliffe 2002.
+
+    >>> from gluon_linalg.estimators import PCA
+    >>> scores = PCA(1).fit_transform([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
+    >>> scores.round(4).ravel().tolist()
+    [-5.0, 0.0, 5.0]
     """
 
     def __init__(self, n_components: Optional[int] = None, whiten: bool = False) -> None:
@@ -79,6 +84,11 @@ class LDA(ClassNamePrefixFeaturesOutMixin, ClassifierMixin, TransformerMixin, Ba
     Fitted: `projection_`, a `ProjectionBlock` that exports; `classes_`; `eigenvalues_`;
     `priors_` and `means_` (classes, directions), shares and mean scores of the classes. Raises
     SingularMatrixError where the scatter is singular and ridge 0. Fisher 1936.
+
+    >>> from gluon_linalg.estimators import LDA
+    >>> model = LDA().fit([[0.0], [2.0], [10.0], [12.0]], ["a", "a", "b", "b"])
+    >>> model.predict([[1.0], [11.0]]).tolist()
+    ['a', 'b']
     """
 
     def __init__(self, n_components: Optional[int] = None, ridge: float = 1e-8) -> None:

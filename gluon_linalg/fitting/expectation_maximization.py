@@ -81,6 +81,13 @@ def expectation_maximization(
 
     Raises ValueError for names and structures that are none, what `kalman_arrays` raises, and
     NonFiniteError where the likelihood is no number.
+
+    >>> y = np.cumsum(np.random.RandomState(0).randn(40)) + np.random.RandomState(1).randn(40)
+    >>> start = 1.0, 1.0, 0.5, 0.5, 0.0, 10.0  # A, H, Q, R, m, P
+    >>> kept = ["transition", "emission"]
+    >>> found = gl.expectation_maximization(y, *start, fixed=kept, iterations=5)
+    >>> bool(np.all(np.diff(found.log_likelihoods) > -1e-9))
+    True
     """
     observed = _observations(y)
     given = {

@@ -2,20 +2,21 @@
 
 import contextlib
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
+from ..blocks.explaining import called_as_before
 from ..blocks.parameters import PositiveParameter
 from ..errors import NonFiniteError, listing
+from . import optimizer_state
 from .descent import LIMIT, Bounds, Descent
 from .loss import Loss
 from .result import FitResult, Progress
+from .steps import NotFinite, NotFiniteAtFirst, steps
 
 LBFGS = "lbfgs"
-# After so many halvings in a row the learning rate is no longer what is wrong.
-HALVINGS = 40
 
 Callback = Callable[[Progress], Any]
 
@@ -43,8 +44,9 @@ def fit(
     layer: an initialized block whose output is a loss of any shape, such as every `*Layer` of this
     package and `StructuralModel`; it is compiled while it is fitted. arrays, keywords: its
     arguments, as NDArrays, NumPy arrays or what `numpy.asarray` takes (pandas), for blocks of this
-    package with or without the batch axis. With a Gluon optimizer the only one may be a
-    `DataLoader`, which gives the arrays of each iteration in turn.
+    package with or without the batch axis; NaN in the y of a state space model is missing. With a
+    Gluon optimizer the only one may be a `DataLoader`, which gives the arrays of each iteration in
+    turn.
 
     method: 'lbfgs' (SciPy's L-BFGS-B on all data, with float64 parameters in mind), or the name of
     a Gluon optimizer or one itself, with its `learning_rate`. iterations: the most of them;
@@ -60,6 +62,15 @@ def fit(
 
     Ctrl-C ends the search as well; the layer has the best point found. Raises what the layer raises
     at the start, NonFiniteError where its loss is not finite there, ValueError, TypeError.
+
+    >>> layer = gl.BLRLikelihoodLayer()
+    >>> layer.initialize()
+    >>> layer.cast("float64")
+    >>> x = np.linspace(0, 1, 20)
+    >>> phi, y = np.stack([np.ones(20), x], axis=1), 1.0 + 2.0 * x + 0.1 * np.cos(50 * x)
+    >>> result = gl.fit(layer, phi, y)
+    >>> result.converged, sorted(result.parameters)
+    (True, ['noise_variance', 'prior_variance'])
     """
     _check(method, iterations, restarts, bounds, learning_rate)
     loss = Loss(layer, arrays, keywords, objective)
@@ -79,6 +90,16 @@ def fit(
                 starts = [start, *_drawn(start, restarts, spread, seed)]
                 converged, message = run.by_descent(starts, limits, tolerance, gradient_tolerance)
     return FitResult(layer, loss, run.best, run.best_loss, first, run.curve, converged, message)
+
+
+class _Noisy:
+    """The loss as in training, with dropout, and of the next batch of a `DataLoader`."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.vector, self.set_vector, self._loss = loss.vector, loss.set_vector, loss
+
+    def evaluate(self, iteration: int) -> float:
+        return self._loss.evaluate(is_noisy=True)[0]
 
 
 class _Stop(Exception):
@@ -123,32 +144,27 @@ class _Run:
 
     def by_optimizer(self, method, learning_rate):
         """Steps of a Gluon optimizer; back, at half the rate, where the loss is not finite."""
-        trainer = _trainer(self.loss, method, learning_rate)
+        trainer, devices = _trainer(self.loss, method, learning_rate), [self.loss.device]
+        optimizer_state.reset(trainer, devices)
+        message = LIMIT
         try:
-            for _ in range(self.iterations):
-                vector, value = self._step(trainer)
-                self._advance(vector, value)
+            for value in steps(trainer, _Noisy(self.loss), devices, 0, self.iterations):
+                self._advance(self.loss.vector(), value)
+        except NotFiniteAtFirst:
+            message = "the loss is not finite before the first step"
+        except NotFinite:
+            message = "the loss is not finite after a step, however small the learning rate"
         except (_Stop, KeyboardInterrupt) as reason:
-            return False, str(reason) or "interrupted"
-        return False, LIMIT
+            message = str(reason) or "interrupted"
+        # Without the noise of training.
+        self.best_loss = self.loss.value(self.best)
+        return False, message
 
     def close(self):
         """The layer has the best point, whatever ended the search."""
         self.loss.set_vector(self.best)
         if self._bar is not None:
             self._bar.close()
-
-    def _step(self, trainer):
-        vector = self.loss.vector()
-        for _ in range(HALVINGS):
-            self.loss.evaluate(is_noisy=True)
-            trainer.step(1)
-            value = self.loss.value(self.loss.vector())
-            if np.isfinite(value):
-                return self.loss.vector(), value
-            self.loss.set_vector(vector)
-            trainer.set_learning_rate(0.5 * trainer.learning_rate)
-        raise _Stop("the loss is not finite after a step, however small the learning rate")
 
     def _advance(self, vector, value):
         self.curve.append(value)
@@ -220,16 +236,7 @@ def _check(method, iterations, restarts, bounds, learning_rate):
 @contextlib.contextmanager
 def compiled(layer: mx.gluon.Block) -> Iterator[None]:
     """Inside it a HybridBlock is compiled; afterwards it is called as it was before."""
-    blocks: List[Any] = []
-    layer.apply(blocks.append)
-    before: List[Tuple[Any, Dict[str, Any]]] = [
-        (block, {k: vars(block)[k] for k in ("_active", "_flags") if k in vars(block)})
-        for block in blocks
-    ]
-    if isinstance(layer, mx.gluon.HybridBlock):
-        layer.hybridize(static_alloc=True, static_shape=True)
-    try:
+    with called_as_before(layer):
+        if isinstance(layer, mx.gluon.HybridBlock):
+            layer.hybridize(static_alloc=True, static_shape=True)
         yield
-    finally:
-        for block, state in before:
-            vars(block).update(state)

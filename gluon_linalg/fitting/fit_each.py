@@ -33,6 +33,15 @@ def fit_each(
 
     Raises what the layer raises at the start, NonFiniteError, ValueError for a parameter that the
     models share.
+
+    >>> kernel = gl.kernels.Batched(gl.kernels.RBF() + gl.kernels.White(0.1), 2)
+    >>> layer = gl.GPLikelihoodLayer(kernel, noise_variance=None)
+    >>> layer.initialize()
+    >>> layer.cast("float64")
+    >>> x = np.tile(np.linspace(0, 5, 15)[None, :, None], (2, 1, 1))
+    >>> y = np.stack([np.sin(x[0, :, 0]), np.sin(3 * x[0, :, 0])])
+    >>> gl.fit_each(layer, x, y, iterations=5).shape
+    (2,)
     """
     data = layer._from_data(*arrays, **keywords)
     with mx.autograd.pause():

@@ -31,6 +31,11 @@ def inducing_points(
 
     kernel: initialized, with the hyperparameters that training begins with. seed: of 'kmeans' and
     'random'. Raises ShapeError where there are fewer rows than points.
+
+    >>> kernel = gl.kernels.RBF()
+    >>> kernel.initialize()
+    >>> gl.inducing_points(np.linspace(0, 1, 50)[:, None], 3, kernel=kernel).round(2).tolist()
+    [[0.0], [1.0], [0.51]]
     """
     values = x.asnumpy() if isinstance(x, mx.nd.NDArray) else np.asarray(x)
     values = np.asarray(values, dtype="float64")

@@ -1,6 +1,6 @@
 """The curvature of a loss in its stored parameters, and these in natural units."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # and where the curvature is not known yet.
 SHARE = {True: 1e-2, False: 1e-1}
 FIRST = {True: 1e-4, False: 1e-2}
+# Of difference quotients of what is smooth and computed in float64.
+STEP = 1e-5
 
 
 def observed_information(loss: "Loss", vector: np.ndarray, is_double: bool) -> np.ndarray:
@@ -48,28 +50,36 @@ def natural(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
     return parameter.natural(mx.nd, array).asnumpy().reshape(stored.shape)
 
 
-def slopes(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
-    """The derivative of natural units in stored ones, elementwise."""
-    if not isinstance(parameter, PositiveParameter):
-        return np.ones_like(stored)
-    array = mx.nd.array(stored, dtype="float64")
-    array.attach_grad()
-    with mx.autograd.record():
-        value = parameter.natural(mx.nd, array)
-    value.backward()
-    return array.grad.asnumpy().reshape(stored.shape)
+def jacobian(values: Callable[[np.ndarray], np.ndarray], vector: np.ndarray) -> np.ndarray:
+    """The derivatives (m, k) of values (m,) in a vector (k,), by central differences."""
+    columns = []
+    for index in range(len(vector)):
+        step = STEP * max(1.0, abs(vector[index]))
+        ends = []
+        for sign in (1.0, -1.0):
+            moved = np.array(vector)
+            moved[index] += sign * step
+            ends.append(values(moved))
+        columns.append((ends[0] - ends[1]) / (2.0 * step))
+    return np.stack(columns, axis=-1)
 
 
-def jacobian(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:
-    """The derivatives (k, k) of natural units in stored ones, of k elements that are mixed."""
-    array, rows = mx.nd.array(stored, dtype="float64"), []
-    array.attach_grad()
-    for index in range(stored.size):
-        with mx.autograd.record():
-            value = parameter.natural(mx.nd, array).reshape(-1)[index]
-        value.backward()
-        rows.append(array.grad.asnumpy().reshape(-1))
-    return np.array(rows)
+def expected_information(
+    moments: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]], vector: np.ndarray
+) -> np.ndarray:
+    """Σ_t ½ tr(F⁻¹ ∂_i F F⁻¹ ∂_j F) + ∂_i vᵀ F⁻¹ ∂_j v, (k, k), at a vector (k,).
+
+    moments: takes a vector to the errors v (n, p) of predictions one step ahead, and their
+    covariances F (n, p, p). Harvey 1989, equation 3.4.69: the Hessian of -log L with what is 0 in
+    expectation left out, but without the expectation over v of its last term.
+    """
+    _, covariance = moments(vector)
+    inverse = np.linalg.inv(covariance)
+    errors = jacobian(lambda at: moments(at)[0], vector)
+    covariances = jacobian(lambda at: moments(at)[1], vector)
+    weighted = np.einsum("npq,nqrk->nprk", inverse, covariances)
+    found = 0.5 * np.einsum("npqi,nqpj->ij", weighted, weighted)
+    return found + np.einsum("npi,npq,nqj->ij", errors, inverse, errors)
 
 
 def _along(loss: "Loss", vector: np.ndarray, index: int, step: float) -> np.ndarray:

@@ -5,8 +5,10 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, T
 import mxnet as mx
 import numpy as np
 
+from ..analysis.state_space import has_innovations, received
 from ..blocks.base import LinearAlgebraBlock
 from ..errors import LinearAlgebraError
+from .information import natural
 from .vector import ParameterVector
 
 
@@ -26,10 +28,12 @@ class Loss:
     ) -> None:
         self.layer, self.evaluations = layer, 0
         self._objective = objective
+        # As they were given: what has an index keeps it.
+        self.given, self.keywords = arrays, keywords
         self._batches: Optional[Iterator[Any]] = None
         self._loader = arrays[0] if len(arrays) == 1 and _is_loader(arrays[0]) else None
         self.arrays = self._next_batch() if self._loader else _received(layer, arrays, keywords)
-        self._device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
+        self.device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
         # The error of a start that cannot be computed reaches the user; parameters get shapes.
         with mx.autograd.pause():
             self._of(self.arrays).wait_to_read()
@@ -39,13 +43,28 @@ class Loss:
         self._vector = ParameterVector(self.parameters)
 
     @property
+    def title(self) -> str:
+        """What tables call the model."""
+        return type(self.layer).__name__
+
+    @property
+    def observations(self) -> Optional[int]:
+        """The numbers that were observed, if the layer calls them y: without what is masked."""
+        rules = [name for name, _ in getattr(self.layer, "arguments", ())]
+        given = dict(zip(rules, self.arrays))
+        if given.get("y") is None:
+            return None
+        mask = given.get("mask")
+        return int(given["y"].size if mask is None else mask.sum().asscalar())
+
+    @property
     def is_likelihood(self) -> bool:
         """Whether the loss is that of the layer itself, on all data."""
         return self._objective is None and self._loader is None
 
     def vector(self) -> np.ndarray:
         """What the parameters store, as one float64 vector."""
-        return self._vector.get(self._device)
+        return self._vector.get(self.device)
 
     def set_vector(self, vector: np.ndarray) -> None:
         """Stores a vector."""
@@ -54,6 +73,11 @@ class Loss:
     def pieces(self, vector: np.ndarray) -> Iterator[Tuple[mx.gluon.Parameter, np.ndarray]]:
         """Each parameter with its part of a vector."""
         return self._vector.pieces(vector)
+
+    def values(self, vector: np.ndarray) -> Dict[str, np.ndarray]:
+        """The parameters at a vector in natural units, by name."""
+        pairs = zip(self.parameters, self.pieces(vector))
+        return {name: natural(parameter, stored) for name, (parameter, stored) in pairs}
 
     def at(self, vector: np.ndarray) -> Tuple[float, np.ndarray]:
         """Value and gradient at a vector, which is stored."""
@@ -79,7 +103,7 @@ class Loss:
             with mx.autograd.record(train_mode=is_noisy):
                 total = self._of(self.arrays)
             total.backward(train_mode=is_noisy)
-            value, gradient = float(total.asscalar()), self._vector.gradient(self._device)
+            value, gradient = float(total.asscalar()), self._vector.gradient(self.device)
         except LinearAlgebraError:
             return np.inf, np.zeros(len(self.vector()))
         if not np.isfinite(value) or not np.isfinite(gradient).all():
@@ -106,6 +130,8 @@ def _received(
     layer: mx.gluon.Block, arrays: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Sequence[Any]:
     """The arguments in their order, as NDArrays in the dtype of the block."""
+    if has_innovations(layer):
+        return received(layer, arrays, keywords)
     if isinstance(layer, LinearAlgebraBlock):
         return layer._from_data(*arrays, **keywords)
     if keywords:

@@ -35,6 +35,7 @@ def minimize_each(
     iterations: int,
     families: Optional[Sequence[Hashable]] = None,
     revivals: Optional[np.ndarray] = None,
+    repeats: bool = False,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """The lowest points found (B, n) and their values (B,).
 
@@ -43,28 +44,41 @@ def minimize_each(
     None, or a label for each start; then each problem is searched for TRIAL evaluations from the
     lowest start of each of its FAMILIES lowest families, and on from where that led lowest.
     revivals: None, or (B, n, k), values that are tried where an element has gone far below them.
-    lower, upper: (n,) or (B, n). A search ends when its quadratic model promises to fall by less
-    than `tolerance`, or after so many evaluations.
+    lower, upper: (n,) or (B, n). repeats: whether `evaluate` also takes points (k B, n) of all
+    problems again and again, which may cost less than so many calls. A search ends when its
+    quadratic model promises to fall by less than `tolerance`, or after so many evaluations.
     """
-    answers = [(points, *evaluate(points)) for points in starts]
-    lowest = [_lowest(answers, problem, families) for problem in range(len(starts[0]))]
+    count = len(starts[0])
+    answers = _answers(evaluate, starts, repeats)
+    lowest = [_lowest(answers, problem, families) for problem in range(count)]
     lower, upper = (np.broadcast_to(ends, starts[0].shape) for ends in (lower, upper))
     rounds: List[List[_Search]] = []
     for place in range(max(map(len, lowest))):
         chosen = [own[min(place, len(own) - 1)] for own in lowest]
-        searches = [
-            _Search(*answer, least, most, tolerance)
-            for answer, least, most in zip(chosen, lower, upper)
-        ]
-        if len(rounds) or families is not None:
+        rounds.append(
+            [
+                _Search(*answer, least, most, tolerance)
+                for answer, least, most in zip(chosen, lower, upper)
+            ]
+        )
+    if families is not None:
+        for searches in [sum(rounds, [])] if repeats else rounds:
             _search(evaluate, searches, TRIAL)
-        rounds.append(searches)
     searches = [min(own, key=lambda search: _rank(search.value)) for own in zip(*rounds)]
     if revivals is not None:
         for search, own in zip(searches, revivals):
             search.may_revive(own)
     _search(evaluate, searches, iterations)
     return np.array([s.point for s in searches]), np.array([s.value for s in searches])
+
+
+def _answers(evaluate: Evaluate, starts: Sequence[np.ndarray], repeats: bool) -> List[Answer]:
+    """What is found at the starts."""
+    if not repeats:
+        return [(points, *evaluate(points)) for points in starts]
+    values, gradients = evaluate(np.concatenate(starts))
+    pieces = (np.split(found, len(starts)) for found in (values, gradients))
+    return list(zip(starts, *pieces))
 
 
 def _lowest(

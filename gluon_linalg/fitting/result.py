@@ -2,17 +2,23 @@
 
 import html
 import math
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
+from ..analysis import analyze
+from ..analysis.state_space import (
+    has_innovations,
+    prediction_moments,
+    residual_tests_of,
+    tests_text,
+)
+from ..analysis.tables import figure, text_table
 from ..blocks.parameters import PositiveParameter
-from .information import jacobian, natural, observed_information, slopes
+from .information import expected_information, jacobian, observed_information
 
-if TYPE_CHECKING:
-    from .loss import Loss
-
+KINDS = ("observed", "expected")
 HEADINGS = ("parameter", "estimate", "std. error", "z", "P>|z|", "lower", "upper")
 
 
@@ -49,13 +55,14 @@ class FitResult:
     in natural units. The rest takes the loss for a negative log likelihood: the covariance of the
     estimates is the inverse of the observed information, the Hessian of the loss in the stored
     parameters by central differences of its gradient (Efron & Hinkley 1978), which is computed
-    when it is asked for first, with 2 evaluations or more for each element.
+    when it is asked for first, with 2 evaluations or more for each element. Made by `fit`, of its
+    `Loss`.
     """
 
     def __init__(
         self,
         layer: mx.gluon.Block,
-        loss: "Loss",
+        loss: Any,
         vector: np.ndarray,
         value: float,
         start_loss: float,
@@ -67,7 +74,7 @@ class FitResult:
         self.curve, self.converged, self.message = list(curve), converged, message
         self.vector, self.evaluations = vector, loss.evaluations
         self._of = loss
-        self._information: Optional[np.ndarray] = None
+        self._information: Dict[str, np.ndarray] = {}
 
     @property
     def iterations(self) -> int:
@@ -77,22 +84,12 @@ class FitResult:
     @property
     def parameters(self) -> Any:
         """{name: natural values} of what was fitted."""
-        return {
-            name: natural(parameter, values)
-            for (name, parameter), (_, values) in zip(
-                self._of.parameters.items(), self._of.pieces(self.vector)
-            )
-        }
+        return self._of.values(self.vector)
 
     @property
     def observations(self) -> Optional[int]:
         """The numbers that were observed, if the layer calls them y: without what is masked."""
-        rules = [name for name, _ in getattr(self.layer, "arguments", ())]
-        given = dict(zip(rules, self._of.arrays))
-        if given.get("y") is None:
-            return None
-        mask = given.get("mask")
-        return int(given["y"].size if mask is None else mask.sum().asscalar())
+        return self._of.observations
 
     @property
     def log_likelihood(self) -> float:
@@ -111,89 +108,86 @@ class FitResult:
             return math.nan
         return len(self.vector) * math.log(self.observations) - 2.0 * self.log_likelihood
 
-    def information(self) -> np.ndarray:
-        """The observed information of the stored parameters, (k, k)."""
-        if self._information is None:
-            dtypes = {np.dtype(p.dtype).name for p in self._of.parameters.values()}
-            is_double = dtypes == {"float64"}
-            self._information = observed_information(self._of, self.vector, is_double)
-            self._of.set_vector(self.vector)
-        return self._information
+    def information(self, kind: str = "observed") -> np.ndarray:
+        """The information of the stored parameters, (k, k).
 
-    def covariance(self) -> np.ndarray:
+        kind: 'observed', the Hessian of the loss; or for state space models 'expected', Harvey's
+        (1989, equation 3.4.69) with first derivatives alone, which statsmodels calls 'oim'.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"information is {kind!r}, expected 'observed' or 'expected'.")
+        if kind not in self._information:
+            if kind == "observed":
+                dtypes = {np.dtype(p.dtype).name for p in self._of.parameters.values()}
+                is_double = dtypes == {"float64"}
+                found = observed_information(self._of, self.vector, is_double)
+            else:
+                found = expected_information(self._moments, self.vector)
+            self._of.set_vector(self.vector)
+            self._information[kind] = found
+        return self._information[kind]
+
+    def covariance(self, information: str = "observed") -> np.ndarray:
         """Of the estimates of the stored parameters, (k, k); NaN where the data leave them open.
 
         Left open is a direction without curvature, such as the logarithm of a variance that is 0.
         """
-        information = self.information()
-        known = np.diag(information) > self._least_curvature()
-        covariance = np.full(information.shape, np.nan)
+        found = self.information(information)
+        known = np.diag(found) > self._least_curvature()
+        covariance = np.full(found.shape, np.nan)
         inner = np.ix_(known, known)
         try:
-            np.linalg.cholesky(information[inner])
-            covariance[inner] = np.linalg.inv(information[inner])
+            np.linalg.cholesky(found[inner])
+            covariance[inner] = np.linalg.inv(found[inner])
         except np.linalg.LinAlgError:
             # Not a minimum, or one in a valley: nothing can be told.
             pass
         return covariance
 
-    def estimates(self, level: float = 0.95) -> List[Estimate]:
+    def estimates(self, level: float = 0.95, information: str = "observed") -> List[Estimate]:
         """An `Estimate` of each element, with intervals of that level."""
         if not 0.0 < level < 1.0:
             raise ValueError(f"estimates: level is {level!r}, expected a number between 0 and 1.")
-        covariance, begin = self.covariance(), 0
-        errors = np.sqrt(np.diag(covariance))
-        quantile = _normal_quantile(0.5 + 0.5 * level)
-        width = quantile * errors
+        covariance, quantile = self.covariance(information), _normal_quantile(0.5 + 0.5 * level)
+        width = quantile * np.sqrt(np.diag(covariance))
+        turn = jacobian(self._natural, self.vector)
+        value = self._natural(self.vector)
+        # Where one is not known, others are still told, and no model is asked about NaN.
+        known = np.nan_to_num(width)
+        lower, upper = (self._natural(self.vector + sign * known) for sign in (-1.0, 1.0))
         rows: List[Estimate] = []
-        parts = (
-            [values for _, values in self._of.pieces(vector)]
-            for vector in (self.vector, errors, self.vector - width, self.vector + width)
-        )
-        for name, parameter, *arrays in zip(
-            self._of.parameters, self._of.parameters.values(), *parts
-        ):
-            stored, error, *ends = arrays
-            value = natural(parameter, stored)
-            own, begin = slice(begin, begin + value.size), begin + value.size
-            may_be_zero = not isinstance(parameter, PositiveParameter)
-            if getattr(parameter, "mixes", False):
-                turn, may_be_zero = jacobian(parameter, stored), True
-                error = np.sqrt(np.diag(turn @ covariance[own, own] @ turn.T)).reshape(value.shape)
-                lower, upper = value - quantile * error, value + quantile * error
-            else:
-                error = error * np.abs(slopes(parameter, stored))
-                lower, upper = (natural(parameter, end) for end in ends)
-            for index in np.ndindex(value.shape):
-                z = value[index] / error[index] if may_be_zero and error[index] > 0 else math.nan
-                rows.append(
-                    Estimate(
-                        name if value.size == 1 else f"{name}{list(index)}",
-                        float(value[index]),
-                        float(error[index]),
-                        float(z),
-                        math.erfc(abs(z) / math.sqrt(2.0)),
-                        float(lower[index]),
-                        float(upper[index]),
-                    )
-                )
+        for place, (name, may_be_zero) in enumerate(self._names()):
+            own = np.flatnonzero(turn[place])
+            slope, block = turn[place, own], covariance[np.ix_(own, own)]
+            error = float(np.sqrt(slope @ block @ slope)) if len(own) else math.nan
+            ends = sorted([lower[place], upper[place]])
+            if not np.isfinite(width[own]).all():
+                ends = [math.nan, math.nan]
+            elif len(own) != 1:
+                # Made of several that are stored: there is no scale of its own.
+                ends = [value[place] - quantile * error, value[place] + quantile * error]
+            z = float(value[place]) / error if may_be_zero and error > 0 else math.nan
+            p = math.erfc(abs(z) / math.sqrt(2.0))
+            rows.append(Estimate(name, float(value[place]), error, z, p, *map(float, ends)))
+        self._of.set_vector(self.vector)
         return rows
 
-    def summary(self, level: float = 0.95) -> str:
-        """All of it as text."""
-        table = [HEADINGS, *(_row(estimate) for estimate in self.estimates(level))]
-        widths = [max(len(row[k]) for row in table) for k in range(len(HEADINGS))]
-        lines = [f"{name + ':':<20}{text}" for name, text in self._facts()]
-        lines += ["", *("  ".join(map(_padded, row, widths)).rstrip() for row in table)]
-        lines.insert(-len(table) + 1, "-" * (sum(widths) + 2 * len(widths) - 2))
-        lines += ["", f"lower, upper: {100 * level:g} % intervals"]
-        return "\n".join(lines) + "\n"
+    def analyze(self) -> Any:
+        """What the fitted model says of its data: `gluon_linalg.analyze` of the layer and these."""
+        return analyze(self.layer, *self._of.given, **self._of.keywords)
 
-    def to_frame(self, level: float = 0.95) -> Any:
+    def summary(self, level: float = 0.95, information: str = "observed") -> str:
+        """All of it as text, with the tests of the residuals of one series."""
+        rows = [_row(estimate) for estimate in self.estimates(level, information)]
+        lines = [f"{name + ':':<20}{text}" for name, text in self._facts()]
+        lines += ["", *text_table(HEADINGS, rows), "", f"lower, upper: {100 * level:g} % intervals"]
+        return "\n".join([*lines, *self._of_residuals()]) + "\n"
+
+    def to_frame(self, level: float = 0.95, information: str = "observed") -> Any:
         """The estimates as a pandas DataFrame with a row for each element."""
         import pandas
 
-        return pandas.DataFrame(self.estimates(level)).set_index("name")
+        return pandas.DataFrame(self.estimates(level, information)).set_index("name")
 
     def _repr_html_(self) -> str:
         facts = "".join(
@@ -211,16 +205,46 @@ class FitResult:
         state = "converged" if self.converged else "not converged"
         return f"FitResult(loss={self.loss:.6g}, {state}, iterations={self.iterations})"
 
+    def _natural(self, vector: np.ndarray) -> np.ndarray:
+        """All elements in natural units, (m,)."""
+        return np.concatenate([np.ravel(own) for own in self._of.values(vector).values()])
+
+    def _names(self) -> Iterator[Tuple[str, bool]]:
+        """The name of each element, and whether it may be 0."""
+        for name, values in self._of.values(self.vector).items():
+            parameter = self._of.parameters[name]
+            is_positive = isinstance(parameter, PositiveParameter)
+            may_be_zero = not is_positive or bool(getattr(parameter, "mixes", False))
+            for index in np.ndindex(np.shape(values)):
+                yield (name if np.size(values) == 1 else f"{name}{list(index)}"), may_be_zero
+
+    def _moments(self, vector: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        if not has_innovations(self.layer):
+            raise ValueError(
+                f"information='expected' is that of a filter's predictions, which "
+                f"{type(self.layer).__name__} has none of; leave it out for the observed one."
+            )
+        self._of.set_vector(vector)
+        return prediction_moments(self.layer, self._of.arrays)
+
+    def _of_residuals(self) -> List[str]:
+        """The lines of their tests, if there is one series to test."""
+        if not (self._of.arrays and self._of.is_likelihood and has_innovations(self.layer)):
+            return []
+        if self._of.arrays[0].shape[0] != 1:
+            return []
+        return ["", *tests_text(residual_tests_of(self.layer, self._of.arrays)).splitlines()]
+
     def _least_curvature(self) -> np.ndarray:
-        """Of stored numbers that are logarithms, which a standard deviation of 1000 leaves open."""
+        """Of stored numbers that are logarithms, which a standard deviation of 10 leaves open."""
         least = [
-            np.full(p.shape, 1e-6 if isinstance(p, PositiveParameter) else 0.0).reshape(-1)
+            np.full(p.shape, 1e-2 if isinstance(p, PositiveParameter) else 0.0).reshape(-1)
             for p in self._of.parameters.values()
         ]
         return np.concatenate(least)
 
     def _facts(self) -> List[Tuple[str, str]]:
-        facts = [("model", type(self.layer).__name__), ("loss", f"{self.loss:.6f}")]
+        facts = [("model", self._of.title), ("loss", f"{self.loss:.6f}")]
         if self._of.is_likelihood:
             facts += [("log likelihood", f"{self.log_likelihood:.6f}"), ("AIC", f"{self.aic:.3f}")]
         if self._of.is_likelihood and self.observations:
@@ -230,7 +254,17 @@ class FitResult:
 
 
 def compare(**results: FitResult) -> Any:
-    """Several fits in one pandas DataFrame, a row for each name, the lowest AIC first."""
+    """Several fits in one pandas DataFrame, a row for each name, the lowest AIC first.
+
+    >>> y = np.cumsum(np.random.RandomState(0).randn(30))
+    >>> level = gl.StructuralModel(gl.structural.LocalLevel())
+    >>> trend = gl.StructuralModel(gl.structural.LocalLinearTrend())
+    >>> level.initialize()
+    >>> trend.initialize()
+    >>> table = gl.compare(level=gl.fit(level, y), trend=gl.fit(trend, y))
+    >>> sorted(table.index)
+    ['level', 'trend']
+    """
     import pandas
 
     rows = {
@@ -248,22 +282,14 @@ def compare(**results: FitResult) -> Any:
 
 
 def _row(estimate: Estimate) -> Tuple[str, ...]:
-    numbers = (_number(number) for number in estimate[1:3])
+    numbers = (figure(number) for number in estimate[1:3])
     return (
         estimate.name,
         *numbers,
         "" if math.isnan(estimate.z) else f"{estimate.z:.2f}",
         "" if math.isnan(estimate.p) else f"{estimate.p:.3f}",
-        *(_number(number) for number in estimate[5:]),
+        *(figure(number) for number in estimate[5:]),
     )
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.5g}"
-
-
-def _padded(text: str, width: int) -> str:
-    return f"{text:<{width}}" if text and text[0].isalpha() else f"{text:>{width}}"
 
 
 def _normal_quantile(probability: float) -> float:

@@ -4,6 +4,9 @@ from typing import Tuple
 
 import numpy as np
 
+# How far an outlier is from the median of its neighbours, so many on each side and itself, in
+# robust standard deviations of such distances.
+FAR, REACH = 10.0, 3
 # What deviates by less than this share of its largest magnitude deviates by rounding alone.
 ROUNDING = 1e-14
 
@@ -39,3 +42,22 @@ def root_mean_square(values: np.ndarray) -> float:
     if not 1e-150 < largest < 1e150:
         return 1.0
     return largest * float(np.sqrt(np.mean((values / largest) ** 2)))
+
+
+def without_outliers(y: np.ndarray) -> np.ndarray:
+    """A series (T,), NaN where missing, with NaN also for what is far from all around it.
+
+    Sizes and starts of models with noise of heavy tails are those of the rest.
+    """
+    seen = np.flatnonzero(np.isfinite(y))
+    if len(seen) <= 2 * REACH:
+        return y
+    values = np.pad(y[seen], REACH, mode="reflect")
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(values, 2 * REACH + 1), axis=1)
+    distance = np.abs(y[seen] - middle)
+    moved = distance[distance > 0]
+    # 0.6745 standard deviations are the median distance of normal numbers.
+    limit = FAR * np.median(moved) / 0.6745 if len(moved) else np.inf
+    found = np.array(y, dtype="float64")
+    found[seen[distance > limit]] = np.nan
+    return found

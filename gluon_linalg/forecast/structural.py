@@ -48,7 +48,10 @@ class StructuralPredictor(RepresentablePredictor):
     in float32 as GluonTS wants them. max_iterations: at most so many evaluations of the likelihood
     after those of the initial values. dtype: of the paths; what is computed is float64.
     noise_variance: None for one that is learned, a number to begin at, 0 for no noise; fixed:
-    ``["noise_variance"]`` to keep it.
+    ``["noise_variance"]`` to keep it. noise: 'gaussian', or 'student_t' for observations among
+    which there are outliers (`structural.RobustStructuralModel`), with `degrees_of_freedom`, which
+    begin at 4 unless given; the log likelihood is then a lower bound, and forecasts have the
+    variance of that noise.
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month
@@ -72,6 +75,8 @@ class StructuralPredictor(RepresentablePredictor):
         dtype: Type = np.float64,
         noise_variance: Optional[float] = None,
         fixed: Optional[List[str]] = None,
+        noise: str = "gaussian",
+        degrees_of_freedom: Optional[float] = None,
     ) -> None:
         if prediction_length < 1 or batch_size < 1:
             raise ValueError(
@@ -86,12 +91,20 @@ class StructuralPredictor(RepresentablePredictor):
         self.freq = freq
         self.components = default_components(freq) if components is None else components
         self.noise_variance, self.fixed = noise_variance, fixed
+        self.noise, self.degrees_of_freedom = noise, degrees_of_freedom
         self.use_feat_dynamic_real = use_feat_dynamic_real
         self.forecast = forecast
         self.batch_size = batch_size
         self.max_iterations = max_iterations
         self.dtype = np.dtype(dtype).type
-        description = described(self.components, noise_variance, fixed or [], use_feat_dynamic_real)
+        description = described(
+            self.components,
+            noise_variance,
+            fixed or [],
+            use_feat_dynamic_real,
+            noise,
+            degrees_of_freedom,
+        )
         self._descriptions = {True: description, False: level_alone(description)}
         self._rows = used_rows(description)
         self._batches: Dict[Tuple[bool, int, int], SeriesBatch] = {}
@@ -109,6 +122,7 @@ class StructuralPredictor(RepresentablePredictor):
                 self.prediction_length,
                 self.use_feat_dynamic_real,
                 self._rows,
+                self.noise != "gaussian",
             )
             for index, entry in enumerate(dataset)
         )

@@ -41,12 +41,16 @@ def described(
     noise_variance: Optional[float],
     fixed: Sequence[str],
     with_features: bool,
+    noise: str = "gaussian",
+    degrees_of_freedom: Optional[float] = None,
 ) -> StructuralDescription:
     """The description of the arguments of StructuralPredictor; ValueError."""
     document: Dict[str, Any] = {
         "components": list(components),
         "noise_variance": noise_variance,
         "fixed": fixed,
+        "noise": noise,
+        "degrees_of_freedom": degrees_of_freedom,
     }
     try:
         description = StructuralDescription.model_validate(document)
@@ -65,6 +69,8 @@ def described(
             ("components", index, "regression"),
             "use_feat_dynamic_real is False, there are no covariates; set it to True",
         )
+    if problem is None and noise != "gaussian" and description.has_known_priors:
+        problem = ("noise",), "student_t has no components with numbers for prior; leave these out"
     if problem is not None:
         keys, message = problem
         raise ValueError(f"StructuralPredictor: {shown_keys(keys, document)}: {message}.")

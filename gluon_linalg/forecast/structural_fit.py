@@ -8,7 +8,7 @@ import numpy as np
 from .. import functional as fn
 from ..blocks.bounded import BoundedParameter
 from ..blocks.kalman import KalmanFilterLayer
-from ..blocks.structural import StructuralModel
+from ..blocks.structural import RobustStructuralModel
 from ..fitting.minimize_each import minimize_each
 from ..fitting.structural_starts import (
     has_many_maxima,
@@ -16,6 +16,7 @@ from ..fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ..fitting.units import without_outliers
 from ..functional.diffuse import first_column, other_columns, settled
 from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
@@ -25,6 +26,8 @@ from .structural_components import Units, build_components
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
 STORED_BOUND = 16.0
+# How far degrees of freedom are from 2, where a variance has no end.
+FREEDOM = 0.5, 200.0
 # What a variance can be at all.
 VARIANCES = 1e-299, 1e299
 TOLERANCE = 1e-6
@@ -46,9 +49,9 @@ class SeriesBatch:
         self, description: StructuralDescription, features: int, units: Sequence[Units]
     ) -> None:
         self.description, self.has_covariates = description, features > 0
-        self._features, noise = features, description.noise_variance
+        self._features = features
         components = build_components(description, features, NO_UNITS)
-        self.model = StructuralModel(components, 1.0 if noise is None else noise)
+        self.model = description.model(components, 1.0)
         self.components = self.model.components
         self._likelihood = _Likelihood(self)
         self._likelihood.hybridize(static_alloc=True, static_shape=True)
@@ -57,7 +60,6 @@ class SeriesBatch:
         sizes = [parameter.shape[0] for parameter in parameters]
         self._ends = np.cumsum([0, *sizes]).tolist()
         self._points = mx.nd.zeros((len(units), self._ends[-1]), dtype="float64")
-        self._points.attach_grad()
         self._priors: List[mx.nd.NDArray] = []
         self.set_units(units)
 
@@ -100,10 +102,11 @@ class SeriesBatch:
         given = self._given(scales)
         lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
+        repeated: Dict[int, List[mx.nd.NDArray]] = {}
         points, values = minimize_each(
-            lambda points: self._evaluate(points, arrays),
+            lambda points: self._evaluate(points, arrays, repeated),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays),
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), repeats=True,
         )  # fmt: skip
         self._points[:] = points
         return values
@@ -131,6 +134,11 @@ class SeriesBatch:
         covariance = mx.nd.array(covariance, dtype="float64")
         factor = fn.covariance_factor(mx.nd, covariance, NAME)
         transition, process_factor, noise_factor = inputs[1], inputs[3], inputs[4]
+        if isinstance(self.model, RobustStructuralModel):
+            # That of observations which nobody has seen.
+            freedom = self.model.freedom(mx.nd, y, stored)
+            variance = self.model.noise(mx.nd, y, stored) * freedom / (freedom - 2.0)
+            noise_factor = variance.sqrt().reshape((-1, 1, 1, 1))
         system = fn.state_space_system(
             mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
             name=NAME,
@@ -173,12 +181,24 @@ class SeriesBatch:
             found[label] = float(value[0]) if value.size == 1 else value.tolist()
         return found
 
-    def _evaluate(self, points, arrays):
-        self._points[:] = points
+    def _evaluate(self, points, arrays, repeated=None):
+        """Values and gradients at points (k B, n): each series k times.
+
+        repeated: by k, the points and the other arrays of the calls so far.
+        """
+        repeated = {} if repeated is None else repeated
+        times = len(points) // len(self._points)
+        if times not in repeated:
+            own = [mx.nd.tile(a, (times, *[1] * (a.ndim - 1))) for a in (*arrays, *self._priors)]
+            stored = mx.nd.zeros(points.shape, dtype="float64")
+            stored.attach_grad()
+            repeated[times] = [stored, *own]
+        stored = repeated[times][0]
+        stored[:] = points
         with mx.autograd.record():
-            losses = self._likelihood(self._points, *arrays, *self._priors)
+            losses = self._likelihood(*repeated[times])
         losses.backward()
-        return losses.asnumpy(), self._points.grad.asnumpy()
+        return losses.asnumpy(), stored.grad.asnumpy()
 
     def _pieces(self, point):
         """What of stored numbers (n,) belongs to each parameter."""
@@ -198,6 +218,8 @@ class SeriesBatch:
         """Pairs of (number of a component or None, name) and a parameter, in a fixed order."""
         if self.model.noise_variance is not None:
             yield (None, "noise_variance"), self.model.noise_variance
+        if isinstance(self.model, RobustStructuralModel):
+            yield (None, "degrees_of_freedom"), self.model.degrees_of_freedom
         for place, component in enumerate(self.components.components):
             for name in sorted(component._reg_params):
                 yield (place, name), component._reg_params[name]
@@ -207,6 +229,10 @@ class SeriesBatch:
         description, found, fixed = self.description, {}, {}
         if description.noise_variance:
             fixed[id(self.model.noise_variance)] = "noise_variance" in description.fixed
+        if isinstance(self.model, RobustStructuralModel):
+            # It begins where the description says, or at its default.
+            name = "degrees_of_freedom"
+            fixed[id(self.model.degrees_of_freedom)] = name in description.fixed
         for part, block in zip(description.parts, self.components.components):
             for name, parameter in part.trained(block).items():
                 if part.is_given(name):
@@ -238,11 +264,10 @@ class SeriesBatch:
 
     def _starts(self, arrays, squares, given):
         """Stored parameters (B, n), a list, and their families, or None where there is one."""
-        y, *_, mask = (array.asnumpy() for array in arrays)
         components = self.components.components
         each = [
-            structural_starts(components, [np.where(seen == 1, values, np.nan)], own)
-            for values, seen, own in zip(y, mask, squares)
+            structural_starts(components, [values], own)
+            for values, own in zip(self._typical(arrays), squares)
         ]
         for place, starts in enumerate(each):
             for start in starts:
@@ -257,10 +282,9 @@ class SeriesBatch:
 
     def _revivals(self, arrays):
         """Stored values (B, n, k) to try where a variance is left near 0; -inf for all else."""
-        y, *_, mask = (array.asnumpy() for array in arrays)
         found = []
-        for own, seen in zip(y, mask):
-            values = np.log(revivals(mean_squared_change([np.where(seen == 1, own, np.nan)])))
+        for own in self._typical(arrays):
+            values = np.log(revivals(mean_squared_change([own])))
             rows = []
             for (_, name), parameter in self._keyed():
                 # A drifting coefficient has a variance in other units.
@@ -268,6 +292,13 @@ class SeriesBatch:
                 rows += [values if may else np.full_like(values, -np.inf)] * parameter.shape[0]
             found.append(rows)
         return np.array(found)
+
+    def _typical(self, arrays):
+        """Each series (T,), NaN where missing, and for outliers where the noise has such."""
+        y, *_, mask = (array.asnumpy() for array in arrays)
+        series = [np.where(seen == 1, values, np.nan) for values, seen in zip(y, mask)]
+        is_robust = isinstance(self.model, RobustStructuralModel)
+        return [without_outliers(own) for own in series] if is_robust else series
 
     def _stored(self, values):
         """The stored parameters of natural values, (n,)."""
@@ -289,6 +320,8 @@ class SeriesBatch:
                     middle, width = _variance_range(next(own_squares))
                 elif key[1].endswith("variance"):
                     middle, width = _variance_range(1.0)
+                elif key[1] == "degrees_of_freedom":
+                    middle, width = np.mean(np.log(FREEDOM)), np.ptp(np.log(FREEDOM)) / 2
                 elif isinstance(parameter, BoundedParameter):
                     middle, width = 0.0, STORED_BOUND
                 else:
@@ -307,20 +340,29 @@ class SeriesBatch:
 class _Likelihood(mx.gluon.HybridBlock):
     """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`."""
 
+    is_exported = False
+
     def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._inputs_of = batch.kalman_inputs
+        self._inputs_of, self._model = batch.kalman_inputs, batch.model
+        self._stored_by_name = batch._stored_by_name
         states, diffuse = batch.components.state_size, sum(batch.components.diffuse)
         with self.name_scope():
             self.filter = KalmanFilterLayer(states, diffuse=diffuse)
         # Of the arrays only these hold parameters.
         names = {name for block in batch.components.components for name in block._reg_params}
-        constants = ["y", "emission", "prior_mean", "directions"]
+        constants = ["y", "prior_mean", "directions"]
+        if not any(block.learns_emission for block in batch.components.components):
+            constants.append("emission")
         if all(name.endswith("variance") for name in names):
             constants.append("transition")
         self.filter.constants = tuple(constants)
 
     def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
+        if isinstance(self._model, RobustStructuralModel):
+            stored = self._stored_by_name(F, points)
+            inputs, bound = self._model.weighted_inputs(F, *arrays, stored=stored)
+            return self.filter(*inputs) - bound
         return self.filter(*self._inputs_of(F, points, *arrays)[0])
 
 
@@ -346,5 +388,6 @@ def _at(array, ends):
     if array is None:
         return None
     _, steps, batch = array.shape[:3]
-    places = [(min(end, steps) - 1, min(b, batch - 1)) for b, end in enumerate(ends)]
-    return mx.nd.concat(*(array[:, t : t + 1, b : b + 1] for t, b in places), dim=2)
+    times = np.minimum(ends, steps) - 1
+    chosen = array.asnumpy()[0, times, np.minimum(np.arange(len(ends)), batch - 1)]
+    return mx.nd.array(chosen[None, None], dtype=array.dtype)

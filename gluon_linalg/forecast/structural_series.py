@@ -6,6 +6,7 @@ from typing import Any, List, Optional
 import numpy as np
 from gluonts.exceptions import GluonTSDataError
 
+from ..fitting.units import without_outliers
 from .entry import Entry, dynamic_reals_of, feature_count, label_of, start_of, target_of
 
 
@@ -41,10 +42,12 @@ def read_series(
     prediction_length: int,
     with_features: bool,
     rows: Optional[List[int]] = None,
+    is_robust: bool = False,
 ) -> StructuralSeries:
     """The `StructuralSeries` of an entry of a GluonTS dataset; index is its place, for errors.
 
-    rows: those of feat_dynamic_real that are the covariates, None for all.
+    rows: those of feat_dynamic_real that are the covariates, None for all; is_robust: whether
+    outliers have no part in location and scale.
 
     Raises GluonTSDataError, which names the item.
     """
@@ -71,7 +74,8 @@ def read_series(
             covariates = covariates[:, rows]
     forecast_start = start + len(values)
     values, observed = values[first:], observed[first:]
-    location, scale = _units(values[observed], label)
+    typical = without_outliers(np.where(observed, values, np.nan)) if is_robust else values
+    location, scale = _units(typical[observed & ~np.isnan(typical)], label)
     target = np.where(observed, (values - location) / scale, 0.0)
     return StructuralSeries(
         target,

@@ -29,6 +29,7 @@ from .cholesky import (
     potrf,
     shift_diagonal,
     solve_spd,
+    triangular_product,
     triangular_solve,
 )
 from .covariance import covariance
@@ -88,6 +89,7 @@ from .lq import lq, qr
 from .lyapunov import stationary_factor
 from .matrix import (
     add_diagonal,
+    column_squares,
     diagonal,
     diagonal_matrix,
     identity_like,
@@ -158,6 +160,7 @@ __all__ = [
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
+    "column_squares",
     "constant",
     "cosine_features",
     "covariance",
@@ -260,6 +263,7 @@ __all__ = [
     "table_of_stretches",
     "time_first",
     "transpose",
+    "triangular_product",
     "triangular_solve",
     "uncertain_mask",
     "unit_roundoff",

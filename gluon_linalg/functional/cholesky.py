@@ -42,7 +42,7 @@ def cholesky(
 
 
 def add_jitter(F: Namespace, a: Array, jitter: Union[float, str], name: str = "Cholesky") -> Array:
-    """A + s I with s from `jitter_shift`; A itself when jitter is 0."""
+    """A + s I with s from `jitter_shift`; A itself when jitter is 0. a: (B, n, n)."""
     if jitter == 0.0:
         return a
     shift = jitter_shift(F, diagonal(F, a), jitter, a, name)
@@ -127,6 +127,16 @@ def triangular_solve(
     return lapack.trsm(F, factor, b, transpose, lower)
 
 
+def triangular_product(F: Namespace, factor: Array, b: Array, transpose: bool = False) -> Array:
+    """op(L) B of an L with zeros above its diagonal, (B, n, n) and (B, n, k) -> (B, n, k).
+
+    The gradient of what is above the diagonal is undefined: L is a `lapack.lower_triangle`.
+    """
+    if applies(F, factor):
+        return matrices.trmm(F, factor, b, transpose)
+    return product(F, factor, b, transpose_a=transpose)
+
+
 def checked_triangular_solve(
     F: Namespace,
     factor: Array,
@@ -135,7 +145,10 @@ def checked_triangular_solve(
     lower: bool = True,
     name: str = "TriangularSolve",
 ) -> Array:
-    """`triangular_solve` for a factor that is not known to be one: a zero pivot is an error."""
+    """`triangular_solve` for a factor that is not known to be one: a zero pivot is an error.
+
+    factor: (B, n, n), b: (B, n, k) -> (B, n, k). Raises SingularMatrixError.
+    """
     diagonals = stop(F, diagonal(F, factor))
     factor = require(
         F,
@@ -199,7 +212,8 @@ def inverse_spd(
 def potrf(F: Namespace, a: Array, name: str = "Cholesky") -> Array:
     """The factor without the NaN rule of `cholesky`: for graphs that take the log of its diagonal.
 
-    Failures of LAPACK raise. NaN passes LAPACK unnoticed, and on GPU nothing is reported.
+    a: (B, n, n) -> (B, n, n). Failures of LAPACK raise. NaN passes LAPACK
+    unnoticed, and on GPU nothing is reported.
     """
     factor = lapack.potrf(F, a)
     if F is mx.nd:

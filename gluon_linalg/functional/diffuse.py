@@ -56,8 +56,11 @@ def with_directions(
 ) -> LinearGaussianSystem:
     """The system with a column for each of the diffuse directions D (B or 1, d, q)."""
     directions = leading_axes(F, directions)
-    mean, factor = (over_batch(F, x, directions) for x in (system.prior_mean, system.prior_factor))
-    directions = over_batch(F, directions, mean)
+    arrays: List[Array] = [system.prior_mean, system.prior_factor, directions]
+    # Any of the three may be of one series and of all: each takes its batch from the others.
+    for other in tuple(arrays):
+        arrays = [over_batch(F, x, other) for x in arrays]
+    mean, factor, directions = arrays
     offsets = (system.transition_offset, system.emission_offset)
     padded_offsets = [None if x is None else padded(F, x, directions) for x in offsets]
     return system._replace(

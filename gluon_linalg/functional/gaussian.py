@@ -117,7 +117,7 @@ def seen_targets(
     name: str,
     axes: int = 2,
 ) -> Tuple[Array, Optional[Array], Optional[Array]]:
-    """y, noise and a checked mask in `dtype`, zeros where it hides what stands there."""
+    """y, noise and a checked mask (B, n) in `dtype`, zeros where it hides what stands there."""
     y = F.cast(y, dtype=dtype)
     noise = None if noise is None else F.cast(noise, dtype=dtype)
     if mask is None:

@@ -45,9 +45,9 @@ def native_moments(
 ) -> Optional[Moments]:
     """The moments `wanted` (`native.kalman_moments.KINDS`) of a model by the native operator.
 
-    y, arrays: those of a `KalmanLayer`, in their order, without diffuse directions; options: of
-    `native.kalman_moments`. None where native operators do not apply and, imperatively, where
-    something is wrong: the other path tells what.
+    y (B, T, p), arrays: those of a `KalmanLayer`, in their order, without diffuse directions;
+    options: of `native.kalman_moments`. None where native operators do not apply and,
+    imperatively, where something is wrong: the other path tells what.
     """
     if not native.applies(F, y):
         return None

@@ -72,6 +72,8 @@ def minimum_norm(
 ) -> Array:
     """x = argmin |x|² with A x = b, or argmin |A x - b|² + ρ |x|², for wide A, as `least_squares`.
 
+    a: (B, m, n), b: (B, m, k) -> x: (B, n, k).
+
     Without a ridge the rows of A must be independent (so m <= n). From [√ρ I, A] = L [·, Q] it is
     x = Qᵀ L⁻¹ b, and with λ = L⁻ᵀ L⁻¹ b
 

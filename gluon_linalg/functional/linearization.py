@@ -137,9 +137,11 @@ def log_evidence(
 def per_unit(F: Namespace, slope: Array, factor: Array) -> Array:
     """A (B, n, d) with A L = C for a lower L (B, d, d), 0 along what has no variance."""
     pivots = F.abs(diagonal(F, factor))
+    largest = F.max(pivots, axis=1, keepdims=True)
     # Relative to its own row, and to nothing where the row is 0.
     own = F.sqrt(F.sum(F.square(stop(F, factor)), axis=2))
-    seen = stop(F, pivots) > 32.0 * unit_roundoff(F, own) * own
+    rounding = F.broadcast_mul(32.0 * unit_roundoff(F, largest), own)
+    seen = stop(F, pivots) > rounding
     seen = F.broadcast_mul(seen, stop(F, pivots) > 0.0)
     rows, columns = F.expand_dims(seen, axis=2), F.expand_dims(seen, axis=1)
     factor = F.broadcast_mul(F.broadcast_mul(factor, rows), columns)

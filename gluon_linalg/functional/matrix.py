@@ -36,6 +36,12 @@ def congruence(F: Namespace, b: Array, x: Array) -> Array:
     return product(F, product(F, b, x), b, transpose_b=True)
 
 
+def column_squares(F: Namespace, a: Array) -> Array:
+    """Σ_i a_ij², (B, m, n) -> (B, n), by a product: MXNet's sums are slow but along last axes."""
+    ones = ones_like(F, F.slice_axis(a, axis=2, begin=0, end=1))
+    return F.reshape(product(F, ones, F.square(a), transpose_a=True), shape=(0, -1))
+
+
 def kronecker(F: Namespace, a: Array, b: Array) -> Array:
     """A ⊗ B, the blocks a_ij B, (B, k, l) and (B, m, n) -> (B, k m, l n); a batch of 1 serves all.
 

@@ -122,7 +122,10 @@ def observed_data(
 def regression_posterior(
     F: Namespace, observed: Observed, prior_variance: Array, name: str = "BLR"
 ) -> Posterior:
-    """The `Posterior` of the whitened weights given the data, all constants."""
+    """The `Posterior` of the whitened weights given the data, all constants.
+
+    observed: of `observed_data`; prior_variance: (1, d) or (B, d).
+    """
     features, targets, noise_variance = (stop(F, array) for array in observed[:3])
     whitened, scale = _whitened(F, features, stop(F, prior_variance), noise_variance)
     targets = F.broadcast_mul(targets, scale)

@@ -43,7 +43,10 @@ def simulated_states(
 def without_means(
     F: Namespace, system: LinearGaussianSystem, observed: Array
 ) -> LinearGaussianSystem:
-    """The same system for other observations, with a prior mean and offsets of 0."""
+    """The same system for other observations, with a prior mean and offsets of 0.
+
+    observed: (T, B, p).
+    """
     return system._replace(
         observed=observed,
         prior_mean=0.0 * system.prior_mean,

@@ -56,7 +56,7 @@ def state_space_system(
     """The system of a model; what the mask hides reaches neither values nor gradients.
 
     Nor does what leads from the last step on to one that is not there (A, b and G of the last of
-    several times); NaN there counts as 0, too.
+    several times); NaN there counts as 0, too. y: (B, T, p); the others as in `KalmanLayer`.
 
     A missing element has its rows of H, D and d and its y replaced by 0; the filter gives it an
     independent noise of variance 1, which tells nothing, and leaves it out of the likelihood.

@@ -1,6 +1,6 @@
 """A structural time series model as data: components and noise, in jobs and in forecasting."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 import mxnet as mx
 from pydantic import Field, model_validator
@@ -10,7 +10,7 @@ from ..blocks import structural
 from ..errors import suggestion
 from .component import Arima, Component, Regression
 from .component_part import MOST_STATES, Part, Variance
-from .section import Fixable
+from .section import Fixable, Number
 
 Problem = Tuple[Tuple, str]
 
@@ -24,20 +24,35 @@ class StructuralDescription(Fixable):
     noise_variance: Optional[Variance] = Field(
         None, description="The initial noise variance of an observation; 0 for none."
     )
+    noise: Literal["gaussian", "student_t"] = Field(
+        "gaussian",
+        description="The distribution of the noise; student_t, with heavy tails, for observations "
+        "among which there are outliers.",
+    )
+    degrees_of_freedom: Optional[Annotated[Number, Field(gt=2)]] = Field(
+        None,
+        description="For student_t how heavy the tails are: the initial number above 2, of which "
+        "the fewer the heavier; null for 4.",
+    )
     fixed: List[str] = Field(
         [],
-        description="`[noise_variance]` when it is not trained. Parameters of components are "
-        "fixed in the component.",
+        description="Which of noise_variance and degrees_of_freedom are not trained. Parameters of "
+        "components are fixed in the component.",
     )
 
     @classmethod
     def fixable(cls) -> Tuple[str, ...]:
-        return ("noise_variance",)
+        return ("noise_variance", "degrees_of_freedom")
 
     @model_validator(mode="after")
     def something_is_random(self) -> Self:
-        if "noise_variance" in self.fixed and self.noise_variance is None:
-            raise ValueError("noise_variance is fixed, but has no value; give it one")
+        for name in self.fixed:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is fixed, but has no value; give it one")
+        if self.noise == "student_t" and self.noise_variance == 0:
+            raise ValueError("student_t has no noise_variance: 0; give it another, or gaussian")
+        if self.noise == "gaussian" and self.degrees_of_freedom is not None:
+            raise ValueError("degrees_of_freedom belongs to noise: student_t; add it")
         if self.noise_variance == 0 and all(part.is_deterministic for part in self.parts):
             raise ValueError("nothing is random; raise noise_variance or a variance above 0")
         return self
@@ -94,6 +109,19 @@ class StructuralDescription(Fixable):
             message = f"no component uses the covariate '{unused[0]}'; add - regression: {{}}"
             return ("components",), message
         return None
+
+    def model(
+        self, components: Sequence[structural.Component], variance: float, **options: Any
+    ) -> structural.StructuralModel:
+        """The block of these components.
+
+        variance: that of the noise where it is null; options: of the block.
+        """
+        noise = variance if self.noise_variance is None else self.noise_variance
+        if self.noise == "gaussian":
+            return structural.StructuralModel(components, noise, **options)
+        freedom = 4.0 if self.degrees_of_freedom is None else self.degrees_of_freedom
+        return structural.RobustStructuralModel(components, noise, freedom, **options)
 
     def used_columns(self, covariates: Sequence[str]) -> List[List[str]]:
         """The columns of each regression, in the order of the components."""

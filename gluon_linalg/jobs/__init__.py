@@ -8,11 +8,11 @@ line of this table and from those above it, never from below:
     tables          moments values clocks steps axis units table_format delimited data categories
     what a kind has config output sample predictions picture summary task predictor
                     series_predictor task_kind
-    shared by kinds regression scaled_rows
+    shared by kinds regression scaled_rows time_series
     kinds of jobs   kinds.NAMES
     job files       kinds reading job_schema
-    training        optimizer_state progress workers objective lbfgs gluon starts state
-                    warning earlier_run train
+    training        progress workers objective lbfgs gluon em starts state
+                    uncertainty warning earlier_run train
     predictions     predict
     commands        launch serving commands cli __main__ sagemaker sagemaker_job sagemaker_cluster
                     container

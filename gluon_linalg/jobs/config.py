@@ -12,6 +12,8 @@ from .devices import check_device_names
 from .errors import suggestion
 
 LBFGS = "lbfgs"
+# Expectation maximization.
+EM = "em"
 # The kvstore of several processes that train together.
 DISTRIBUTED = "dist_sync"
 DEFAULT_LEARNING_RATE = 0.01
@@ -81,6 +83,31 @@ class Training(Section):
         return self
 
 
+class EmTraining(Training):
+    """How the parameters are found, also by expectation maximization."""
+
+    optimizer: Annotated[  # type: ignore[assignment]
+        Name, ShownAs({"enum": [EM, *optimizer_names()], "title": "name"})
+    ] = Field(
+        LBFGS,
+        description="lbfgs, or em (expectation maximization) where the model has it, or the name "
+        "of a Gluon optimizer: adam, sgd, rmsprop, ...",
+    )
+
+    @field_validator("optimizer")
+    @classmethod
+    def optimizer_exists(cls, name: str) -> str:
+        return EM if name.lower() == EM else Training.optimizer_exists(name)
+
+    @model_validator(mode="after")
+    def em_takes_neither(self) -> "EmTraining":
+        if self.optimizer == EM and (
+            self.learning_rate is not None or self.options or self.batch_size is not None
+        ):
+            raise ValueError("em takes neither learning_rate nor options nor batch_size")
+        return self
+
+
 class Job(Section):
     """A job; each task has a subclass with its own data and model."""
 
@@ -130,3 +157,23 @@ class TrainedJob(Job):
     @classmethod
     def devices_exist(cls, names: Optional[List[str]]) -> Optional[List[str]]:
         return None if names is None else check_device_names(names)
+
+
+Level = Annotated[Number, Field(gt=0, lt=100)]
+
+
+class PredictingJob(TrainedJob):
+    """A trained job whose predictions are normal distributions."""
+
+    levels: Annotated[List[Level], Field(min_length=1, max_length=20)] = Field(
+        [95],
+        description="Of the bands of predictions, in percent: each level has two columns, such as "
+        "lower_95 and upper_95.",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def levels_differ(cls, levels: List[float]) -> List[float]:
+        if len(set(levels)) < len(levels):
+            raise ValueError("a level comes twice; name each once")
+        return levels

@@ -68,6 +68,11 @@ def write_yaml(path: str, value: Any) -> None:
         yaml.safe_dump(value, file, sort_keys=False, allow_unicode=True)
 
 
+def write_text(path: str, text: str) -> None:
+    with replacing(path) as trial, open(trial, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write_csv(path: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Numbers are written with all their digits."""
     with replacing(path) as trial, open(trial, "w", encoding="utf-8", newline="") as file:

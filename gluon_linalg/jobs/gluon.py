@@ -5,9 +5,8 @@ import numbers
 from typing import TYPE_CHECKING, Dict, Tuple
 
 import mxnet as mx
-import numpy as np
 
-from . import optimizer_state
+from ..fitting.steps import NotFinite, NotFiniteAtFirst, steps
 from .config import DEFAULT_LEARNING_RATE, Training
 from .errors import JobError, suggestion
 from .objective import Objective
@@ -15,38 +14,32 @@ from .objective import Objective
 if TYPE_CHECKING:
     from .state import TrainingState
 
-# After so many halvings in a row the learning rate is no longer what is wrong.
-HALVINGS = 40
-
 
 def train_gluon(objective: Objective, config: Training, state: "TrainingState") -> Tuple[bool, str]:
     """Steps until `config.iterations`. Returns (converged, message)."""
     trainer = make_trainer(objective, config)
-    optimizer = trainer.optimizer
     state.attach_trainer(trainer, objective.devices)
-    # The gradient at the parameters of this iteration.
-    if not np.isfinite(objective.evaluate(state.iteration)):
-        raise JobError("training: the loss of the first batch is not a finite number")
-    accepted, halvings = objective.vector(), 0
-    while state.iteration < config.iterations:
-        _step(trainer, config)
-        loss = objective.evaluate(state.iteration + 1)
-        if np.isfinite(loss):
-            accepted, halvings = objective.vector(), 0
+    try:
+        for loss in steps(
+            trainer,
+            objective,
+            objective.devices,
+            state.iteration,
+            config.iterations,
+            beside=objective.task.own_step,
+        ):
             state.advance(loss)
             state.stop_if_asked(objective.stop)
-            continue
-        halvings += 1
-        if halvings > HALVINGS:
-            raise JobError(
-                f"training.learning_rate: {config.optimizer} leaves the region where the loss is "
-                f"finite even at {optimizer.learning_rate:.2g}; choose other initial values"
-            )
-        # Back to where the loss was a number, without momentum, at half the step.
-        objective.set_vector(accepted)
-        objective.evaluate(state.iteration)
-        optimizer_state.reset(trainer, objective.devices)
-        optimizer.lr *= 0.5
+    except NotFiniteAtFirst:
+        raise JobError("training: the loss of the first batch is not a finite number") from None
+    except NotFinite as error:
+        raise JobError(
+            f"training.learning_rate: {config.optimizer} leaves the region where the loss is "
+            f"finite even at {error}; choose other initial values"
+        ) from None
+    except mx.base.MXNetError as error:
+        last_line = str(error).strip().splitlines()[-1]
+        raise JobError(f"training: {config.optimizer} cannot take a step: {last_line}") from None
     return False, "the number of iterations was reached"
 
 
@@ -73,14 +66,6 @@ def make_optimizer(config: Training) -> mx.optimizer.Optimizer:
         return mx.optimizer.create(config.optimizer, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise JobError(f"training.options: {config.optimizer} refuses them: {error}") from None
-
-
-def _step(trainer, config):
-    try:
-        trainer.step(1)
-    except mx.base.MXNetError as error:
-        last_line = str(error).strip().splitlines()[-1]
-        raise JobError(f"training: {config.optimizer} cannot take a step: {last_line}") from None
 
 
 def _numeric_arguments(cls):

@@ -12,6 +12,7 @@ NAMES = (
     "gp",
     "blr",
     "statespace",
+    "multivariate",
     "pca",
     "lda",
     "forecast",

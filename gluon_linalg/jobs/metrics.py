@@ -2,15 +2,14 @@
 
 import platform
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from .._version import __version__
+from ..analysis.tables import normal_width
 
-# The 97.5 % quantile of the standard normal distribution.
-BAND = 1.959963984540054
 # The least probability that the logarithmic loss counts.
 LEAST = 1e-15
 
@@ -33,19 +32,25 @@ def holdout_bands(metrics: Dict[str, Any]) -> List[Band]:
 
 
 def holdout_metrics(
-    y: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    y: np.ndarray, mean: np.ndarray, variance: np.ndarray, levels: Sequence[float] = (95,)
 ) -> Optional[Dict[str, Any]]:
-    """RMSE, mean negative log predictive density and the share of y inside the 95 % band."""
+    """RMSE, mean negative log predictive density and the shares of y inside of bands.
+
+    levels: of the bands in percent; that of 95 % is always among them.
+    """
     if len(y) == 0:
         return None
     residual = y - mean
     density = 0.5 * (np.log(2.0 * np.pi * variance) + residual**2 / variance)
-    inside = np.abs(residual) <= BAND * np.sqrt(variance)
+    scaled = np.abs(residual) / np.sqrt(variance)
     return {
         "rows": len(y),
         "rmse": float(np.sqrt(np.mean(residual**2))),
         "nlpd": float(np.mean(density)),
-        "coverage_95": float(np.mean(inside)),
+        **{
+            f"coverage_{level:g}": float(np.mean(scaled <= normal_width(level)))
+            for level in sorted({95, *levels})
+        },
     }
 
 

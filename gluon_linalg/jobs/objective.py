@@ -1,6 +1,6 @@
 """The loss of a job as a function of its trained parameters."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -74,6 +74,10 @@ class Objective:
 
     def set_vector(self, vector: np.ndarray) -> None:
         self._vector.set(vector)
+
+    def pieces(self, vector: np.ndarray) -> Iterator[Tuple[mx.gluon.Parameter, np.ndarray]]:
+        """Each trained parameter with its part of a vector."""
+        return self._vector.pieces(vector)
 
     def close(self) -> None:
         """Leaves the parameters on the first device alone."""

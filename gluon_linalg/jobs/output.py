@@ -10,6 +10,7 @@ from .files import UNFINISHED, UNFINISHED_EXPORT, remove_unfinished, write_yaml
 # What `train` writes for each job, and `predict` beside it.
 JOB = "job.resolved.yaml"
 METRICS = "metrics.json"
+SUMMARY = "summary.txt"
 CURVE = "training_curve.csv"
 CHECKPOINT = "checkpoint.params"
 # Rows of the data, to try the model with; series with features are no rows.
@@ -79,5 +80,5 @@ class OutputFolder:
 def _written(kinds):
     """All files of these kinds, in the order in which they are removed."""
     # Last written first: a folder that loses its job file becomes someone else's.
-    first, last = (METRICS, PREDICTIONS, SAMPLE, SAMPLE_SERIES), (CURVE, CHECKPOINT, JOB)
+    first, last = (METRICS, SUMMARY, PREDICTIONS, SAMPLE, SAMPLE_SERIES), (CURVE, CHECKPOINT, JOB)
     return (*first, *dict.fromkeys(name for kind in kinds for name in kind.files), *last)

@@ -1,24 +1,25 @@
 """The table of predictions."""
 
 import csv
-from typing import Any, Iterator, List, Mapping, TextIO, Tuple, Union
+from typing import Any, Iterator, List, Mapping, Sequence, TextIO, Tuple, Union
 
 import numpy as np
 
+from ..analysis.tables import normal_columns
 from .files import write_csv
-from .metrics import BAND
 
 # Pairs of a name and texts or numbers.
 Columns = List[Tuple[str, Union[list, np.ndarray]]]
 
 
 def prediction_columns(
-    labels: Mapping[str, Union[list, np.ndarray]], mean: np.ndarray, variance: np.ndarray
+    labels: Mapping[str, Union[list, np.ndarray]],
+    mean: np.ndarray,
+    variance: np.ndarray,
+    levels: Sequence[float] = (95,),
 ) -> Columns:
-    """The columns by name; labels: those before mean, std, lower_95 and upper_95."""
-    std = np.sqrt(variance)
-    band = {"lower_95": mean - BAND * std, "upper_95": mean + BAND * std}
-    return [*labels.items(), ("mean", mean), ("std", std), *band.items()]
+    """The columns by name: labels, mean, std, and lower and upper ends of bands by their level."""
+    return [*labels.items(), *normal_columns(mean, variance, levels).items()]
 
 
 def score_columns(scores: np.ndarray) -> Columns:

@@ -1,7 +1,7 @@
 """What series have in common that a model forecasts: how many of their steps it is tried with."""
 
 from itertools import cycle, islice
-from typing import Callable, Iterator, List, Optional, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Union
 
 from .data import JsonSeries, TableRows
 from .predictor import JobPredictor
@@ -11,14 +11,14 @@ FEWEST = 3
 
 
 class SeriesPredictor(JobPredictor):
-    """Forecasts `steps` steps after the last observation of a series, in the column `target`.
+    """Forecasts `steps` steps after the last observation of a series, in the columns `targets`.
 
     time: the column of times, None where there is none; item: that of the names of series;
     least_observations: of which a forecast needs; known_ahead: how many rows after the last
     observation have covariates.
     """
 
-    target: str
+    targets: Sequence[str]
     steps: int
     time: Optional[str]
     item: Optional[str]
@@ -50,8 +50,8 @@ class SeriesPredictor(JobPredictor):
             self._repeated(name, [cell for cell in cells if cell], total)
             for name, cells in zip(header, zip(*(cells for _, cells in rows)))
         ]
-        place = header.index(self.target)
-        columns[place][count:] = [""] * self.known_ahead
+        for place in map(header.index, self.targets):
+            columns[place][count:] = [""] * self.known_ahead
         made = enumerate(map(list, zip(*columns)), start=1)
         return TableRows(sample.name, [(0, header), *made])
 
@@ -64,8 +64,9 @@ class SeriesPredictor(JobPredictor):
     def _length(self, sample):
         """The number of its rows up to the last observation."""
         (_, header), *rows = sample.rows
-        place = header.index(self.target)
-        return max(index for index, (_, cells) in enumerate(rows, start=1) if cells[place])
+        places = [header.index(name) for name in self.targets]
+        seen = (any(cells[place] for place in places) for _, cells in rows)
+        return max(index for index, is_seen in enumerate(seen, start=1) if is_seen)
 
     def _last(self, sample, count, length):
         """The last `count` steps up to the last observation, and what is known of later ones."""

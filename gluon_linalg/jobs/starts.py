@@ -42,6 +42,7 @@ def choose_start(objective: Objective, task: TrainedTask) -> float:
             best_loss, best = _leading_lowest(objective, found, families)
             families = None
     objective.set_vector(best)
+    task.settle()
     return best_loss
 
 

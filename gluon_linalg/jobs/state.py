@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import mxnet as mx
 import numpy as np
 
-from . import optimizer_state
+from ..fitting import optimizer_state
 from .errors import JobError
 from .files import write_arrays
 from .interruption import Interrupted, requested

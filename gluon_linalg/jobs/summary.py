@@ -2,6 +2,9 @@
 
 from typing import Any, Dict, Iterator
 
+# More have their place in summary.txt alone.
+MOST_COEFFICIENTS = 30
+
 
 def left_out(metrics: Dict[str, Any]) -> Iterator[str]:
     """Of rows that the job did without, if it may."""
@@ -20,11 +23,33 @@ def likelihood(metrics: Dict[str, Any]) -> Iterator[str]:
     yield training(metrics["training"])
     for path, value in metrics["parameters"]["trained"].items():
         yield f"  {path} = {_short(value)}"
+    yield from coefficients(metrics)
     if holdout is not None:
-        yield (
-            f"hold-out of {holdout['rows']} rows: RMSE {holdout['rmse']:.4g}, "
-            f"NLPD {holdout['nlpd']:.4g}, {holdout['coverage_95']:.1%} inside the 95 % band"
-        )
+        yield holdout_line(holdout)
+
+
+def holdout_line(found: Dict[str, Any]) -> str:
+    """Of the rows that a model was judged by."""
+    return f"hold-out of {found['rows']} rows: {judged(found)}"
+
+
+def judged(found: Dict[str, Any]) -> str:
+    """Of `holdout_metrics`."""
+    shares = [
+        f"{value:.1%} inside the {name.split('_')[1]} % band"
+        for name, value in found.items()
+        if name.startswith("coverage_")
+    ]
+    return ", ".join([f"RMSE {found['rmse']:.4g}, NLPD {found['nlpd']:.4g}", *shares])
+
+
+def coefficients(metrics: Dict[str, Any]) -> Iterator[str]:
+    """Of a regression, unless there are many, or one of each series."""
+    found = metrics.get("coefficients", {})
+    is_flat = all("mean" in own for own in found.values())
+    if is_flat and len(found) <= MOST_COEFFICIENTS:
+        for name, own in found.items():
+            yield f"  coefficient of {name} = {_short(own['mean'])} (std {_short(own['std'])})"
 
 
 def training(found: Dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A job with its data, ready to be computed or trained: what `train` needs of any kind."""
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -49,6 +49,8 @@ class Task:
     def __init__(self, job: Job, dataset: Dataset, device: Device) -> None:
         self.job, self.dataset, self.device = job, dataset, device
         self.parameters: Dict[str, mx.gluon.Parameter] = {}
+        # What `write_results` adds to summary.txt.
+        self.report: List[str] = []
 
     @staticmethod
     def read_dataset(job: Any) -> Dataset:
@@ -83,6 +85,11 @@ class TrainedTask(Task):
     weight = 1.0
     # What the loss in units of the job has beside that of the layer, which may see others.
     loss_offset = 0.0
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether the loss is that of a likelihood, and not of a bound on one or with priors."""
+        return True
 
     def arguments(self) -> Sequence[mx.nd.NDArray]:
         """What the layer is called with."""
@@ -137,6 +144,20 @@ class TrainedTask(Task):
     def start_at(self, start: Mapping[str, Any]) -> None:
         """Sets some of the parameters, a dict by path, in units of the layer."""
         raise NotImplementedError
+
+    def em_step(self) -> None:
+        """The parameters after an iteration of expectation maximization, where there is such."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Sets what a start leaves to follow from the parameters that the optimizer trains."""
+
+    def own_step(self, iteration: int) -> Callable[[], None]:
+        """A step of parameters that the optimizer does not train, and what takes it back.
+
+        It comes before the gradient of an iteration.
+        """
+        return lambda: None
 
     def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         """What the metrics tell of the first and the last loss, under the name of the loss."""

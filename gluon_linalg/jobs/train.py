@@ -14,11 +14,12 @@ from ..errors import LinearAlgebraError, NotPositiveDefiniteError, SingularMatri
 from ..server import ROLE
 from . import interruption, log
 from . import output as names
-from .config import LBFGS, Job, TrainedJob
+from .config import EM, LBFGS, Job, TrainedJob
 from .devices import find_device, find_devices
 from .earlier_run import FINISHED, NEW, STARTED, find_status
+from .em import train_em
 from .errors import JobError
-from .files import read_bytes, read_json, write_arrays, write_csv, write_json
+from .files import read_bytes, read_json, write_arrays, write_csv, write_json, write_text
 from .gluon import make_optimizer, train_gluon
 from .kinds import all_kinds, kind_of
 from .lbfgs import train_lbfgs
@@ -31,8 +32,12 @@ from .sample import write_sample
 from .starts import choose_start
 from .state import TrainingState, data_fingerprint, digest
 from .task import TrainedTask
+from .uncertainty import find_result, standard_errors
 from .warning import find_warnings
 from .workers import OneProcess, Processes, connect
+
+# The optimizers that are none of MXNet.
+OWN = {LBFGS: train_lbfgs, EM: train_em}
 
 
 class Result(NamedTuple):
@@ -133,8 +138,16 @@ def _compute(job, dataset, device, folder, status):
     _open(folder, job, status)
     # So that a later run knows which rows these results are of.
     write_arrays(folder.file(names.CHECKPOINT), data_fingerprint(dataset))
-    metrics = task.write_results(folder)
-    return {**metrics, "warnings": find_warnings(task, metrics)}
+    return _ended(folder, task, task.write_results(folder))
+
+
+def _ended(folder, task, metrics):
+    """The metrics with warnings; writes what the task has to report."""
+    metrics = {**metrics, "warnings": find_warnings(task, metrics)}
+    told = kind_of(task.job.task).summary({"rows": task.dataset.count, **metrics})
+    lines = [*told, "", *task.report, *(f"warning: {text}" for text in metrics["warnings"])]
+    write_text(folder.file(names.SUMMARY), "\n".join(lines).strip() + "\n")
+    return metrics
 
 
 def _train(job, dataset, devices, workers, folder, status, show_bar):
@@ -151,7 +164,7 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     if not np.isfinite(loss):
         raise _no_initial_loss(objective, task)
     initial_values = task.values()
-    if job.training.optimizer != LBFGS:
+    if job.training.optimizer not in OWN:
         make_optimizer(job.training)
     # Whatever is wrong with the input has been reported by now, and nothing was written.
     if folder is not None:
@@ -163,7 +176,10 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
     state.start(loss)
     state.save()
     ending = _optimize(job.training, objective, state, folder, show_bar)
-    loss = objective.evaluate() + task.loss_offset
+    loss, evaluations = objective.evaluate() + task.loss_offset, objective.evaluations
+    result = find_result(task, objective, state, loss, ending)
+    errors = None if result is None else standard_errors(result)
+    text = "" if result is None else result.summary()
     objective.close()
     if folder is None:
         return None
@@ -173,16 +189,19 @@ def _train(job, dataset, devices, workers, folder, status, show_bar):
         "training": {
             "optimizer": job.training.optimizer,
             "iterations": state.iteration,
-            "evaluations": objective.evaluations,
+            "evaluations": evaluations,
             "seconds": round(state.seconds, 3),
             **ending,
         },
         "parameters": {"initial": initial_values, "trained": task.values()},
     }
+    if errors is not None:
+        metrics["parameters"]["standard_errors"] = errors
     state.save()
     write_csv(folder.file(names.CURVE), ["iteration", "seconds", *told], state.curve)
     metrics = {**metrics, **task.write_results(folder)}
-    return {**metrics, "warnings": find_warnings(task, metrics)}
+    task.report = [*text.splitlines(), "", *task.report]
+    return _ended(folder, task, metrics)
 
 
 def _open(folder, job, status):
@@ -224,7 +243,7 @@ def _no_initial_loss(objective, task):
 def _optimize(config, objective, state, folder, show_bar):
     if not objective.parameters:
         return {"converged": True, "message": "no parameter is trained"}
-    optimize = train_lbfgs if config.optimizer == LBFGS else train_gluon
+    optimize = OWN.get(config.optimizer, train_gluon)
     if folder is not None:
         scalars = find_scalars(folder.file(names.TENSORBOARD))
         state.observers = [Progress(config.iterations, state.iteration, show_bar)]

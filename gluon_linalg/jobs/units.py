@@ -11,30 +11,31 @@ from .errors import JobError
 
 @dataclass
 class TargetUnits:
-    """The model sees (y - target_offset) / target_scale."""
+    """The model sees (y - target_offset) / target_scale: numbers, or lists of several targets."""
 
-    target_offset: float
-    target_scale: float
+    target_offset: Any
+    target_scale: Any
 
     def target_to_model(self, y: np.ndarray) -> np.ndarray:
-        return (y - self.target_offset) / self.target_scale
+        return (y - np.asarray(self.target_offset)) / np.asarray(self.target_scale)
 
     def mean_from_model(self, mean: np.ndarray) -> np.ndarray:
-        return mean * self.target_scale + self.target_offset
+        return mean * np.asarray(self.target_scale) + np.asarray(self.target_offset)
 
     def variance_from_model(self, variance: np.ndarray) -> np.ndarray:
-        return variance * self.target_scale**2
+        return variance * np.square(self.target_scale)
 
     def as_dict(self) -> Dict[str, Any]:
         return asdict(self)
 
 
 def target_units(path: str, scaling: str, y: np.ndarray) -> TargetUnits:
-    """The units for the rule `data.target_scaling` and the training rows y (n,)."""
+    """The units for the rule `data.target_scaling` and the training rows y (n,) or (n, k)."""
     mean, deviation = mean_and_deviation(y)
-    offset = 0.0 if scaling == "raw" else float(mean)
-    scale = float(size(deviation, y)) if scaling == "standardize" else 1.0
-    return TargetUnits(*finite(path, offset, scale))
+    offset = np.zeros(np.shape(mean)) if scaling == "raw" else mean
+    scale = size(deviation, y) if scaling == "standardize" else np.ones(np.shape(mean))
+    offset, scale = finite(path, offset, scale)
+    return TargetUnits(np.asarray(offset).tolist(), np.asarray(scale).tolist())
 
 
 def finite(path: str, *values: Any) -> Tuple[Any, ...]:

@@ -23,7 +23,8 @@ def find_warnings(task: Task, metrics: Dict[str, Any]) -> List[str]:
     """A list of sentences, for the metrics of a trained task."""
     found = list(task.warnings())
     for path, parameter in task.parameters.items():
-        if isinstance(parameter, PositiveParameter) and parameter.grad_req != "null":
+        is_bounded = isinstance(parameter, PositiveParameter) and parameter.has_bounds
+        if is_bounded and parameter.grad_req != "null":
             found += _of_parameter(path, parameter, task)
     for band in task.bands(metrics):
         found += _of_band(*band)

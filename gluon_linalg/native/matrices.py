@@ -32,6 +32,11 @@ def trsm(
     return call(F, "trsm", factor, b, transpose=transpose, lower=lower)
 
 
+def trmm(F: Namespace, factor: Array, b: Array, transpose: bool = False) -> Array:
+    """op(L) B, (..., n, n) and (..., n, k) -> (..., n, k); only the lower triangle is read."""
+    return call(F, "trmm", factor, b, transpose=transpose)
+
+
 def log_det(F: Namespace, a: Array) -> Array:
     """log|A| of a positive definite A, (..., n, n) -> (...); the gradient is A⁻¹."""
     return call(F, "log_det", a)

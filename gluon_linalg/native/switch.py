@@ -26,6 +26,11 @@ class use_backend:
         gl.use_backend("mxnet")
         with gl.use_backend("native"):
             ...
+
+    >>> with gl.use_backend("mxnet"):
+    ...     print(gl.backend_status().backend)
+    ...
+    mxnet
     """
 
     def __init__(self, name: str) -> None:
@@ -59,6 +64,9 @@ def backend_status() -> Status:
     """The operators that are in use on the CPU; loads the library if it may be used.
 
     Raises RuntimeError where the environment variable asks for native ones that are not there.
+
+    >>> gl.backend_status().backend in ("auto", "native", "mxnet")
+    True
     """
     backend, is_native = chosen(), _is_native()
     if is_native:

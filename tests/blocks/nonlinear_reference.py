@@ -42,8 +42,8 @@ def transformed(function, mean, covariance, name):
 def filtered(y, transition, emission, process, noise, mean, covariance, name, mask=None):
     """log p, filtered and predicted moments, and cross-covariances; y (T, p).
 
-    transition, emission: of points (S, d) and t; process, noise: covariances, that of the
-    noise for each time.
+    transition, emission: of points (S, d) and t; process, noise: covariances, the latter one for
+    all times or for each.
     """
     total, found = 0.0, []
     mask = np.ones_like(y) if mask is None else mask
@@ -54,7 +54,8 @@ def filtered(y, transition, emission, process, noise, mean, covariance, name, ma
             expected, spread, cross = transformed(
                 lambda x, t=t, seen=seen: emission(x, t)[:, seen], mean, covariance, name
             )
-            spread = spread + noise[t][np.ix_(seen, seen)]
+            own = noise[t] if np.ndim(noise) == 3 else noise
+            spread = spread + own[np.ix_(seen, seen)]
             gain = np.linalg.solve(spread, cross.T).T
             residual = y[t, seen] - expected
             total -= 0.5 * np.linalg.slogdet(2 * np.pi * spread)[1]

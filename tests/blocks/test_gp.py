@@ -44,18 +44,27 @@ def test_simple(tmp_path):
     check_block(simple_layer, [data(2, 5, 2), data(3, 8, 1)], tmp_path, oracle)
 
 
+KERNELS = {
+    "sum": lambda: k.RBF(1.7, [0.8, 1.9]) + k.Linear([0.5, 0.2]),
+    "product": lambda: k.RBF(1.7, 0.8) * k.Periodic(1.2, 0.9, [1.5, 2.5]) + k.White(0.1),
+    "scaled": lambda: 2.0 * k.Matern12(1.3, 0.8) + k.Constant(0.4),
+}
+# Their own gradients are those of test_kernels.py, and the layer's those of the three above.
+FURTHER_KERNELS = {
+    "active": lambda: k.Matern32(1.3, 0.8) + k.RBF(0.5, 1.1, active_dims=[1]),
+    "polynomial": lambda: k.Matern52(1.3, [0.8, 1.1]) * k.Polynomial(2, 0.6),
+    "rq": lambda: k.RationalQuadratic(1.3, 0.8, 0.7),
+    "periodic": lambda: k.Periodic(1.2, [0.9, 1.3], [1.5, 2.5]),
+}
+
+
 @pytest.mark.parametrize(
     "kernel",
-    [
-        lambda: k.RBF(1.7, [0.8, 1.9]) + k.Linear([0.5, 0.2]),
-        lambda: k.RBF(1.7, 0.8) * k.Periodic(1.2, 0.9, [1.5, 2.5]) + k.White(0.1),
-        lambda: 2.0 * k.Matern12(1.3, 0.8) + k.Constant(0.4),
-        lambda: k.Matern32(1.3, 0.8) + k.RBF(0.5, 1.1, active_dims=[1]),
-        lambda: k.Matern52(1.3, [0.8, 1.1]) * k.Polynomial(2, 0.6),
-        lambda: k.RationalQuadratic(1.3, 0.8, 0.7),
-        lambda: k.Periodic(1.2, [0.9, 1.3], [1.5, 2.5]),
+    [pytest.param(kernel, id=name) for name, kernel in KERNELS.items()]
+    + [
+        pytest.param(kernel, id=name, marks=pytest.mark.slow)
+        for name, kernel in FURTHER_KERNELS.items()
     ],
-    ids=["sum", "product", "scaled", "active", "polynomial", "rq", "periodic"],
 )
 def test_gradient_through_every_kind_of_kernel(kernel, tmp_path):
     def oracle(x, y, layer):

@@ -32,16 +32,21 @@ OPTIONS = {
     "sampler": {},
 }
 # Every layer with all of its outputs.
+# What these have of their own runs in the other six: a scan, and a forecast or draws.
+COMPOSED = ("forecast-parallel", "sampler-parallel")
 EVERY_LAYER = pytest.mark.parametrize(
     "kind, options",
     [
-        (kind, dict(method=method, **options))
+        pytest.param(
+            kind,
+            dict(method=method, **options),
+            id=f"{kind}-{method}",
+            marks=[pytest.mark.slow] * (f"{kind}-{method}" in COMPOSED),
+        )
         for method in ("sequential", "parallel")
         for kind, options in OPTIONS.items()
     ]
-    + [("filter", {"moments": True, "form": "covariance"})],
-    ids=[f"{kind}-{method}" for method in ("sequential", "parallel") for kind in OPTIONS]
-    + ["filter-covariance"],
+    + [pytest.param("filter", {"moments": True, "form": "covariance"}, id="filter-covariance")],
 )
 NOISES = ("prior_noise", "process_noise", "observation_noise")
 # The sampler takes the three noises after the first seven arguments.

@@ -223,7 +223,7 @@ def circle():
     )
 
 
-@METHODS
+@pytest.mark.parametrize("method", ["sequential", pytest.param("parallel", marks=pytest.mark.slow)])
 def test_process_noise_of_rank_one(method):
     system = circle()
     mean, covariance = run(layer_for("smoother", system, method), system)

@@ -139,8 +139,8 @@ def layer_of(kind, d, p, q, T, variant):
     "kind, method",
     [
         ("filter", "sequential"),
-        ("filter", "parallel"),
-        # The filter's harness finds what these three would, but for their own few lines.
+        # The filter's harness finds what these would, but for their own few lines.
+        pytest.param("filter", "parallel", marks=pytest.mark.slow),
         pytest.param("smoother", "sequential", marks=pytest.mark.slow),
         pytest.param("forecast", "parallel", marks=pytest.mark.slow),
         pytest.param("sampler", "sequential", marks=pytest.mark.slow),

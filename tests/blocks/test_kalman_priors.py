@@ -199,6 +199,33 @@ def test_a_known_constant_seen_without_noise():
         call(gl.KalmanFilterLayer(2, 2, singular="skip"), wrong)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("d, p, turns", [(2, 1, False), (2, 1, True), (3, 1, True)])
+def test_states_that_nothing_moves_are_certain_once_they_were_seen(d, p, turns, seed):
+    """All that comes after d numbers is what rounding makes of 0."""
+    random = np.random.RandomState(seed)
+    A = scipy.linalg.qr(random.randn(d, d))[0] if turns else np.eye(d)
+    H = random.randn(p, d)
+    S = np.diag(10.0 ** random.uniform(-1, 1, d)) @ random.randn(d, d)
+    rows = np.concatenate([H @ np.linalg.matrix_power(A, t) for t in range(10)])
+    y = rows @ S @ random.randn(d)
+    system = {
+        "y": y.reshape(1, 10, p),
+        "transition": A[None, None],
+        "emission": H[None, None],
+        "process_factor": np.zeros((1, 1, d, 1)),
+        "observation_factor": np.zeros((1, 1, p, 1)),
+        "prior_mean": np.zeros((1, d)),
+        "prior_factor": S[None],
+    }
+    count = d if turns else p
+    maps = rows[:count] @ S
+    white = np.linalg.solve(maps @ maps.T, y[:count])
+    right = 0.5 * (np.linalg.slogdet(2 * np.pi * maps @ maps.T)[1] + y[:count] @ white)
+    found = call(gl.KalmanFilterLayer(d, p, singular="skip"), system)[0]
+    np.testing.assert_allclose(found, [right], rtol=1e-6)
+
+
 def test_gradient_of_what_is_not_skipped():
     system = certain_system(B=1, T=3, d=2)
     names = [n for n in ARGUMENTS if system.get(n) is not None and n not in ("mask", *NOISES)]

@@ -189,8 +189,10 @@ def test_state_space_gp_predictor():
         "mean": ([new], mean),
         "variance": ([new], covariance.diagonal(axis1=1, axis2=2)),
         "leave_one_out": ([], [np.transpose(part) for part in left_out]),
+        "covariance": ([new], covariance),
+        "sample": ([new], np.zeros((1, *mean.shape))),
     }
-    check_methods(make, calls)
+    check_methods(make, calls, random=("sample",))
 
 
 @pytest.mark.parametrize("targets", [None, 2])
@@ -247,7 +249,16 @@ def test_structural_model():
         "posterior": ([y], [mean, covariance[None], *signal, parts]),
     }
     check_methods(
-        make, calls, elsewhere=("forecaster", "kalman_inputs", "noise", "open_states", "stream")
+        make,
+        calls,
+        elsewhere=(
+            "expected_noise",
+            "forecaster",
+            "kalman_inputs",
+            "noise",
+            "open_states",
+            "stream",
+        ),
     )
     for dtype in ("float32", "float64"):
         assert make(dtype).open_states(nd(y, dtype)) == [[]]

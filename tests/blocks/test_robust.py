@@ -105,7 +105,7 @@ def test_regression_and_export(tmp_path):
 
 def test_gradient():
     """The bound is stationary in the weights, once they have come to rest."""
-    model = built(s.RobustStructuralModel(s.LocalLevel(0.5), 0.8, iterations=40))
+    model = built(s.RobustStructuralModel(s.LocalLevel(0.5), 0.8, iterations=20))
     y = nd(with_outliers(30.0)[:20])
     parameters = list(model.collect_params().values())
     with mx.autograd.record():

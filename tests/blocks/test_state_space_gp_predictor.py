@@ -1,5 +1,6 @@
 """The posterior in state space form against the dense one."""
 
+import mxnet as mx
 import numpy as np
 import pytest
 import state_space_gp_reference as reference
@@ -124,3 +125,31 @@ def test_without_noise_it_passes_through_the_data():
     mean, variance = (a.asnumpy() for a in layer.condition(X[1:], Y[1:])(nd(X[1:])))
     np.testing.assert_allclose(mean, Y[1:], atol=1e-13)
     assert (variance > 0).all() and (variance < 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["matern52", "sum", pytest.param("product", marks=pytest.mark.slow)]
+)
+def test_several_times_together(name):
+    """Covariances of the dense process, and draws that have its moments."""
+    kernel, formula, values = KERNELS[name]
+    seen = (np.arange(len(TIMES)) % 5 != 2).astype(float)
+    layer = ready(gl.StateSpaceGPLayer(kernel(), noise_variance=NOISE, periodic_order=9))
+    predictor = layer.condition(TIMES, np.where(seen, VALUES, np.nan), mask=seen)
+    known, new = TIMES[seen == 1], NEW[0]
+    dense = np.array(
+        [[float(formula(s, t, *values)) for t in np.r_[known, new]] for s in np.r_[known, new]]
+    )
+    n = len(known)
+    across = dense[:n, n:]
+    solved = np.linalg.solve(dense[:n, :n] + NOISE * np.eye(n), np.c_[across, VALUES[seen == 1]])
+    expected = dense[n:, n:] - across.T @ solved[:, :-1]
+    found = predictor.covariance(nd(NEW)).asnumpy()[0]
+    np.testing.assert_allclose(found, expected, atol=2e-8)
+    size, mean = 500, across.T @ solved[:, -1]
+    mx.random.seed(3)
+    drawn = predictor.sample(nd(NEW), size).asnumpy()[:, 0]
+    spread = np.sqrt(np.maximum(expected.diagonal(), 1e-12))
+    assert (np.abs(drawn.mean(axis=0) - mean) < 6.0 * spread / size**0.5 + 1e-6).all()
+    error = np.abs(np.cov(drawn.T) - expected) / np.outer(spread, spread)
+    assert error.max() < 6.0 * (2.0 / size) ** 0.5

@@ -60,6 +60,7 @@ def test_the_gpu_image_has_the_same_packages_but_for_mxnet_and_cuda():
     assert all(name.startswith("nvidia-") for name in more - {"mxnet-cu117"})
 
 
+@pytest.mark.slow
 def test_pip_accepts_the_hashes(tmp_path):
     # As for the Python and the system of the image, whichever run this test. Those of the GPU are
     # accepted by test_gpu_wheels.py, after 2.4 GB of downloads.

@@ -34,23 +34,28 @@ def moving_series(n=240, seed=4):
     return level + season + random.normal(size=n)
 
 
-def assert_same_errors(result, names, y, **keywords):
-    """Standard errors of statsmodels, by the Hessian of its likelihood at our optimum.
+# Ours by theirs: the Hessian of the likelihood, and Harvey's information, which they call 'oim'.
+INFORMATION = {"observed": "approx", "expected": "oim"}
 
-    names: ours by theirs; a variance of 0 has none. (What statsmodels calls 'oim' has terms of the
-    Hessian in expectation: Harvey 1989, section 3.4.5.)
+
+def assert_same_errors(result, names, y, **keywords):
+    """Standard errors of statsmodels at our optimum, by both of its information matrices.
+
+    names: ours by theirs; a variance of 0 has none.
     """
-    own = {estimate.name: estimate for estimate in result.estimates()}
     theirs = UnobservedComponents(y, use_exact_diffuse=True, **keywords)
     assert set(theirs.param_names) == set(names)
-    values = [own[names[name]].value for name in theirs.param_names]
-    fitted = theirs.smooth(values, cov_type="approx")
+    for kind, covariance in INFORMATION.items():
+        own = {estimate.name: estimate for estimate in result.estimates(information=kind)}
+        values = [own[names[name]].value for name in theirs.param_names]
+        fitted = theirs.smooth(values, cov_type=covariance)
+        for name, error in zip(theirs.param_names, fitted.bse):
+            if own[names[name]].value > 1e-4 * max(values):
+                found = own[names[name]].standard_error
+                assert found == pytest.approx(error, rel=1e-2), (name, kind)
     # Their constant of the likelihood is another, and their optimum no higher.
     best = theirs.fit(values, disp=False, maxiter=200).llf
     assert fitted.llf > best - 1e-4
-    for name, error in zip(theirs.param_names, fitted.bse):
-        if own[names[name]].value > 1e-4 * max(values):
-            assert own[names[name]].standard_error == pytest.approx(error, rel=1e-2), name
 
 
 def test_standard_errors_of_a_level_are_those_of_statsmodels():
@@ -117,6 +122,10 @@ def test_criteria_count_what_was_observed():
     mask[20:40] = 0
     result = gl.fit(model(gl.structural.LocalLevel(1e3)), y, mask=mask)
     assert result.observations == 80
+    y[20:40] = np.nan
+    # Missing without a mask, too.
+    again = gl.fit(model(gl.structural.LocalLevel(1e3)), y)
+    assert (again.observations, again.loss) == (80, pytest.approx(result.loss, abs=1e-9))
     assert result.bic == pytest.approx(2 * np.log(80) + 2 * result.loss)
 
 
@@ -152,3 +161,35 @@ def test_standard_errors_of_a_trend_and_of_a_season(season):
     result = gl.fit(model(*components, noise=1.0), y)
     assert set(names.values()) == set(result.parameters)
     assert_same_errors(result, names, y, **keywords)
+
+
+def test_standard_errors_of_a_level_with_covariates():
+    random = np.random.RandomState(5)
+    x = random.normal(size=(120, 2))
+    y = np.cumsum(0.5 * random.normal(size=120)) + x @ [2.0, -1.0] + random.normal(size=120)
+    layer = model(gl.structural.LocalLevel(0.2), gl.structural.Regression(2), noise=1.0)
+    result = gl.fit(layer, y, x)
+    names = {"sigma2.irregular": "noise_variance", "sigma2.level": "components.0.level_variance"}
+    options = {"level": "llevel", "exog": x, "mle_regression": False}
+    assert_same_errors(result, names, y, **options)
+
+
+def test_expected_information_needs_predictions():
+    x = np.linspace(0, 3, 12).reshape(-1, 1)
+    layer = gl.GPLikelihoodLayer(gl.kernels.RBF(), noise_variance=0.1)
+    layer.initialize()
+    layer.cast("float64")
+    result = gl.fit(layer, x, np.sin(x[:, 0]), iterations=2)
+    with pytest.raises(ValueError, match="GPLikelihoodLayer has none of"):
+        result.estimates(information="expected")
+    with pytest.raises(ValueError, match="information is 'oim', expected 'observed' or"):
+        result.estimates(information="oim")
+
+
+def test_a_result_knows_the_series_it_was_fitted_to():
+    y = pandas.Series(nile(), index=pandas.period_range("1871", periods=100, freq="Y"))
+    result = gl.fit(model(gl.structural.LocalLevel(1e3)), y)
+    assert str(result.analyze().forecast(2).index[-1]) == "1972"
+    text = result.summary()
+    ljung_box = result.analyze().diagnostics().loc["Ljung-Box Q(10)"]
+    assert f"{ljung_box['statistic']:.5g}" in text and f"{ljung_box['p']:.3f}" in text

@@ -356,6 +356,10 @@ def test_a_model_without_noise_as_statsmodels():
     likelihood = model.loglike([variance]) + 0.5 * np.log(2 * np.pi)
     assert forecast.info["log_likelihood"] == pytest.approx(likelihood, rel=1e-6)
     np.testing.assert_allclose(forecast.mean, target[-1], rtol=1e-6)
+    # Beside other series, each of which has a variance of its own.
+    several = predictor.predict([entry(k * target) for k in (1.0, 3.0, 1.0)])
+    found = [forecast.info["parameters"]["level.level_variance"] for forecast in several]
+    np.testing.assert_allclose(found, [variance, 9.0 * variance, variance], rtol=1e-3)
 
 
 def test_the_search_begins_at_a_given_value():

@@ -19,6 +19,17 @@ CASES = {
         B.transpose(0, 2, 1) @ TRANSPOSED,
     ),
     "transpose": (lambda F, b: fn.transpose(F, b), (B,), B.transpose(0, 2, 1)),
+    "triangular product": (
+        lambda F, a, b: fn.triangular_product(F, a, b),
+        (np.tril(A), B),
+        np.tril(A) @ B,
+    ),
+    "triangular product, transposed": (
+        lambda F, a, b: fn.triangular_product(F, a, b, transpose=True),
+        (np.tril(A), B),
+        np.triu(TRANSPOSED) @ B,
+    ),
+    "column_squares": (lambda F, b: fn.column_squares(F, b), (B,), (B**2).sum(axis=1)),
     "symmetrize": (lambda F, a: fn.symmetrize(F, a), (A,), 0.5 * (A + TRANSPOSED)),
     "mirror_lower": (
         lambda F, a: fn.mirror_lower(F, a),

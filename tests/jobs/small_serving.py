@@ -40,6 +40,12 @@ JOBS = {
         "data": {"path": "series.csv", "time": "year", "target": "y", "covariates": ["price"]},
         "model": {"components": [{"level": {}}, {"regression": {}}]},
     },
+    "multivariate": {
+        "task": "multivariate",
+        "data": {"path": "table.csv", "targets": ["x", "y"]},
+        "model": {"process": {"varma": {"order": [1, 0]}}},
+        "forecast": {"steps": 2},
+    },
     "pca": {
         "task": "pca",
         "data": {"path": "table.csv", "columns": ["x", "z", "y"]},
@@ -195,6 +201,7 @@ ROWS = {
     "gp": "x\n0.1\n1.50\n-3e-1\n",
     "blr": "z,x\n1,0.1\n2,1.50\n3,-3e-1\n",
     "statespace": SERIES,
+    "multivariate": "y,x\n1,2\n,1.5\n0.5,\n2,1\n",
     "pca": "y,z,x\n1,0.1,5\n2,1.50,0\n",
     "lda": "y,x\n-0.5,0\n1.25,2\n1,5\n",
     "sure": "y,x\n-0.5,0\n1.25,2\n1,5\n",
@@ -209,7 +216,7 @@ ROWS = {
     "business": BUSINESS,
 }
 # The columns, of these rows or of the answers to them, that are no numbers.
-TEXTS = ("day", "shop", "item", "time", "kind", "action")
+TEXTS = ("day", "shop", "item", "time", "kind", "action", "series")
 GENEROUS = Limits(most_bytes=100_000, most_rows=1000, seconds=30.0)
 
 

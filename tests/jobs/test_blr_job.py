@@ -135,7 +135,7 @@ def test_training_float32_and_the_picture_of_two_inputs(train, workspace):
     assert single["nlml"]["trained"] == pytest.approx(free["nlml"]["trained"], rel=1e-4)
     from matplotlib import image
 
-    assert image.imread(workspace / "out" / "plot.png").shape[:2] == (900, 975)
+    assert image.imread(workspace / "out" / "plot.png").shape[:2] == (1020, 1020)
 
 
 @pytest.mark.parametrize("features", [{"polynomial": {"degree": 3}}, MLP["model.features"]])

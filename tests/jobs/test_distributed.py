@@ -39,6 +39,7 @@ def start_one(command, variables, cwd):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sums_are_exact_and_the_same_in_all(tmp_path):
     processes = start([str(HERE / "distributed_workers.py"), str(tmp_path)], 3, tmp_path)
     for process in processes:
@@ -88,7 +89,10 @@ def nlml(folder):
     return json.loads((folder / "metrics.json").read_text())["nlml"]["trained"]
 
 
-@pytest.mark.parametrize("training", [{}, BATCHES], ids=["lbfgs", "adam"])
+@pytest.mark.parametrize(
+    "training",
+    [pytest.param({}, id="lbfgs", marks=pytest.mark.slow), pytest.param(BATCHES, id="adam")],
+)
 def test_two_workers_reach_the_loss_of_one(run, workspace, monkeypatch, training):
     monkeypatch.chdir(workspace)
     job = write_job(workspace, **training)

@@ -31,6 +31,7 @@ FILES = {
     "backtest.csv", "backtest_forecasts.csv", "checkpoint.params", "forecast.csv",
     "job.resolved.yaml", "metrics.json", "model-io.json", "plot.png", "predictor",
     "sample.csv",
+    "summary.txt",
     "tensorboard",
     "training_curve.csv",
 }  # fmt: skip

@@ -157,7 +157,7 @@ def prepare(workspace, name, iterations):
     train(job, show_bar=False)
 
 
-@pytest.mark.parametrize("name, ends", [("lbfgs", [4, 10]), ("sgld", [23])])
+@pytest.mark.parametrize("name, ends", [("lbfgs", [10]), ("sgld", [23])])
 def test_a_killed_job_ends_with_the_same_model(tmp_path, name, ends):
     prepare(tmp_path, name, iterations=40)
     for end in ends:
@@ -182,6 +182,7 @@ def test_twenty_kills(tmp_path, name):
     assert sum(came) >= 15
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path):
     prepare(tmp_path, "lbfgs", iterations=40)
     last = iterations(tmp_path / "whole")

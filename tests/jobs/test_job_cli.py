@@ -26,7 +26,8 @@ def test_info_tells_versions_and_operators(run):
     status, out, _ = run("info")
     assert status == 0
     assert f"gluon-linalg: {__version__}\n" in out
-    assert out.splitlines()[-1] == f"backend: auto, {gl.backend_status().reason}"
+    backend = gl.backend_status()
+    assert out.splitlines()[-1] == f"backend: {backend.backend}, {backend.reason}"
 
 
 def test_a_backend_that_does_not_exist_is_one_line():

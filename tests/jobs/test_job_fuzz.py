@@ -45,6 +45,16 @@ CASES = {
         small_job.TABLE,
     ),
     "statespace": (changed(small_statespace_job.JOB, BRIEF), small_statespace_job.TABLE),
+    "several": (
+        {
+            "task": "multivariate",
+            "data": {"path": "table.csv", "targets": ["x", "y"]},
+            "model": {"process": {"factors": {}}},
+            "forecast": {"steps": 2},
+            "training": {"iterations": 2},
+        },
+        small_job.TABLE,
+    ),
     "panel": (changed(small_statespace_job.PANEL_JOB, BRIEF), PANEL),
     "forecast": (
         {**FORECAST, "data": {**FORECAST["data"], "path": "table.csv"}},
@@ -65,6 +75,7 @@ DEEP = {
     "pca": [],
     "lda": ["holdout.last"],
     "statespace": ["components.level", "components.level.level_variance"],
+    "multivariate": ["process.factors", "process.factors.order", "process.linear.states"],
     "forecast": ["options.hidden_layers", "options.num_features", "options.forecast"],
 }
 

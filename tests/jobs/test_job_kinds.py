@@ -18,7 +18,14 @@ from gluon_linalg.jobs.task import Task, TrainedTask
 JOBS = ROOT / "gluon_linalg" / "jobs"
 FILES = sorted(JOBS.rglob("*.py"))
 # What `train` writes for each job.
-OF_ALL = (output.JOB, output.METRICS, output.CURVE, output.CHECKPOINT, output.TENSORBOARD)
+OF_ALL = (
+    output.JOB,
+    output.METRICS,
+    output.SUMMARY,
+    output.CURVE,
+    output.CHECKPOINT,
+    output.TENSORBOARD,
+)
 SAMPLES = (output.SAMPLE, output.SAMPLE_SERIES)
 
 

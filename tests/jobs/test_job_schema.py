@@ -29,7 +29,14 @@ LDA = {
 }
 SERIES, FORECAST = small_statespace_job.JOB, small_forecast_job.FORECAST_JOB
 LEVEL = {"level": {"level_variance": 1}}
-JOBS = (JOB, BLR, PCA, LDA, SERIES, FORECAST)
+SEVERAL = {
+    "task": "multivariate",
+    "data": {"path": "t.csv", "targets": ["x", "y"]},
+    "model": {"process": {"linear": {"states": 1, "transition": [[0.5]]}}},
+    "training": {"optimizer": "em"},
+    "output": "out",
+}
+JOBS = (JOB, BLR, PCA, LDA, SERIES, FORECAST, SEVERAL)
 KERNEL, COMPONENTS = "model.kernel", "model.components"
 
 

@@ -22,6 +22,7 @@ FILES = {
     "model-symbol.json",
     "plot.png",
     "sample.csv",
+    "summary.txt",
     "tensorboard",
     "training_curve.csv",
 }
@@ -212,15 +213,15 @@ FURTHER_KERNELS = {
 }
 
 
-# Every pair of two of the three is among them.
+# Every pair of two of the three is among them; of the quick ones, each alone.
 @pytest.mark.parametrize(
     "mean, dtype, optimizer",
     [
         ("zero", "float32", "lbfgs"),
-        ("zero", "float64", "adam"),
+        pytest.param("zero", "float64", "adam", marks=pytest.mark.slow),
         ("constant", "float32", "adam"),
-        ("constant", "float64", "lbfgs"),
-        ("linear", "float32", "adam"),
+        pytest.param("constant", "float64", "lbfgs", marks=pytest.mark.slow),
+        pytest.param("linear", "float32", "adam", marks=pytest.mark.slow),
         ("linear", "float64", "lbfgs"),
     ],
 )

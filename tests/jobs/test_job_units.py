@@ -194,7 +194,7 @@ def test_initial_values_are_in_the_units_of_the_data(trained, monkeypatch):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("standardize", [False, True])
 def test_principal_components_in_other_units(tmp_path, monkeypatch, standardize, dtype):
-    monkeypatch.setattr(pca_task, "plot_components", lambda *_: None)
+    monkeypatch.setattr(pca_task, "save_picture", lambda *_: None)
     x = RANDOM.normal(size=(20, 3)) @ np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 0.2]])
 
     def analyse(unit, begin):
@@ -228,7 +228,7 @@ def test_principal_components_in_other_units(tmp_path, monkeypatch, standardize,
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_discriminants_in_other_units(tmp_path, monkeypatch, dtype):
     """Of each column its own; the classes are as probable, and the scores the same."""
-    monkeypatch.setattr(lda_task, "plot_classes", lambda *_: None)
+    monkeypatch.setattr(lda_task, "save_picture", lambda *_: None)
     names = np.array(list("abcabb") * 4)
     x = RANDOM.normal(size=(24, 3)) + (names == "a")[:, None] * [1, 0, 2] + (names == "b")[:, None]
 

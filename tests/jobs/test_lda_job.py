@@ -36,6 +36,7 @@ FILES = {
     "model-symbol.json",
     "plot.png",
     "sample.csv",
+    "summary.txt",
 }
 
 
@@ -112,7 +113,7 @@ def test_wine(run, tmp_path):
     assert (folder / "predictions.csv").read_text() == (folder / "classes.csv").read_text()
     from matplotlib import image
 
-    assert image.imread(folder / "plot.png").shape[:2] == (750, 1050)
+    assert image.imread(folder / "plot.png").shape[:2] == (900, 1050)
 
 
 @pytest.mark.parametrize("priors", ["observed", "equal"])

@@ -27,6 +27,7 @@ FILES = {
     "model-symbol.json",
     "plot.png",
     "sample.csv",
+    "summary.txt",
     "scores.csv",
 }
 ROWS = np.array([line.split(",") for line in TABLE.split()[1:]], dtype="float64")
@@ -81,7 +82,7 @@ def test_wine(run, tmp_path):
     assert (folder / "predictions.csv").read_text() == (folder / "scores.csv").read_text()
     from matplotlib import image
 
-    assert image.imread(folder / "plot.png").shape[:2] == (750, 1650)
+    assert image.imread(folder / "plot.png").shape[:2] == (900, 2257)
 
 
 @pytest.mark.parametrize("standardize", [False, True])

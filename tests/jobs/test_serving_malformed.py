@@ -16,6 +16,7 @@ GOOD = {
     "gp": "x\n0.5\n1.5\n",
     "blr": "x,z\n0.5,1\n1.5,2\n",
     "statespace": "year,price,y\n1,2,3\n2,1,4\n3,0,3.5\n4,1,\n5,1,\n6,1,\n",
+    "multivariate": "x,y\n0.5,1\n1.5,2\n",
     "pca": "x,z,y\n0.5,1,2\n1.5,2,3\n",
     "lda": "x,y\n0.5,1\n1.5,2\n",
     "forecast": "y,shop,day\n0.5,a,2020-01\n1.5,a,2020-02\n",

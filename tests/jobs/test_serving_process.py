@@ -124,7 +124,7 @@ def test_clients_at_once():
     folder = trained("blr")
     answers = expected_answers(folder, [table_of("blr", size) for size in range(1, 100)])
     with process(folder) as (running, port, log):
-        count = load(port, answers, 3.0)
+        count = load(port, answers, 1.5)
         ask_for_sizes(port, "blr", range(100, 200))
         before = resident(running)
         ask_for_sizes(port, "blr", range(200, 400))

@@ -236,6 +236,56 @@ def test_batches_are_an_unbiased_part_of_all(write_job, workspace):
     assert np.std(losses) > 0.0
 
 
+def test_natural_steps_reach_the_best_distribution(run, write_job, workspace):
+    """All else as it was, one step of all of the way: the bound of sgpr."""
+    fixed = {
+        "data.holdout": None,
+        "model.kernel": {
+            "rbf": {"variance": 300.0, "lengthscale": 1.0, "fixed": ["variance", "lengthscale"]}
+        },
+        "model.noise_variance": 20.0,
+        "model.fixed": ["noise_variance"],
+        "model.inducing.trained": True,
+    }
+    collapsed = {"model.method": "sgpr", "training": {"iterations": 0}, **fixed}
+    expected, _ = trained(run, workspace, write_job(collapsed))
+    rate = {"training.iterations": 1, "training.learning_rate": 1e-12}
+    changes = {**fixed, "model.natural_step": 1.0, **rate}
+    metrics, _ = trained(run, workspace, write_job(changes))
+    assert metrics["nlml"]["trained"] == pytest.approx(expected["nlml"]["trained"], rel=1e-9)
+    status, _, err = run(
+        "train", write_job({**changes, "model.inducing.trained": False}), "--overwrite"
+    )
+    assert status != 0 and "the optimizer has nothing else to train" in err
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        "gaussian",
+        pytest.param("student_t", marks=pytest.mark.slow),
+        pytest.param("bernoulli", marks=pytest.mark.slow),
+    ],
+)
+def test_natural_steps_of_batches(likelihood, run, write_job, workspace):
+    """Lower than the optimizer comes in as many steps; a run that continues is the same."""
+    target = "kind" if likelihood == "bernoulli" else "y"
+    changes = {
+        "data.target": target,
+        "model.likelihood": likelihood,
+        "training.batch_size": 15,
+        "training.iterations": 30,
+    }
+    plain, _ = trained(run, workspace, write_job(changes))
+    changes["model.natural_step"] = 0.3
+    metrics, _ = trained(run, workspace, write_job(changes))
+    assert metrics["nlml"]["trained"] < plain["nlml"]["trained"]
+    assert run("train", write_job({**changes, "training.iterations": 12}), "--overwrite")[0] == 0
+    assert run("train", write_job(changes))[0] == 0
+    parts = json.loads((workspace / "out" / "metrics.json").read_text())
+    assert parts["nlml"]["trained"] == metrics["nlml"]["trained"]
+
+
 def test_a_run_in_batches_continues(run, write_job, workspace):
     changes = {
         "training.batch_size": 15,
@@ -302,6 +352,121 @@ def test_a_constant_target_is_told(run, write_job, workspace):
         assert "column 'y' is constant in the rows to train on" in metrics["warnings"]
 
 
+def several(run, write_job, workspace, changes):
+    """The metrics of a job of two targets in very different units, and the table."""
+    wave = np.sin(1.5 * X)
+    random = np.random.default_rng(8)
+    a = 50.0 + 20.0 * (wave + 0.1 * random.normal(size=60))
+    b = 1e-3 * (np.cos(X) - wave + 0.1 * random.normal(size=60))
+    lines = [f"{x!r},{one!r},{two!r}" for x, one, two in zip(X.tolist(), a.tolist(), b.tolist())]
+    (workspace / "two.csv").write_text("\n".join(["x,a,b", *lines]) + "\n")
+    common = {
+        "data.path": "two.csv",
+        "data.target": ["a", "b"],
+        "model.method": "exact",
+        "training": {},
+    }
+    metrics, out = trained(run, workspace, write_job({**common, **changes}))
+    return metrics, out, np.stack([a, b], axis=1)
+
+
+def test_several_targets_are_one_process(run, write_job, workspace):
+    """NLML and predictions by the dense formula at the trained values, and as many figures."""
+    changes = {"model.coregionalization.rank": 2, "model.mean": "linear"}
+    metrics, out, y = several(run, write_job, workspace, changes)
+    found = metrics["parameters"]["trained"]
+    held = np.zeros(60, dtype=bool)
+    held[np.random.default_rng(0).permutation(60)[:15]] = True
+    mixing = np.reshape(found["coregionalization.mixing"], (2, 2))
+    matrix = mixing @ mixing.T + np.diag(found["coregionalization.kappa"])
+    noise = np.array(found["noise_variance"])
+    centred = y - y[~held].mean(axis=0)
+    description = json.loads((workspace / "out" / "model-io.json").read_text())
+    seen = X - description["input_offset"][0]
+    shift = seen[:, None] * np.array(found["mean.weight"]) + found["mean.bias"]
+
+    def covariance(x, z):
+        apart = np.subtract.outer(x, z) / found["kernel.rbf.lengthscale"]
+        own = found["kernel.rbf.variance"] * np.exp(-0.5 * apart**2)
+        return np.kron(matrix, own)
+
+    dense = covariance(X[~held], X[~held]) + np.kron(np.diag(noise), np.eye(45))
+    residual = (centred - shift)[~held].T.reshape(-1)
+    scale = np.kron(1.0 / np.sqrt(noise), np.ones(45))
+    white = dense * scale[:, None] * scale
+    expected = stats.multivariate_normal.logpdf(residual * scale, np.zeros(90), white)
+    expected += np.log(scale).sum()
+    assert metrics["nlml"]["trained"] == pytest.approx(-expected, rel=1e-6)
+    assert run("predict", "out", "--data", "two.csv")[0] == 0
+    table = columns_of(workspace / "out" / "predictions.csv")
+    ahead = covariance(X, X[~held]) * scale
+    mean = (ahead @ np.linalg.solve(white, residual * scale)).reshape(2, 60).T
+    mean = mean + shift + y[~held].mean(axis=0)
+    spread = np.diag(covariance(X, X) - ahead @ np.linalg.solve(white, ahead.T)).reshape(2, 60).T
+    std = np.sqrt(spread + noise)
+    for k, name in enumerate(("a", "b")):
+        size = y[:, k].std()
+        own = np.array(table[f"{name}_mean"], float)
+        np.testing.assert_allclose(own, mean[:, k], atol=1e-5 * size)
+        np.testing.assert_allclose(np.array(table[f"{name}_std"], float), std[:, k], rtol=1e-4)
+        told = metrics["holdout"][name]
+        rmse = np.sqrt(np.mean((y - mean)[held, k] ** 2))
+        assert told["rmse"] == pytest.approx(rmse, rel=1e-4) and f"{name}, hold-out of 15" in out
+    graph = gluon_linalg.load(str(workspace / "out" / "model"))
+    x = mx.nd.array(seen[None, :, None], dtype="float64")
+    exported = graph(x)[0].asnumpy()[0] * description["target_scale"]
+    exported = exported + description["target_offset"]
+    np.testing.assert_allclose(exported, mean, atol=1e-5 * y.std(axis=0).max())
+
+
+def test_targets_that_are_independent(run, write_job, workspace):
+    """Without mixing, and with fixed hyperparameters, the sum of two jobs of one target."""
+    fixed = {
+        "model.kernel": {"rbf": {"variance": 1.0, "lengthscale": 1.0}},
+        "data.target_scaling": "standardize",
+        "model.noise_variance": 0.05,
+        "training": {"iterations": 0},
+    }
+    metrics, _, _ = several(
+        run,
+        write_job,
+        workspace,
+        {**fixed, "model.coregionalization.rank": 0, "data.holdout": None},
+    )
+    total = 0.0
+    for name in ("a", "b"):
+        changes = {"data.path": "two.csv", "data.target": name, "model.method": "exact"}
+        changes = {**fixed, **changes, "data.holdout": None}
+        total += trained(run, workspace, write_job(changes))[0]["nlml"]["trained"]
+    assert metrics["nlml"]["trained"] == pytest.approx(total, rel=1e-9)
+
+
+REFUSED_SEVERAL = {
+    "method": ({"model.method": "sgpr"}, "sgpr is of one target; several need method: exact"),
+    "likelihood": ({"model.method": "svgp", "model.likelihood": "poisson"}, "is of one target"),
+    "twice": ({"data.target": ["y", "y"]}, "named twice"),
+    "one": ({"data.target": ["y"]}, "expected the name of a column, or a list of two names"),
+    "input": ({"data.target": ["y", "x"]}, "'x' has two parts to play"),
+    "absent": ({"data.target": ["y", "z"]}, "'z'"),
+    "rank": ({"model.coregionalization.rank": 3}, "at most 2, the number of targets"),
+    "noise": ({"model.noise_variance": 0}, "several targets have noise; raise it"),
+    "jitter": ({"model.jitter": "auto"}, "the model of several targets has none; remove it"),
+    "priors": (
+        {"model.priors": {"noise_variance": {"half_normal": {"scale": 1.0}}}},
+        "has a unit of its own for each target",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_SEVERAL)
+def test_refuses_several_targets(name, run, write_job, workspace):
+    changes, message = REFUSED_SEVERAL[name]
+    common = {"data.target": ["y", "count"], "model.method": "exact", "training": {}}
+    status, _, err = run("train", write_job({**common, **changes}))
+    assert status != 0 and message in err and len(err.strip().splitlines()) == 1
+    assert not (workspace / "out").exists()
+
+
 def test_kinds_of_new_rows_stream(run, write_job, workspace):
     """A row of an unseen level, and one of none."""
     trained(run, workspace, write_job({"data.target": "kind", "model.likelihood": "bernoulli"}))
@@ -336,17 +501,30 @@ def test_priors_are_in_the_loss_in_units_of_the_file(method, run, write_job, wor
     assert difference == pytest.approx(expected, rel=1e-8)
 
 
-def test_starts_are_drawn_from_priors(run, write_job, workspace):
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("exact", marks=pytest.mark.slow),
+        "sgpr",
+        pytest.param("svgp", marks=pytest.mark.slow),
+    ],
+)
+def test_starts_are_drawn_from_priors(method, run, write_job, workspace):
     """A period that lengthscales at hand do not lead to."""
     changes = {
         "data.holdout": None,
         "model": {
             "kernel": {"cosine": {"period": 0.7}},
+            "method": method,
+            "inducing": {"count": 8},
             "priors": {"kernel.cosine.period": {"log_normal": {"location": 1.0, "scale": 0.7}}},
             "restarts": 12,
         },
-        "training": {},
+        "training": {"iterations": 60},
     }
+    if method == "svgp":
+        changes["model"]["natural_step"] = 1.0
+        changes["training"].update(optimizer="adam", learning_rate=0.05)
     metrics, _ = trained(run, workspace, write_job(changes))
     period = metrics["parameters"]["trained"]["kernel.cosine.period"]
     assert period == pytest.approx(2.0 * np.pi / 1.5, rel=0.03)
@@ -358,6 +536,8 @@ def test_starts_are_drawn_from_priors(run, write_job, workspace):
 @pytest.mark.parametrize(
     "model, message",
     [
+        ({"natural_step": 0.5}, "natural steps are of method: svgp"),
+        ({"natural_step": 0.5, "method": "svgp"}, "natural steps go with a Gluon optimizer"),
         ({"restarts": 3}, "starts are drawn from model.priors"),
         (
             {"priors": {"kernel.rbf.length": {"half_normal": {}}}},

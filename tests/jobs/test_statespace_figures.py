@@ -114,10 +114,10 @@ def test_investment_of_firms(run, tmp_path):
     assert metrics["nlml"]["trained"] == pytest.approx(expected, rel=1e-7)
     # The picture has a panel for each of the first six.
     pixels = image.imread(tmp_path / "out" / "plot.png")
-    assert pixels.shape[:2] == (2100, 1500)
+    assert pixels.shape[:2] == (1941, 1500)
     red, green, blue = (pixels[..., channel] for channel in range(3))
     for number in range(6):
-        series = slice(number * 340 + 50, number * 340 + 340)
+        series = slice(number * 307 + 90, number * 307 + 380)
         assert (blue - red > 0.4)[series].sum() > 100
         assert ((red - blue > 0.5) & (green > blue + 0.2))[series].sum() > 50
         assert ((red - blue > 0.3) & (green < blue))[series].sum() > 20

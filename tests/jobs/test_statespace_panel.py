@@ -18,8 +18,8 @@ from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.reading import read_job, validate
 from gluon_linalg.jobs.statespace import panel, results
 from gluon_linalg.jobs.statespace.panel import read_panel
-from gluon_linalg.jobs.statespace.series import read_series
 from gluon_linalg.jobs.statespace.task import StateSpace
+from gluon_linalg.jobs.time_series.series import read_series
 from gluon_linalg.jobs.train import train as train_job
 
 ROWS = panel_rows()

@@ -8,7 +8,7 @@ from small_statespace_job import TABLE
 from test_job_fuzz import TABLES
 
 from gluon_linalg.jobs.errors import JobError
-from gluon_linalg.jobs.statespace.series import read_series
+from gluon_linalg.jobs.time_series.series import read_series
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from gluon_linalg.jobs.predict import predict_file
 from gluon_linalg.jobs.reading import read_job
 from gluon_linalg.jobs.sample import read_sample
 from gluon_linalg.jobs.statespace.panel import read_panel
-from gluon_linalg.jobs.statespace.series import read_series
 from gluon_linalg.jobs.table_format import Format
+from gluon_linalg.jobs.time_series.series import read_series
 from gluon_linalg.jobs.train import train
 
 PLAIN = "x,z,y\n0.5,1,-2.25\n1e-3,-3,1234.5\n17,0.125,7\n"

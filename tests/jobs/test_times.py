@@ -15,8 +15,8 @@ from gluon_linalg.jobs.errors import JobError
 from gluon_linalg.jobs.forecast.dataset import read_entries
 from gluon_linalg.jobs.moments import find_order, read_moments
 from gluon_linalg.jobs.statespace.panel import read_panel
-from gluon_linalg.jobs.statespace.series import read_series
 from gluon_linalg.jobs.table_format import Format
+from gluon_linalg.jobs.time_series.series import read_series
 
 BERLIN = {"timezone": "Europe/Berlin"}
 # Times, the step or frequency, the keys of the job, and the times that follow.

@@ -43,9 +43,9 @@ class Numbers:
     def general(self, *shape):
         return self._random.normal(size=shape)
 
-    def shared(self, *shape):
+    def shared(self, *shape, always=False):
         """One array for all batch elements, or one for each."""
-        return self.general(1 if self.flag() else self.batch, *shape)
+        return self.general(1 if always or self.flag() else self.batch, *shape)
 
     def positive(self, *shape):
         return self._random.uniform(0.5, 1.5, size=shape)
@@ -74,6 +74,11 @@ def square_and_sides(make):
 def triangular_solve(x):
     arrays, _ = square_and_sides(Numbers.lower)(x)
     return arrays, {"transpose": x.flag(), "lower": x.flag()}
+
+
+def triangular_product(x):
+    arrays, _ = square_and_sides(Numbers.lower)(x)
+    return arrays, {"transpose": x.flag()}
 
 
 def wide(x):
@@ -153,17 +158,21 @@ def covariance(x):
 def state_space(x):
     batch, times, d, p, r, s = x.batch, x.size(least=1), *(x.size(SMALL, 1) for _ in range(4))
     steps = x.one_of(1, times)
+    # One model for all, of which the same is missing; transitions that are mostly 0.
+    alike, sparse = x.flag(), x.flag()
+    transition = x.shared(steps, d, d, always=alike) / d
+    seen = x.general(1 if alike else batch, times, p) > 0.0
     arrays = [
         x.general(batch, times, p),
-        x.shared(steps, d, d) / d,
-        x.shared(1, p, d),
-        x.shared(steps, d, r),
+        transition * np.eye(d, k=-1) if sparse else transition,
+        x.shared(1, p, d, always=alike),
+        x.shared(steps, d, r, always=alike),
         np.broadcast_to(np.eye(p), (1, 1, p, p)),
         x.shared(d),
-        x.shared(d, s),
+        x.shared(d, s, always=alike),
     ]
     options = {
-        "mask": (x.general(batch, times, p) > 0.0).astype("float64"),
+        "mask": np.broadcast_to(seen, (batch, times, p)).astype("float64"),
         "transition_offset": x.shared(steps, d),
         "emission_offset": x.shared(1, p),
     }
@@ -224,6 +233,7 @@ RECIPES = {
     "svd": singular_values,
     "syevd": lambda x: ([x.definite(x.size())], {}),
     "symmetric_function": function_of_matrix,
+    "trmm": triangular_product,
     "trsm": triangular_solve,
 }
 # Where the batch axis of all arrays is not the first.

@@ -102,6 +102,27 @@ def test_diffuse_directions(door, batch, varies):
     check(door, system, dense, "float64", 1e-11)
 
 
+@pytest.mark.parametrize("diffuse", [False, True])
+def test_transitions_that_are_mostly_zero(door, diffuse):
+    """A trend and a season: products leave out what is 0 for all batch elements."""
+    make = diffuse_system if diffuse else reference.random_system
+    system = make(3, B=9, T=9, d=9, p=1, r=2, time_varying=False)
+    transition = np.zeros((1, 1, 9, 9))
+    transition[..., 0, :2] = transition[..., 1, 1] = 1.0
+    transition[..., 2, 2:], transition[..., 3:, 2:8] = -1.0, np.eye(6)
+    system["transition"] = transition
+    system["emission"] = np.eye(9)[None, None, :1] + np.eye(9)[None, None, 2:3]
+    system["process_factor"] = system["process_factor"] * np.eye(9, 2)
+
+    def dense(moved):
+        if not diffuse:
+            return reference.log_likelihood(moved)
+        return log_likelihood(dict(moved, diffuse_directions=moved["directions"]))
+
+    system["directions"] = system.pop("diffuse_directions", None)
+    check(door, system, dense, "float64", 1e-10)
+
+
 @pytest.mark.parametrize("batch", [1, 5])
 def test_directions_that_the_data_leave_open(door, batch):
     """Of two directions, one of which is seen, the likelihood is that of the one."""
@@ -248,11 +269,14 @@ def test_what_is_hidden_does_not_count(door, batch):
             assert not a[hidden].any()
 
 
-def test_threads_change_nothing_but_rounding(door, monkeypatch):
+@pytest.mark.parametrize("missing", [False, True])
+def test_threads_change_nothing_but_rounding(door, monkeypatch, missing):
+    """Enough work for three threads, also where series share their model."""
     system = reference.random_system(
-        3, B=200, T=40, d=3, p=1, time_varying=False, shared=True, missing=False
+        3, B=20, T=40, d=8, p=1, time_varying=False, shared=True, missing=missing
     )
-    heads = np.ones(200), np.zeros((200, 2))
+    system.update((name, np.tile(system[name], (100, 1, 1))) for name in ("y", "mask"))
+    heads = np.ones(2000), np.zeros((2000, 2))
     results = []
     for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)

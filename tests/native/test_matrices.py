@@ -115,6 +115,12 @@ CASES = {
     "trsm transposed": solve_triangle(True, True),
     "trsm upper": solve_triangle(False, False),
     "trsm upper transposed": solve_triangle(False, True),
+    "trmm": ((any_triangle, right_side), lambda a, b: [np.tril(a) @ b], {"transpose": False}),
+    "trmm transposed": (
+        (any_triangle, right_side),
+        lambda a, b: [np.tril(a).T @ b],
+        {"transpose": True},
+    ),
     "log_det": (
         (definite,),
         lambda a: [2 * np.log(np.diagonal(cholesky(lower_half(a)))).sum()],

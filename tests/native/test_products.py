@@ -137,7 +137,8 @@ def test_lq_of_rows_of_any_size_and_of_dependent_ones(door, random):
 def test_a_regression_by_its_covariance(door, random, threads, monkeypatch):
     """φ and its gradients in closed form, with C = diag(σ²) + X diag(v) Xᵀ."""
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    for batch, n, d in ((3, 9, 4), (1, 120, 70), (1, 60, 200)):
+    # The last one in two parts.
+    for batch, n, d in ((3, 9, 4), (1, 120, 70), (1, 60, 200), (1, 1000, 70)):
         x, y = random.randn(batch, n, d), random.randn(batch, n, 1)
         noise, prior = random.uniform(0.5, 1.5, (batch, n)), random.uniform(0.5, 1.5, (1, d))
         spoilt = [x.copy(), y.copy(), noise.copy()]

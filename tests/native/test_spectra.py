@@ -20,6 +20,8 @@ BOTH = pytest.mark.parametrize("dtype", EPSILON)
 # In lanes, one by one in the caches, and in blocks.
 SYMMETRIC = [(9, 1), (10, 2), (11, 5), (3, 17), (1, 33), (7, 40), (2, 101), (1, 193)]
 WIDE = [(9, 1, 1), (10, 1, 4), (11, 5, 5), (3, 12, 19), (7, 40, 41), (1, 45, 50), (2, 3, 90)]
+# By a bidiagonal matrix.
+WIDE += [(1, 66, 70), (1, 130, 130)]
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +300,7 @@ def test_singular_vectors_where_there_is_little_or_nothing(dtype, door):
 
 
 @pytest.mark.parametrize("tall", [False, True])
-@pytest.mark.parametrize("batch, m, n", [(9, 3, 3), (4, 4, 6), (1, 36, 38)])
+@pytest.mark.parametrize("batch, m, n", [(9, 3, 3), (4, 4, 6), (1, 36, 38), (1, 70, 71)])
 def test_gradient_of_singular_vectors(batch, m, n, tall, door):
     swap = lambda x: np.ascontiguousarray(x.transpose(0, 2, 1)) if tall else x  # noqa: E731
     left = np.linalg.qr(random(batch, m, m)[0])[0]
@@ -377,6 +379,10 @@ for batch, n in ((5, 7), (3, 40), (1, 170)):
     if batch > 1:
         u, values, v = door.forward("svd", a)
         assert abs(u * values[:, None] @ v - a).max() < 1e-12
+a = np.random.RandomState(0).randn(9, 40, 41)
+changed = a * np.r_[1.0, 8 * [7.0]][:, None, None]
+for x, y in zip(door.forward("svd", a), door.forward("svd", changed)):
+    assert (x[0] == y[0]).all()
 print(door.level)
 """
 

@@ -12,7 +12,14 @@ from .base import ActiveDims, Kernel, Values
 
 
 class Linear(Kernel):
-    """Σ_d variance_d x_d z_d; variance: one positive number, or one per active column (ARD)."""
+    """Σ_d variance_d x_d z_d; variance: one positive number, or one per active column (ARD).
+
+    >>> kernel = gl.kernels.Linear(variance=2.0)
+    >>> kernel.initialize()
+    >>> print(kernel(mx.nd.array([[[1.0], [3.0]]])).asnumpy())
+    [[[ 2.  6.]
+      [ 6. 18.]]]
+    """
 
     by_column = ("variance",)
 
@@ -45,6 +52,12 @@ class Polynomial(Kernel):
     """variance · (Σ_d x_d z_d / lengthscale_d² + offset)^degree, degree a positive integer.
 
     lengthscale: one positive number, or one per active column (ARD).
+
+    >>> kernel = gl.kernels.Polynomial(degree=2, offset=1.0)
+    >>> kernel.initialize()
+    >>> print(kernel(mx.nd.array([[[1.0], [3.0]]])).asnumpy().round(4))
+    [[[  4.  16.]
+      [ 16. 100.]]]
     """
 
     by_column = ("lengthscale",)
@@ -117,7 +130,14 @@ class Polynomial(Kernel):
 
 
 class Constant(Kernel):
-    """variance, for every pair of points."""
+    """variance, for every pair of points.
+
+    >>> kernel = gl.kernels.Constant(variance=3.0)
+    >>> kernel.initialize()
+    >>> print(kernel(mx.nd.array([[[0.0], [9.0]]])).asnumpy().round(4))
+    [[[3. 3.]
+      [3. 3.]]]
+    """
 
     def __init__(
         self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any
@@ -145,7 +165,14 @@ class Constant(Kernel):
 
 
 class White(Kernel):
-    """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z."""
+    """variance where a point meets itself: k(x) = variance · I, and k(x, z) = 0 for any z.
+
+    >>> kernel = gl.kernels.White(0.5)
+    >>> kernel.initialize()
+    >>> print(kernel(mx.nd.array([[[0.0], [0.0]]])).asnumpy())
+    [[[0.5 0. ]
+      [0.  0.5]]]
+    """
 
     def __init__(
         self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any

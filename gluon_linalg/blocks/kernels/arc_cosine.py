@@ -21,6 +21,11 @@ class ArcCosine(Kernel):
     variance, offset: positive numbers; weight_variance: one, or one for each active column. At
     order 0 it is not differentiable in x where θ is 0 or π: such a pair contributes 0 to the
     gradient. Cho & Saul 2009, Kernel methods for deep learning.
+
+    >>> kernel = gl.kernels.ArcCosine(order=0, offset=1.0)
+    >>> kernel.initialize()
+    >>> round(kernel(mx.nd.array([[[0.0], [1.0]]]))[0, 0, 1].asnumpy().item(), 4)  # 1 - ¼
+    0.75
     """
 
     by_column = ("weight_variance",)

@@ -37,6 +37,14 @@ class Kernel(LinearAlgebraBlock):
     `variance`. Both are pure functions of the active columns and of the hyperparameters, which are
     arrays (B or 1, k), k = 1 or, of those that `by_column` names, one for each active column. They
     are parameters of the block, or what a network makes of its input (`Emitted`).
+
+    Raises ShapeError, DtypeError.
+
+    >>> class Minimum(gl.kernels.Kernel):
+    ...     def covariance(self, F, x, z, dtype):
+    ...         return F.broadcast_minimum(x, F.swapaxes(z, 1, 2))
+    ...
+    >>> kernel = Minimum()  # of a Wiener process
     """
 
     arguments = (("x", "B n d"), ("z", "B m d"))

@@ -25,6 +25,12 @@ class Batched(Kernel):
     layer whose noise_variance is None. `gluon_linalg.fit_each` fits all at once.
 
     Raises ShapeError for another batch, ValueError for a kernel with a network of its own.
+
+    >>> kernel = gl.kernels.Batched(gl.kernels.RBF(), 2)
+    >>> kernel.initialize()
+    >>> kernel.lengthscale.set_value([[1.0], [2.0]])
+    >>> print(kernel(mx.nd.array([[[0.0], [1.0]]] * 2))[:, 0, 1].asnumpy().round(4))
+    [0.6065 0.8825]
     """
 
     def __init__(self, kernel: Kernel, batch: int, **kwargs: Any) -> None:

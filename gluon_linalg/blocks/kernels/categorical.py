@@ -22,6 +22,13 @@ class Categorical(Kernel):
     of factor factorᵀ on average; rank 0 makes labels independent. variance: levels positive
     numbers, or one for all. Times another kernel it is the covariance of a process for each label
     (Bonilla, Chai & Williams 2007). Raises ValueError for what is no label.
+
+    >>> kernel = gl.kernels.Categorical(3, rank=0, variance=[1.0, 2.0, 3.0])
+    >>> kernel.initialize()
+    >>> print(kernel(mx.nd.array([[[0.0], [2.0], [2.0]]])).asnumpy().round(4))
+    [[[1. 0. 0.]
+      [0. 3. 3.]
+      [0. 3. 3.]]]
     """
 
     def __init__(

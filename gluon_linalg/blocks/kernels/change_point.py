@@ -19,6 +19,12 @@ class ChangePoint(Kernel):
     above it, in the column c. location: a number, learnable; width: a positive number, in the
     units of x, 1 over GPflow's steepness; column: c, counted from 0 among the active ones.
     before and after see all active columns. Saatçi, Turner & Rasmussen 2010; Lloyd et al. 2014.
+
+    >>> before, after = gl.kernels.Constant(1.0), gl.kernels.Constant(4.0)
+    >>> kernel = gl.kernels.ChangePoint(before, after, location=0.0, width=0.1)
+    >>> kernel.initialize()
+    >>> print(kernel.diag(mx.nd.array([[[-9.0], [9.0]]])).asnumpy().round(4))
+    [[1. 4.]]
     """
 
     def __init__(

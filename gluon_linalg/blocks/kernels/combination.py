@@ -1,4 +1,4 @@
-"""Kernels made of kernels."""
+"""Kernels made of kernels (Rasmussen & Williams 2006, section 4.2.4)."""
 
 import math
 from functools import reduce
@@ -89,7 +89,13 @@ class Combination(Kernel):
 
 
 class Sum(Combination):
-    """k(x, z) = Σ_i k_i(x, z)."""
+    """k(x, z) = Σ_i k_i(x, z).
+
+    >>> kernel = gl.kernels.RBF() + gl.kernels.Constant(2.0)
+    >>> kernel.initialize()
+    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
+    3.0
+    """
 
     operation = add
     combined_sde = fn.SumSDE
@@ -107,7 +113,13 @@ class Sum(Combination):
 
 
 class Product(Combination):
-    """k(x, z) = Π_i k_i(x, z)."""
+    """k(x, z) = Π_i k_i(x, z).
+
+    >>> kernel = gl.kernels.RBF(variance=3.0) * gl.kernels.Constant(2.0)
+    >>> kernel.initialize()
+    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
+    6.0
+    """
 
     operation = mul
     combined_sde = fn.ProductSDE
@@ -125,7 +137,13 @@ class Product(Combination):
 
 
 class Scaled(Kernel):
-    """variance · k(x, z), the variance a learnable positive number."""
+    """variance · k(x, z), the variance a learnable positive number.
+
+    >>> kernel = 0.5 * gl.kernels.RBF()
+    >>> kernel.initialize()
+    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
+    0.5
+    """
 
     def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

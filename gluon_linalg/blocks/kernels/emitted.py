@@ -26,6 +26,12 @@ class Emitted(LinearAlgebraBlock):
     dtype: 'float32' or 'float64', until a cast.
 
     Raises ShapeError.
+
+    >>> kernel = gl.kernels.Emitted(gl.kernels.RBF())
+    >>> one = mx.nd.ones((1, 1))
+    >>> x = mx.nd.array([[[0.0], [1.0]]])
+    >>> round(kernel(x, variance=2 * one, lengthscale=one)[0, 0, 1].asnumpy().item(), 4)
+    1.2131
     """
 
     def __init__(self, kernel: Kernel, dtype: str = "float32", **kwargs: Any) -> None:

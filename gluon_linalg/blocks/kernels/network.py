@@ -21,6 +21,12 @@ class Deep(Kernel):
 
     network: a HybridBlock, active columns (B, n, d) -> features (B, n, k). kernel: of the features,
     which its own `active_dims` and ARD parameters count. Wilson et al. 2016, Deep kernel learning.
+
+    >>> network = mx.gluon.nn.Dense(2, flatten=False)
+    >>> kernel = gl.kernels.Deep(network, gl.kernels.RBF())
+    >>> kernel.initialize()
+    >>> kernel(mx.nd.ones((1, 4, 3))).shape
+    (1, 4, 4)
     """
 
     def __init__(
@@ -102,6 +108,12 @@ class Gibbs(Stationary):
     network: a HybridBlock, active columns (B, n, d) -> g, (B, n) or (B, n, 1), which counts as -20
     below that and as 20 above. For a network for each column, multiply kernels of one column each.
     Gibbs 1997; Rasmussen & Williams, equation 4.32.
+
+    >>> network = mx.gluon.nn.Dense(1, flatten=False, weight_initializer="zeros")
+    >>> kernel = gl.kernels.Gibbs(network)
+    >>> kernel.initialize()
+    >>> round(kernel(mx.nd.array([[[0.0], [1.0]]]))[0, 0, 1].asnumpy().item(), 4)  # as RBF
+    0.6065
     """
 
     def __init__(

@@ -22,6 +22,11 @@ class PoweredExponential(Stationary):
     stays, and of those that a network emits each above 2 counts as 2. Below 2 it is not
     differentiable in x where two points coincide: the pair contributes 0 to the gradient.
     Rasmussen & Williams, equation 4.18.
+
+    >>> kernel = gl.kernels.PoweredExponential(exponent=1.0)
+    >>> kernel.initialize()
+    >>> round(kernel(mx.nd.array([[[0.0], [1.0]]]))[0, 0, 1].asnumpy().item(), 4)
+    0.3679
     """
 
     def __init__(

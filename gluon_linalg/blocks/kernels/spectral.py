@@ -28,6 +28,11 @@ class SpectralMixture(Kernel):
     one number stands for (Q,). A period far beyond the extent of x makes a component an RBF. A
     product over columns of sums is a product of these kernels with `active_dims`. Wilson & Adams
     2013, Gaussian process kernels for pattern discovery and extrapolation, equation 12.
+
+    >>> kernel = gl.kernels.SpectralMixture([1.0, 0.5], lengthscale=[5.0, 1.0], period=[2.0, 1.0])
+    >>> kernel.initialize()
+    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
+    1.5
     """
 
     def __init__(

@@ -23,6 +23,12 @@ class Likelihood(LinearAlgebraBlock):
     `predictive_moments` and `draw`; it says in `targets` and `possible` what y may be.
 
     Raises ValueError where y is not what it may be, ShapeError, DtypeError.
+
+    >>> likelihood = gl.likelihoods.Poisson()
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 4)), mx.nd.ones((1, 4)), mx.nd.ones((1, 4))
+    >>> likelihood(mean, variance, y).shape
+    (1, 4)
     """
 
     latents = 1

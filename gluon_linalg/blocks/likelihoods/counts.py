@@ -19,6 +19,14 @@ class Poisson(Likelihood):
     E log p = y m - exp(m + v/2) - log y!, in a form that does not cancel for large counts. y has
     the mean μ = exp(m + v/2) and the variance μ + μ² (e^v - 1). The density of y is a sum of
     `points` trapezoids where its integrand is large.
+
+    Hilbe 2011.
+
+    >>> likelihood = gl.likelihoods.Poisson()
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.zeros((1, 1))
+    >>> round(likelihood(mean, variance, y).asnumpy().item(), 4)  # log e⁻¹
+    -1.0
     """
 
     targets, discrete = COUNTS, True
@@ -72,6 +80,12 @@ class NegativeBinomial(Likelihood):
     form that cancels neither for large counts nor for large r. E log p by Gauss-Hermite with
     `points` nodes, the density of y by as many trapezoids where its integrand is large.
     dispersion: the initial value of a learnable parameter. Hilbe 2011.
+
+    >>> likelihood = gl.likelihoods.NegativeBinomial(dispersion=1.0)
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.zeros((1, 1))
+    >>> round(likelihood(mean, variance, y).asnumpy().item(), 4)  # log ½
+    -0.6931
     """
 
     targets, discrete = COUNTS, True

@@ -29,6 +29,12 @@ class Bernoulli(Likelihood):
     probit: p(y = 1) = Φ(m/√(1 + v)) in closed form, in logarithms that hold in both tails; logit:
     by trapezoids. E log p is a Gauss-Hermite sum of `points` nodes for either. Rasmussen &
     Williams 2006, section 3.9.
+
+    >>> likelihood = gl.likelihoods.Bernoulli()
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.ones((1, 1))
+    >>> round(likelihood(mean, variance, y).asnumpy().item(), 4)  # log ½
+    -0.6931
     """
 
     targets, discrete = "0 or 1", True
@@ -91,6 +97,12 @@ class Ordinal(Likelihood):
     `first_cutpoint`; the steps between them, for K > 2, are the positive parameter `gaps`. The
     noise has variance 1: the kernel's variance sets the scale of f. p(y) in closed form; E log p
     by Gauss-Hermite. Chu & Ghahramani 2005.
+
+    >>> likelihood = gl.likelihoods.Ordinal([0.0, 1.0])
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.zeros((1, 1))
+    >>> round(likelihood(mean, variance, y).asnumpy().item(), 4)  # log Φ(0)
+    -0.6931
     """
 
     discrete = True

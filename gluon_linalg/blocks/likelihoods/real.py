@@ -23,6 +23,14 @@ class Gaussian(Likelihood):
 
     E log p = -½ log(2π s) - ((y - m)² + v) / 2s,  p(y) = N(m, v + s),  s = noise_variance,
     the initial value of a learnable parameter of that name.
+
+    Rasmussen & Williams 2006, section 2.2.
+
+    >>> likelihood = gl.likelihoods.Gaussian(noise_variance=1.0)
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.ones((1, 1)), mx.nd.zeros((1, 1))
+    >>> round(likelihood(mean, variance, y).asnumpy().item(), 4)  # -½ log 2π - ½
+    -1.4189
     """
 
     def __init__(self, noise_variance: float = 1.0, **kwargs: Any) -> None:
@@ -67,6 +75,12 @@ class HeteroscedasticGaussian(Likelihood):
     network: a HybridBlock, (B, n, d) -> (B, n) or (B, n, 1), or None for a second process: then
     mean and variance are (B, n, 2), of f and of g. With a network x is an argument of the call.
     Goldberg, Williams & Bishop 1998.
+
+    >>> likelihood = gl.likelihoods.HeteroscedasticGaussian()
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1, 2)), mx.nd.ones((1, 1, 2)), mx.nd.zeros((1, 1))
+    >>> likelihood(mean, variance, y).shape
+    (1, 1)
     """
 
     def __init__(
@@ -139,6 +153,12 @@ class StudentT(Likelihood):
     the scale is beside √v, where Gauss-Hermite nodes would miss it. y has the variance
     v + scale² ν/(ν - 2). scale, degrees_of_freedom: initial values of learnable parameters.
     Vanhatalo, Jylänki & Vehtari 2009.
+
+    >>> likelihood = gl.likelihoods.StudentT(scale=1.0, degrees_of_freedom=3.0)
+    >>> likelihood.initialize()
+    >>> mean, variance, y = mx.nd.zeros((1, 1)), mx.nd.zeros((1, 1)) + 1e-9, mx.nd.zeros((1, 1))
+    >>> round(likelihood(mean, variance, y).exp().asnumpy().item(), 4)  # 2 / (π √3)
+    0.3676
     """
 
     def __init__(self, scale: float = 1.0, degrees_of_freedom: float = 4.0, **kwargs: Any) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError, UnidentifiedError, listing
-from ...typing import Array, Namespace, hook
+from ...typing import Array, Namespace, Rules, hook
 from ..copying import frozen_copies
 from ..kalman import KalmanFilterLayer, ScanningBlock
 from ..parameters import parameter_array
 from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
 from ..structural.arrays import scalar_one
 from ..structural.diffuse import REMEDY
+from .parameters import real_parameter
 
 
 class VectorSystem(NamedTuple):
@@ -30,10 +31,11 @@ class VectorSystem(NamedTuple):
 
 
 class MultivariateModel(ScanningBlock):
-    """Negative log likelihood of several series, (y, mask) -> (B,).
+    """Negative log likelihood of several series, (y, ...) -> (B,).
 
-    y: (B, T, p), p = `series`; mask: optional, (B, T, p) of 0/1, 1 where y was observed, whatever
-    stands elsewhere. With initial states of which nothing is known it is the exact diffuse
+    y: (B, T, p), p = `series`; covariates: (B or 1, T, k), the second argument if and only if the
+    model has `covariates` k above 0; mask: optional, (B, T, p) of 0/1, 1 where y was observed,
+    whatever stands elsewhere. With initial states of which nothing is known it is the exact diffuse
     likelihood (`functional.diffuse`), as in `StructuralModel`. All is computed in float64, and has
     the dtype of the block in the end.
 
@@ -41,10 +43,11 @@ class MultivariateModel(ScanningBlock):
     `KalmanFilterLayer`. A subclass implements `system`.
     """
 
-    arguments = (("y", "B T p"), ("mask", "B T p"))
+    arguments: Rules = (("y", "B T p"), ("mask", "B T p"))
     required = 1
-    # What is added to all observations, (p,).
+    # What is added to all observations, (p,), and to them for a unit of each covariate, (p, k).
     mean: Optional[mx.gluon.Parameter] = None
+    effects: Optional[mx.gluon.Parameter] = None
 
     def __init__(
         self,
@@ -53,11 +56,18 @@ class MultivariateModel(ScanningBlock):
         diffuse: int = 0,
         method: str = "sequential",
         length: Optional[int] = None,
+        covariates: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._dtype = "float32"
         self.series, self.state_size = series, state_size
+        self.covariates = checked_count(type(self).__name__, "covariates", covariates, 0)
+        if self.covariates:
+            rules = self.arguments
+            self.arguments = (rules[0], ("covariates", "C T k"), *rules[1:])
+            self.required = 2
+            self.effects = real_parameter(self, "effects", None, (series, covariates))
         self.options: Dict[str, Any] = {"method": method, "length": length, "diffuse": diffuse}
         with self.name_scope():
             self.filter = KalmanFilterLayer(state_size, series, **self.options)
@@ -70,9 +80,9 @@ class MultivariateModel(ScanningBlock):
         raise NotImplementedError(f"{type(self).__name__} does not implement system")
 
     def hybrid_forward(
-        self, F: Namespace, y: Array, mask: Optional[Array] = None, **stored: Array
+        self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
     ) -> Array:
-        return F.cast(self.filter.results(F, *self.kalman_inputs(F, y, mask)), self._dtype)
+        return F.cast(self.filter.results(F, *self.kalman_inputs(F, y, *rest)), self._dtype)
 
     def smooth(
         self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
@@ -93,16 +103,37 @@ class MultivariateModel(ScanningBlock):
                 )
         return mean.astype(self._dtype), covariance.astype(self._dtype)
 
-    def forecaster(self, steps: int) -> "MultivariateForecaster":
-        """A block for `steps` observations after the last: (y, mask) -> mean, covariance.
+    def signal(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean (B, T, p) and covariance (B, T, p, p) of y without its noise, given all of y.
 
-        It exports, and holds copies of the parameters.
+        Arguments and errors as in `smooth`.
+        """
+        mean, covariance = (a.asnumpy() for a in self.smooth(y, *rest, **keywords))
+        inputs = self.kalman_inputs(mx.nd, *self._data(y, *rest, **keywords))
+        emission, offset = inputs[2].asnumpy()[0, 0], inputs[-1]
+        signal = mean @ emission.T + (0.0 if offset is None else offset.asnumpy())
+        spread = emission @ covariance @ emission.T
+        device = y.context
+        return tuple(
+            mx.nd.array(array, dtype=self._dtype, ctx=device) for array in (signal, spread)
+        )
+
+    def forecaster(self, steps: int) -> "MultivariateForecaster":
+        """A block for `steps` observations after the last: (y, ...) -> mean, covariance.
+
+        It exports, and holds copies of the parameters. Arguments as in a call of the model, but
+        covariates have T + steps entries.
         """
         with self.name_scope():
             return MultivariateForecaster(self, steps)
 
-    def kalman_inputs(self, F: Namespace, y: Array, mask: Optional[Array] = None) -> List[Any]:
-        """The arguments of the Kalman layers, in float64, in a graph."""
+    def kalman_inputs(self, F: Namespace, y: Array, *rest: Optional[Array]) -> List[Any]:
+        """The arguments of the Kalman layers, in float64, in a graph; arguments as in a call."""
+        own: List[Any] = [*rest, *[None] * (self.required - len(rest))]
+        covariates = own.pop(0) if self.covariates else None
+        mask = own[0]
         y = F.cast(y, "float64")
         observed = fn.ones_like(F, y)
         if mask is not None:
@@ -112,7 +143,12 @@ class MultivariateModel(ScanningBlock):
         arrays = [y, *system[:6]]
         if system.directions is not None:
             arrays.append(system.directions)
-        return [*arrays, mask, None, system.emission_offset]
+        offset = system.emission_offset
+        if covariates is not None and self.effects is not None:
+            effects = self.stored(F, self.effects, y)
+            found = F.dot(F.cast(covariates, "float64"), effects, transpose_b=True)
+            offset = found if offset is None else F.broadcast_add(found, offset)
+        return [*arrays, mask, None, offset]
 
     def one(self, F: Namespace, y: Array) -> Array:
         """The number 1, (1, 1), from y (B, T, p)."""
@@ -132,15 +168,26 @@ class MultivariateModel(ScanningBlock):
             raise ShapeError(
                 f"{self.name}: 'y' has {sizes['p']} series, but the model is of {self.series}."
             )
+        if sizes.get("k", 0) != self.covariates:
+            raise ShapeError(
+                f"{self.name}: 'covariates' has {sizes['k']} columns, but the model is of "
+                f"{self.covariates}."
+            )
+        if sizes.get("C", 1) not in (1, sizes["B"]):
+            raise ShapeError(
+                f"{self.name}: 'covariates' has batch {sizes['C']}, expected 1 or that of 'y', "
+                f"{sizes['B']}."
+            )
 
     def _open_scans(self):
         return [*self.filter._open_scans(), *self.smoother._open_scans()]
 
 
 class MultivariateForecaster(ScanningBlock):
-    """(y, mask) -> mean (B, h, p) and covariance (B, h, p, p) of the next h observations.
+    """(y, ...) -> mean (B, h, p) and covariance (B, h, p, p) of the next h observations.
 
-    Made by `MultivariateModel.forecaster`. A variance that the data leave open is inf.
+    Made by `MultivariateModel.forecaster`. Arguments as in a call of the model, but covariates are
+    (B or 1, T + h, k). A variance that the data leave open is inf.
     """
 
     def __init__(self, model: MultivariateModel, steps: int, **kwargs: Any) -> None:
@@ -150,16 +197,24 @@ class MultivariateForecaster(ScanningBlock):
             (self.model,) = frozen_copies(self.prefix, model)
             size, series = model.state_size, model.series
             self.layer = KalmanForecastLayer(size, series, steps=steps, **model.options)
-        self.required, self.arguments = model.required, model.arguments
+        self.required = model.required
+        self.arguments = tuple(
+            (name, axes.replace("T", "S") if name == "covariates" else axes)
+            for name, axes in model.arguments
+        )
 
-    def hybrid_forward(
-        self, F: Namespace, y: Array, mask: Optional[Array] = None
-    ) -> Tuple[Array, ...]:
-        _, _, mean, covariance = self.layer.results(F, *self.model.kalman_inputs(F, y, mask))
+    def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
+        _, _, mean, covariance = self.layer.results(F, *self.model.kalman_inputs(F, y, *rest))
         return tuple(F.cast(array, self.model._dtype) for array in (mean, covariance))
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         self.model.check_shapes(sizes)
+        expected = sizes["T"] + self.steps
+        if sizes.get("S", expected) != expected:
+            raise ShapeError(
+                f"{self.name}: 'covariates' has {sizes['S']} entries in time, expected "
+                f"{sizes['T']} + {self.steps}: those of 'y' and those of the forecast."
+            )
 
     def _open_scans(self):
         return self.layer._open_scans()

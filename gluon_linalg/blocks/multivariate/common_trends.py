@@ -29,8 +29,16 @@ class MultivariateStructuralModel(MultivariateModel):
     all; None for none. State: for each component its states, each with the p series. Durbin &
     Koopman 2012, section 3.3; Harvey 1989, chapter 8.
 
+    covariates: how many there are; their `effects` on each series are learned, from 0 on.
+
     Arguments, methods and errors as in `MultivariateModel`; ValueError for components that are
     none, or a rank without its variance.
+
+    >>> model = gl.MultivariateStructuralModel(2, gl.structural.LocalLevel())
+    >>> model.initialize()
+    >>> mean, covariance = model.forecaster(4)(mx.nd.zeros((1, 5, 2)))
+    >>> mean.shape, covariance.shape
+    ((1, 4, 2), (1, 4, 2, 2))
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class MultivariateStructuralModel(MultivariateModel):
         noise_covariance: Any = 1.0,
         method: str = "sequential",
         length: Optional[int] = None,
+        covariates: int = 0,
         **kwargs: Any,
     ) -> None:
         name = type(self).__name__
@@ -57,19 +66,21 @@ class MultivariateStructuralModel(MultivariateModel):
             for k in range(series)
         ]
         size = series * sum(part.state_size for part in parts)
-        super().__init__(series, size, len(self._diffuse_states), method, length, **kwargs)
+        super().__init__(
+            series, size, len(self._diffuse_states), method, length, covariates, **kwargs
+        )
         rank = dict(rank or {})
         # By number of the component and name of the variance.
-        self._covariances: List[Dict[str, CovarianceParameter]] = []
-        self._parts = parts
+        self.covariances: List[Dict[str, CovarianceParameter]] = []
+        self.parts = parts
         names: List[str] = []
         for part in parts:
             self.register_child(part)
-            self._covariances.append({
+            self.covariances.append({
                 variance: self._covariance(part, variance, rank.get(variance, series), names)
                 for variance in sorted({name for _, name, _ in part._disturbances})
             })  # fmt: skip
-        unknown = set(rank) - {v for own in self._covariances for v in own}
+        unknown = set(rank) - {v for own in self.covariances for v in own}
         if unknown:
             raise ValueError(f"{name}: rank has {sorted(unknown)[0]!r}, which is no variance here.")
         self.noise_covariance = None
@@ -77,7 +88,7 @@ class MultivariateStructuralModel(MultivariateModel):
             self.noise_covariance = covariance_parameter(
                 self, "noise_covariance", noise_covariance, series
             )
-        elif not any(self._covariances):
+        elif not any(self.covariances):
             raise ValueError(f"{name}: nothing is random; give it a noise_covariance.")
         self.state_names = [
             f"{part.label}: {state} of series {k + 1}"
@@ -91,7 +102,7 @@ class MultivariateStructuralModel(MultivariateModel):
         identity = matrix(F, one, np.eye(self.series).tolist())
         transitions, emissions, noises, priors = [], [], [], []
         sizes, variances = [], []
-        for part, covariances in zip(self._parts, self._covariances):
+        for part, covariances in zip(self.parts, self.covariances):
             factors = {
                 name: parameter.factor(F, one, self.stored(F, parameter, y))
                 for name, parameter in covariances.items()
@@ -152,14 +163,14 @@ class MultivariateStructuralModel(MultivariateModel):
 
     def _diffuse_part(self, F, one, y, mask, variances):
         """Prior mean (B or 1, d) and directions, in sizes of each series, as `diffuse_part`."""
-        means = [m for part in self._parts for m in part._prior_mean for _ in range(self.series)]
+        means = [m for part in self.parts for m in part._prior_mean for _ in range(self.series)]
         prior_mean = F.reshape(matrix(F, one, [means]), shape=(1, -1))
         if not self._diffuse_states:
             return prior_mean, None
         y, count = fn.stop(F, y), F.sum(mask, axis=1)
         location = F.sum(y, axis=1) / F.maximum(count, fn.ones_like(F, count))
         level, begin = None, 0
-        for part in self._parts:
+        for part in self.parts:
             if level is None and part.level_state is not None:
                 level = (begin + part.level_state) * self.series
             begin += part.state_size

@@ -18,7 +18,7 @@ AGGREGATIONS = ("growth", "sum", "mean", "last")
 class DynamicFactorModel(MultivariateModel):
     """Negative log likelihood of p series that share k factors.
 
-    y_{i,t} = mean_i + Σ_l w_{i,l} (λ_iᵀ f_{t-l} + u_{i,t-l}),
+    y_{i,t} = mean_i + b_iᵀ x_t + Σ_l w_{i,l} (λ_iᵀ f_{t-l} + u_{i,t-l}),
     f_t = Σ_j Φ_j f_{t-j} + ζ_t,  ζ_t ~ N(0, I),
     u_{i,t} = ρ_i u_{i,t-1} + ε_{i,t},  ε_{i,t} ~ N(0, error_variance_i).
 
@@ -31,14 +31,20 @@ class DynamicFactorModel(MultivariateModel):
 
     loadings: initial λ, (p, k), by default such that no two factors are alike; ar: initial Φ,
     (order, k, k), zeros unless given; error_ar: initial ρ, p numbers in (-1, 1); error_variance:
-    initial, a number or p; mean: initial values of the p means, None for zeros, False for none. All
-    are learned. Factors are stationary whatever is stored. They are determined up to a rotation, in
-    which neither the likelihood nor a forecast differs, so loadings of several have no standard
-    errors. State: f_t, f_{t-1}, ..., then u_{i,t}, ... for each series. Without
-    autoregression, errors of series of every = 1 are observation noise. Stock & Watson 2011;
-    Mariano & Murasawa 2003, Journal of Applied Econometrics 18.
+    initial, a number or p; mean: initial values of the p means, None for zeros, False for none;
+    covariates: how many there are in x_t, whose `effects` b, (p, n), begin at 0. All are learned.
+    Factors are stationary whatever is stored. They are determined up to a rotation, in which
+    neither the likelihood nor a forecast differs, so loadings of several have no standard errors.
+    State: f_t, f_{t-1}, ..., then u_{i,t}, ... for each series. Without autoregression, errors of
+    series of every = 1 are observation noise. Stock & Watson 2011; Mariano & Murasawa 2003, Journal
+    of Applied Econometrics 18.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
+
+    >>> model = gl.DynamicFactorModel(3)
+    >>> model.initialize()
+    >>> model(mx.nd.zeros((1, 5, 3))).shape
+    (1,)
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class DynamicFactorModel(MultivariateModel):
         mean: Any = None,
         method: str = "sequential",
         length: Optional[int] = None,
+        covariates: int = 0,
         **kwargs: Any,
     ) -> None:
         name = type(self).__name__
@@ -75,7 +82,7 @@ class DynamicFactorModel(MultivariateModel):
         # How many states the error of each series has; 0 where it is observation noise.
         self._widths = [0 if not error_order and len(w) == 1 else len(w) for w in self.weights]
         size = factors * self._lags + sum(self._widths)
-        super().__init__(series, size, 0, method, length, **kwargs)
+        super().__init__(series, size, 0, method, length, covariates, **kwargs)
         loadings = waves(series, factors) if loadings is None else loadings
         self.loadings = real_parameter(self, "loadings", loadings, (series, factors))
         self.ar = vector_lag_polynomial(self, "ar", ar, order, factors)
@@ -93,6 +100,15 @@ class DynamicFactorModel(MultivariateModel):
         )
         if mean is not False:
             self.mean = real_parameter(self, "mean", mean, (series,))
+        self.state_names = [
+            f"factor {k + 1}{f' lag {lag}' if lag else ''}"
+            for lag in range(self._lags)
+            for k in range(factors)
+        ] + [
+            f"error{f' lag {lag}' if lag else ''} of series {index + 1}"
+            for index, width in enumerate(self._widths)
+            for lag in range(width)
+        ]
 
     def system(self, F: Namespace, y: Array, mask: Array) -> VectorSystem:
         one, factors, lags = self.one(F, y), self._factors, self._lags

@@ -21,6 +21,7 @@ class CovarianceParameter(PositiveParameter):
     """
 
     mixes = True
+    has_bounds = False
 
     def __init__(self, name: str, value: Any, size: int, rank: int, **kwargs: Any) -> None:
         self.size, self.rank = size, rank
@@ -107,6 +108,7 @@ class VectorLagPolynomial(PositiveParameter):
     """
 
     mixes = True
+    has_bounds = False
 
     def __init__(
         self, name: str, value: Any, order: int, size: int, sign: float = 1.0, **kwargs: Any
@@ -215,6 +217,7 @@ class RealParameter(PositiveParameter):
     """Numbers without bounds, which keep all digits that they were given."""
 
     mixes = True
+    has_bounds = False
 
     def __init__(self, name: str, value: Any, **kwargs: Any) -> None:
         super().__init__(name, value, 0.0, **kwargs)

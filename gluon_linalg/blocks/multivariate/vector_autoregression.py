@@ -14,18 +14,24 @@ from .parameters import covariance_parameter, real_parameter, vector_lag_polynom
 class VARMAModel(MultivariateModel):
     """Negative log likelihood of a VARMA(p, q), stationary and invertible whatever is stored.
 
-    z_t = Σ_i Φ_i z_{t-i} + ε_t + Σ_j Θ_j ε_{t-j},  ε_t ~ N(0, Σ),  y_t = z_t + mean.
+    z_t = Σ_i Φ_i z_{t-i} + ε_t + Σ_j Θ_j ε_{t-j},  ε_t ~ N(0, Σ),  y_t = z_t + mean + B x_t.
 
     series k; order: (p, q); (p, 0) is a VAR(p). ar: initial Φ, (p, k, k); ma: initial Θ, (q, k, k),
     zeros unless given; innovation_covariance: initial Σ, (k, k), or a variance for all; mean:
     initial values of the k means, which are learned; None for zeros, False for no means. Φ and Θ
     are kept stationary and invertible by partial autocorrelation matrices
     (`VectorLagPolynomial`). The initial state has the stationary distribution
-    (`functional.stationary_factor`). State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl
-    2005, chapter 11.
+    (`functional.stationary_factor`). covariates: how many there are in x_t; their `effects` B,
+    (k, n), are learned, from 0 on. State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl 2005,
+    chapter 11.
 
     Arguments, methods and errors as in `MultivariateModel`; ValueError for what is not stationary,
     NotPositiveDefiniteError for what is no covariance.
+
+    >>> model = gl.VARMAModel(2, (1, 0))
+    >>> model.initialize()
+    >>> round(model(mx.nd.zeros((1, 5, 2))).asnumpy().item(), 4)  # 5 log 2π
+    9.1894
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class VARMAModel(MultivariateModel):
         mean: Any = None,
         method: str = "sequential",
         length: Optional[int] = None,
+        covariates: int = 0,
         **kwargs: Any,
     ) -> None:
         name = type(self).__name__
@@ -49,7 +56,7 @@ class VARMAModel(MultivariateModel):
             )
         self._lags, self._errors = max(orders[0], 1), orders[1]
         size = series * (self._lags + self._errors)
-        super().__init__(series, size, 0, method, length, **kwargs)
+        super().__init__(series, size, 0, method, length, covariates, **kwargs)
         self.ar = self.ma = self.mean = None
         if orders[0]:
             self.ar = vector_lag_polynomial(self, "ar", ar, orders[0], series)
@@ -60,6 +67,12 @@ class VARMAModel(MultivariateModel):
         )
         if mean is not False:
             self.mean = real_parameter(self, "mean", mean, (series,))
+        self.state_names = [
+            f"{what}{f' lag {lag}' if lag else ''} of series {k + 1}"
+            for what, count in (("value", self._lags), ("innovation", self._errors))
+            for lag in range(count)
+            for k in range(series)
+        ]
 
     def system(self, F: Namespace, y: Array, mask: Array) -> VectorSystem:
         one, series = self.one(F, y), self.series

@@ -34,9 +34,15 @@ class ARIMA(Component):
 
     Raises ValueError for orders that are none, coefficients that are not stationary or not
     invertible, a variance that is not positive, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.ARIMA((1, 1, 1)), noise_variance=None)
+    >>> model.initialize()
+    >>> model(mx.nd.zeros((1, 6))).shape
+    (1,)
     """
 
     kind = "arima"
+    learns_emission = True
 
     def __init__(
         self,

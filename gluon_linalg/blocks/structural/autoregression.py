@@ -28,6 +28,12 @@ class AutoRegression(Component):
 
     Raises ValueError for coefficients that are not stationary, such as φ = 1 (a random walk:
     `LocalLevel`), a negative variance, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.AutoRegression(1, [0.5]), noise_variance=None)
+    >>> model.initialize()
+    >>> mean, variance = model.forecaster(2)(mx.nd.array([[4.0, 8.0]]))
+    >>> print(mean.asnumpy().round(4))
+    [[4. 2.]]
     """
 
     kind = "autoregression"

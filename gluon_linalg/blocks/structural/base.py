@@ -21,7 +21,13 @@ Stored = Mapping[Tuple[Optional["Component"], str], Array]
 
 
 class System(NamedTuple):
-    """The arrays of a component, see `Component`."""
+    """The arrays of a component, see `Component`.
+
+    >>> component = gl.structural.LocalLevel()
+    >>> component.initialize()
+    >>> [array.shape for array in component(mx.nd.zeros((1, 5)))]
+    [(1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1), (1, 1, 1)]
+    """
 
     transition: Array
     emission: Array
@@ -49,6 +55,15 @@ class Component(LinearAlgebraBlock):
 
     A subclass calls `_disturb` and `_set_prior` and implements `transition`, `emission` and, if
     it has one, `stationary_factor`.
+
+    Raises ShapeError, DtypeError, ValueError for options that are none. Harvey 1989, chapter 2.
+
+    >>> component = gl.structural.LocalLinearTrend()
+    >>> component.initialize()
+    >>> transition, *_ = component(mx.nd.zeros((1, 5)))
+    >>> print(transition.asnumpy()[0, 0])
+    [[1. 1.]
+     [0. 1.]]
     """
 
     arguments = (("y", "B T"), ("covariates", "C T k"))
@@ -57,6 +72,8 @@ class Component(LinearAlgebraBlock):
     features = 0
     # Whether coefficients of covariates change in time.
     drifts = False
+    # Whether its emission has learned numbers.
+    learns_emission = False
     # The state that takes the mean of y as its prior mean, if there is one.
     level_state: Optional[int] = None
 
@@ -213,6 +230,12 @@ class Sum(Component):
 
     Made by ``+``; sums of sums are flat, and several components of a kind are allowed. The
     columns of the covariates belong to the regressions in their order.
+
+    Harvey 1989, chapter 2.
+
+    >>> components = gl.structural.LocalLevel() + gl.structural.Seasonal(4)
+    >>> components.state_size
+    4
     """
 
     kind = "sum"

@@ -26,6 +26,13 @@ class Cycle(Component):
 
     Raises ValueError for a period up to 2 or outside its bounds, a damping outside (0, 1], a
     negative variance, or a prior that is none.
+
+    >>> cycle = gl.structural.Cycle(4.0, damping=1, cycle_variance=0)
+    >>> model = gl.StructuralModel(cycle, noise_variance=0.01)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(4)(mx.nd.array([[1.0, 0.0, -1.0, 0.0] * 2]))
+    >>> print(np.abs(mean.asnumpy().round(3)))
+    [[1. 0. 1. 0.]]
     """
 
     kind = "cycle"

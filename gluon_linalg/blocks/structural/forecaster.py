@@ -23,6 +23,15 @@ class StructuralForecaster(ScanningBlock):
 
     Made by `StructuralModel.forecaster`. y: (B, T); covariates: (B or 1, T + h, k) if there is a
     `Regression`; mask: optional, (B, T).
+
+    Raises UnidentifiedError where a variance hangs on a state that the data leave open, ShapeError,
+    DtypeError. Durbin & Koopman 2012, section 4.11.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLevel(1.0), noise_variance=0)
+    >>> model.initialize()
+    >>> mean, variance = model.forecaster(2)(mx.nd.array([[3.0, 5.0]]))
+    >>> print(mean.asnumpy().round(4), variance.asnumpy().round(4))
+    [[5. 5.]] [[1. 2.]]
     """
 
     def __init__(self, model: "StructuralModel", steps: int, **kwargs: Any) -> None:

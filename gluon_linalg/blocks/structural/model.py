@@ -60,6 +60,13 @@ class StructuralModel(ScanningBlock):
     `KalmanFilterLayer`. Durbin & Koopman 2012, chapters 3 and 5; Harvey 1989, chapters 2 and 3.
 
     Raises ShapeError, DtypeError, UnidentifiedError, and what `KalmanFilterLayer` does.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLevel(), noise_variance=1.0)
+    >>> model.initialize()
+    >>> y = mx.nd.array([[1.0, 1.0, 1.0, 1.0]])
+    >>> mean, variance = model.forecaster(2)(y)
+    >>> print(mean.asnumpy().round(4))
+    [[1. 1.]]
     """
 
     def __init__(
@@ -171,8 +178,14 @@ class StructuralModel(ScanningBlock):
         with self.name_scope():
             return StructuralStream(self, steps)
 
+    def expected_noise(self) -> float:
+        """The variance of an observation given its signal."""
+        return 0.0 if self.noise_variance is None else float(self.noise_variance.value()[0])
+
     def noise(self, F: Namespace, y: Array, stored: Optional[Stored] = None) -> Array:
         """The noise_variance inside a graph, (1, 1) or `stored` (B, 1), float64; 0 if none."""
+        if self.noise_variance is None and stored is not None:
+            return fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1))
         if self.noise_variance is None:
             return scalar_one(F, y) * 0.0
         if stored is not None:

@@ -21,6 +21,13 @@ class Regression(Component):
     not identified: leave it out. Durbin & Koopman 2012, section 3.6; Harvey 1989, chapter 7.
 
     Raises ValueError for a number of features, a variance or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.Regression(1), noise_variance=1.0)
+    >>> model.initialize()
+    >>> x = mx.nd.array([[[1.0], [2.0], [3.0], [4.0]]])  # that of the forecast is the last
+    >>> mean, _ = model.forecaster(1)(mx.nd.array([[2.0, 4.0, 6.0]]), x)
+    >>> round(mean.asnumpy().item(), 4)
+    8.0
     """
 
     kind = "regression"

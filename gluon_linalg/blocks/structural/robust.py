@@ -10,6 +10,7 @@ from ..parameters import PositiveParameter, parameter_array, positive_parameter
 from .base import Component, Stored
 from .forecaster import StructuralForecaster
 from .model import StructuralModel
+from .stream import StructuralStream
 
 # Observations on each side whose median an observation is compared with at first.
 REACH = 3
@@ -40,6 +41,12 @@ class RobustStructuralModel(StructuralModel):
     the weights, and a forecast has the variance of the noise.
 
     Raises ValueError for a model without noise, and for ν or `iterations` that are none.
+
+    >>> model = gl.structural.RobustStructuralModel(gl.structural.LocalLevel(0.01), 1.0)
+    >>> model.initialize()
+    >>> weights = model.weights(mx.nd.array([[0.1, -0.2, 50.0, 0.1, 0.2]]))
+    >>> int(weights.asnumpy().argmin())  # the outlier
+    2
     """
 
     def __init__(
@@ -67,16 +74,23 @@ class RobustStructuralModel(StructuralModel):
     def hybrid_forward(
         self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
     ) -> Array:
-        inputs, _, weights, observed = self._weighted(F, y, *rest)
-        freedom = self.freedom(F, y)
+        inputs, bound = self.weighted_inputs(F, y, *rest)
+        likelihood: Any = self.filter.results(F, *inputs)
+        return F.cast(likelihood - bound, self._dtype)
+
+    def weighted_inputs(
+        self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
+    ) -> Tuple[List[Array], Array]:
+        """As `kalman_inputs`, and what the weights add to the bound, Σ_t [g(w_t) - ½ log w_t]."""
+        inputs, _, weights, observed = self._weighted(F, y, *rest, stored=stored)
+        freedom = self.freedom(F, y, stored)
         shape = 0.5 * (freedom + 1.0)
         constant = F.gammaln(shape) - F.gammaln(0.5 * freedom) + shape
         constant = constant + 0.5 * freedom * F.log(0.5 * freedom)
         logarithm = F.broadcast_sub(F.log(shape), F.log(weights))
         terms = F.broadcast_sub(constant, F.broadcast_mul(shape, logarithm))
         terms = terms - 0.5 * F.broadcast_mul(freedom, weights) - 0.5 * F.log(weights)
-        bound = F.sum(terms * observed, axis=1)
-        return F.cast(self.filter.results(F, *inputs) - bound, self._dtype)
+        return inputs, F.sum(terms * observed, axis=1)
 
     def kalman_inputs(
         self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
@@ -87,6 +101,17 @@ class RobustStructuralModel(StructuralModel):
         """As that of `StructuralModel`."""
         with self.name_scope():
             return RobustForecaster(self, steps)
+
+    def stream(self, steps: int) -> StructuralStream:
+        """Raises ValueError: weights depend on all observations, those after a step included."""
+        raise ValueError(
+            f"{self.name}: with Student-t noise a series is not seen one observation at a time: "
+            "what is an outlier depends on those after it; use a forecaster."
+        )
+
+    def expected_noise(self) -> float:
+        freedom = float(self.degrees_of_freedom.value()[0])
+        return super().expected_noise() * freedom / (freedom - 2.0)
 
     def freedom(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> Array:
         """ν inside a graph, (1, 1) or `stored` (B, 1), float64."""
@@ -139,7 +164,16 @@ class RobustStructuralModel(StructuralModel):
 
 
 class RobustForecaster(StructuralForecaster):
-    """As `StructuralForecaster`: the variance of what is to come is that of Student-t noise."""
+    """As `StructuralForecaster`: the variance of what is to come is that of Student-t noise.
+
+    Arguments and errors are those of `StructuralForecaster`.
+
+    >>> model = gl.structural.RobustStructuralModel(gl.structural.LocalLevel(0.01), 1.0)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(1)(mx.nd.array([[0.0, 0.1, 1e6, 0.1, 0.0]]))
+    >>> abs(mean.asnumpy().item()) < 1.0
+    True
+    """
 
     def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)

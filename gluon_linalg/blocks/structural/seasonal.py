@@ -24,6 +24,13 @@ class Seasonal(Component):
     section 3.2; Harvey 1989, chapter 2.
 
     Raises ValueError for a period, form, number of harmonics, variance or prior that is none.
+
+    >>> components = gl.structural.LocalLevel(0) + gl.structural.Seasonal(2, seasonal_variance=0)
+    >>> model = gl.StructuralModel(components, noise_variance=0.01)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(3)(mx.nd.array([[1.0, 3.0, 1.0, 3.0]]))
+    >>> print(mean.asnumpy().round(4))
+    [[1. 3. 1.]]
     """
 
     kind = "seasonal"

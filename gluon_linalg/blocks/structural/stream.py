@@ -27,6 +27,19 @@ class StructuralStream(LinearAlgebraBlock):
     diffuse states seen (B, 1 + q, 1 + q). All are 0 before the first step (`begin_state`). Results
     go on with the state after y in the same order. A variance is inf while the observations leave
     it open.
+
+    Raises ShapeError, DtypeError.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLevel(1.0), noise_variance=0)
+    >>> model.initialize()
+    >>> stream = model.stream(2)
+    >>> state = [mx.nd.array(a, dtype="float64") for a in stream.begin_state(1)]
+    >>> one = mx.nd.ones((1, 1), dtype="float64")
+    >>> for y in (3.0, 5.0):
+    ...     mean, variance, *state = stream(y * one, one, *state)
+    ...
+    >>> print(mean.asnumpy().round(4))
+    [[5. 5.]]
     """
 
     def __init__(self, model: "StructuralModel", steps: int, **kwargs: Any) -> None:

@@ -15,6 +15,12 @@ class LocalLevel(Component):
     Durbin & Koopman 2012, section 2.1; Harvey 1989, chapter 2.
 
     Raises ValueError for a negative variance, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLevel(level_variance=0), noise_variance=1.0)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(1)(mx.nd.array([[1.0, 2.0, 6.0]]))
+    >>> round(mean.asnumpy().item(), 4)  # a constant level: the mean
+    3.0
     """
 
     kind = "level"
@@ -48,6 +54,12 @@ class LocalLinearTrend(Component):
     chapter 2.
 
     Raises ValueError for a negative variance, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.LocalLinearTrend(0, 0), noise_variance=1.0)
+    >>> model.initialize()
+    >>> mean, _ = model.forecaster(2)(mx.nd.array([[1.0, 2.0, 3.0]]))
+    >>> print(mean.asnumpy().round(4))  # a straight line
+    [[4. 5.]]
     """
 
     kind = "trend"
@@ -87,6 +99,11 @@ class DampedTrend(Component):
     1989, chapter 2.
 
     Raises ValueError for a damping outside (0, 1), a negative variance, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.DampedTrend(damping=0.8))
+    >>> model.initialize()
+    >>> model(mx.nd.array([[1.0, 2.0, 3.0]])).shape
+    (1,)
     """
 
     kind = "trend"
@@ -140,6 +157,11 @@ class SemilocalLinearTrend(Component):
     `semilocal linear trend` of bsts (Scott & Varian 2014, with Brodersen et al. 2015).
 
     Raises ValueError for a damping outside (0, 1), a negative variance, or a prior that is none.
+
+    >>> model = gl.StructuralModel(gl.structural.SemilocalLinearTrend(damping=0.5))
+    >>> model.initialize()
+    >>> model(mx.nd.array([[1.0, 2.0, 4.0, 5.0]])).shape
+    (1,)
     """
 
     kind = "trend"

@@ -5,7 +5,7 @@ from typing import Any, List, Literal, Optional, Tuple
 from pydantic import Field
 
 from ...grammar.section import Fixable, Positive, Positives
-from ..config import TrainedJob
+from ..config import PredictingJob
 from ..regression.config import RegressionData
 from .features import FeatureExpression
 
@@ -52,7 +52,7 @@ class Model(Fixable):
         return ("prior_variance", "noise_variance")
 
 
-class LinearRegressionJob(TrainedJob):
+class LinearRegressionJob(PredictingJob):
     """Bayesian linear regression."""
 
     task: Literal["blr"] = Field(

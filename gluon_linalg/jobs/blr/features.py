@@ -1,6 +1,6 @@
 """The features of a job file, and the blocks that compute them."""
 
-from typing import ClassVar, List, Literal, Optional
+from typing import ClassVar, List, Literal, Optional, Sequence
 
 from pydantic import Field
 from typing_extensions import Annotated
@@ -22,6 +22,10 @@ class Linear(Section):
         """A block x (B, n, d) -> phi (B, n, count)."""
         return PolynomialFeatures(1)
 
+    def names(self, inputs: Sequence[str]) -> List[str]:
+        """Of the features, one each; none where they are too many to have any."""
+        return ["1", *inputs]
+
 
 class Polynomial(Section):
     """1 and x_j, x_j², ..., x_j^degree of each column"""
@@ -33,6 +37,10 @@ class Polynomial(Section):
 
     def build(self, inputs: int) -> PolynomialFeatures:
         return PolynomialFeatures(self.degree)
+
+    def names(self, inputs: Sequence[str]) -> List[str]:
+        powers = range(1, self.degree + 1)
+        return ["1", *(name if p == 1 else f"{name}^{p}" for p in powers for name in inputs)]
 
 
 class Network(Section):
@@ -50,6 +58,9 @@ class Network(Section):
 
     def build(self, inputs: int) -> NetworkFeatures:
         return NetworkFeatures(inputs, self.hidden, self.activation)
+
+    def names(self, inputs: Sequence[str]) -> List[str]:
+        return []
 
 
 class Fourier(Section):
@@ -72,6 +83,9 @@ class Fourier(Section):
 
     def build(self, inputs: int) -> FourierFeatures:
         return FourierFeatures(inputs, self.frequencies, self.kernel, self.lengthscale)
+
+    def names(self, inputs: Sequence[str]) -> List[str]:
+        return []
 
 
 class FeatureExpression(OneOf):

@@ -5,8 +5,14 @@ from typing import Any, Dict, Tuple, Union
 import mxnet as mx
 import numpy as np
 
+from ...analysis.regression import (
+    coefficient_columns,
+    coefficients_text,
+    held_out_moments,
+)
 from ...fitting.units import mean_and_deviation
 from ...typing import Device
+from ..output import OutputFolder
 from ..regression.dataset import Dataset
 from ..regression.learned import learn
 from ..regression.task import RegressionTask
@@ -48,17 +54,40 @@ class LinearRegression(RegressionTask):
         return float(self.learned["noise_variance"].value()[0])
 
     def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> Tuple[np.ndarray, np.ndarray]:
-        """The residual of a row that was seen, r, is (1 - h) times that of one that was not.
-
-        h = variance / noise variance is the leverage of the row (Hastie, Tibshirani & Friedman,
-        section 7.10); its own observation has the variance noise variance / (1 - h).
-        """
         mean, variance = (a.asnumpy()[0].astype("float64") for a in predictor(self.x))
         y = self.y.asnumpy()[0].astype("float64")
         noise = float(self.layer.likelihood.noise_variance.value()[0])
-        # Rounding may bring the leverage of a row that stands alone to 1.
-        unseen = np.maximum(1.0 - variance / noise, np.finfo(self.job.model.dtype).eps)
-        return y - (y - mean) / unseen, noise / unseen
+        least = float(np.finfo(self.job.model.dtype).eps)
+        return held_out_moments(y, mean, variance, noise, least)
+
+    def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
+        """Beside those of all regressions, the coefficients, if features have names."""
+        metrics = super().write_results(folder)
+        names = self.job.model.features.chosen()[1].names(self.dataset.inputs)
+        if names:
+            columns = coefficient_columns(*self._coefficients(), self.job.levels)
+            self.report += ["", *coefficients_text(names, columns)]
+            metrics["coefficients"] = {
+                name: {key: float(values[k]) for key, values in columns.items()}
+                for k, name in enumerate(names)
+            }
+        return metrics
+
+    def _coefficients(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Means and variances of the weights in original units; of powers, those of the model."""
+        units: Any = self.dataset.units
+        found = self.predictor().predictor.weights()
+        mean, covariance = (array.asnumpy()[0].astype("float64") for array in found)
+        size = self.target_size * units.target_scale
+        turn = np.eye(len(mean)) * size
+        if self.job.model.features.chosen()[0] == "linear":
+            scale, offset = np.asarray(units.input_scale), np.asarray(units.input_offset)
+            turn[0, 1:] = -size * offset / scale
+            turn[1:, 1:] /= scale[:, None]
+        mean, variance = turn @ mean, np.diag(turn @ covariance @ turn.T)
+        # The 1 comes first.
+        mean[0] += units.target_offset
+        return mean, np.maximum(variance, 0.0)
 
     def _build_layer(self) -> FeatureRegression:
         model, inputs = self.job.model, len(self.dataset.inputs)

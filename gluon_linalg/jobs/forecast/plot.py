@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any, Sequence
 import numpy as np
 import pandas as pd
 
-from ..picture import HELD_OUT, INK, MODEL, save_picture
+from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, dot_size, legend_row
+from ..picture import save_picture
 from .forecasting import periods_of
 
 if TYPE_CHECKING:
     from .backtest import Window
     from .dataset import ForecastData
 
-FORECAST = "#c77d0a"
+# Of windows in turn.
+WINDOWS = (MODEL, "#5b8c2a")
 MOST_SERIES = 6
 PANEL_HEIGHT = 2.2
 # What is seen of a series: at least so many forecasts, and so many steps.
@@ -28,21 +30,23 @@ def plot_forecasts(
 
 def _draw(pyplot, dataset, found, windows):
     entries = dataset.entries[:MOST_SERIES]
+    count = len(entries)
     figure, panels = pyplot.subplots(
-        len(entries), 1, figsize=(10, PANEL_HEIGHT * len(entries) + 0.8), constrained_layout=True,
-        squeeze=False,
+        1 + count, 1, figsize=(10, PANEL_HEIGHT * count + 1.0), constrained_layout=True,
+        gridspec_kw={"height_ratios": [0.15, *[1.0] * count]},
     )  # fmt: skip
-    panels = panels[:, 0]
+    legend, *panels = panels
     seen = max(STEPS_SEEN, (FORECASTS_SEEN + dataset.windows) * dataset.prediction_length)
     for axes, entry, forecast in zip(panels, entries, found):
         _draw_observed(axes, entry, seen, dataset)
         own = [one.forecast for one in windows if one.item == entry["item_id"]]
         for index, one in enumerate(own):
-            _draw_forecast(axes, one, MODEL, None if index else "backtest, 80 % band")
+            # Windows that touch are told apart by their colour and their beginning.
+            _draw_forecast(axes, one, WINDOWS[index % 2], None if index else "backtest, 80 % band")
         _draw_forecast(axes, forecast, FORECAST, "forecast, 80 % band")
         axes.set_title(entry["item_id"] if len(dataset.entries) > 1 else "Backtest and forecast")
-        axes.margins(x=0.01)
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=4, fontsize=8)
+        _limit(axes, entry, forecast, seen)
+    legend_row(legend, panels[:1])
     return figure
 
 
@@ -52,11 +56,10 @@ def _draw_observed(axes, entry, seen, dataset):
     begin = entry["start"] + first
     times = _places(pd.period_range(begin, periods=len(target) - first, freq=begin.freq))
     values = target[first:]
-    size = np.clip(60.0 / np.sqrt(len(values)), 1.8, 5.0)
     axes.plot(times, values, color=INK, lw=0.6, alpha=0.4)
     held = dataset.windows * dataset.prediction_length
     cut = len(values) - held
-    dots = {"ms": size, "mew": 0, "zorder": 3}
+    dots = {"ms": dot_size(len(values)), "mew": 0, "zorder": 3, "clip_on": False}
     axes.plot(times[:cut], values[:cut], "o", color=INK, label="observed", **dots)
     if held:
         axes.plot(
@@ -66,6 +69,7 @@ def _draw_observed(axes, entry, seen, dataset):
 
 def _draw_forecast(axes, forecast, color, label):
     times = _places(periods_of(forecast))
+    axes.axvline(times[0], color=color, lw=0.7, ls=(0, (3, 3)), alpha=0.8)
     low, middle, high = (forecast.quantile(q) for q in (0.1, 0.5, 0.9))
     if len(times) == 1:
         # A single step would have no width.
@@ -75,6 +79,12 @@ def _draw_forecast(axes, forecast, color, label):
         return
     axes.fill_between(times, low, high, color=color, alpha=0.25, lw=0)
     axes.plot(times, middle, color=color, lw=1.2, label=label)
+
+
+def _limit(axes, entry, forecast, seen):
+    """No more than the data: a tick after them would name a time of which nothing is shown."""
+    begin = entry["start"] + max(0, len(entry["target"]) - seen)
+    axes.set_xlim(*_places([begin, periods_of(forecast)[-1]]))
 
 
 def _places(periods):

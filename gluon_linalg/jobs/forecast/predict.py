@@ -36,6 +36,7 @@ class ForecastPredictor(SeriesPredictor):
         super().__init__(description)
         self.item, self.time = description["item"], description["time"]
         self.target, self.freq = description["target"], description["freq"]
+        self.targets = [self.target]
         self.steps, self.seed = description["prediction_length"], description["seed"]
         self.features = description["features"]
         self.what = "forecast steps"

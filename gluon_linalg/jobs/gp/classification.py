@@ -6,19 +6,20 @@ import mxnet as mx
 import numpy as np
 
 from ...blocks import SparseGPPredictor
+from ...plots.classes import draw_classes
 from ...typing import Array, Device, Namespace
 from .. import output as names
 from ..categories import encoded
 from ..data import Column, Table
 from ..files import write_json
-from ..metrics import Band, classification_metrics
+from ..metrics import Band, calibration, classification_metrics
 from ..output import OutputFolder
+from ..picture import save_picture
 from ..predictions import Columns, class_columns
 from ..predictor import RowsPredictor, answers
 from ..regression.task import EXAMPLE_ROWS
 from ..task import export_model
 from .dataset import Units
-from .plot_classes import plot_classes
 from .sparse_task import CHUNK, VariationalProcess
 
 
@@ -54,7 +55,9 @@ class ClassProcess(VariationalProcess):
         if len(dataset.holdout_y):
             groups.append(("hold-out", dataset.holdout_x, dataset.holdout_y))
         judged = [(name, self._probabilities(predictor, x), y.astype(int)) for name, x, y in groups]
-        plot_classes(folder.file(names.PLOT), dataset.target, classes, judged)
+        curves = [calibration(p, labels) for _, p, labels in judged]
+        picture = folder.file(names.PLOT)
+        save_picture(picture, draw_classes, str(dataset.target), classes, judged, curves)
         found = [classification_metrics(p, labels) for _, p, labels in judged]
         return {
             "rows_left_out": dataset.left_out,

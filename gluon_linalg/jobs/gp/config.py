@@ -10,13 +10,29 @@ from ...grammar.kernel import KernelExpression
 from ...grammar.kernel_building import kernel_problem, leaves
 from ...grammar.prior import PriorExpression
 from ...grammar.section import Fixable, Number, Section
-from ..config import TrainedJob
+from ..config import LBFGS, PredictingJob
 from ..regression.config import RegressionData
 
 Jitter = Annotated[
     Union[float, str],
     ShownAs(
         {"anyOf": [{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, {"const": "auto"}]}
+    ),
+]
+# The column to be modelled, or several.
+Targets = Annotated[
+    Any,
+    ShownAs(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "title": "column"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": 1, "title": "column"},
+                    "minItems": 2,
+                },
+            ]
+        }
     ),
 ]
 # An n by n matrix of MXNet has at most 2³¹ - 1 elements.
@@ -26,12 +42,33 @@ MOST_ROWS = 46340
 class Data(RegressionData):
     """The table and the part its columns play."""
 
+    target: Targets = Field(
+        ...,
+        description="The column to be modelled, or a list of columns for processes that depend on "
+        "each other, of `model.method` exact.",
+    )
     center_inputs: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Whether the mean of each input column is subtracted before it is rounded to "
         "`model.dtype`. auto: for float32, and for a linear or polynomial kernel or a linear mean, "
         "which then have their x = 0 there; never: x = 0 is where the file has it.",
     )
+
+    @property
+    def targets(self) -> List[str]:
+        return [self.target] if isinstance(self.target, str) else self.target
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def one_column_or_several(cls, value: Any) -> Any:
+        if isinstance(value, str) and value:
+            return value
+        is_list = isinstance(value, list) and len(value) > 1
+        if not is_list or not all(isinstance(name, str) and name for name in value):
+            raise ValueError("expected the name of a column, or a list of two names or more")
+        if len(set(value)) < len(value):
+            raise ValueError("a column is named twice; name each once")
+        return value
 
 
 # Of what a target may be: numbers, counts, or classes.
@@ -49,6 +86,18 @@ class Inducing(Section):
         "uncertain, at centres of clusters, or at rows drawn with `seed`.",
     )
     trained: bool = Field(True, description="Whether they move in training.")
+
+
+class Outputs(Section):
+    """How several targets depend on each other: B = mixing mixingᵀ + diag(kappa)."""
+
+    rank: int = Field(
+        1,
+        ge=0,
+        le=100,
+        description="How many columns the mixing has, one for each part that targets share; 0 for "
+        "processes that are independent of each other, with one kernel.",
+    )
 
 
 class Model(Fixable):
@@ -83,6 +132,19 @@ class Model(Fixable):
         description="The inducing points; for sgpr and svgp.",
     )
     kernel: KernelExpression = Field(..., description="The covariance function.")
+    natural_step: Optional[Number] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="For svgp: how far the variational distribution goes along its natural "
+        "gradient before each step of a Gluon optimizer, which then trains all else; 1 is all of "
+        "the way for gaussian and all rows, 0.1 to 0.5 for batches and other likelihoods; null for "
+        "a distribution that the optimizer trains, too.",
+    )
+    coregionalization: Outputs = Field(
+        default_factory=Outputs,  # type: ignore[arg-type]
+        description="How several targets depend on each other; for a list in data.target.",
+    )
     mean: Literal["zero", "constant", "linear"] = Field(
         "zero", description="The mean function: zero, or with learned coefficients."
     )
@@ -108,7 +170,7 @@ class Model(Fixable):
         ge=0,
         le=1000,
         description="How many starts are drawn from the priors; the search begins at the one that "
-        "leads lowest.",
+        "leads lowest, of svgp that with the lowest bound after some natural steps.",
     )
     jitter: Jitter = Field(
         0.0,
@@ -157,7 +219,7 @@ class Model(Fixable):
         )
 
 
-class GaussianProcessJob(TrainedJob):
+class GaussianProcessJob(PredictingJob):
     """A Gaussian process."""
 
     task: Literal["gp"] = Field("gp", description="The kind of model: gp, a Gaussian process.")
@@ -166,6 +228,10 @@ class GaussianProcessJob(TrainedJob):
 
     def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         model, training = self.model, self.training
+        if len(self.data.targets) > 1:
+            problem = self._problem_of_several()
+            if problem is not None:
+                return problem
         if model.likelihood != "gaussian" and model.method != "svgp":
             return (
                 ("model", "likelihood"),
@@ -178,13 +244,41 @@ class GaussianProcessJob(TrainedJob):
                 "model",
                 "restarts",
             ), "starts are drawn from model.priors, of which there is none"
-        if model.restarts and model.method == "svgp":
-            return ("model", "restarts"), "before svgp is trained no start is better than another"
+        if model.natural_step is not None and model.method != "svgp":
+            return ("model", "natural_step"), "natural steps are of method: svgp; remove it"
+        if model.natural_step is not None and training.optimizer == LBFGS:
+            return (
+                ("model", "natural_step"),
+                "natural steps go with a Gluon optimizer; set training.optimizer to adam",
+            )
         problem = kernel_problem(self.model.kernel, TableInputs(self.data.input_columns))
         if problem is None:
             return None
         keys, message = problem
         return ("model",) + keys, message
+
+    def _problem_of_several(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
+        """What does not fit a list of targets."""
+        model, count = self.model, len(self.data.targets)
+        if model.likelihood != "gaussian":
+            return ("model", "likelihood"), f"{model.likelihood} is of one target, not of {count}"
+        if model.method != "exact":
+            return (
+                ("model", "method"),
+                f"{model.method} is of one target; several need method: exact, or a table with a "
+                "row for each value and the name of its target in a column, and a product of the "
+                "kernel with a categorical kernel of that column",
+            )
+        if model.noise_variance == 0:
+            return ("model", "noise_variance"), "several targets have noise; raise it"
+        if model.jitter:
+            return ("model", "jitter"), "the model of several targets has none; remove it"
+        if model.coregionalization.rank > count:
+            return (
+                ("model", "coregionalization", "rank"),
+                f"at most {count}, the number of targets",
+            )
+        return None
 
 
 class TableInputs(tuple):

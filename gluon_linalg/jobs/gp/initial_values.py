@@ -19,7 +19,7 @@ def initial_kernel(
     """
     kernel, found = build_kernel(expression, inputs)
     spread_out(found, inputs.names)
-    sized = set(_sized_variances(expression))
+    sized = set(sized_variances(expression))
     learned = {}
     for h in found:
         unit = square if h.path in sized else 1.0
@@ -29,13 +29,13 @@ def initial_kernel(
     return kernel, learned
 
 
-def _sized_variances(expression: KernelExpression, path: str = "kernel") -> Iterator[str]:
+def sized_variances(expression: KernelExpression, path: str = "kernel") -> Iterator[str]:
     """The paths of the variances that are those of the target; others are mere numbers."""
     name, section = expression.chosen()
     path = f"{path}.{name}"
     if isinstance(section, Wrapper) and not hasattr(section, "variance"):
         for part in section.parts:
-            yield from _sized_variances(getattr(section, part), f"{path}.{part}")
+            yield from sized_variances(getattr(section, part), f"{path}.{part}")
         return
     if not isinstance(section, list):
         yield f"{path}.variance"
@@ -43,7 +43,7 @@ def _sized_variances(expression: KernelExpression, path: str = "kernel") -> Iter
     sized = section if name == "sum" else [_sized(section)]
     for index, part in enumerate(section):
         if any(part is one for one in sized):
-            yield from _sized_variances(part, f"{path}.{index}")
+            yield from sized_variances(part, f"{path}.{index}")
 
 
 def _sized(parts):

@@ -9,6 +9,7 @@ from ..task_kind import TaskKind
 from .classification import ClassPredictor, ClassProcess, told
 from .config import GaussianProcessJob
 from .dataset import Units
+from .several_task import SeveralProcesses
 from .sparse_task import SparseProcess, VariationalProcess
 from .state_space_task import StateSpaceProcess
 from .task import GaussianProcess
@@ -35,11 +36,18 @@ class GaussianProcessTask(GaussianProcess):
 
     def __new__(cls, job: GaussianProcessJob, dataset: Dataset, device: Any) -> Any:
         kind = ClassProcess if job.model.has_classes else METHODS[job.model.method]
+        if len(job.data.targets) > 1:
+            kind = SeveralProcesses
         return kind(job, dataset, device)
 
 
 def summary(metrics: Dict[str, Any]) -> Iterator[str]:
     """The lines that tell how a job went."""
+    if "targets" in metrics:
+        yield from lines.likelihood({**metrics, "holdout": None})
+        for name, found in (metrics["holdout"] or {}).items():
+            yield f"{name}, {lines.holdout_line(found)}"
+        return
     if "classes" not in metrics:
         yield from lines.likelihood(metrics)
         return

@@ -1,7 +1,20 @@
 """Gaussian processes that see their rows through inducing points."""
 
+import contextlib
 import copy
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+    cast,
+)
 
 import mxnet as mx
 import numpy as np
@@ -13,6 +26,7 @@ from ...blocks.kernels import Kernel
 from ...blocks.mean import ConstantMean
 from ...blocks.parameters import PositiveParameter
 from ...blocks.priors import PriorLoss
+from ...errors import LinearAlgebraError
 from ...fitting.inducing_points import inducing_points
 from ...typing import Array, Device, Namespace
 from ..config import LBFGS
@@ -33,6 +47,8 @@ JITTER = 1e-8
 MOST_EVALUATED = 20000
 # How many rows are predicted at once.
 CHUNK = 8192
+# How many natural steps lead from the prior near the best variational distribution.
+SETTLING = 10
 LOG_NOISE_LEVEL = "log_noise.mean.constant"
 
 
@@ -44,6 +60,10 @@ class SparseProcess(GaussianProcess):
         "the covariance matrix of the inducing points is not positive definite at the initial "
         "values; lower model.inducing.count, or set model.jitter: auto"
     )
+
+    @property
+    def has_likelihood(self) -> bool:
+        return False
 
     def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
         """Of the rows themselves: what the process keeps does not know them one by one."""
@@ -98,6 +118,10 @@ class VariationalProcess(SparseProcess):
                 "lower it"
             )
         super().__init__(job, dataset, device)
+        if job.model.natural_step is not None and all(
+            parameter.grad_req == "null" for parameter in self.parameters.values()
+        ):
+            raise JobError("model.natural_step: the optimizer has nothing else to train; fix less")
         self.batch_axis_size = count
         self._rows = (self.x[0], self.y[0])
         self._some = self._rows
@@ -118,8 +142,47 @@ class VariationalProcess(SparseProcess):
         return self._rows
 
     def starts(self) -> Iterator[List[Dict[str, Any]]]:
-        """None: before it is trained, the bound is that of the prior, and tells nothing."""
-        return iter(())
+        """Those that are drawn: of others the bound of the prior tells nothing."""
+        if self.job.model.restarts:
+            yield self._drawn()
+
+    def start_at(self, start: Mapping[str, Any]) -> None:
+        super().start_at(start)
+        self.settle()
+
+    def settle(self) -> None:
+        """Brings the variational distribution near the best for a start that was drawn."""
+        if not self.job.model.restarts:
+            return
+        for parameter in self._variational():
+            parameter.initialize(force_reinit=True, ctx=parameter.list_ctx())
+        is_normal = self.job.model.likelihood == "gaussian"
+        for _ in range(1 if is_normal else SETTLING):
+            self._natural_step(self.arguments(), 1.0 if is_normal else 0.5)
+
+    def own_step(self, iteration: int) -> Callable[[], None]:
+        """A step along the natural gradient, where the job wants it; none where it fails."""
+        step = self.job.model.natural_step
+        if step is None:
+            return super().own_step(iteration)
+        before = [(p, p.data(self.device).copy()) for p in self._variational()]
+        rows = self.batch(iteration)[0] if self.has_batches else self.arguments()
+        self._natural_step(rows, step)
+
+        def take_back() -> None:
+            for parameter, values in before:
+                parameter.set_data(values)
+
+        return take_back
+
+    def _natural_step(self, rows: Sequence[mx.nd.NDArray], step: float) -> None:
+        x, y = (array.expand_dims(axis=0) for array in rows)
+        # The loss tells what is wrong, if more is than the step.
+        with contextlib.suppress(LinearAlgebraError):
+            self.process.natural_step(x, y, step=step)
+
+    def _variational(self) -> List[mx.gluon.Parameter]:
+        return [self.process.variational_mean, self.process.variational_factor]
 
     def value(self, path: str) -> Union[float, List[float]]:
         found = super().value(path)
@@ -189,9 +252,10 @@ class VariationalProcess(SparseProcess):
             model.jitter or JITTER,
         )
         self._name_points(self.process)
-        for name in ("mean", "factor"):
-            parameter = getattr(self.process, f"variational_{name}")
+        for name, parameter in zip(("mean", "factor"), self._variational()):
             self.parameters[f"variational.{name}"] = parameter
+            if model.natural_step is not None:
+                parameter.grad_req = "null"
         noise = likelihood.noise_variance if model.likelihood == "gaussian" else None
         return RowsBound(self.process, self.dataset.count), noise
 

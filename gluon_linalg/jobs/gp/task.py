@@ -13,7 +13,7 @@ from ...grammar.kernel_building import leaves
 from ...typing import Array, Device, Namespace
 from ..errors import JobError, suggestion
 from ..regression.dataset import Dataset
-from ..regression.learned import learn
+from ..regression.learned import Learned, learn
 from ..regression.task import RegressionTask
 from ..task import number_or_list
 from .config import GaussianProcessJob
@@ -56,6 +56,10 @@ class GaussianProcess(RegressionTask):
         super().__init__(job, dataset, device)
         self.layer = self._build_layer()
         _refuse_repeated_inputs(job, dataset, self.x.asnumpy()[0])
+
+    @property
+    def has_likelihood(self) -> bool:
+        return not self.job.model.priors
 
     def predictor(self) -> Any:
         """The posterior of the latent function, for export."""
@@ -125,8 +129,9 @@ class GaussianProcess(RegressionTask):
         model = self.job.model
         x, y = self.x.asnumpy()[0].astype("float64"), self.dataset.model_target()
         offset = np.asarray(cast(Units, self.dataset.units).input_offset)
-        inputs = Inputs(self.dataset.inputs, x, y, offset=offset)
-        kernel, learned = initial_kernel(model.kernel, inputs, self.target_size**2)
+        first = y if y.ndim == 1 else y[:, 0]
+        inputs = Inputs(self.dataset.inputs, x, first, offset=offset)
+        kernel, learned = self._kernel_of(inputs)
         self.learned.update(learned)
         layer, noise_variance = self._layer(kernel, inputs)
         if noise_variance is not None:
@@ -145,6 +150,10 @@ class GaussianProcess(RegressionTask):
         layer.cast(model.dtype)
         return layer
 
+    def _kernel_of(self, inputs: Inputs) -> Tuple[Kernel, Dict[str, Learned]]:
+        """The kernel of the job, and its parameters by path."""
+        return initial_kernel(self.job.model.kernel, inputs, self.target_size**2)
+
     def _set_priors(self) -> bool:
         """Gives parameters the priors of the job, in units of the layer; whether there are any."""
         given = self.job.model.priors
@@ -155,8 +164,15 @@ class GaussianProcess(RegressionTask):
             learned, prior = self.learned[path], described.build()
             if prior.positive and not isinstance(learned.parameter, PositiveParameter):
                 raise JobError(f"model.priors: {path} may have any sign; give it a normal prior")
-            learned.parameter.prior = prior.over(learned.unit, learned.offset)
-            self.loss_offset += float(np.prod(learned.parameter.shape) * np.log(learned.unit))
+            units = np.broadcast_to(learned.unit, learned.parameter.shape)
+            unit = float(units.flat[0])
+            if not np.allclose(units, unit, rtol=1e-9):
+                raise JobError(
+                    f"model.priors: {path} has a unit of its own for each target; set "
+                    "data.target_scaling: standardize, which makes them one"
+                )
+            learned.parameter.prior = prior.over(unit, learned.offset)
+            self.loss_offset += float(np.prod(learned.parameter.shape) * np.log(unit))
         return bool(given)
 
     def _with_priors(self, layer: Any) -> Any:

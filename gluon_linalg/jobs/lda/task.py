@@ -4,22 +4,24 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 
+from ...analysis.tables import text_table
 from ...blocks import LDABlock
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
+from ...plots.components import draw_groups
 from ...typing import Device
 from .. import output as names
 from ..errors import JobError
 from ..files import write_json
 from ..metrics import classification_metrics
 from ..output import OutputFolder
+from ..picture import save_picture
 from ..predictions import Columns, class_columns, in_all_rows, write_columns
 from ..predictor import answers
 from ..task import Task, export_model, to_model_array
 from .classifier import Classifier
 from .config import DiscriminantJob
 from .dataset import Dataset, read_dataset
-from .plot import plot_classes
 from .predict import CHUNK
 
 # The exported graph is compared with the live model on this many rows.
@@ -59,7 +61,13 @@ class Discriminants(Task):
         columns = in_all_rows(columns, dataset.places, dataset.rows)
         write_columns(folder.file(CLASSES), columns)
         write_columns(folder.file(DIRECTIONS), self._directions())
-        plot_classes(folder.file(names.PLOT), dataset, self.shares, scores)
+        named = [dataset.classes[number] for number in dataset.labels]
+        title = f"What tells the classes of {dataset.target} apart"
+        save_picture(folder.file(names.PLOT), draw_groups, scores, self.shares, named, title)
+        loaded = [[f"{value:+.4g}" for value in own] for own in self.matrix]
+        heads = ["direction", *(str(k + 1) for k in range(self.matrix.shape[1]))]
+        rows = [[name, *own] for name, own in zip(dataset.columns, loaded)]
+        self.report += text_table(heads, rows)
         kept, held = ~dataset.held, dataset.held
         return {
             "directions": {

@@ -4,7 +4,7 @@ from typing import Any, List, Literal, Optional, Tuple
 
 from pydantic import Field, model_validator
 
-from ...grammar.section import Columns, Name, Section
+from ...grammar.section import Column, Columns, Name, Section
 from ..config import Job
 from ..table_format import RowsData, TableData
 
@@ -16,6 +16,11 @@ class Data(RowsData, TableData):
         ..., description="The CSV file, with a header; relative to the folder of the job file."
     )
     columns: Columns = Field(..., description="The columns to analyse, numbers.")
+    color: Optional[Column] = Field(
+        None,
+        description="A column of names or numbers, by which the rows are coloured in plot.png; the "
+        "analysis does not see it, unless it is among the columns.",
+    )
 
     @property
     def all_columns(self) -> List[str]:

@@ -1,11 +1,12 @@
 """The rows of a principal component analysis."""
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ...fitting.units import mean_and_deviation
+from ...plots.components import MOST_NAMES
 from ..categories import encoded, find_levels, level_names
 from ..data import Table, read_table
 from ..errors import JobError
@@ -22,12 +23,13 @@ class Dataset(ScaledRows):
     """total_variance: of all columns as the analysis sees them, with divisor n - 1.
 
     input_offset: (d,), what is subtracted from the columns before they are rounded to
-    `model.dtype`.
+    `model.dtype`. color: of each row, (n,), for the picture.
     """
 
     total_variance: float
     components: int
     input_offset: np.ndarray
+    color: Any
 
     @property
     def count(self) -> int:
@@ -80,16 +82,30 @@ def read_dataset(job: PrincipalComponentsJob) -> Dataset:
         total_variance=total,
         components=count or most,
         input_offset=offset,
+        color=_color(table, job.data.color),
     )
 
 
+def _color(table: Table, name: Optional[str]) -> Any:
+    """Numbers where all cells are such, and differ, else names; None for no column."""
+    if name is None:
+        return None
+    texts = table.texts[name]
+    try:
+        numbers = np.array([float(text) for text in texts])
+    except ValueError:
+        return texts
+    return numbers if len(np.unique(numbers)) > MOST_NAMES else texts
+
+
 def _read(data: Data) -> Tuple[Table, Dict[str, List[str]]]:
+    added = [name for name in (data.color,) if name is not None and name not in data.all_columns]
     table = read_table(
         data.path,
-        data.all_columns,
+        [*data.all_columns, *added],
         (),
         table_format=data.format(),
-        categorical=data.categorical,
+        categorical=[*data.categorical, *added],
         incomplete=data.incomplete_rows,
     )
     return table, find_levels(table, data.categorical)

@@ -5,19 +5,21 @@ from typing import Any, Dict, Iterator, Optional
 import mxnet as mx
 import numpy as np
 
+from ...analysis.components import components_text
 from ...blocks import PCABlock, PPCALikelihoodLayer
 from ...blocks.projection import ProjectionBlock
 from ...errors import SingularMatrixError
 from ...fitting.units import mean_and_deviation
+from ...plots.components import draw_components
 from ...typing import Device
 from .. import output as names
 from ..files import write_json
 from ..output import OutputFolder
+from ..picture import save_picture
 from ..predictions import Columns, in_all_rows, score_columns, write_columns
 from ..task import Task, export_model, to_model_array
 from .config import PrincipalComponentsJob
 from .dataset import Dataset, read_dataset
-from .plot import plot_components
 
 # The exported graph is compared with the live model on this many rows.
 EXAMPLE_ROWS = 100
@@ -52,7 +54,12 @@ class PrincipalComponents(Task):
         columns = in_all_rows(score_columns(scores), dataset.places, dataset.rows)
         write_columns(folder.file(SCORES), columns)
         write_columns(folder.file(COMPONENTS), self._components())
-        plot_components(folder.file(names.PLOT), self.ratios, scores)
+        shown = self.ratios, scores, self.loadings, dataset.columns
+        color = dataset.color, self.job.data.color or ""
+        save_picture(folder.file(names.PLOT), draw_components, *shown, *color)
+        self.report += components_text(
+            dataset.columns, self.variances, dataset.total_variance, self.loadings
+        )
         return {
             "components": {
                 "explained_variance": self.variances.tolist(),

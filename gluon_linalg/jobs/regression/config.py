@@ -55,6 +55,11 @@ class RegressionData(RowsData, DatedTableData):
     )
 
     @property
+    def targets(self) -> List[str]:
+        """The columns to be modelled."""
+        return [self.target]
+
+    @property
     def input_columns(self) -> List[str]:
         """The inputs and the columns of names that are not among them."""
         return [*self.inputs, *(name for name in self.categorical if name not in self.inputs)]
@@ -62,6 +67,6 @@ class RegressionData(RowsData, DatedTableData):
     @model_validator(mode="after")
     def columns_differ(self) -> "RegressionData":
         for index, name in enumerate(self.input_columns):
-            if name in self.inputs[:index] or name == self.target:
+            if name in self.inputs[:index] or name in self.targets:
                 raise ValueError(f"the column '{name}' has two parts to play; name each once")
         return self

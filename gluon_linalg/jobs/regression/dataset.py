@@ -1,7 +1,7 @@
 """The rows of a regression: for training and for the hold-out, and the units of the model."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class RegressionUnits(TargetUnits):
 class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
+    With a list of k targets y is (n, k).
+
     inputs: for each of the d the column of the file, which several have if it has names, whose
     `levels` they are; left_out: the number of rows that lacked a value; sample: of the inputs;
     classes: the names of a target of names, whose y are their numbers.
@@ -35,7 +37,7 @@ class Dataset:
 
     path: str
     inputs: List[str]
-    target: str
+    target: Union[str, List[str]]
     dates: List[str]
     x: np.ndarray
     y: np.ndarray
@@ -81,14 +83,16 @@ def read_rows(
     columns, table_format = config.input_columns, config.format()
     table = read_table(
         config.path,
-        [*columns, config.target],
+        [*columns, *config.targets],
         [name for name in columns if name not in config.categorical],
         table_format=table_format,
-        categorical=[*config.categorical, *([config.target] if has_classes else [])],
+        categorical=[*config.categorical, *(config.targets if has_classes else [])],
         incomplete=config.incomplete_rows,
     )
     levels = find_levels(table, config.categorical)
-    x, y = encoded(table, columns, levels), table.columns[config.target]
+    x, y = encoded(table, columns, levels), table.columns[config.targets[0]]
+    if not isinstance(config.target, str):
+        y = np.stack([table.columns[name] for name in config.targets], axis=1)
     classes = None
     if has_classes:
         classes = in_order(find_levels(table, [config.target])[config.target])

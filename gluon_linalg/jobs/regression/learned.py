@@ -1,7 +1,7 @@
 """The positive parameters of a regression, between the units of the job and those of its layer."""
 
 from dataclasses import dataclass
-from typing import Sequence, Union
+from typing import Any, Sequence, Union
 
 import numpy as np
 
@@ -17,12 +17,13 @@ ROOM = 1e-3
 class Learned:
     """A parameter with its unit: a value of the job is `unit` times that of the layer + `offset`.
 
+    The unit is a number, or an array that broadcasts against the parameter.
     typical: its size in the layer for the data at hand; is_open: whether the job leaves the initial
     value to the data.
     """
 
     parameter: Union[PositiveParameter, GivenParameter]
-    unit: float
+    unit: Any
     typical: np.ndarray
     is_open: bool
     offset: float = 0.0
@@ -36,7 +37,7 @@ def learn(
     parameter: Union[PositiveParameter, GivenParameter],
     given: Union[None, float, Sequence[float]],
     typical: Union[float, np.ndarray],
-    unit: float = 1.0,
+    unit: Any = 1.0,
     is_fixed: bool = False,
     offset: float = 0.0,
 ) -> Learned:

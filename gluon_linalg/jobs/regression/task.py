@@ -6,11 +6,12 @@ import mxnet as mx
 import numpy as np
 
 from ...fitting.units import mean_and_deviation, root_mean_square
-from ...typing import Array, Device, Namespace
+from ...typing import Array, Device, Namespace, given
 from .. import output as names
 from ..files import write_json
 from ..metrics import Band, holdout_bands, holdout_metrics
 from ..output import OutputFolder
+from ..summary import judged
 from ..task import TrainedTask, export_model, number_or_list, to_model_array
 from .dataset import Dataset
 from .learned import Learned
@@ -45,13 +46,13 @@ class RegressionTask(TrainedTask):
         self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
         self.target_size = self.size_of_target(y)
-        self.loss_offset = len(y) * float(np.log(self.target_size))
+        self.loss_offset = len(y) * float(np.sum(np.log(self.target_size)))
         dtype, path = job.model.dtype, dataset.path
         self.x = to_model_array(dataset.model_inputs()[None], dtype, device, path)
         self.y = to_model_array(y[None] / self.target_size, dtype, device, path)
 
-    def size_of_target(self, y: np.ndarray) -> float:
-        """In units of which the layer sees it."""
+    def size_of_target(self, y: np.ndarray) -> Any:
+        """In units of which the layer sees it: a number, or of k targets (k,)."""
         return root_mean_square(y)
 
     def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
@@ -110,6 +111,10 @@ class RegressionTask(TrainedTask):
         """The metrics of the hold-out; a likelihood that is not normal has a density of its own."""
         return holdout
 
+    def rescaled(self, predictor: mx.gluon.HybridBlock) -> mx.gluon.HybridBlock:
+        """The predictor in units of the job, which is exported."""
+        return Rescaled(predictor, self.target_size)
+
     def bands(self, metrics: Dict[str, Any]) -> List[Band]:
         return holdout_bands(metrics)
 
@@ -117,7 +122,7 @@ class RegressionTask(TrainedTask):
         """Writes the model and the plot; returns metrics: the hold-out."""
         dataset, units = self.dataset, self.dataset.units
         inner = self.predictor()
-        predictor = Rescaled(inner, self.target_size)
+        predictor = self.rescaled(inner)
         export_model(predictor, folder.file(names.MODEL), self.x[:, :EXAMPLE_ROWS])
         write_json(folder.file(names.MODEL_IO), self._description())
 
@@ -127,11 +132,14 @@ class RegressionTask(TrainedTask):
 
         holdout = None
         if len(dataset.holdout_y):
-            found = holdout_metrics(dataset.holdout_y, *predict_new(dataset.holdout_x))
+            moments = predict_new(dataset.holdout_x)
+            found = holdout_metrics(dataset.holdout_y, *moments, self.job.levels)
             holdout = self.judged(found)
         mean, variance = self.leave_one_out(inner)
         mean, variance = mean * self.target_size, variance * self.target_size**2
         left_out = units.mean_from_model(mean), units.variance_from_model(variance)
+        told = holdout_metrics(dataset.y, *left_out, self.job.levels)
+        self.report.append(f"{self.data_label}: {judged(given(told))}")
         plot_model(
             folder.file(names.PLOT), dataset, self.title, predict_new, left_out, self.data_label
         )
@@ -150,6 +158,7 @@ class RegressionTask(TrainedTask):
             "target": dataset.target,
             **dataset.units.as_dict(),
             "noise_variance": self.noise_variance(),
+            "bands": self.job.levels,
             "dtype": self.job.model.dtype,
             "graph_inputs": {"data": self.graph_input},
             "graph_outputs": [

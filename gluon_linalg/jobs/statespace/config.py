@@ -1,44 +1,17 @@
 """The job file of the task `statespace`."""
 
-from typing import Any, List, Literal, Optional, Tuple, Union
+from typing import Any, List, Literal, Optional, Tuple
 
-from pydantic import Field, field_validator, model_validator
-from typing_extensions import Annotated
+from pydantic import Field, model_validator
 
-from ...grammar.json_schema import ShownAs
-from ...grammar.section import Column, Name, Number, Section
+from ...grammar.section import Column, Name
 from ...grammar.structural import StructuralDescription
-from ..config import TrainedJob
-from ..steps import FREQUENCY, parse_step
+from ..config import PredictingJob
 from ..table_format import SeriesData
-from .times import MOST_STEPS, UNITS
+from ..time_series.config import Forecast, Holdout, Step
 
-DEFAULT_STEPS = 12
 # The number type of what a job computes, whatever that of the exported model is.
 COMPUTED = "float64"
-
-
-class Holdout(Section):
-    """The end of a series, which is kept from training to judge the forecast by."""
-
-    last: int = Field(
-        ..., ge=1, le=MOST_STEPS, description="This many steps at the end of the series."
-    )
-
-
-# The time between two observations; what is wrong with it, the section says.
-Step = Annotated[
-    Union[Number, Name],
-    ShownAs(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"enum": list(UNITS)},
-                {"type": "string", "pattern": f"^{FREQUENCY.pattern}$", "title": "frequency"},
-            ]
-        }
-    ),
-]
 
 
 class Data(SeriesData):
@@ -84,22 +57,6 @@ class Data(SeriesData):
         None, description="The steps kept from training; none for no such steps."
     )
 
-    @field_validator("step", mode="before")
-    @classmethod
-    def step_is_a_word_or_a_length(cls, value: Any) -> Union[None, float, str]:
-        if value is None or (isinstance(value, str) and parse_step(value) is not None):
-            return value
-        try:
-            length = 0.0 if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            length = 0.0
-        if not 0 < length < float("inf"):
-            raise ValueError(
-                f"expected a number above 0, or one of {', '.join(UNITS)}, or a frequency of "
-                "pandas such as 15min"
-            )
-        return length
-
     @property
     def all_covariates(self) -> List[str]:
         """The covariates and the columns of names that are not among them."""
@@ -136,18 +93,7 @@ class Model(StructuralDescription):
     )
 
 
-class Forecast(Section):
-    """How far ahead."""
-
-    steps: Optional[Annotated[int, Field(ge=0, le=MOST_STEPS)]] = Field(
-        None,
-        description="The number of steps to forecast after those of the training, 0 for no "
-        "forecast, which needs no covariates of the future; null for as many as the hold-out has, "
-        f"or {DEFAULT_STEPS} without one.",
-    )
-
-
-class StateSpaceJob(TrainedJob):
+class StateSpaceJob(PredictingJob):
     """A structural time series model."""
 
     task: Literal["statespace"] = Field(
@@ -168,9 +114,7 @@ class StateSpaceJob(TrainedJob):
     @property
     def steps(self) -> int:
         """The number of steps to forecast."""
-        if self.forecast.steps is not None:
-            return self.forecast.steps
-        return self.held_out or DEFAULT_STEPS
+        return self.forecast.after(self.data.holdout)
 
     def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         data = self.data

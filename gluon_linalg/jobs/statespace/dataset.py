@@ -5,13 +5,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from ...fitting.units import without_outliers
 from ..errors import JobError
 from ..sample import Sample
 from ..table_format import Format
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits, target_units
 from .config import StateSpaceJob
 from .panel import Panel, panel_units, read_panel
-from .series import TableSeries, read_series
 
 
 @dataclass
@@ -160,6 +161,9 @@ def _member(job: StateSpaceJob, name: Optional[str], series: TableSeries) -> Mem
             f"{series.path}: {len(observed)} observations to train on{before}; at least 2 are "
             "needed"
         )
+    if job.model.noise != "gaussian":
+        typical = without_outliers(y)
+        observed = typical[~np.isnan(typical)]
     find_units = target_units if name is None else panel_units
     return Member(
         name,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 import numpy as np
 
+from ...analysis.state_space import Innovations, innovations_of
+from ...analysis.structural import Parts, parts_of
 from ...blocks.structural import StructuralModel
 from .panel import similar
 
@@ -20,13 +22,17 @@ class Estimates:
 
     signal, and the contribution of each component by its label: arrays over the T + h steps;
     forecast: of the last h observations, noise included, (h,); coefficients: of the regressions by
-    column, at the last step of the training.
+    column, at the last step of the training; parts: slopes and effects; innovations: those of the
+    training, in units of the model.
     """
 
     signal: Moments
     components: Dict[str, Moments]
     forecast: Moments
     coefficients: Dict[str, Dict[str, float]]
+    parts: Parts
+    noise_variance: float
+    innovations: Innovations
 
 
 def estimate(task: "StateSpace", model: StructuralModel) -> List[Estimates]:
@@ -35,12 +41,14 @@ def estimate(task: "StateSpace", model: StructuralModel) -> List[Estimates]:
     found: List[Any] = [None] * len(members)
     for places in similar([len(member.y) for member in members]):
         batch = [members[place] for place in places]
-        for place, member, smoothed in zip(places, batch, _smooth(task, model, batch)):
-            found[place] = _estimates(task, model, member, smoothed)
+        innovations = innovations_of(model, task.padded_arguments(batch))
+        rest = zip(batch, _smooth(task, model, batch), innovations)
+        for place, (member, smoothed, own) in zip(places, rest):
+            found[place] = _estimates(task, model, member, smoothed, own.until(len(member.y)))
     return found
 
 
-def _estimates(task, model, member, posterior):
+def _estimates(task, model, member, posterior, innovations):
     units, count = member.units, len(member.y)
     mean, covariance, signal, components = posterior
     levels = zip(model.components.labels(), task.job.model.parts)
@@ -52,10 +60,19 @@ def _estimates(task, model, member, posterior):
         variance = units.variance_from_model(moments[1])
         parts[label] = (moments[0] * units.target_scale + offset, variance)
     signal = (units.mean_from_model(signal[0]), units.variance_from_model(signal[1]))
-    noise = 0.0 if model.noise_variance is None else model.noise_variance.value()
-    forecast = (signal[0][count:], signal[1][count:] + units.variance_from_model(noise))
+    noise = float(units.variance_from_model(np.float64(model.expected_noise())))
+    forecast = (signal[0][count:], signal[1][count:] + noise)
     coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])
-    return Estimates(signal, parts, forecast, coefficients)
+    found = parts_of(model, mean, covariance, member.covariates)
+    slopes = {label: _scaled(units, moments) for label, moments in found.slopes.items()}
+    effects = {name: (_scaled(units, m), in_steps) for name, (m, in_steps) in found.effects.items()}
+    scaled = Parts(slopes, effects, found.regressions)
+    return Estimates(signal, parts, forecast, coefficients, scaled, noise, innovations)
+
+
+def _scaled(units, moments):
+    """Differences in original units."""
+    return moments[0] * units.target_scale, units.variance_from_model(moments[1])
 
 
 def _smooth(task, model, members):
@@ -84,5 +101,6 @@ def _coefficients(task, model, units, mean, covariance):
                 found[name] = {
                     "mean": float(mean[state] * units.target_scale),
                     "std": float(deviation * units.target_scale),
+                    "z": float(mean[state] / deviation) if deviation > 0 else 0.0,
                 }
     return found

@@ -5,7 +5,7 @@ from ..summary import likelihood
 from ..task_kind import TaskKind
 from .config import StateSpaceJob
 from .predict import StateSpacePredictor
-from .results import SMOOTHED
+from .results import RESIDUALS, SMOOTHED
 from .streaming import STREAM
 from .task import StateSpace
 
@@ -18,5 +18,12 @@ KIND = TaskKind(
     predictor=StateSpacePredictor,
     predicts="A series of its own, with the time, target and covariates of the job; what follows "
     "its last observation is forecast.",
-    files=(*names.GRAPH, *names.graph_files(STREAM), names.FORECAST, SMOOTHED, names.PLOT),
+    files=(
+        *names.GRAPH,
+        *names.graph_files(STREAM),
+        names.FORECAST,
+        SMOOTHED,
+        RESIDUALS,
+        names.PLOT,
+    ),
 )

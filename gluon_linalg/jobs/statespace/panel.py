@@ -1,8 +1,7 @@
 """Many series in one table: a row for each series and time."""
 
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -10,11 +9,10 @@ from ...fitting.units import mean_and_deviation
 from ..categories import add_contrasts, find_levels
 from ..data import TableRows, read_table
 from ..errors import JobError
-from ..predictions import Columns
 from ..table_format import AUTO, Format
+from ..time_series.series import TableSeries, make_series
+from ..time_series.times import Given, find_grid, take
 from ..units import TargetUnits, target_units
-from .series import TableSeries, make_series
-from .times import Given, find_grid, take
 
 # How many series are smoothed or forecast at once: what they need is in memory.
 MOST_TOGETHER = 64
@@ -106,23 +104,6 @@ def similar(lengths: Sequence[int]) -> List[List[int]]:
 
 def _parts(places: List[int]) -> List[List[int]]:
     return [places[i : i + MOST_TOGETHER] for i in range(0, len(places), MOST_TOGETHER)]
-
-
-def joined(column: Optional[str], tables: Dict[Any, Columns]) -> Columns:
-    """The tables by name of their series, one below the other, with the name in a first column.
-
-    A table is a list of pairs of a name and a list or array. column: None for one series.
-    """
-    if column is None:
-        return tables[None]
-    names = [name for name, table in tables.items() for _ in table[0][1]]
-    columns: Columns = [(column, names)]
-    for parts in zip(*tables.values()):
-        values = [values for _, values in parts]
-        is_array = isinstance(values[0], np.ndarray)
-        values = np.concatenate(values) if is_array else list(chain.from_iterable(values))
-        columns.append((parts[0][0], values))
-    return columns
 
 
 def _refuse_twice(table, time, indices, where):

@@ -13,9 +13,10 @@ from ..errors import JobError
 from ..predictions import Columns, prediction_columns
 from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
+from ..time_series.long_table import joined
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
-from .panel import Panel, batches, joined, panel_units, read_panel
-from .series import TableSeries, read_series
+from .panel import Panel, batches, panel_units, read_panel
 from .streaming import STREAM, StreamState, advance
 
 # The first step of a series of any length, where steps are dates.
@@ -32,9 +33,11 @@ class StateSpacePredictor(SeriesPredictor):
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
         self.target, self.covariates = description["target"], description["covariates"]
+        self.targets = [self.target]
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.known_ahead = self.steps if self.covariates else 0
+        self.bands = description.get("bands", [95])
         self.least_observations = description["least_observations"]
         # The state of a series that grows before its first step; None where nothing was exported.
         self.stream_start = description.get("stream_start")
@@ -88,7 +91,7 @@ class StateSpacePredictor(SeriesPredictor):
                 series, count = found[name], len(found[name].y)
                 self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
-                tables[name] = prediction_columns(labels, *moments)
+                tables[name] = prediction_columns(labels, moments[0], moments[1], self.bands)
         return joined(self.series, tables)
 
     def advance(

@@ -5,23 +5,26 @@ from typing import TYPE_CHECKING, Any, Dict
 import mxnet as mx
 import numpy as np
 
+from ...analysis.residuals import residual_tests
+from ...analysis.state_space import tests_text
+from ...analysis.tables import figure, text_table
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..output import OutputFolder
 from ..predictions import prediction_columns, write_columns
 from ..task import export_model
+from ..time_series.long_table import joined
 from .config import COMPUTED
 from .dataset import Dataset
 from .estimates import estimate
-from .panel import joined
 from .plot import plot_model
 from .streaming import STREAM
 
 if TYPE_CHECKING:
     from .task import StateSpace
 
-SMOOTHED = "smoothed.csv"
+SMOOTHED, RESIDUALS = "smoothed.csv", "residuals.csv"
 
 
 def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
@@ -33,17 +36,30 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     forecaster.cast(dtype)
     example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
     export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
-    stream = model.stream(exported_steps(dataset))
-    export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
     description = describe_model(task)
-    description["stream_start"] = [array.tolist() for array in stream.begin_state()]
+    if task.job.model.noise == "gaussian":
+        stream = model.stream(exported_steps(dataset))
+        export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
+        description["stream_start"] = [array.tolist() for array in stream.begin_state()]
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
-        tables = {m.name: columns(m, own) for m, own in zip(dataset.members, estimates)}
+        tables = {
+            m.name: columns(m, own, task.job.levels) for m, own in zip(dataset.members, estimates)
+        }
         write_columns(folder.file(name), joined(dataset.series, tables))
+    tables = {m.name: _residuals(m, own) for m, own in zip(dataset.members, estimates)}
+    write_columns(folder.file(RESIDUALS), joined(dataset.series, tables))
     plot_model(folder.file(names.PLOT), dataset, estimates)
-    return _metrics(dataset, estimates)
+    tests = {
+        member.name: residual_tests(own.innovations.standardized[own.innovations.begin :, 0])
+        for member, own in zip(dataset.members, estimates)
+    }
+    metrics = _metrics(dataset, estimates, task.job.levels)
+    told = {name: _told(own) for name, own in tests.items()}
+    metrics["residual_tests"] = told.get(None, told)
+    task.report += _report(metrics, tests)
+    return metrics
 
 
 def _stream_example(stream, example):
@@ -90,6 +106,7 @@ def describe_model(task: "StateSpace") -> Dict[str, Any]:
         "steps": steps,
         "least_observations": task.least_observations,
         **_described_units(task),
+        "bands": task.job.levels,
         "dtype": task.job.model.dtype,
         **({"covariate_offsets": offsets.tolist()} if offsets.any() else {}),
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
@@ -128,13 +145,13 @@ def _described_units(task):
     }
 
 
-def _forecast(member, estimates):
+def _forecast(member, estimates, levels):
     count = len(member.y)
     labels = member.series.labels(count, count + len(estimates.forecast[0]))
-    return prediction_columns({member.series.times.name: labels}, *estimates.forecast)
+    return prediction_columns({member.series.times.name: labels}, *estimates.forecast, levels)
 
 
-def _smoothed(member, estimates):
+def _smoothed(member, estimates, levels):
     count = len(member.y)
     # A missing observation is an empty cell.
     observed = ["" if np.isnan(value) else value for value in member.y.tolist()]
@@ -144,7 +161,46 @@ def _smoothed(member, estimates):
     return columns
 
 
-def _metrics(dataset, estimates):
+def _residuals(member, estimates):
+    """Standardized residuals, and the t statistics of outliers; empty cells where there is none."""
+    found, count = estimates.innovations, len(member.y)
+    cells = [
+        ["" if np.isnan(value) else value for value in values.tolist()]
+        for values in (
+            found.standardized[:, 0],
+            np.where(found.observed, found.outliers, np.nan)[:, 0],
+        )
+    ]
+    times = (member.series.times.name, member.series.labels(0, count))
+    return [times, ("standardized_residual", cells[0]), ("outlier_t", cells[1])]
+
+
+def _report(metrics, tests):
+    """Coefficients and tests of residuals as lines of text."""
+    found = metrics.get("coefficients", {})
+    is_flat = all("mean" in own for own in found.values())
+    rows = [
+        [*([] if is_flat else [series]), name, *(figure(own[k]) for k in ("mean", "std", "z"))]
+        for series, each in ({None: found} if is_flat else found).items()
+        for name, own in each.items()
+    ]
+    heads = [*([] if is_flat else ["series"]), "coefficient", "mean", "std", "z"]
+    lines = [*text_table(heads, rows), ""] if rows else []
+    return [*lines, *tests_text(tests).splitlines()]
+
+
+def _told(tests):
+    """Tests as JSON has them."""
+    keys = ("test", "statistic", "p")
+    return [dict(zip(keys, map(_or_none, one))) for one in tests]
+
+
+def _or_none(value):
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _metrics(dataset, estimates, levels):
     metrics = {}
     is_panel = dataset.series is not None
     if is_panel:
@@ -160,7 +216,7 @@ def _metrics(dataset, estimates):
             judged[member.name] = (member.holdout_y[observed], *moments)
     metrics["holdout"] = None
     if judged:
-        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
+        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())), levels)
         if is_panel:
             metrics["holdout"]["worst"] = _worst(dataset, judged)
     return metrics

@@ -11,10 +11,10 @@ from ..data import TableRows
 from ..errors import JobError
 from ..predictions import Columns, prediction_columns
 from ..task import to_model_array
+from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
 from .config import COMPUTED
 from .panel import panel_units
-from .series import TableSeries, read_series
 
 if TYPE_CHECKING:
     from .predict import StateSpacePredictor
@@ -98,7 +98,8 @@ def advance(
         units.mean_from_model(mean[0, places]),
         units.variance_from_model(np.maximum(variance[0, places], 0.0)),
     )
-    return following, prediction_columns({series.times.name: labels[places]}, *moments)
+    label = {series.times.name: labels[places]}
+    return following, prediction_columns(label, *moments, predictor.bands)
 
 
 def _read(

@@ -13,6 +13,7 @@ from ...fitting.structural_starts import (
     revivals,
     structural_starts,
 )
+from ...fitting.units import without_outliers
 from ...typing import Device
 from .. import memory
 from ..errors import JobError
@@ -151,23 +152,23 @@ class StateSpace(TrainedTask):
         regressions = [c for c in components if c.features]
         for component, columns in zip(regressions, dataset.regressors):
             component.state_names = list(columns)
-        layer = StructuralModel(
-            components,
-            variance if model.noise_variance is None else model.noise_variance,
-            method=method,
-            length=dataset.length if method == "parallel" else None,
-        )
-        if layer.noise_variance is not None:
-            parameters["noise_variance"] = layer.noise_variance
-            if "noise_variance" in model.fixed:
-                layer.noise_variance.grad_req = "null"
+        length = dataset.length if method == "parallel" else None
+        layer = model.model(components, variance, method=method, length=length)
+        for name in model.fixable():
+            parameter = getattr(layer, name, None)
+            if parameter is not None:
+                parameters[name] = parameter
+                parameter.grad_req = "null" if name in model.fixed else "write"
         layer.initialize(ctx=self.device)
         # What it computes is float64, so that a covariate far from 0 keeps its digits.
         layer.cast(COMPUTED)
         return layer
 
     def _training_targets(self) -> List[np.ndarray]:
-        return [member.training_target() for member in self.dataset.members]
+        """Those whose size says where the search begins."""
+        targets = [member.training_target() for member in self.dataset.members]
+        is_robust = self.job.model.noise != "gaussian"
+        return [without_outliers(own) for own in targets] if is_robust else targets
 
     def _change(self) -> float:
         return mean_squared_change(self._training_targets())
@@ -231,8 +232,8 @@ class StateSpace(TrainedTask):
 
 def _is_open(model, path):
     """Whether the job has no initial value of its own; that of a period is but a hint."""
-    if path == "noise_variance":
-        return model.noise_variance is None
+    if path in model.fixable():
+        return getattr(model, path) is None
     _, index, _, name = path.split(".")
     return not model.parts[int(index)].is_given(name)
 

@@ -46,10 +46,10 @@ GL_INLINE bool some_positive(Lanes<double> x) {
 // What is orthogonal of rows with n numbers: cosines up to this.
 inline double orthogonality(int64_t n) { return 2 * __builtin_sqrt(double(n)) * 0x1p-53; }
 
-// Rotates each pair of the m rows of a, and those of w (m, m) with them; whether there was any that
-// was not orthogonal.
+// Rotates each pair of the m rows of a, and those of w (m, m) with them, where `open` is positive;
+// whether there was any that was not orthogonal.
 template <class V>
-inline bool rotate_pairs(V* a, V* w, int64_t m, int64_t n) {
+inline bool rotate_pairs(V* a, V* w, int64_t m, int64_t n, V open) {
   const double bound = orthogonality(n);
   const V one = V{} + 1;
   V turned{};
@@ -60,7 +60,7 @@ inline bool rotate_pairs(V* a, V* w, int64_t m, int64_t n) {
       const V least = larger(sums.xx, sums.yy) > least_product
                           ? root(sums.xx) * root(sums.yy) * bound
                           : one;
-      const V change = magnitude(sums.xy) > least ? one : V{};
+      const V change = magnitude(sums.xy) > least ? open : V{};
       if (!some_positive(change)) continue;
       turned += change;
       const V ratio = (sums.yy - sums.xx) / (2 * (change > 0 ? sums.xy : one));
@@ -93,7 +93,7 @@ inline void singular_values(int64_t n, double* a, double* v, double* s) {
   const double first = __builtin_ldexp(1.0, half), second = __builtin_ldexp(1.0, exponent - half);
   for (int64_t k = 0; k < n * n; ++k) a[k] = a[k] / first / second;
   set_identity(v, n);
-  for (int sweep = 0; sweep < 60 && rotate_pairs(a, v, n, n); ++sweep) {
+  for (int sweep = 0; sweep < 60 && rotate_pairs(a, v, n, n, 1.0); ++sweep) {
   }
   for (int64_t i = 0; i < n; ++i) {
     double square = 0;

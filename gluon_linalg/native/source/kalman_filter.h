@@ -69,7 +69,7 @@ __attribute__((noinline)) E settle(const Layout<E, D, P>& layout, E* memory) {
     *u = lowerT + columns * across;
   clear(rows * across, arrayT);
   for (int64_t t = 0; t < layout.times; ++t) {
-    const E* innovation = memory + layout.header + t * layout.slot + layout.innovation;
+    const E* innovation = layout.at(memory, t) + layout.innovation;
     for (int64_t i = 0; i < layout.s.p(); ++i) {
       E* row = arrayT + (t * layout.s.p() + i) * across;
       for (int64_t k = 0; k <= m; ++k)
@@ -139,8 +139,8 @@ __attribute__((noinline)) void load_prior(const Problem& problem, const Layout<E
   }
 }
 
-// The filter over all times. memory: as `Layout` tells, with a slot for each time where all are
-// `kept`, else with two.
+// The filter over all times. memory: as `Layout` tells, of `kept()` elements where it is kept, else
+// of `passing()`.
 template <class E, int D, int P>
 __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E, D, P>& layout,
                                           int64_t b, int count, bool kept, E* memory) {
@@ -151,7 +151,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
                 prior = problem.prior_columns + problem.diffuse;
   Scratch scratch(sizeof(E) * (StepArrays<E>::size(s) + (s.c() + n + columns + s.r + 2) * across +
                                (prior + 1) * across_d + padded<E>((d + p) * (prior + s.q + s.r)) +
-                               2 * layout.across_p() + Given<E>::room(problem)));
+                               3 * layout.across_p() + Given<E>::room(problem)));
   E* free = scratch.as<E>();
   const auto take = [&](int64_t size) {
     free += size;
@@ -162,7 +162,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     *scale = take(across), *moved = take(columns * across), *priorT = take(prior * across_d),
     *variances = take(across_d), *row = take(padded<E>((d + p) * (prior + s.q + s.r))),
     *process = take(s.r * across), *hidden = take(layout.across_p()),
-    *shown = take(layout.across_p());
+    *shown = take(layout.across_p()), *pivots = take(layout.across_p());
   Given<E> given(problem, b, count, free);
   System<E>& system = given.system;
 
@@ -176,14 +176,12 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     load_prior<E>(problem, layout, b, count, per_unit, priorT);
     load_step(s, system, 0, per_unit, problem.times == 1, arrays);
   }
-  const auto slot = [&](int64_t t) {
-    return memory + layout.header + (kept ? t : t % 2) * layout.slot;
-  };
-  lower_factor<E>(d, prior, priorT, row, slot(0));
-  clear(columns * across_d, slot(0) + layout.mean);
+  E* first = layout.state_at(memory, 0, kept);
+  lower_factor<E>(d, prior, priorT, row, first);
+  clear(columns * across_d, first + layout.mean);
   E log_lengths{};
   for (int64_t k = 0; k < d; ++k) {
-    E* mean = slot(0) + layout.mean + k;
+    E* mean = first + layout.mean + k;
     mean[0] = fetched<E>(problem.array[prior_mean], b, k, count) * per_unit;
     for (int64_t j = 1; j < columns; ++j)
       mean[j * across_d] =
@@ -191,11 +189,11 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
           per_unit;
   }
   for (int64_t j = 1; j < columns; ++j) {
-    const E* direction = slot(0) + layout.mean + j * across_d;
+    const E* direction = first + layout.mean + j * across_d;
     log_lengths += logarithm(dot(across_d, direction, direction));
   }
   clear(across_d, variances);
-  for (int64_t j = 0; j < d; ++j) add_squares(across_d, slot(0) + j * across_d, variances);
+  for (int64_t j = 0; j < d; ++j) add_squares(across_d, first + j * across_d, variances);
 
   const T roundoff = sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24);
   const T bound = T(singular) * roundoff * T(singular) * roundoff;
@@ -203,7 +201,8 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
   E squares{}, lost{}, seen{}, failure{}, failed_at{};
   for (int64_t t = 0; t < problem.times; ++t) {
     const bool is_last = t == problem.times - 1;
-    E *now = slot(t), *next = slot(t + 1);
+    E *now = layout.state_at(memory, t, kept), *next = layout.state_at(memory, t + 1, kept),
+      *found = layout.at(memory, t, kept);
     E broken{}, wrong{}, unseen{};
     if (system.mask) {
       if (!load_mask(s, system, t, hidden, shown)) {
@@ -235,8 +234,8 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
       copy(s.r * across, arrays.noiseT + s.q * across, process);
     }
     const StepResults<E> results{triangleT, now + layout.u, next, lengths};
-    array_step<E>(s, now, arrays, is_last, arrayT, results);
-    copy(p * across, triangleT, now + layout.triangle);
+    array_step<E>(s, now, arrays, is_last, arrayT, results, &layout.of_matrix);
+    copy(p * across, triangleT, found + layout.triangle);
 
     // The variance that each observation would have if nothing had been seen at its time or the
     // one before.
@@ -269,15 +268,16 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     if (given.transition_offset && !is_last) {
       for (int64_t i = 0; i < d; ++i) moved[p + i] = -given.transition_offset(t)[i] * per_unit;
     }
-    product<subtract, E>(columns, d, across, {now + layout.mean, across_d, 1}, arrays.matrixT,
-                         across, moved, across);
+    product_by<subtract>(layout.of_matrix, columns, d, across, now + layout.mean, across_d,
+                         static_cast<const E*>(arrays.matrixT), across, moved, across);
+    for (int64_t i = 0; i < p; ++i) pivots[i] = T(1) / triangleT[i * across + i];
     for (int64_t col = 0; col < columns; ++col) {
       E *target = moved + col * across,
-        *innovation = now + layout.innovation + col * layout.across_p();
+        *innovation = found + layout.innovation + col * layout.across_p();
       for (int64_t i = 0; i < p; ++i) {
         const int64_t from = begin_of<E>(i + 1);
         const E* column = triangleT + i * across;
-        const E e = target[i] / column[i];
+        const E e = target[i] * pivots[i];
         innovation[i] = e;
         broken += e * T(0);
         if (from < across) add_multiple(across - from, -e, column + from, target + from);
@@ -287,10 +287,16 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
         for (int64_t i = 0; i < p; ++i) add_to(innovation[i] * innovation[i], &squares, &lost);
       if (is_last) continue;
       E* following = next + layout.mean + col * across_d;
+      // In two sums, for each of which one takes long.
+      E spoilt{}, other{};
       for (int64_t i = 0; i < d; ++i) {
         following[i] = -target[p + i];
-        broken += following[i] * T(0);
+        spoilt += following[i];
+        if (++i == d) break;
+        following[i] = -target[p + i];
+        other += following[i];
       }
+      broken += (spoilt + other) * T(0);
       for (int64_t i = d; i < across_d; ++i) following[i] = E{};
     }
 
@@ -305,7 +311,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
   }
   E value = squares * T(0.5);
   memory[layout.known] = E{};
-  if (columns > 1 && kept) {
+  if (columns > 1) {
     const E known_value = settle(layout, memory);
     const E known = memory[layout.known];
     value = known_value - known * log_lengths / T(2 * (columns - 1));

@@ -11,6 +11,7 @@
 
 #include "kalman_filter.h"
 #include "kalman_score.h"
+#include "kalman_shared.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -18,6 +19,8 @@ namespace {
 
 // What forward keeps for backward at most; of more it is computed again.
 constexpr int64_t most_kept = 16 << 20;
+// Of series that share their model; where it is more, each has its own gains.
+constexpr int64_t most_shared = 256 << 20;
 
 int inputs(const Attributes& attributes) { return Places(attributes).count; }
 
@@ -30,6 +33,24 @@ void shapes(const Attributes&, const Shape* input, Shape* output) {
 // Zeros.
 void fill(const Array& array) {
   std::memset(array.data, 0, array.shape.elements() * (array.type == float64 ? 8 : 4));
+}
+
+// What a record begins with: whether the series shared their model.
+struct Beginning {
+  bool shared;
+};
+constexpr int64_t beginning = 64;
+
+// What a record holds behind its beginning.
+template <class E>
+E* behind(const Call& call) {
+  return reinterpret_cast<E*>(static_cast<char*>(call.record->data()) + beginning);
+}
+// Of so many elements, in a new one.
+template <class E>
+E* behind(const Call& call, int64_t size, bool shared) {
+  static_cast<Beginning*>(call.record->of(beginning + sizeof(E) * size))->shared = shared;
+  return behind<E>(call);
 }
 
 // Where forward keeps its memory, and what a call costs for each batch element.
@@ -58,17 +79,13 @@ void forward_of(const Call& call, const Problem& problem) {
   const Plan<E, D, P> plan(problem, call.attributes);
   const auto& layout = plan.layout;
   E* record = nullptr;
-  if (plan.kept)
-    record = static_cast<E*>(call.record->of(sizeof(E) * plan.groups * layout.kept()));
-  // What is known of the directions needs the innovations of all times.
-  const bool all_slots = plan.kept || problem.diffuse;
+  E* begun = behind<E>(call, plan.kept ? plan.groups * layout.kept() : 0, false);
+  if (plan.kept) record = begun;
   T *value = call.output[0].as<T>(), *failure = call.output[1].as<T>();
   over_parts<E>(problem.batch, plan.nanoseconds, [&](int64_t, int64_t first, int count) {
-    Scratch scratch(record ? 0
-                           : sizeof(E) * (layout.header +
-                                          (all_slots ? layout.times : 2) * layout.slot));
+    Scratch scratch(record ? 0 : sizeof(E) * layout.passing());
     E* memory = record ? plan.memory(record, first) : scratch.as<E>();
-    const Found<E> found = filter<E>(problem, layout, first, count, all_slots, memory);
+    const Found<E> found = filter<E>(problem, layout, first, count, record != nullptr, memory);
     for (int k = 0; k < count; ++k) {
       value[first + k] = lane(found.value, k);
       failure[2 * (first + k)] = lane(found.failure, k);
@@ -77,31 +94,64 @@ void forward_of(const Call& call, const Problem& problem) {
   });
 }
 
+// The gradients of a call: sums over the batch of so many parts, 0 of what is constant.
+template <class T>
+struct Gradients {
+  const Call& call;
+  const Problem& problem;
+  Gradient<T> of[all_inputs];
+  Scratch sums;
+
+  Gradients(const Call& call, const Problem& problem, int64_t parts)
+      : call(call), problem(problem), sums(sizeof(double) * size(call, problem, parts)) {
+    double* free = sums.as<double>();
+    for (int i = 0; i < all_inputs; ++i) {
+      if (!wants(i)) continue;
+      const Steps steps = steps_of(call, problem, i);
+      of[i].begin(steps, free, parts, problem.batch);
+      free += Gradient<T>::room(steps, parts, problem.batch);
+    }
+  }
+  bool wants(int i) const { return problem.given[i] && !problem.constant[i]; }
+  // What writers of all of them take.
+  template <class E>
+  int64_t room() const {
+    int64_t total = 0;
+    for (int i = 0; i < all_inputs; ++i)
+      if (wants(i)) total += Writer<E>::room(of[i].steps);
+    return total;
+  }
+  void end() const {
+    for (int i = 0; i < all_inputs; ++i) {
+      if (wants(i))
+        of[i].end();
+      else if (problem.given[i])
+        fill(call.input_gradient[problem.places.of[i]]);
+    }
+  }
+
+ private:
+  static Steps steps_of(const Call& call, const Problem& problem, int i) {
+    return Problem::steps(i, call.input_gradient[problem.places.of[i]]);
+  }
+  static int64_t size(const Call& call, const Problem& problem, int64_t parts) {
+    int64_t total = 0;
+    for (int i = 0; i < all_inputs; ++i)
+      if (problem.given[i] && !problem.constant[i])
+        total += Gradient<T>::room(steps_of(call, problem, i), parts, problem.batch);
+    return total;
+  }
+};
+
 template <class E, int D, int P>
 void backward_of(const Call& call, const Problem& problem) {
   typedef typename Element<E>::T T;
   const Plan<E, D, P> plan(problem, call.attributes);
   const auto& layout = plan.layout;
-  E* record = plan.kept ? static_cast<E*>(call.record->data()) : nullptr;
+  E* record = plan.kept ? behind<E>(call) : nullptr;
   const T* head = call.output_gradient[0].as<T>();
-  const int64_t parts = parts_of(plan.groups);
-  Gradient<T> gradient[all_inputs];
-  const auto is_wanted = [&](int i) { return problem.given[i] && !problem.constant[i]; };
-  Steps steps[all_inputs];
-  int64_t sums = 0, room = 0;
-  for (int i = 0; i < all_inputs; ++i) {
-    if (!is_wanted(i)) continue;
-    steps[i] = Problem::steps(i, call.input_gradient[problem.places.of[i]]);
-    sums += Gradient<T>::room(steps[i], parts, problem.batch);
-    room += Writer<E>::room(steps[i]);
-  }
-  Scratch shared(sizeof(double) * sums);
-  double* free = shared.as<double>();
-  for (int i = 0; i < all_inputs; ++i) {
-    if (!is_wanted(i)) continue;
-    gradient[i].begin(steps[i], free, parts, problem.batch);
-    free += Gradient<T>::room(steps[i], parts, problem.batch);
-  }
+  Gradients<T> gradients(call, problem, parts_of(plan.groups));
+  const int64_t room = gradients.template room<E>();
   over_parts<E>(problem.batch, 2 * plan.nanoseconds, [&](int64_t part, int64_t first, int count) {
     Scratch scratch(sizeof(E) * ((record ? 0 : layout.kept()) + room));
     E *memory = record ? plan.memory(record, first) : scratch.as<E>(),
@@ -109,9 +159,9 @@ void backward_of(const Call& call, const Problem& problem) {
     if (!record) filter<E>(problem, layout, first, count, true, memory);
     Writer<E> to[all_inputs];
     for (int i = 0; i < all_inputs; ++i) {
-      if (!is_wanted(i)) continue;
-      to[i] = Writer<E>(gradient[i], part, first, count, own);
-      own += Writer<E>::room(steps[i]);
+      if (!gradients.wants(i)) continue;
+      to[i] = Writer<E>(gradients.of[i], part, first, count, own);
+      own += Writer<E>::room(gradients.of[i].steps);
     }
     E factor;
     if constexpr (is_batch<E>)
@@ -120,12 +170,95 @@ void backward_of(const Call& call, const Problem& problem) {
       factor = head[first];
     score<E>(problem, layout, first, count, memory, factor, to);
   });
-  for (int i = 0; i < all_inputs; ++i) {
-    if (is_wanted(i))
-      gradient[i].end();
-    else if (problem.given[i])
-      fill(call.input_gradient[problem.places.of[i]]);
+  gradients.end();
+}
+
+// What a call for series that share their model keeps: the slots of the model, then the chunks.
+template <class T, int D, int P>
+struct Shared {
+  Scratch zeros;
+  Problem alone;
+  Layout<T, D, P> layout;
+  Chunks<T> chunks;
+
+  explicit Shared(const Problem& problem)
+      : zeros(sizeof(T) * (problem.states + problem.observations)),
+        alone(without_data(problem, zeros.as<T>())), layout(alone), chunks(problem.batch) {
+    for (int64_t i = 0; i < problem.states + problem.observations; ++i) zeros.as<T>()[i] = T(0);
   }
+  int64_t of_model() const { return padded<T>(layout.kept()); }
+  int64_t kept() const { return of_model() + chunks.count * Chunk<T>::size(chunks, alone); }
+};
+
+// Whether that was all: not where anything has failed, or is in other units.
+template <class T, int D, int P>
+bool forward_shared(const Call& call, const Problem& problem) {
+  if (!shares_model<T>(problem)) return false;
+  const Shared<T, D, P> shared(problem);
+  if (shared.kept() * int64_t(sizeof(T)) > most_shared) return false;
+  T* memory = behind<T>(call, shared.kept(), true);
+  const Found<T> found = filter<T>(shared.alone, shared.layout, 0, 1, true, memory);
+  if (found.failure != T(0) || memory[0] != T(1)) return false;
+  T *value = call.output[0].as<T>();
+  parallel_for(shared.chunks.count, chunk_nanoseconds(problem, shared.chunks),
+               [&](int64_t begin, int64_t end) {
+    for (int64_t number = begin; number < end; ++number) {
+      const Chunk<T> chunk(shared.chunks, number, problem, memory + shared.of_model());
+      Scratch squares(sizeof(T) * 2 * chunk.across);
+      filter_means<T>(problem, shared.layout, memory, chunk, squares.as<Lanes<T>>());
+      for (int64_t b = 0; b < chunk.count; ++b)
+        value[chunk.first + b] = found.value + T(0.5) * squares.as<T>()[b];
+    }
+  });
+  for (int64_t b = 0; b < problem.batch; ++b)
+    if (value[b] - value[b] != T(0)) return false;
+  fill(call.output[1]);
+  return true;
+}
+
+template <class T, int D, int P>
+bool backward_shared(const Call& call, const Problem& problem) {
+  if (!static_cast<const Beginning*>(call.record->data())->shared) return false;
+  const Shared<T, D, P> shared(problem);
+  const auto& layout = shared.layout;
+  const Chunks<T>& chunks = shared.chunks;
+  const T *memory = behind<T>(call), *heads = call.output_gradient[0].as<T>();
+  // The sums over the batch are those of the chunks and of the model itself.
+  Gradients<T> gradients(call, problem, chunks.count + 1);
+  double total = 0;
+  for (int64_t b = 0; b < problem.batch; ++b) total += double(heads[b]);
+  Scratch own(sizeof(T) * gradients.template room<T>());
+  Writer<T> to_model[all_inputs];
+  T* free = own.as<T>();
+  for (int i : model_inputs)
+    if (gradients.wants(i)) {
+      to_model[i] = Writer<T>(gradients.of[i], chunks.count, 0, 1, free);
+      free += Writer<T>::room(gradients.of[i].steps);
+    }
+  score<T>(shared.alone, layout, 0, 1, memory, T(total), to_model);
+  const Returns<T, D, P> returns(problem, layout, memory);
+  parallel_for(chunks.count, 3 * chunk_nanoseconds(problem, chunks),
+               [&](int64_t begin, int64_t end) {
+    for (int64_t number = begin; number < end; ++number) {
+      const Chunk<T> chunk(chunks, number, problem,
+                           const_cast<T*>(memory) + shared.of_model());
+      Destination<T> to[all_inputs];
+      int64_t room = 0;
+      for (int i = 0; i < all_inputs; ++i)
+        if (gradients.wants(i))
+          room += Destination<T>::room(gradients.of[i].steps, chunk.across);
+      Scratch scratch(sizeof(Lanes<T>) * room);
+      auto* place = scratch.as<Lanes<T>>();
+      for (int i = 0; i < all_inputs; ++i)
+        if (gradients.wants(i)) {
+          to[i].begin(gradients.of[i], number, chunk, place);
+          place += Destination<T>::room(gradients.of[i].steps, chunk.across);
+        }
+      score_means<T>(problem, layout, memory, returns, chunk, heads, to);
+    }
+  });
+  gradients.end();
+  return true;
 }
 
 // Calls with the kind of elements, and the sizes fixed in the code, that suit a problem.
@@ -161,7 +294,9 @@ void forward(const Call& call) {
     typedef decltype(sizes) S;
     if (problem.batch == 0 || problem.times == 0)
       return fill(call.output[0]), fill(call.output[1]);
-    forward_of<decltype(element), S::states, S::observations>(call, problem);
+    typedef typename Element<decltype(element)>::T T;
+    if (!forward_shared<T, S::states, S::observations>(call, problem))
+      forward_of<decltype(element), S::states, S::observations>(call, problem);
   });
 }
 
@@ -172,7 +307,9 @@ void backward(const Call& call) {
       for (int i = 0; i < call.inputs; ++i) fill(call.input_gradient[i]);
       return;
     }
-    backward_of<decltype(element), S::states, S::observations>(call, problem);
+    typedef typename Element<decltype(element)>::T T;
+    if (!backward_shared<T, S::states, S::observations>(call, problem))
+      backward_of<decltype(element), S::states, S::observations>(call, problem);
   });
 }
 

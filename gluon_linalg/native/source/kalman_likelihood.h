@@ -91,36 +91,61 @@ struct Problem {
         fail("kalman_likelihood: B or T of the arrays do not fit together");
     }
   }
+  // Whether the score takes the smoothed states.
+  bool smooths() const { return !constant[transition] || !constant[emission]; }
   static Steps steps(int i, const Array& array) {
     return Steps::of(array, is_prior(i) ? -1 : 1, 0, is_vector(i) ? 1 : 2);
   }
 };
 
-// What forward knows of a group of batch elements (or of one): a header, then a slot for each time.
+// What forward knows of a group of batch elements (or of one): a header, then for each time what
+// every score takes, and what only that of A or H does (where it is not asked for, of two times).
 // States and observations may be fixed when the code is compiled, without diffuse directions then.
 template <class E, int D, int P>
 struct Layout {
   typedef Sizes<E, D, P> S;
   S s;
   int64_t times, any_columns;
-  // Offsets in a slot: S transposed (d, across d), a (columns, across d), e (columns, across p),
-  // the first p rows of the triangle (p, across n) and Q (n, across c).
-  int64_t mean, innovation, triangle, u, slot;
+  bool smooths;
+  // Offsets at a time: e (columns, across p), the first p rows of the triangle (p, across n).
+  int64_t innovation, triangle, slot;
+  // And of the state: S transposed (d, across d), a (columns, across d), Q (n, across c).
+  int64_t mean, u, state;
   // In the header: 1 / unit, the failure, how many directions are known, the turn.
   int64_t known, failure, turn, header;
+  // Where M transposed, Φ and G may be other than 0, in lanes.
+  Columns of_matrix, of_closed, of_process;
 
   explicit Layout(const Problem& problem)
       : s{problem.states, problem.observations, problem.array[observation_factor].columns,
           problem.array[process_factor].columns},
         times(problem.times),
-        any_columns(1 + problem.diffuse) {
+        any_columns(1 + problem.diffuse),
+        smooths(problem.smooths()) {
+    innovation = 0;
+    triangle = columns() * across_p();
+    slot = triangle + s.p() * across_n();
     mean = s.d() * across_d();
-    innovation = mean + columns() * across_d();
-    triangle = innovation + columns() * across_p();
-    u = triangle + s.p() * across_n();
-    slot = u + s.n() * across_c();
+    u = mean + columns() * across_d();
+    state = u + s.n() * across_c();
     known = Element<E>::block, failure = 2 * known, turn = 3 * known;
     header = turn + columns() * across_columns();
+    if constexpr (is_batch<E> && D == 0) find_places(problem);
+  }
+  void find_places(const Problem& problem) {
+    typedef typename Element<E>::T T;
+    const auto in_transition = places_of<T>(problem.array[transition]),
+               in_emission = places_of<T>(problem.array[emission]);
+    const int64_t d = s.d(), p = s.p();
+    of_matrix.find(d, p + d, [&](int64_t l, int64_t i) {
+      return i < p ? in_emission(i, l) : in_transition(i - p, l);
+    });
+    of_process.find(d, s.r, places_of<T>(problem.array[process_factor]));
+    of_closed.find(d, d, [&](int64_t k, int64_t l) {
+      bool seen = in_transition(k, l);
+      for (int64_t i = 0; i < p; ++i) seen = seen || in_emission(i, l);
+      return seen;
+    });
   }
   // 1 + q diffuse ones.
   GL_INLINE auto columns() const { return S::template number<D ? 1 : 0>(any_columns); }
@@ -129,7 +154,19 @@ struct Layout {
   GL_INLINE auto across_n() const { return s.across(s.n()); }
   GL_INLINE int64_t across_c() const { return s.across(s.c()); }
   GL_INLINE auto across_columns() const { return s.across(columns()); }
-  int64_t kept() const { return header + times * slot; }
+  // What forward leaves, or takes where nothing is left.
+  int64_t kept() const { return header + times * slot + (smooths ? times : 2) * state; }
+  int64_t passing() const { return header + (any_columns > 1 ? times : 2) * slot + 2 * state; }
+  // The places of a time in that memory.
+  template <class M>
+  GL_INLINE M* at(M* memory, int64_t t, bool is_kept = true) const {
+    return memory + header + (is_kept || any_columns > 1 ? t : t % 2) * slot;
+  }
+  template <class M>
+  GL_INLINE M* state_at(M* memory, int64_t t, bool is_kept = true) const {
+    if (!is_kept) return memory + passing() - 2 * state + t % 2 * state;
+    return memory + header + times * slot + (smooths ? t : t % 2) * state;
+  }
 };
 
 }  // namespace

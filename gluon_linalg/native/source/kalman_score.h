@@ -65,9 +65,12 @@ GL_INLINE void settled_columns(int64_t columns, int64_t across, const E* turn,
   product<set, E>(columns, columns, across, {turn, 1, across_turn}, from, across, to, across);
 }
 
-// C += Aᵀ B of (count, n) matrices, where the product is symmetric.
+// C += Aᵀ B of (count, n) matrices, where the product is symmetric; places: of A.
 template <class E, class N, class Across>
-GL_INLINE void add_symmetric_product(N n, N count, const E* a, const E* b, E* c, Across across) {
+GL_INLINE void add_symmetric_product(const Columns& places, N n, N count, const E* a, const E* b,
+                                     E* c, Across across) {
+  if constexpr (is_batch<E> && !is_known<N>)
+    if (places.any()) return places.add_symmetric_product(a, across, b, across, c, across);
   // Whole registers, so that none has numbers of both triangles but on the diagonal.
   constexpr int64_t rows = Element<E>::block > 4 ? Element<E>::block : 4;
   if (is_known<N> || n <= rows) {
@@ -170,7 +173,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   System<E>& system = given.system;
   const E* none_hidden = nullptr;
   const bool smooths = to[transition] || to[emission];
-  const E per_unit = memory[0], *turn = memory + layout.turn, one = E{} + T(1);
+  const E per_unit = memory[0], *turn = memory + layout.turn;
   factor = memory[layout.failure] == T(0) ? factor : E{} / T(0) * T(0);
   const E negative = -factor, in_unit = negative * per_unit;
   const bool has_constant_noise = !system.observation_factor.changes() && !system.mask;
@@ -188,8 +191,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
   clear(d * across_d, precision);
   for (int64_t t = problem.times - 1; t >= 0; --t) {
     const bool is_last = t == problem.times - 1;
-    const E* now = memory + layout.header + t * layout.slot;
-    const E *triangleT = now + layout.triangle, *u = now + layout.u, *factorT = now;
+    const E *found = layout.at(memory, t), *triangleT = found + layout.triangle,
+            *factorT = layout.state_at(memory, t), *u = factorT + layout.u;
     load_mask(s, system, t, hidden, shown);
     const E* hides = system.mask ? hidden : nullptr;
     if (is_last || hides || system.emission.changes())
@@ -200,7 +203,7 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     // H̃, K̄ and Φ.
     copy(p * across_d, H, whitened);
     solve(p, across_d, triangleT, across_n, whitened);
-    const E* innovation = now + layout.innovation;
+    const E* innovation = found + layout.innovation;
     if (columns > 1) {
       settled_columns(columns, across_p, turn, across_columns, innovation, settled);
       innovation = settled;
@@ -213,8 +216,8 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       copy(d * across_d, A, closed);
       product<subtract, E>(d, p, across_d, {gain, across_p, 1}, whitened, across_d, closed,
                            across_d);
-      product<set, E>(d, d, across_d, {precision, across_d, 1}, closed, across_d, precise_closed,
-                      across_d);
+      product_by<set>(layout.of_closed, d, d, across_d, static_cast<const E*>(precision), across_d,
+                      static_cast<const E*>(closed), across_d, precise_closed, across_d);
       product<subtract, E>(columns, d, across_p, {force, across_d, 1}, gain, across_p, remaining,
                            across_p);
     }
@@ -224,9 +227,9 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     product<set, E>(d, p, across_d, {whitened, 1, across_d}, whitened, across_d, precision_before,
                     across_d);
     if (!is_last) {
-      product<add, E>(columns, d, across_d, {force, across_d, 1}, closed, across_d, force_before,
-                      across_d);
-      add_symmetric_product(d, d, static_cast<const E*>(closed),
+      product_by<add>(layout.of_closed, columns, d, across_d, static_cast<const E*>(force),
+                      across_d, static_cast<const E*>(closed), across_d, force_before, across_d);
+      add_symmetric_product(layout.of_closed, d, d, static_cast<const E*>(closed),
                             static_cast<const E*>(precise_closed), precision_before, across_d);
     }
     if (smooths) {
@@ -237,12 +240,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
       else
         turn_all_coordinates(columns, p, d, c, u, innovation, is_last, several, several_turned,
                              change, coordinates);
-      settled_columns(columns, across_d, turn, across_columns, now + layout.mean, smoothed);
+      settled_columns(columns, across_d, turn, across_columns, factorT + layout.mean, smoothed);
       product<add, E>(columns, d, across_d, {coordinates, across_d, 1}, factorT, across_d,
                       smoothed, across_d);
       // S⁺ Θ, and N S⁺ Θ.
       if (!is_last) {
-        product<set, E>(d, d, across_d, {now + layout.slot, 1, across_d}, u + p * across_c,
+        product<set, E>(d, d, across_d, {layout.state_at(memory, t + 1), 1, across_d}, u + p * across_c,
                         across_c, carried, across_d);
         product<set, E>(d, d, across_d, {precision, across_d, 1}, carried, across_d, state_part,
                         across_d);
@@ -301,11 +304,12 @@ __attribute__((noinline)) void score(const Problem& problem, const Layout<E, D, 
     } else if (to[process_factor]) {
       if (t == problem.times - 2 || system.process_factor.changes())
         load_rows(system.process_factor(t), d, s.r, per_unit, none_hidden, process_rows);
-      product<set, E>(columns, d, across_r, {force, across_d, 1}, process_rows, across_r,
-                      pulled, across_r);
+      product_by<set>(layout.of_process, columns, d, across_r, static_cast<const E*>(force),
+                      across_d, static_cast<const E*>(process_rows), across_r, pulled, across_r);
       product<set, E>(d, columns, across_r, {force, 1, across_d}, pulled, across_r,
                       process_gradient, across_r);
-      product<subtract, E>(d, d, across_r, {precision, across_d, 1}, process_rows, across_r,
+      product_by<subtract>(layout.of_process, d, d, across_r, static_cast<const E*>(precision),
+                           across_d, static_cast<const E*>(process_rows), across_r,
                            process_gradient, across_r);
       give(process_factor, t, process_gradient, across_r, in_unit);
     }

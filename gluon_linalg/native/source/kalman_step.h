@@ -6,6 +6,7 @@
 
 #include "over_time.h"
 #include "reflections.h"
+#include "sparse_columns.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -184,11 +185,18 @@ struct StepResults {
 
 // M S transposed, (d, across n), and the squares of its rows in lengths (across n).
 template <class E, class S>
-GL_INLINE void moved_factor(const S& s, const E* factorT, const E* matrixT, E* arrayT,
-                            E* lengths) {
+GL_INLINE void moved_factor(const S& s, const E* factorT, const E* matrixT,
+                            const Columns* places, E* arrayT, E* lengths) {
   const int64_t d = s.d(), across = s.across(s.n()), across_d = s.across(d);
   if constexpr (S::states == 0) {
     clear(across, lengths);
+    if constexpr (is_batch<E>) {
+      if (places && places->any()) {
+        places->product<set>(d, factorT, across_d, matrixT, across, arrayT, across);
+        for (int64_t j = 0; j < d; ++j) add_squares(across, arrayT + j * across, lengths);
+        return;
+      }
+    }
     for (int64_t j = 0; j < d; ++j) {
       E* to = arrayT + j * across;
       product<set, E>(1, d - j, across, {factorT + j * across_d + j, 0, 1}, matrixT + j * across,
@@ -225,13 +233,15 @@ GL_INLINE void moved_factor(const S& s, const E* factorT, const E* matrixT, E* a
 }
 
 // One step from the factor S, given transposed; S⁺ may overwrite it. arrayT: memory (c, across n).
+// places: where M transposed may be other than 0, if that is known.
 // Of the last step only F½, and the rows of u that belong to it, are found.
 template <class E, class S>
 __attribute__((noinline)) void array_step(const S& s, const E* factorT, const StepArrays<E>& arrays,
-                                          bool is_last, E* arrayT, const StepResults<E>& results) {
+                                          bool is_last, E* arrayT, const StepResults<E>& results,
+                                          const Columns* places = nullptr) {
   const int64_t d = s.d(), p = s.p(), n = s.n(), c = s.c(), q = s.q, across = s.across(n),
                 across_d = s.across(d), stride = s.across(c), rows = is_last ? p : n;
-  moved_factor(s, factorT, arrays.matrixT, arrayT, results.lengths);
+  moved_factor(s, factorT, arrays.matrixT, places, arrayT, results.lengths);
   for (int64_t j = 0; j < c - d; ++j) {
     copy(across, arrays.noiseT + j * across, arrayT + (d + j) * across);
     add_squares(across, arrays.noiseT + j * across, results.lengths);

@@ -36,46 +36,60 @@ inline void move_left_part(const Reflections<V>& r, int64_t i, int64_t columns) 
 }
 
 template <class V>
+inline V largest_of_row(const V* x, int64_t n) {
+  V largest{};
+  int64_t j = 0;
+  if constexpr (!Traits<V>::lanes) {
+    Lanes<V> most{};
+    for (; j + width<V> <= n; j += width<V>) {
+      const Lanes<V> part = *reinterpret_cast<const typename Unaligned<V>::Lanes*>(x + j);
+      most = larger(part < 0 ? -part : part, most);
+    }
+    for (int k = 0; k < width<V>; ++k) largest = larger(most[k], largest);
+  }
+  for (; j < n; ++j) largest = larger(magnitude(x[j]), largest);
+  return largest;
+}
+
+// The reflection that turns (first, x) into (first', 0): its vector is (1, x), its factor returned.
+template <class V>
+inline V reflection(V* first, V* x, int64_t n) {
+  const V unit = power_below(larger(magnitude(*first), largest_of_row(x, n))), inverse = 1 / unit;
+  for (int64_t j = 0; j < n; ++j) x[j] *= inverse;
+  const V head = *first * inverse, norm = root(head * head + dot(x, x, n));
+  const V turned = signed_as(norm, -head);
+  const V one = V{} + 1, none{};
+  const V scale = 1 / (norm > 0 ? head - turned : one);
+  for (int64_t j = 0; j < n; ++j) x[j] *= scale;
+  *first = turned * unit;
+  return norm > 0 ? (turned - head) / turned : none;
+}
+
+// Column i of T, of the products of vector i with those before it.
+template <class V, class Product>
+inline void column_of_t(View<V> t, int64_t i, V factor, const Product& product) {
+  for (int64_t k = 0; k < i; ++k) t(k, i) = -factor * product(k);
+  for (int64_t k = 0; k < i; ++k) {
+    V sum{};
+    for (int64_t p = k; p < i; ++p) sum += t(k, p) * t(p, i);
+    t(k, i) = sum;
+  }
+  t(i, i) = factor;
+}
+
+template <class V>
 void reflect_rows(const Reflections<V>& r, int64_t m, int64_t n) {
   const auto [v, l, t] = r;
   for (int64_t i = 0; i < m; ++i) {
     move_left_part(r, i, i);
     const int64_t size = n - i;
     V* x = &v(i, i);
-    V largest{};
-    if constexpr (Traits<V>::lanes) {
-      for (int64_t j = 0; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    } else {
-      Lanes<V> most{};
-      int64_t j = 0;
-      for (; j + width<V> <= size; j += width<V>) {
-        const Lanes<V> part = *reinterpret_cast<const typename Unaligned<V>::Lanes*>(x + j);
-        most = larger(part < 0 ? -part : part, most);
-      }
-      for (int k = 0; k < width<V>; ++k) largest = larger(most[k], largest);
-      for (; j < size; ++j) largest = larger(magnitude(x[j]), largest);
-    }
-    const V unit = power_below(largest), inverse = 1 / unit;
-    for (int64_t j = 0; j < size; ++j) x[j] *= inverse;
-    const V first = x[0], rest = dot(x + 1, x + 1, size - 1);
-    const V norm = root(first * first + rest);
-    const V turned = signed_as(norm, -first);
-    const V one = V{} + 1, none{};
-    const V scale = 1 / (norm > 0 ? first - turned : one);
-    const V tau = norm > 0 ? (turned - first) / turned : none;
-    for (int64_t j = 1; j < size; ++j) x[j] *= scale;
-    x[0] = one;
-    l(i, i) = turned * unit;
+    const V factor = reflection(x, x + 1, size - 1);
+    l(i, i) = x[0];
+    x[0] = V{} + 1;
     for (int64_t k = i + 1; k < m; ++k)
-      add_row(-tau * dot(x, &v(k, i), size), x, &v(k, i), size);
-    // The column of T.
-    for (int64_t k = 0; k < i; ++k) t(k, i) = -tau * dot(x, &v(k, i), size);
-    for (int64_t k = 0; k < i; ++k) {
-      V sum{};
-      for (int64_t p = k; p < i; ++p) sum += t(k, p) * t(p, i);
-      t(k, i) = sum;
-    }
-    t(i, i) = tau;
+      add_row(-factor * dot(x, &v(k, i), size), x, &v(k, i), size);
+    column_of_t(t, i, factor, [&](int64_t k) { return dot(x, &v(k, i), size); });
   }
 }
 

@@ -126,7 +126,9 @@ void by_panels(T s, View<T> a, View<T> b, View<T> c, Range rows, Range columns, 
   const int64_t deep = least(k, depth);
   const int64_t broad = (least(columns.size(), breadth) + wide - 1) / wide * wide;
   const int64_t high = (least(rows.size(), height) + tile_rows - 1) / tile_rows * tile_rows;
+  // A side that is read a few times only stays where it is, where it can be read from there.
   const bool packs_left = columns.size() > 4 * wide;
+  const bool packs_right = rows.size() > 2 * tile_rows || b.col != 1;
   Scratch scratch(sizeof(T) * (broad * deep + (packs_left ? high * deep : 0)));
   T *right = scratch.as<T>(), *left = right + broad * deep;
   for (int64_t j0 = columns.begin; j0 < columns.end; j0 += breadth) {
@@ -134,7 +136,9 @@ void by_panels(T s, View<T> a, View<T> b, View<T> c, Range rows, Range columns, 
     for (int64_t p0 = 0; p0 < k; p0 += depth) {
       const Range inner{p0, least(k, p0 + depth)};
       if (terms_of(form, rows, own, inner).size() <= 0) continue;
-      pack<int(wide)>(b.from(p0, j0), inner.size(), own.size(), right);
+      const int64_t in_place = packs_right ? 0 : own.size() / wide * wide;
+      pack<int(wide)>(b.from(p0, j0 + in_place), inner.size(), own.size() - in_place,
+                      right + in_place * inner.size());
       for (int64_t i0 = rows.begin; i0 < rows.end; i0 += height) {
         const Range some{i0, least(rows.end, i0 + height)};
         if (terms_of(form, some, own, inner).size() <= 0) continue;
@@ -150,15 +154,18 @@ void by_panels(T s, View<T> a, View<T> b, View<T> c, Range rows, Range columns, 
             const T* from = packs_left ? left + (i - i0) * inner.size() + skipped * tile_rows
                                        : &a(i, terms.begin);
             const int64_t row = packs_left ? 1 : a.row, col = packs_left ? tile_rows : a.col;
-            const T* beside = right + (j - j0) * inner.size() + skipped * wide;
+            const bool placed = j - j0 < in_place;
+            const T* beside = placed ? &b(terms.begin, j)
+                                     : right + (j - j0) * inner.size() + skipped * wide;
+            const int64_t next = placed ? b.row : wide;
             T* to = &c(i, j);
             const int64_t size = terms.size();
             if (seen <= width<T>) {
-              tiles<T, 1>(s, from, row, col, beside, wide, to, c.row, count, seen, size);
+              tiles<T, 1>(s, from, row, col, beside, next, to, c.row, count, seen, size);
             } else if (seen <= 2 * width<T>) {
-              tiles<T, 2>(s, from, row, col, beside, wide, to, c.row, count, seen, size);
+              tiles<T, 2>(s, from, row, col, beside, next, to, c.row, count, seen, size);
             } else {
-              tiles<T, most_registers>(s, from, row, col, beside, wide, to, c.row, count, seen,
+              tiles<T, most_registers>(s, from, row, col, beside, next, to, c.row, count, seen,
                                        size);
             }
           }
@@ -166,6 +173,48 @@ void by_panels(T s, View<T> a, View<T> b, View<T> c, Range rows, Range columns, 
       }
     }
   }
+}
+
+// C += s A Bᵀ of few rows that are long, B (n, k).
+template <class T>
+void by_rows_of_both(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_t k,
+                     int form) {
+  using Loose = typename Unaligned<T>::Lanes;
+  constexpr int high = 4, broad = GL_BYTES == 64 ? 4 : 2, wide = width<T>;
+  for (int64_t i = 0; i < m; i += high)
+    for (int64_t j = 0; j < n; j += broad) {
+      const Range terms = terms_of(form, {i, least(m, i + high)}, {j, least(n, j + broad)}, {0, k});
+      if (terms.size() <= 0) continue;
+      const T *left[high], *right[broad];
+      for (int r = 0; r < high; ++r) left[r] = &a(least(i + r, m - 1), 0);
+      for (int q = 0; q < broad; ++q) right[q] = &b(least(j + q, n - 1), 0);
+      Lanes<T> sum[high * broad] = {};
+      int64_t p = terms.begin;
+      for (; p + wide <= terms.end; p += wide) {
+        Lanes<T> of_right[broad];
+#pragma GCC unroll 4
+        for (int q = 0; q < broad; ++q) of_right[q] = *reinterpret_cast<const Loose*>(right[q] + p);
+#pragma GCC unroll 4
+        for (int r = 0; r < high; ++r) {
+          const Lanes<T> of_left = *reinterpret_cast<const Loose*>(left[r] + p);
+#pragma GCC unroll 4
+          for (int q = 0; q < broad; ++q) sum[r * broad + q] += of_left * of_right[q];
+        }
+      }
+      T total[high * broad];
+      for (int g = 0; g < high * broad; g += wide) {
+        exchange<T>(sum + g);
+        Lanes<T> all_lanes = sum[g];
+        for (int v = 1; v < wide; ++v) all_lanes += sum[g + v];
+        std::memcpy(total + g, &all_lanes, sizeof all_lanes);
+      }
+      for (int r = 0; r < high && i + r < m; ++r)
+        for (int q = 0; q < broad && j + q < n; ++q) {
+          T rest = total[r * broad + q];
+          for (int64_t t = p; t < terms.end; ++t) rest += left[r][t] * right[q][t];
+          c(i + r, j + q) += s * rest;
+        }
+    }
 }
 
 // y += s A x.
@@ -246,10 +295,13 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
     a = {&a(0, k - 1), a.row, -a.col}, b = {&b(k - 1, 0), -b.row, b.col};
     form = general;
   }
+  if (m <= 32 && n <= 64 && k >= 8 * width<T> && a.col == 1 && b.row == 1)
+    return by_rows_of_both(s, a, b.transposed(), c, m, n, k, form);
   const bool by_rows = m > n || (form & (lower_result | upper_result));
-  const int64_t size = by_rows ? m : n, most = threads ? size / 48 : 1;
-  const int64_t parts = most < 2 ? 1 : least(most, thread_limit());
-  if (parts == 1) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
+  const int64_t size = by_rows ? m : n, limit = threads ? thread_limit() : 1;
+  // Several for each thread, so that none waits long for another; each packs what it needs.
+  const int64_t parts = least(size / 48, limit > 1 ? 3 * limit : 1);
+  if (parts < 2) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
   const int growth = form & rising ? 1 : form & falling ? -1 : 0;
@@ -268,15 +320,15 @@ template <bool fresh, class V, int rows, int columns>
 inline void tile_of_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t k) {
   V sum[rows][columns] = {};
   for (int64_t p = 0; p < k; ++p) {
-    V left[rows], right[columns];
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r) left[r] = a(r, p);
+    V right[columns];
 #pragma GCC unroll 4
     for (int j = 0; j < columns; ++j) right[j] = b(p, j);
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r) {
+      const V left = a(r, p);
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-      for (int j = 0; j < columns; ++j) sum[r][j] += left[r] * right[j];
+      for (int j = 0; j < columns; ++j) sum[r][j] += left * right[j];
+    }
   }
   for (int r = 0; r < rows; ++r)
     for (int j = 0; j < columns; ++j) c(r, j) = fresh ? s * sum[r][j] : c(r, j) + s * sum[r][j];
@@ -300,8 +352,11 @@ void multiply_lanes(Number<V> s, View<V> a, View<V> b, View<V> c, int64_t m, int
     for (; j + most <= n; j += most) part(j, std::integral_constant<int, most>{});
     for (; j < n; ++j) part(j, std::integral_constant<int, 1>{});
   };
+  constexpr int high = GL_BYTES == 64 ? 6 : 4;
   int64_t i = 0;
-  for (; i + 4 <= m; i += 4) some(i, std::integral_constant<int, 4>{});
+  for (; i + high <= m; i += high) some(i, std::integral_constant<int, high>{});
+  if constexpr (high > 4)
+    if (i + 4 <= m) some(i, std::integral_constant<int, 4>{}), i += 4;
   for (; i < m; ++i) some(i, std::integral_constant<int, 1>{});
 }
 

@@ -2,8 +2,8 @@
 // ones by rotations of pairs of rows until all are orthogonal (one-sided Jacobi, Hestenes 1958):
 // each singular value, and its vectors, to the accuracy that the rows themselves have.
 
+#include "bidiagonal.h"
 #include "jacobi.h"
-#include "spectra.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -32,9 +32,9 @@ double nanoseconds(const Sizes& size) {
 // Of more rows than this the eigenvectors of A Aᵀ come first, which leaves little to rotate.
 constexpr int64_t most_plain = 12;
 
-// Whether rows whose products are in the lower triangle of g are orthogonal.
+// 0 where rows whose products are in the lower triangle of g are orthogonal, and else 1.
 template <class V>
-bool orthogonal(const V* g, int64_t m, double bound) {
+V oblique(const V* g, int64_t m, double bound) {
   V found{};
   for (int64_t i = 0; i < m; ++i) {
     const V own = bound * bound * g[i * m + i];
@@ -44,7 +44,7 @@ bool orthogonal(const V* g, int64_t m, double bound) {
       found = larger(found, excess);
     }
   }
-  return !any(found > 0);
+  return found > 0 ? V{} + 1 : V{};
 }
 
 // (V, s, W) with W A = diag(s) V of a, in no order; W = Uᵀ. Rows of V whose s is 0 are 0.
@@ -69,12 +69,14 @@ void orthogonalize(V* a, V* w, V* s, V* work, int64_t m, int64_t n) {
   } else {
     set_identity(w, m);
   }
+  // A lane that has nothing left to rotate stays as it is, whatever its neighbours need.
+  V open = one;
   for (int sweep = 0; sweep < 60; ++sweep) {
     if (first) {
       set_product(1, rows, rows.transposed(), gram, m, m, n, false, lower_result);
-      if (orthogonal(work, m, orthogonality(n))) break;
+      open = oblique(work, m, orthogonality(n));
     }
-    if (!rotate_pairs(a, w, m, n)) break;
+    if (!any(open > 0) || !rotate_pairs(a, w, m, n, open)) break;
   }
   for (int64_t i = 0; i < m; ++i) {
     V square{};
@@ -118,6 +120,9 @@ void complete(double* v, int64_t m, int64_t n, int64_t step, double* work) {
     for (int64_t k = 0; k < n; ++k) at(i, k) = work[k];
   }
 }
+
+// Of more rows than this LAPACK is left for what it alone does.
+constexpr int64_t most_of_lapack = 64;
 
 // (V, s, W) by LAPACK, s descending; its threads cost more than they give.
 void gesdd(double* a, double* w, double* s, int64_t m, int64_t n) {
@@ -168,6 +173,16 @@ struct Place {
   GL_INLINE T* operator()(int64_t i, int64_t k) const { return first + i * row + k * column; }
 };
 
+// Calls body(i, k) for i < m and k < n, in squares where an array is read against its rows.
+template <class V, class Body>
+GL_INLINE void over_places(int64_t m, int64_t n, const Body& body) {
+  constexpr int64_t block = lanes_of<V> == 1 ? 16 : 1 << 20;
+  for (int64_t i0 = 0; i0 < m; i0 += block)
+    for (int64_t k0 = 0; k0 < n; k0 += block)
+      for (int64_t i = i0; i < m && i < i0 + block; ++i)
+        for (int64_t k = k0; k < n && k < k0 + block; ++k) body(i, k);
+}
+
 template <class V, class T>
 void forward_of(const Call& call, bool with_gradient) {
   const Sizes size = sizes(call);
@@ -178,27 +193,27 @@ void forward_of(const Call& call, bool with_gradient) {
   V* record = with_gradient
                   ? static_cast<V*>(call.record->of(sizeof(V) * groups * kept(m, n)))
                   : nullptr;
-  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool) {
+  const auto group = [&](int64_t g, int64_t first, int count, V* memory, bool threads) {
     V *a = memory, *w = a + m * n, *s = w + m * m, *work = s + m;
     V* ordered_w =
         record ? record + g * kept(m, n) : work + n + orthogonalize_memory<V>(m, n);
     V *ordered_v = ordered_w + m * m, *ordered_s = ordered_v + m * n;
     const Place<const T> in(call.input[0].as<const T>(), first, m, n, size.tall);
     V largest{}, bad{};
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t k = 0; k < n; ++k) {
-        const V x = take<V>(in(i, k), in.stride, count);
-        largest = larger(largest, magnitude(x));
-        bad += 0 * x;
-        a[i * n + k] = x;
-      }
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      const V x = take<V>(in(i, k), in.stride, count);
+      largest = larger(largest, magnitude(x));
+      bad += 0 * x;
+      a[i * n + k] = x;
+    });
     const V finite = 1 + bad;
     const auto good = bad == 0;
     const V scale = unit_scale(good ? largest : V{});
     for (int64_t i = 0; i < m * n; ++i) a[i] = good ? a[i] * scale : V{};
     if constexpr (lanes_of<V> == 1) {
-      gesdd(a, w, s, m, n);
+      if (m <= most_of_lapack || !by_bidiagonal(a, w, s, m, n, threads)) gesdd(a, w, s, m, n);
     } else {
+      (void)threads;
       orthogonalize(a, w, s, work + n, m, n);
     }
     Scratch scratch(sizeof(int64_t) * m);
@@ -232,11 +247,13 @@ void forward_of(const Call& call, bool with_gradient) {
     // W is Uᵀ.
     const Place<T> left(left_out, first, m, m, !size.tall);
     const Place<T> right(right_out, first, m, n, size.tall);
-    for (int64_t i = 0; i < m; ++i) {
-      put(s_out + first * m + i, m, ordered_s[i], count);
-      for (int64_t k = 0; k < m; ++k) put(left(i, k), left.stride, ordered_w[i * m + k], count);
-      for (int64_t k = 0; k < n; ++k) put(right(i, k), right.stride, ordered_v[i * n + k], count);
-    }
+    for (int64_t i = 0; i < m; ++i) put(s_out + first * m + i, m, ordered_s[i], count);
+    over_places<V>(m, m, [&](int64_t i, int64_t k) {
+      put(left(i, k), left.stride, ordered_w[i * m + k], count);
+    });
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      put(right(i, k), right.stride, ordered_v[i * n + k], count);
+    });
   };
   const int64_t memory = (record ? 1 : 2) * (m * n + m * m + m) + n + 8 +
                          orthogonalize_memory<V>(m, n);
@@ -261,12 +278,12 @@ void backward_of(const Call& call) {
                                   n, size.tall);
     const T* s_in = call.output_gradient[1].as<T>() + first * m;
     // The gradient of W = Uᵀ.
-    for (int64_t i = 0; i < m; ++i) {
-      for (int64_t k = 0; k < m; ++k)
-        left[i * m + k] = finite * take<V>(left_in(i, k), left_in.stride, count);
-      for (int64_t k = 0; k < n; ++k)
-        right[i * n + k] = finite * take<V>(right_in(i, k), right_in.stride, count);
-    }
+    over_places<V>(m, m, [&](int64_t i, int64_t k) {
+      left[i * m + k] = finite * take<V>(left_in(i, k), left_in.stride, count);
+    });
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      right[i * n + k] = finite * take<V>(right_in(i, k), right_in.stride, count);
+    });
     const View<V> w_view{w, m, 1}, v_view{v, n, 1};
     set_product(1, w_view, view(left, m).transposed(), view(p, m), m, m, m, threads);
     set_product(1, view(right, n), v_view.transposed(), view(r, m), m, m, n, threads);
@@ -275,15 +292,18 @@ void backward_of(const Call& call) {
       const auto above = magnitude(x) > bound;
       return above ? 1 / (above ? x : one) : V{};
     };
+    over_places<V>(m, m, [&](int64_t i, int64_t j) {
+      if (j > i) return;
+      const V p1 = p[i * m + j], p2 = p[j * m + i], r1 = r[i * m + j], r2 = r[j * m + i];
+      const V over_difference = reciprocal(s[j] - s[i]), over_sum = reciprocal(s[i] + s[j]);
+      const V antisymmetric = 0.5 * over_sum * ((p1 + r1) - (p2 + r2));
+      const V symmetric = 0.5 * over_difference * ((p1 - r1) - (p2 - r2));
+      left[j * m + i] = symmetric - antisymmetric;
+      left[i * m + j] = symmetric + antisymmetric;
+    });
     for (int64_t i = 0; i < m; ++i) {
       const V inverse = reciprocal(s[i]);
-      for (int64_t j = 0; j < m; ++j) {
-        const V p1 = p[i * m + j], p2 = p[j * m + i], r1 = r[i * m + j], r2 = r[j * m + i];
-        const V over_difference = reciprocal(s[j] - s[i]), over_sum = reciprocal(s[i] + s[j]);
-        const V antisymmetric = 0.5 * over_sum * ((p1 + r1) - (p2 + r2));
-        const V symmetric = 0.5 * over_difference * ((p1 - r1) - (p2 - r2));
-        left[i * m + j] = antisymmetric + symmetric - inverse * r1;
-      }
+      for (int64_t j = 0; j < m; ++j) left[i * m + j] -= inverse * r[i * m + j];
       left[i * m + i] += finite * take<V>(s_in + i, m, count);
     }
     set_product(1, view(left, m), v_view, view(total, n), m, n, m, threads);
@@ -293,8 +313,9 @@ void backward_of(const Call& call) {
     }
     set_product(1, w_view.transposed(), view(total, n), view(right, n), m, n, m, threads);
     const Place<T> out(call.input_gradient[0].as<T>(), first, m, n, size.tall);
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t k = 0; k < n; ++k) put(out(i, k), out.stride, right[i * n + k], count);
+    over_places<V>(m, n, [&](int64_t i, int64_t k) {
+      put(out(i, k), out.stride, right[i * n + k], count);
+    });
   };
   over_groups<V>(size.batch, 0.1 * double(m * m) * double(m + 3 * n) + 50, 3 * m * m + 2 * m * n + 1,
                  group);

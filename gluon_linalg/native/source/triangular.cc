@@ -1,6 +1,7 @@
-// Triangular systems.
+// Triangular systems and products.
 //
 // trsm     op(L)⁻¹ B; keywords transpose and lower
+// trmm     op(L) B; keyword transpose
 // potrs    (L Lᵀ)⁻¹ B
 
 #include "pieces.h"
@@ -86,6 +87,62 @@ void trsm_backward(const Call& call) {
 }
 
 GL_OPERATOR("_gluon_linalg_trsm", two, one, right_sides, trsm, trsm_backward, false);
+
+// The lower triangle of an input, with zeros above it, in a space.
+template <class Piece, class T>
+auto triangle_of(Piece& piece, const T* factors, int64_t n) {
+  const auto t = piece.space(n, n);
+  piece.copy(factors, t, n, n);
+  zero_above_diagonal(t, n);
+  return t;
+}
+
+void trmm(const Call& call) {
+  const Shape& shape = call.input[1].shape;
+  const int64_t n = shape[-2], k = shape[-1], batch = shape.product(0, -2);
+  const bool transpose = call.attributes.flag("transpose");
+  by_type(call.input[0].type, [&](auto zero) {
+    using T = decltype(zero);
+    const T *factors = call.input[0].as<T>(), *given = call.input[1].as<T>();
+    T* out = call.output[0].as<T>();
+    for_each<T>(batch, small(n, k), cost_of(n, k), n * n + 16, 2 * n * k, [&](auto piece) {
+      const auto t = triangle_of(piece, factors, n);
+      const auto b = piece.read(given, n, k), y = piece.target(out, n, k);
+      set_product(1, transpose ? t.transposed() : t, b, y, n, k, n, piece.threads,
+                  transpose ? upper_left : lower_left);
+      piece.put(y, out, n, k);
+    });
+  });
+}
+
+// B̄ = op(L)ᵀ Ȳ, and the lower triangle of Ȳ Bᵀ or of its transpose.
+void trmm_backward(const Call& call) {
+  const Shape& shape = call.input[1].shape;
+  const int64_t n = shape[-2], k = shape[-1], batch = shape.product(0, -2);
+  const bool transpose = call.attributes.flag("transpose");
+  by_type(call.input[0].type, [&](auto zero) {
+    using T = decltype(zero);
+    const T *factors = call.input[0].as<T>(), *given = call.input[1].as<T>();
+    const T* slopes = call.output_gradient[0].as<T>();
+    T *to_factor = call.input_gradient[0].as<T>(), *to_b = call.input_gradient[1].as<T>();
+    for_each<T>(batch, small(n, k), 2 * cost_of(n, k), n * n + 16, n * (n + 3 * k),
+                [&](auto piece) {
+                  const auto t = triangle_of(piece, factors, n);
+                  const auto b = piece.read(given, n, k), by_y = piece.read(slopes, n, k);
+                  const auto by_t = piece.target(to_factor, n, n), by_b = piece.target(to_b, n, k);
+                  set_product(1, transpose ? t : t.transposed(), by_y, by_b, n, k, n,
+                              piece.threads, transpose ? lower_left : upper_left);
+                  const auto left = transpose ? b : by_y, right = transpose ? by_y : b;
+                  set_product(1, left, right.transposed(), by_t, n, n, k, piece.threads,
+                              lower_result);
+                  zero_above_diagonal(by_t, n);
+                  piece.put(by_t, to_factor, n, n);
+                  piece.put(by_b, to_b, n, k);
+                });
+  });
+}
+
+GL_OPERATOR("_gluon_linalg_trmm", two, one, right_sides, trmm, trmm_backward, false);
 
 // Y = X L, (m, n) and the lower triangle of (n, n).
 template <class V>

@@ -40,10 +40,10 @@ struct Exponent {
   static GL_INLINE E split(E x, E* rest) {
     Integer bits;
     std::memcpy(&bits, &x, sizeof x);
-    const Integer exponent = ((bits >> shift) & (2 * bias + 1)) - bias;
-    bits -= exponent << shift;
+    const Integer field = (bits >> shift) & (2 * bias + 1);
+    bits = bits - (field << shift) + ((Integer{} + bias) << shift);
     std::memcpy(rest, &bits, sizeof x);
-    return number(exponent);
+    return number(field - bias);
   }
   // 2 to the power of an integer.
   static GL_INLINE E power(E exponent) {

@@ -15,7 +15,9 @@ inline Real exponential_below(Real x) {
   constexpr double rounder = 0x1.8p52;
   const Real shifted = x * 1.4426950408889634 + rounder;
   const Real n = shifted - rounder;
-  const Real r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  // x - n log 2 in two parts: the first product and difference are exact.
+  const Real most = x - n * 6.93147180369123816490e-01, rest = n * 1.90821492927058770002e-10;
+  const Real r = most - rest, lost = (most - r) - rest;
   Real tail = all(1.0 / 6227020800.0);
   tail = tail * r + 1.0 / 479001600.0;
   tail = tail * r + 1.0 / 39916800.0;
@@ -28,7 +30,7 @@ inline Real exponential_below(Real x) {
   tail = tail * r + 1.0 / 24.0;
   tail = tail * r + 1.0 / 6.0;
   tail = tail * r + 0.5;
-  const Real value = 1.0 + (r + r * r * tail);
+  const Real value = 1.0 + (r + (r * r * tail + lost));
   const Words exponent = ((Words)shifted << 52) + 0x3ff0000000000000;
   return x < -708.0 ? Real{} : value * (Real)exponent;
 }

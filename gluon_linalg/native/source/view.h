@@ -143,6 +143,18 @@ inline void mirror_lower(View<V> a, int64_t n) {
       for (int64_t j = first; j < i && j < first + block; ++j) a(j, i) = a(i, j);
 }
 
+// to (n, m) = Aᵀ of A (m, n); rows of both are without gaps.
+template <class V>
+inline void transpose_to(View<V> a, View<V> to, int64_t m, int64_t n) {
+  int64_t i = 0;
+  if constexpr (!Traits<V>::lanes) {
+    constexpr int block = 16;
+    for (; i + block <= m; i += block) copy_transposed<block>(&a(i, 0), a.row, n, &to(0, i), to.row);
+  }
+  for (; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) to(j, i) = a(i, j);
+}
+
 template <class V>
 inline V not_a_number(V like) {
   return like * 0 + Number<V>(__builtin_nan(""));

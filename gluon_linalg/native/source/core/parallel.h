@@ -9,8 +9,9 @@
 namespace gluon_linalg {
 
 // Calls body(context, begin, end) for parts of 0, ..., count - 1, each of which costs about
-// `nanoseconds`, on as many threads as are worth their start; never more than MXNet may use
-// (OMP_NUM_THREADS, or the processors that this process has). Ends with the error of a part.
+// `nanoseconds`, on as many threads as are worth waking; never more than MXNet may use
+// (OMP_NUM_THREADS, or the processors that this process has). Parts are taken in turns, so there may
+// be more of them than threads. Ends with the error of a part.
 void parallel_for(int64_t count, double nanoseconds, void (*body)(void*, int64_t, int64_t),
                   void* context);
 

@@ -1,29 +1,29 @@
-"""The picture of a Gaussian process of classes."""
+"""The picture of a classifier: how sure it is and how often right, and what it takes for what."""
 
-from typing import List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from ..metrics import calibration
-from ..picture import HELD_OUT, INK, MODEL, save_picture
+from .style import HELD_OUT, INK, MODEL
 
 # More names than this have no place beside a table.
 MOST_NAMES = 12
 # What a group of rows is called, their probabilities (n, C) and the numbers of their classes (n,).
 Judged = Tuple[str, np.ndarray, np.ndarray]
+# Of bins of rows (k,): the probability of the most probable class, the share of it, their number.
+Curve = Tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def plot_classes(path: str, target: str, classes: List[str], judged: List[Judged]) -> None:
-    """How sure the model is and how often right, and which classes it takes for which.
+def draw_classes(
+    pyplot: Any, target: str, classes: List[str], judged: Sequence[Judged], curves: Sequence[Curve]
+) -> Any:
+    """How sure a model is and how often right, and which classes it takes for which.
 
-    judged: the rows to train on, and the hold-out if there is one, which the table is then of.
+    judged: the rows to train on, and the hold-out if there is one, which the table is then of;
+    curves: the calibration of each.
     """
-    save_picture(path, lambda pyplot: _draw(pyplot, target, classes, judged))
-
-
-def _draw(pyplot, target, classes, judged):
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), constrained_layout=True)
-    _draw_calibration(left, judged)
+    _draw_calibration(left, [name for name, _, _ in judged], curves)
     name, probabilities, labels = judged[-1]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
@@ -44,10 +44,9 @@ def _draw(pyplot, target, classes, judged):
     return figure
 
 
-def _draw_calibration(axes, judged):
+def _draw_calibration(axes, names, curves):
     axes.plot([0, 1], [0, 1], color=MODEL, lw=1.2, label="as often right as said", zorder=0)
-    for (name, probabilities, labels), color in zip(judged, (INK, HELD_OUT)):
-        said, right, counts = calibration(probabilities, labels)
+    for name, (said, right, counts), color in zip(names, curves, (INK, HELD_OUT)):
         error = 1.96 * np.sqrt(right * (1.0 - right) / counts)
         axes.errorbar(
             said, right, error, fmt="o-", color=color, ms=5, lw=1.2, elinewidth=0.8, label=name

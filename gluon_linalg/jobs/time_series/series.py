@@ -17,11 +17,11 @@ from .times import Given, find_times
 class TableSeries:
     """Observations on regular steps, NaN where one is missing, and what is known of later ones.
 
-    y: (n,), the last one observed; covariates: (m, k) by column, m >= n; both in float64. The first
-    step is step `start` of `times`; texts: how the file calls the steps, counted from that one;
-    path: what messages call the series; cells: of the columns of the file, one for each of `rows`,
-    which are steps; levels: the names in columns of such, of which each but the first has a column;
-    table_format: with what the file told of itself.
+    y: (n,), the last one observed, or (n, p) of p targets; covariates: (m, k) by column, m >= n;
+    both in float64. The first step is step `start` of `times`; texts: how the file calls the steps,
+    counted from that one; path: what messages call the series; cells: of the columns of the file,
+    one for each of `rows`, which are steps; levels: the names in columns of such, of which each but
+    the first has a column; table_format: with what the file told of itself.
     """
 
     path: str
@@ -74,7 +74,7 @@ def read_series(
     path: Union[str, TableRows],
     time: Optional[str],
     step: Given,
-    target: str,
+    target: Union[str, Sequence[str]],
     covariates: Sequence[str],
     table_format: Format = AUTO,
     categorical: Sequence[str] = (),
@@ -83,14 +83,16 @@ def read_series(
 ) -> TableSeries:
     """The `TableSeries` of a file; see `Data` for the arguments.
 
-    levels: those of the training, of the columns of names; every_row: see `read_table`.
+    target: one column, or a list of several; levels: those of the training, of the columns of
+    names; every_row: see `read_table`.
     """
     labels = [] if time is None else [time]
+    known = [*_listed(target), *covariates]
     table = read_table(
         path,
-        [*labels, target, *covariates],
+        [*labels, *known],
         labels,
-        with_gaps=[target, *covariates],
+        with_gaps=known,
         keep_blank=time is None,
         table_format=table_format,
         categorical=categorical,
@@ -111,26 +113,32 @@ def make_series(
     times: Axis,
     indices: np.ndarray,
     time: Optional[str],
-    target: str,
+    target: Union[str, Sequence[str]],
     covariates: Sequence[str],
 ) -> TableSeries:
     """The `TableSeries` of a table whose rows are at the steps `indices` of `times`, increasing."""
     start, indices = indices[0], indices - indices[0]
-    observed = np.flatnonzero(~np.isnan(table.columns[target]))
-    if not len(observed):
-        raise JobError(f"{path}: column '{target}': no value is observed; fill some cells in")
-    y = _on_steps(table, [target], indices)[: indices[observed[-1]] + 1, 0]
+    is_observed = ~np.isnan(table.array(_listed(target)))
+    for name, own in zip(_listed(target), is_observed.T):
+        if not own.any():
+            raise JobError(f"{path}: column '{name}': no value is observed; fill some cells in")
+    last = np.flatnonzero(is_observed.any(axis=1))[-1]
+    y = _on_steps(table, _listed(target), indices)[: indices[last] + 1]
     return TableSeries(
         str(path),
         times,
         {} if time is None else dict(zip(indices.tolist(), table.texts[time])),
-        y,
+        y[:, 0] if isinstance(target, str) else y,
         _on_steps(table, covariates, indices),
         list(covariates),
         table.texts,
         indices,
         int(start),
     )
+
+
+def _listed(target: Union[str, Sequence[str]]) -> List[str]:
+    return [target] if isinstance(target, str) else list(target)
 
 
 def _on_steps(table: Table, names: Sequence[str], indices: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Gaussian processes on data, sparse ones, and those over time."""

@@ -1,0 +1,144 @@
+"""What `mkdocs` needs to know of this project.
+
+Files beside `docs/` that are pages, links from them and to files that are none, notebooks as pages,
+and docstrings, which are plain text, as Markdown.
+"""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+from griffe import Alias, Extension, Object
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+# Pages whose files are in other places, for the sake of GitHub.
+BESIDE = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+LINK = re.compile(r"\[([^][]*)\]\(([^()\s:#]+)(#[^()\s]*)?\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for source, page in BESIDE.items():
+        files.append(File.generated(config, page, content=_moved(ROOT / source)))
+    for path in sorted(Path(config.docs_dir).glob("notebooks/*.ipynb")):
+        files.remove(files.src_uris[f"notebooks/{path.name}"])
+        for name, content in _pages_of(path):
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links to what is a page in another place lead there; those to files that are no pages end."""
+    folder = Path(page.file.src_uri).parent
+
+    def linked(found):
+        text, target, anchor = found.groups()
+        path = (Path(config.docs_dir, folder) / target).resolve()
+        name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else ""
+        up = "../" * len(folder.parts)
+        if name in BESIDE:
+            return f"[{text}]({up}{BESIDE[name]}{anchor or ''})"
+        inside = path.is_relative_to(config.docs_dir)
+        if inside and path.suffix == ".ipynb":
+            return f"[{text}]({target[:-6]}.md{anchor or ''})"
+        return text if name and path.exists() and not inside else found[0]
+
+    return LINK.sub(linked, markdown)
+
+
+def _moved(path: Path) -> str:
+    """A page of the top folder, its links seen from docs/."""
+
+    def linked(found):
+        text, target, anchor = found.groups()
+        inside = target.startswith("docs/")
+        return f"[{text}]({target[5:] if inside else '../' + target}{anchor or ''})"
+
+    text = path.read_text(encoding="utf-8")
+    # An image inside a link is rewritten with the link around it.
+    return re.sub(r"\]\(docs/", "](", LINK.sub(linked, text))
+
+
+def _pages_of(path: Path) -> Iterator[Any]:
+    """A notebook as Markdown, and the pictures in it."""
+    parts: List[str] = []
+    pictures = 0
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"]).strip()
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                pictures += 1
+                name = f"{path.stem}_{pictures}.png"
+                yield name, base64.b64decode(data["image/png"])
+                parts.append(f"![{path.stem}]({name})")
+            else:
+                text = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
+                parts.append(f"``` {{ .text .output }}\n{text}\n```")
+    yield f"{path.stem}.md", "\n\n".join(parts)
+
+
+class PlainDocstrings(Extension):
+    """Docstrings as Markdown: equations and examples as they stand, all else as plain text."""
+
+    def on_instance(self, *, obj: Object, **_: Any) -> None:
+        if not isinstance(obj, Alias) and obj.docstring is not None:
+            obj.docstring.value = _markdown(obj.docstring.value)
+
+
+def _markdown(text: str) -> str:
+    return "\n\n".join(_paragraph(part) for part in re.split(r"\n\s*\n", text.strip("\n")))
+
+
+def _paragraph(text: str) -> str:
+    if text.lstrip().startswith(">>>"):
+        return f"```pycon\n{text}\n```"
+    done: List[str] = []
+    inside = False
+    for line in text.splitlines():
+        # An equation is indented, or has more than one space between its parts.
+        equation = line.startswith("    ") or "  " in line.strip()
+        if equation != inside:
+            done.append("```text" if equation else "```")
+        inside = equation
+        done.append(line if equation else _escaped(line))
+    return "\n".join([*done, "```"] if inside else done)
+
+
+def _shown() -> Dict[str, str]:
+    """Names as docstrings have them, and where the reference has these."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/api/*.md"))
+    names: Dict[str, str] = {}
+    for path in re.findall(r"^::: (\S+)$", pages, re.MULTILINE):
+        *modules, name = path.split(".")
+        if "functional" in modules:
+            names[f"functional.{name}"] = path
+        elif name[0].isupper():
+            names.setdefault(name, path)
+            names[f"{modules[-1]}.{name}"] = path
+    return names
+
+
+SHOWN = _shown()
+
+
+def _escaped(line: str) -> str:
+    """Nothing in a line of prose is markup; names in backticks lead to where they are."""
+    parts = re.split(r"(``[^`]+``|`[^`]+`)", line)
+    for i, code in enumerate(parts):
+        if i % 2 and code.strip("`") in SHOWN:
+            parts[i] = f"[{code}][{SHOWN[code.strip('`')]}]"
+    parts[::2] = [re.sub(r"([\\*_<>\[\]#|])", r"\\\1", part) for part in parts[::2]]
+    return re.sub(r"^(\d+)\.", r"\1\\.", re.sub(r"^([-+])", r"\\\1", "".join(parts)))

@@ -1,0 +1,17 @@
+"""What a trained model says of its data, and what the data say of the model."""
+
+from .components import ComponentAnalysis
+from .kinds import analyze
+from .process import ProcessAnalysis
+from .regression import RegressionAnalysis
+from .state_space import StateSpaceAnalysis
+from .structural import StructuralAnalysis
+
+__all__ = [
+    "ComponentAnalysis",
+    "ProcessAnalysis",
+    "RegressionAnalysis",
+    "StateSpaceAnalysis",
+    "StructuralAnalysis",
+    "analyze",
+]

@@ -1,0 +1,140 @@
+"""Several values of a Gaussian process in state space form at once, in O(n + m)."""
+
+from typing import Any, List, Optional, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from .. import functional as fn
+from .kernels import Kernel
+from .smoother import KalmanSamplerLayer
+
+
+class JointTimes:
+    """The posterior at m new times together: draws, and covariances between them.
+
+    Both come from a filter over the times of the data and the new ones, at which a mask hides what
+    would be observed. kernel: frozen, of `size` states; times, residual, variances, mask: (B, n) in
+    float64, of the data, the residual being y - m(x).
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        orders: fn.Orders,
+        times: mx.nd.NDArray,
+        residual: mx.nd.NDArray,
+        variances: mx.nd.NDArray,
+        mask: Optional[mx.nd.NDArray],
+    ) -> None:
+        self._kernel, self._orders = kernel, orders
+        mask = mx.nd.ones_like(times) if mask is None else mask
+        self._data = [array.asnumpy() for array in (times, residual, variances, mask)]
+        self._context = times.context
+
+    def sample(self, new: np.ndarray, size: int) -> np.ndarray:
+        """Draws of f - m at new times (B, m), (size, B, m).
+
+        By Durbin & Koopman 2002; the draws of a batch element share its covariances and gains.
+        """
+        arrays, emission, places = self._merged(new)
+        *system, mask = arrays
+        length, d = emission.shape[1:]
+        sampler: Any = KalmanSamplerLayer(d)
+        found = np.empty((size, *new.shape))
+        for b in range(len(new)):
+            own = [a if len(a) == 1 else a[b : b + 1] for a in system]
+            own[0] = mx.nd.broadcast_axis(own[0], axis=0, size=size)
+            shapes = ((size, d), (size, length, own[3].shape[-1]), (size, length, 1))
+            noise = [
+                mx.nd.random.normal(shape=shape, dtype="float64", ctx=self._context)
+                for shape in shapes
+            ]
+            states = sampler.compute(mx.nd, *own, *noise, mask[b : b + 1]).asnumpy()
+            found[:, b] = np.einsum("sti,ti->st", states, emission[b])[:, places[b]]
+        return found
+
+    def covariance(self, new: np.ndarray) -> np.ndarray:
+        """Cov(f(t_a), f(t_b)) given the data at new times (B, m), (B, m, m).
+
+        Cov(x_s, x_t) = P_s L_sᵀ ... L_{t-1}ᵀ (I - N_{t-1} P_t) of s < t (de Jong 1989), P the
+        predicted covariances, L = A - K H, and N the precision of what t and later times say.
+        """
+        arrays, emission, places = self._merged(new)
+        y, transition, row, factor, noise, mean, prior, mask = arrays
+        model = fn.state_space_system(
+            mx.nd, y, transition, row, factor, noise, mean, prior, mask, name="covariance"
+        )
+        d, length = emission.shape[2], emission.shape[1]
+        filtered, _ = fn.kalman_filter(mx.nd, model, d, 1, "square_root", length, "covariance")
+        smoothed = fn.backward_pass(mx.nd, model, filtered, d, length)
+        parts = (filtered.covariance, filtered.closed, smoothed.precision_before)
+        shape = (len(new), length, d, d)
+        predicted, closed, precision = (
+            np.broadcast_to(fn.batch_first(mx.nd, part).asnumpy(), shape) for part in parts
+        )
+        found = np.zeros((*new.shape, new.shape[1]))
+        for b, order in enumerate(np.argsort(places, axis=1)):
+            at = places[b][order]
+            found[b][np.ix_(order, order)] = _between(
+                predicted[b], closed[b], precision[b], emission[b], at
+            )
+        return found
+
+    def _merged(self, new: np.ndarray) -> Tuple[List[Any], np.ndarray, np.ndarray]:
+        """Arguments of Kalman layers with a mask, H (B, T, d), and where new times are, (B, m)."""
+        times, residual, variances, mask = self._data
+        count = times.shape[1]
+        every = np.concatenate([times, new], axis=1)
+        order = np.argsort(every, axis=1, kind="stable")
+        places = np.argsort(order, axis=1, kind="stable")[:, count:]
+        hidden = np.zeros_like(new)
+        rows = []
+        for known, unknown in ((residual, hidden), (variances, hidden + 1.0), (mask, hidden)):
+            rows.append(np.take_along_axis(np.concatenate([known, unknown], axis=1), order, axis=1))
+        every = np.take_along_axis(every, order, axis=1)
+        every, residual, variances, mask = (
+            mx.nd.array(a[:, :, None], dtype="float64", ctx=self._context) for a in (every, *rows)
+        )
+        gaps = fn.gaps_between(mx.nd, every)
+        sde = self._kernel.linear_sde(mx.nd, every, self._orders)
+        factor = sde.process_factor(mx.nd, gaps)
+        if factor is None:
+            factor = fn.constant(mx.nd, every, np.zeros((sde.size, 1)))
+        prior = fn.constant(mx.nd, every, np.eye(sde.size)).reshape((1, sde.size, sde.size))
+        emission = sde.emission(mx.nd, every)
+        arrays = [
+            residual,
+            sde.transition(mx.nd, gaps),
+            emission,
+            factor,
+            mx.nd.sqrt(variances.expand_dims(axis=3)),
+            mx.nd.zeros_like(prior[:, 0]),
+            prior,
+            mask,
+        ]
+        rows_of = np.broadcast_to(emission.asnumpy()[:, :, 0], (*every.shape[:2], sde.size))
+        return arrays, rows_of, places
+
+
+def _between(
+    predicted: np.ndarray,
+    closed: np.ndarray,
+    precision: np.ndarray,
+    emission: np.ndarray,
+    places: np.ndarray,
+) -> np.ndarray:
+    """The covariances of one batch element at rising places (m,), (m, m)."""
+    identity = np.eye(emission.shape[1])
+    moved = np.zeros((len(places), emission.shape[1]))  # L_{t-1} ... L_s P_s H_sᵀ of each s
+    found = np.zeros((len(places), len(places)))
+    step = None
+    for b, place in enumerate(places):
+        if step is not None:
+            for t in range(step, place):
+                moved[:b] = moved[:b] @ closed[t].T
+        moved[b] = predicted[place] @ emission[place]
+        row = emission[place] @ (identity - predicted[place] @ precision[place])
+        found[b, : b + 1] = found[: b + 1, b] = moved[: b + 1] @ row
+        step = place
+    return found

@@ -1,0 +1,67 @@
+"""The picture of a trained process of several targets."""
+
+from typing import Callable, Tuple
+
+import numpy as np
+
+from ...plots.regression import grid_of
+from ...plots.style import BAND, HELD_OUT, INK, MODEL
+from ..picture import save_picture
+from ..regression.dataset import Dataset
+
+Moments = Tuple[np.ndarray, np.ndarray]
+
+
+def plot_several(
+    path: str, dataset: Dataset, title: str, predict_new: Callable[[np.ndarray], Moments]
+) -> None:
+    """A panel for each target: data, mean and 95 % band of one input; of more, predicted values.
+
+    predict_new: x -> means and variances (m, k) of new observations.
+    """
+    save_picture(path, lambda pyplot: _panels(pyplot, dataset, title, predict_new))
+
+
+def _panels(pyplot, dataset, title, predict_new):
+    count, one = len(dataset.target), len(dataset.inputs) == 1
+    shape = {"nrows": count, "figsize": (10, 3.0 * count), "sharex": True}
+    if not one:
+        shape = {"ncols": count, "figsize": (5.0 * count, 5.0)}
+    figure, panels = pyplot.subplots(constrained_layout=True, **shape)
+    groups = [("data", INK, dataset.x, dataset.y)]
+    if len(dataset.holdout_y):
+        groups.append(("hold-out", HELD_OUT, dataset.holdout_x, dataset.holdout_y))
+    points = np.concatenate([x for _, _, x, _ in groups])
+    at = grid_of(points[:, 0])[:, None] if one else None
+    curve = predict_new(at) if one else None
+    for k, (name, axes) in enumerate(zip(dataset.target, panels)):
+        if one:
+            mean, spread = curve[0][:, k], BAND * np.sqrt(curve[1][:, k])
+            axes.fill_between(
+                at[:, 0], mean - spread, mean + spread, color=MODEL, alpha=0.25, lw=0,
+                label="95 % band of an observation",
+            )  # fmt: skip
+            axes.plot(at[:, 0], mean, color=MODEL, lw=1.2, label="mean")
+        for label, color, x, y in groups:
+            dots = {"color": color, "ms": 3.5, "mew": 0, "label": label}
+            if one:
+                axes.plot(x[:, 0], y[:, k], "o", **dots)
+                continue
+            mean, variance = predict_new(x)
+            spread = BAND * np.sqrt(variance[:, k])
+            axes.vlines(
+                y[:, k], mean[:, k] - spread, mean[:, k] + spread, color=color, lw=1.0, alpha=0.35
+            )
+            axes.plot(y[:, k], mean[:, k], "o", **dots)
+        if one:
+            axes.set_ylabel(name)
+            continue
+        ends = [min(y[:, k].min() for *_, y in groups), max(y[:, k].max() for *_, y in groups)]
+        axes.plot(ends, ends, color=MODEL, lw=1.2, label="predicted = observed", zorder=0)
+        axes.set_xlabel(f"{name}, observed")
+        axes.set_ylabel(f"{name}, predicted with 95 % band")
+    if one:
+        panels[-1].set_xlabel(dataset.inputs[0] + (" (year)" if dataset.dates else ""))
+    figure.suptitle(f"{', '.join(dataset.target)}: {title}")
+    panels[0].legend(loc="best")
+    return figure

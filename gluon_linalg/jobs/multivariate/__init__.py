@@ -1,0 +1,1 @@
+"""The task ``multivariate``: several series that move together."""

@@ -1,0 +1,1 @@
+"""Tables whose rows are steps in time: what kinds of jobs for series share."""

@@ -1,0 +1,1 @@
+"""Pictures in matplotlib: of jobs, and of what `gluon_linalg.analyze` tells."""
