@@ -26,6 +26,13 @@ def test_network_with_bayesian_regression_on_top():
     assert results["BLR, no network"]["rmse"] == pytest.approx(55.5, abs=0.5)
 
 
+@pytest.mark.slow
+def test_a_pendulum_is_no_linear_spring():
+    results = run("pendulum")
+    # Known exactly, an angle is worth 1.58.
+    assert results["linear"] + 0.15 < results["network"] < 1.58
+
+
 def test_principal_components_in_a_classifier():
     results = run("pca_network", "--epochs", "4")
     for figures in results.values():

@@ -63,6 +63,11 @@ def svgp():
     return block
 
 
+def nonlinear():
+    transition, emission = (mx.gluon.nn.Dense(1, "tanh", in_units=1) for _ in range(2))
+    return gl.NonlinearFilterLayer(transition, emission, 1, length=Y.shape[1])
+
+
 # name: (dtype -> block ready to be called, the arguments of a call)
 BLOCKS = {
     "gp": (lambda d: ready(gp(), d), [X, Y]),
@@ -84,6 +89,7 @@ BLOCKS = {
         lambda d: ready(gl.KalmanFilterLayer(1, precision="float64"), d),
         [Y[:, :, None], *SYSTEM, ONES[:, :, None]],
     ),
+    "nonlinear": (lambda d: ready(nonlinear(), d), [Y[:, :, None], *SYSTEM[2:]]),
     "structural": (lambda d: ready(structural(), d), [Y, ONES]),
     "component": (lambda d: ready(s.LocalLevel(0.1), d), [Y]),
     "cholesky": (lambda d: ready(gl.CholeskyBlock(), d), [np.eye(3)[None]]),
