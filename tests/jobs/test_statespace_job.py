@@ -391,7 +391,9 @@ def test_the_picture_has_a_panel_for_each_component(train, workspace):
     changes = {"model.components": components, "training.iterations": 0}
     train({**changes, "data.holdout": {"last": 3}})
     pixels = image.imread(workspace / "out" / "plot.png")
-    assert pixels.shape[:2] == (1430, 1500)
+    height, width = pixels.shape[:2]
+    # Versions of Matplotlib round the height differently.
+    assert width == 1500 and abs(height - 1430) <= 1
     # Blue for what is smoothed, red for the hold-out, orange for the forecast.
     red, green, blue = (pixels[..., channel] for channel in range(3))
     assert ((red - blue > 0.3) & (green < blue)).sum() > 20
