@@ -69,7 +69,7 @@ class RowsAnalysis:
             ("RMSE", figure(float(error))),
             ("mean log density", figure(float(np.mean(found["log_density"])))),
             *((f"inside the {level:g} % interval", f"{share:.1f} %")
-              for level, share in zip(LEVELS, coverages(self._residuals(), LEVELS))),
+              for level, share in zip(LEVELS, coverages(found["standardized_residual"], LEVELS))),
         ]  # fmt: skip
         return "\n".join(text_table(("each row left out once", ""), rows)) + "\n"
 

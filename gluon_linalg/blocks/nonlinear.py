@@ -6,7 +6,7 @@ or y_t ~ p(y | h(x_t, v_t)) with a likelihood of `blocks.likelihoods`. The filte
 affine functions where the state is likely to be (`functional.sigma_points`), in square-root form.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -102,6 +102,7 @@ class NonlinearLayer(KalmanLayer):
                 f"{self.name}: step is {step!r}, expected a number above 0, at most 1."
             )
         self._step = float(step)
+        self._checked: Set[Any] = set()
         if likelihood is not None:
             self._check_likelihood(likelihood)
         self.transition, self.emission, self.likelihood = transition, emission, likelihood
@@ -133,7 +134,16 @@ class NonlinearLayer(KalmanLayer):
     def _check(self, args: Any) -> None:
         super()._check(args)
         given = dict(zip((name for name, _ in self.arguments), args))
-        Calls(self, mx.nd, None).check(given["y"], given)
+        # What the blocks give depends on these alone, and they are called for it.
+        inputs = (given.get("transition_input"), given.get("emission_input"))
+        kind = (
+            given["y"].dtype,
+            given["y"].context,
+            *(x is not None and x.shape[2] for x in inputs),
+        )
+        if kind not in self._checked:
+            Calls(self, mx.nd, None).check(given["y"], given)
+            self._checked.add(kind)
 
     def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> dict:
         """The arrays of a call by their names, y and mask with the steps ahead."""

@@ -14,7 +14,7 @@ from ..analysis.state_space import (
     residual_tests_of,
     tests_text,
 )
-from ..analysis.tables import figure, text_table
+from ..analysis.tables import figure, normal_width, text_table
 from ..blocks.parameters import PositiveParameter
 from .information import expected_information, jacobian, observed_information
 
@@ -148,7 +148,7 @@ class FitResult:
         """An `Estimate` of each element, with intervals of that level."""
         if not 0.0 < level < 1.0:
             raise ValueError(f"estimates: level is {level!r}, expected a number between 0 and 1.")
-        covariance, quantile = self.covariance(information), _normal_quantile(0.5 + 0.5 * level)
+        covariance, quantile = self.covariance(information), normal_width(100.0 * level)
         width = quantile * np.sqrt(np.diag(covariance))
         turn = jacobian(self._natural, self.vector)
         value = self._natural(self.vector)
@@ -290,9 +290,3 @@ def _row(estimate: Estimate) -> Tuple[str, ...]:
         "" if math.isnan(estimate.p) else f"{estimate.p:.3f}",
         *(figure(number) for number in estimate[5:]),
     )
-
-
-def _normal_quantile(probability: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.ppf(probability))

@@ -133,12 +133,10 @@ class SeriesBatch:
         covariance, is_known = _without_open(covariance.asnumpy(), emission.asnumpy())
         covariance = mx.nd.array(covariance, dtype="float64")
         factor = fn.covariance_factor(mx.nd, covariance, NAME)
-        transition, process_factor, noise_factor = inputs[1], inputs[3], inputs[4]
-        if isinstance(self.model, RobustStructuralModel):
-            # That of observations which nobody has seen.
-            freedom = self.model.freedom(mx.nd, y, stored)
-            variance = self.model.noise(mx.nd, y, stored) * freedom / (freedom - 2.0)
-            noise_factor = variance.sqrt().reshape((-1, 1, 1, 1))
+        transition, process_factor = inputs[1], inputs[3]
+        noise_factor = (
+            self.model.noise_ahead(mx.nd, y[:, :, 0], stored).sqrt().reshape((-1, 1, 1, 1))
+        )
         system = fn.state_space_system(
             mx.nd, y, transition, emission, process_factor, noise_factor, mean, factor,
             name=NAME,

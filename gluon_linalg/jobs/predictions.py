@@ -36,6 +36,11 @@ def class_columns(
     return [(target, names), *each, *score_columns(scores)]
 
 
+def cells(values: np.ndarray) -> List[Any]:
+    """Numbers (n,), and an empty cell for each NaN."""
+    return ["" if np.isnan(value) else value for value in values.tolist()]
+
+
 def in_all_rows(columns: Columns, places: np.ndarray, count: int) -> Columns:
     """The columns with as many rows as a file has, of which those at `places` are given.
 

@@ -256,6 +256,7 @@ def test_structural_model():
             "forecaster",
             "kalman_inputs",
             "noise",
+            "noise_ahead",
             "open_states",
             "stream",
         ),

@@ -193,6 +193,10 @@ class StructuralModel(ScanningBlock):
         own = F.cast(parameter_array(F, self.noise_variance, y), "float64")
         return F.reshape(self.noise_variance.natural(F, own), shape=(1, 1))
 
+    def noise_ahead(self, F: Namespace, y: Array, stored: Optional[Stored] = None) -> Array:
+        """The variance of an observation that nobody has seen, given its signal; as `noise`."""
+        return self.noise(F, y, stored)
+
     def kalman_inputs(
         self, F: Namespace, y: Array, *rest: Optional[Array], stored: Optional[Stored] = None
     ) -> Tuple[List[Array], Optional[Array]]:

@@ -113,6 +113,10 @@ class RobustStructuralModel(StructuralModel):
         freedom = float(self.degrees_of_freedom.value()[0])
         return super().expected_noise() * freedom / (freedom - 2.0)
 
+    def noise_ahead(self, F: Namespace, y: Array, stored: Optional[Stored] = None) -> Array:
+        freedom = self.freedom(F, y, stored)
+        return self.noise(F, y, stored) * freedom / (freedom - 2.0)
+
     def freedom(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> Array:
         """ν inside a graph, (1, 1) or `stored` (B, 1), float64."""
         if stored is not None:
@@ -177,9 +181,7 @@ class RobustForecaster(StructuralForecaster):
 
     def hybrid_forward(self, F: Namespace, y: Array, *rest: Optional[Array]) -> Tuple[Array, ...]:
         inputs, _ = self.model.kalman_inputs(F, y, *rest)
-        freedom = self.model.freedom(F, y)  # type: ignore[attr-defined]
-        variance = self.model.noise(F, y) * freedom / (freedom - 2.0)
-        ahead = F.reshape(F.sqrt(variance), shape=(1, 1, 1, 1))
+        ahead = F.reshape(F.sqrt(self.model.noise_ahead(F, y)), shape=(1, 1, 1, 1))
         ahead = F.broadcast_axis(ahead, axis=1, size=self.steps)
         first = F.slice_axis(fn.zeros_like(F, inputs[4]), axis=1, begin=0, end=1)
         inputs[4] = F.concat(inputs[4], F.broadcast_add(first, ahead), dim=1)

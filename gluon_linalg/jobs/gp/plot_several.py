@@ -1,15 +1,13 @@
 """The picture of a trained process of several targets."""
 
-from typing import Callable, Tuple
+from typing import Callable
 
 import numpy as np
 
 from ...plots.regression import grid_of
-from ...plots.style import BAND, HELD_OUT, INK, MODEL
+from ...plots.style import BAND, HELD_OUT, INK, MODEL, Moments, draw_band
 from ..picture import save_picture
 from ..regression.dataset import Dataset
-
-Moments = Tuple[np.ndarray, np.ndarray]
 
 
 def plot_several(
@@ -33,26 +31,23 @@ def _panels(pyplot, dataset, title, predict_new):
         groups.append(("hold-out", HELD_OUT, dataset.holdout_x, dataset.holdout_y))
     points = np.concatenate([x for _, _, x, _ in groups])
     at = grid_of(points[:, 0])[:, None] if one else None
+    # Of the curve, or of each group of rows: for all targets at once.
     curve = predict_new(at) if one else None
+    predicted = [None if one else predict_new(x) for _, _, x, _ in groups]
     for k, (name, axes) in enumerate(zip(dataset.target, panels)):
         if one:
-            mean, spread = curve[0][:, k], BAND * np.sqrt(curve[1][:, k])
-            axes.fill_between(
-                at[:, 0], mean - spread, mean + spread, color=MODEL, alpha=0.25, lw=0,
-                label="95 % band of an observation",
-            )  # fmt: skip
-            axes.plot(at[:, 0], mean, color=MODEL, lw=1.2, label="mean")
-        for label, color, x, y in groups:
+            moments = [values[:, k] for values in curve]
+            band = "95 % band of an observation"
+            draw_band(axes, at[:, 0], moments, MODEL, alpha=0.25, label=band)
+            axes.plot(at[:, 0], moments[0], color=MODEL, lw=1.2, label="mean")
+        for (label, color, x, y), found in zip(groups, predicted):
             dots = {"color": color, "ms": 3.5, "mew": 0, "label": label}
             if one:
                 axes.plot(x[:, 0], y[:, k], "o", **dots)
                 continue
-            mean, variance = predict_new(x)
-            spread = BAND * np.sqrt(variance[:, k])
-            axes.vlines(
-                y[:, k], mean[:, k] - spread, mean[:, k] + spread, color=color, lw=1.0, alpha=0.35
-            )
-            axes.plot(y[:, k], mean[:, k], "o", **dots)
+            mean, spread = found[0][:, k], BAND * np.sqrt(found[1][:, k])
+            axes.vlines(y[:, k], mean - spread, mean + spread, color=color, lw=1.0, alpha=0.35)
+            axes.plot(y[:, k], mean, "o", **dots)
         if one:
             axes.set_ylabel(name)
             continue

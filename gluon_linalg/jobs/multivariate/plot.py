@@ -2,14 +2,11 @@
 
 from typing import Any, Sequence
 
-import numpy as np
-
-from ...plots.style import BAND
+from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, dot_size, draw_band
 from ..picture import save_picture
 from .dataset import Dataset
 from .estimates import Estimates
 
-SEEN, SIGNAL, AHEAD, LATER = "#1f2933", "#1d6fb8", "#c77d0a", "#d1495b"
 # The height of a panel in inches, and how many series a picture shows.
 HEIGHT, MOST_SERIES = 2.2, 8
 
@@ -22,22 +19,21 @@ def plot_model(path: str, dataset: Dataset, estimates: Sequence[Estimates]) -> N
 def _draw(pyplot: Any, dataset: Dataset, estimates: Sequence[Estimates]) -> Any:
     count = len(dataset.y)
     places = dataset.table.places(0, count + dataset.steps)
-    size = float(np.clip(60.0 / np.sqrt(len(places)), 1.8, 5.0))
     figure, panels = pyplot.subplots(
         len(estimates), 1, figsize=(10, HEIGHT * len(estimates) + 0.8), sharex=True,
         constrained_layout=True, squeeze=False,
     )  # fmt: skip
     for number, (axes, own) in enumerate(zip(panels[:, 0], estimates)):
         seen = [moments[:count] for moments in own.signal]
-        _draw_band(axes, places[:count], seen, SIGNAL, "smoothed signal, 95 % band")
-        _draw_band(axes, places[count:], own.forecast, AHEAD, "forecast, 95 % band")
-        dots = {"ms": size, "mew": 0, "zorder": 3}
-        axes.plot(places[:count], dataset.y[:, number], "o", color=SEEN, label="observed", **dots)
+        _draw_moments(axes, places[:count], seen, MODEL, "smoothed signal, 95 % band")
+        _draw_moments(axes, places[count:], own.forecast, FORECAST, "forecast, 95 % band")
+        dots = {"ms": dot_size(len(places)), "mew": 0, "zorder": 3}
+        axes.plot(places[:count], dataset.y[:, number], "o", color=INK, label="observed", **dots)
         later = dataset.holdout_y[:, number]
         if len(later):
             here = places[count : count + len(later)]
-            axes.plot(here, later, "o", color=LATER, label="hold-out", **dots)
-        axes.axvline(places[count - 1], color=SEEN, lw=0.8, ls=(0, (4, 4)), alpha=0.6)
+            axes.plot(here, later, "o", color=HELD_OUT, label="hold-out", **dots)
+        axes.axvline(places[count - 1], color=INK, lw=0.8, ls=(0, (4, 4)), alpha=0.6)
         axes.set_title(dataset.names[number])
         axes.margins(x=0.01)
     panels[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=4, fontsize=8)
@@ -45,9 +41,7 @@ def _draw(pyplot: Any, dataset: Dataset, estimates: Sequence[Estimates]) -> Any:
     return figure
 
 
-def _draw_band(axes, places, moments, color, label):
-    mean, spread = moments[0], BAND * np.sqrt(moments[1])
-    axes.fill_between(places, mean - spread, mean + spread, color=color, alpha=0.25, lw=0)
-    axes.plot(
-        places, mean, color=color, lw=1.2, marker="." if len(mean) == 1 else None, label=label
-    )
+def _draw_moments(axes, places, moments, color, label):
+    draw_band(axes, places, moments, color, alpha=0.25)
+    marker = "." if len(moments[0]) == 1 else None
+    axes.plot(places, moments[0], color=color, lw=1.2, marker=marker, label=label)

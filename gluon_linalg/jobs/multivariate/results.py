@@ -8,7 +8,7 @@ from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..output import OutputFolder
-from ..predictions import Columns, prediction_columns, write_columns
+from ..predictions import Columns, cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
 from .config import SERIES
@@ -39,8 +39,7 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
     tables = {}
     for name, y in zip(dataset.names, dataset.y.T):
         mean, variance = estimates[name].signal
-        observed = ["" if np.isnan(value) else value for value in y.tolist()]
-        tables[name] = [(times, seen), ("observed", observed), ("signal", mean)]
+        tables[name] = [(times, seen), ("observed", cells(y)), ("signal", mean)]
         tables[name].append(("signal_std", np.sqrt(variance)))
     write_columns(folder.file(SMOOTHED), joined(SERIES, tables))
     mean, variance = states(task, model)

@@ -80,7 +80,7 @@ class Multivariate(TrainedTask):
     def em_step(self) -> None:
         """The parameters after an iteration of expectation maximization."""
         assert isinstance(self.layer, LinearGaussianModel)
-        y, _, mask = (*self._arguments[:1], None, self._arguments[-1])
+        y, mask = self._arguments[0], self._arguments[-1]
         mean = 0.0 if self.layer.mean is None else self.layer.mean.value()
         seen = np.where(mask.asnumpy() == 1, y.asnumpy() - mean, np.nan)
         fixed = {

@@ -12,7 +12,7 @@ from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
 from ..output import OutputFolder
-from ..predictions import prediction_columns, write_columns
+from ..predictions import cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
 from .config import COMPUTED
@@ -153,9 +153,8 @@ def _forecast(member, estimates, levels):
 
 def _smoothed(member, estimates, levels):
     count = len(member.y)
-    # A missing observation is an empty cell.
-    observed = ["" if np.isnan(value) else value for value in member.y.tolist()]
-    columns = [(member.series.times.name, member.series.labels(0, count)), ("observed", observed)]
+    times = (member.series.times.name, member.series.labels(0, count))
+    columns = [times, ("observed", cells(member.y))]
     for name, (mean, variance) in {"signal": estimates.signal, **estimates.components}.items():
         columns += [(name, mean[:count]), (f"{name}_std", np.sqrt(variance[:count]))]
     return columns
@@ -164,15 +163,10 @@ def _smoothed(member, estimates, levels):
 def _residuals(member, estimates):
     """Standardized residuals, and the t statistics of outliers; empty cells where there is none."""
     found, count = estimates.innovations, len(member.y)
-    cells = [
-        ["" if np.isnan(value) else value for value in values.tolist()]
-        for values in (
-            found.standardized[:, 0],
-            np.where(found.observed, found.outliers, np.nan)[:, 0],
-        )
-    ]
+    outliers = np.where(found.observed, found.outliers, np.nan)[:, 0]
+    residuals = ("standardized_residual", cells(found.standardized[:, 0]))
     times = (member.series.times.name, member.series.labels(0, count))
-    return [times, ("standardized_residual", cells[0]), ("outlier_t", cells[1])]
+    return [times, residuals, ("outlier_t", cells(outliers))]
 
 
 def _report(metrics, tests):
