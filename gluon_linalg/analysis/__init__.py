@@ -2,16 +2,21 @@
 
 from .components import ComponentAnalysis
 from .kinds import analyze
+from .outputs import OutputsAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
 from .state_space import StateSpaceAnalysis
 from .structural import StructuralAnalysis
+from .variational import ClassAnalysis, VariationalAnalysis
 
 __all__ = [
+    "ClassAnalysis",
     "ComponentAnalysis",
+    "OutputsAnalysis",
     "ProcessAnalysis",
     "RegressionAnalysis",
     "StateSpaceAnalysis",
     "StructuralAnalysis",
+    "VariationalAnalysis",
     "analyze",
 ]
