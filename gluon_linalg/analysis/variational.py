@@ -72,20 +72,20 @@ class LatentAnalysis(FunctionAnalysis):
             scale = scale if isinstance(scale, float) else float(scale.asscalar())
             # Of what the inducing points leave open no row tells anything to another.
             rest = np.stack([_numbers(found[i % len(found)].rest) for i in range(len(roots))], -1)
-            own, mean, variance = (_numbers(a.reshape(shape)) for a in (own, mean, variance))
+            known, total, full = (_numbers(a.reshape(shape)) for a in (own, mean, variance))
         slope, precision = _numbers(slope) / scale, 2.0 * _numbers(bend) / scale
         rest = np.maximum(rest, 0.0)
-        spread = np.maximum(variance - rest, 0.0)
+        spread = np.maximum(full - rest, 0.0)
         left = 1.0 - precision * spread
         if not (left[self.seen] > 0.0).all():
             raise ValueError(
                 "analyze: a row tells the variational posterior more than all of it knows, so it "
                 "is not at its optimum; train it further, or call natural_step of the layer."
             )
-        mean = mean - own + (own - (precision * own - slope) * spread) / left
-        both = (a[self.seen] for a in (mean, spread / left + rest))
-        moments = (a if len(roots) > 1 else a[:, 0] for a in both)
-        return Latent(*moments, _numbers(inputs)[self.seen])
+        moved = total - known + (known - (precision * known - slope) * spread) / left
+        both = (a[self.seen] for a in (moved, spread / left + rest))
+        first, second = (a if len(roots) > 1 else a[:, 0] for a in both)
+        return Latent(first, second, _numbers(inputs)[self.seen])
 
     def _moments(self, x: np.ndarray, include_noise: bool) -> Moments:
         latent = self.latent(x)
