@@ -1,5 +1,6 @@
 """Tables of text, and tables of normal distributions."""
 
+import html
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -21,6 +22,13 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> List[s
         for row in table
     ]
     return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
+
+
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same in HTML."""
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
+    lines = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def figure(value: float) -> str:

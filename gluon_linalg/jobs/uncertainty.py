@@ -19,6 +19,7 @@ class JobLoss:
 
     arrays: Tuple[Any, ...] = ()
     given, keywords = arrays, {}  # type: ignore[var-annotated]
+    is_bound, auxiliary, fixed = False, (), {}  # type: ignore[var-annotated]
 
     def __init__(self, task: TrainedTask, objective: Objective) -> None:
         self.task, self.objective, self.parameters = task, objective, objective.parameters
