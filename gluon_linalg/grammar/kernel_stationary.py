@@ -71,6 +71,12 @@ class Matern52(RBF):
     meaning = "Twice differentiable."
 
 
+class Matern72(RBF):
+    """variance · (1 + √7 r + 14/5 r² + 7√7/15 r³) exp(-√7 r)."""
+
+    meaning = "Three times differentiable."
+
+
 class RationalQuadratic(RBF):
     """variance · (1 + r² / (2 alpha))^(-alpha)."""
 
