@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..plots.regression import plot_function
-from ..plots.style import Moments
+from ..plots.style import Moments, judged
 from .index import index_of
 from .rows import NOMINAL, RowsAnalysis, coverages, index_of_seen, judged_rows, seen_rows
 from .tables import LEVELS, frame, normal_columns, text_table
@@ -141,7 +141,8 @@ class OutputsAnalysis:
 
         own = self.outputs()[place]
         groups = [("data", x[self.seen[:, place], 0], own.targets)]
-        return plot_function(predict, groups, own.name, of)
+        told = f"each left out once: {judged(own.targets, own.left_out())}"
+        return plot_function(predict, groups, own.name, of, told=told)
 
     def _place(self, name: Optional[str]) -> int:
         if name is None:

@@ -8,7 +8,7 @@ import numpy as np
 from ..blocks.sparse_gp import CollapsedGPLayer
 from ..plots.kernels import plot_kernel
 from ..plots.regression import plot_function
-from ..plots.style import Moments
+from ..plots.style import Moments, judged
 from .index import index_of, name_of
 from .rows import RowsAnalysis, index_of_seen, seen_rows
 from .tables import LEVELS, frame, normal_columns
@@ -57,7 +57,13 @@ class FunctionAnalysis(RowsAnalysis):
         """Data, mean and 95 % band of one input: a figure. name: of the input."""
         self._refuse_several("plot_posterior")
         groups = [("data", self.x[0, :, 0], self.targets)]
-        return plot_function(lambda x: self._moments(x, True), groups, self.name, name)
+        return plot_function(
+            lambda x: self._moments(x, True), groups, self.name, name, told=self._told()
+        )
+
+    def _told(self) -> str:
+        """How well rows are predicted from all others; shares are of normal bands."""
+        return f"each left out once: {judged(self.targets, self.left_out())}"
 
     def _refuse_several(self, what: str) -> None:
         if self.x.shape[2] != 1:

@@ -95,11 +95,11 @@ def _metrics(
     totals, _ = evaluator.get_aggregate_metrics(frame)
     found = {name: _number(totals[name]) for name in METRICS}
     for level in sorted({COVERED, *levels}):
-        found[f"coverage_{level:g}"] = _coverage(windows, level)
+        found[f"coverage_{level:g}"] = coverage(windows, level)
     return found
 
 
-def _coverage(windows: Sequence[Window], level: float) -> Optional[float]:
+def coverage(windows: Sequence[Window], level: float) -> Optional[float]:
     """The share of the observations inside of the band of a level."""
     inside, count = 0, 0
     for one in windows:

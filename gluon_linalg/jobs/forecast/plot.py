@@ -8,6 +8,7 @@ import pandas as pd
 from ...errors import listing
 from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, dot_size, legend_row
 from ..picture import save_picture
+from .backtest import coverage
 from .forecasting import band_of, periods_of
 
 if TYPE_CHECKING:
@@ -53,9 +54,18 @@ def _draw(pyplot, dataset, found, windows, levels):
             _draw_forecast(axes, one, levels, WINDOWS[index % 2], label)
         _draw_forecast(axes, forecast, levels, FORECAST, f"forecast, {bands}")
         axes.set_title(entry["item_id"] if len(dataset.entries) > 1 else "Backtest and forecast")
+        shares = [_inside(windows, entry["item_id"], level) for level in sorted(levels)]
+        axes.set_title(", ".join(filter(None, shares)), loc="right", fontsize=9,
+                       fontweight="normal", color=HELD_OUT)  # fmt: skip
         _limit(axes, entry, forecast, seen)
     legend_row(legend, panels[:1])
     return figure
+
+
+def _inside(windows, item, level):
+    """The share of the backtest of an item inside of the bands of a level, in words."""
+    share = coverage([one for one in windows if one.item == item], level)
+    return None if share is None else f"{share:.0%} inside the {level:g} % bands"
 
 
 def _draw_observed(axes, entry, seen, dataset):
