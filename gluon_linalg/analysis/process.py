@@ -91,7 +91,9 @@ class ProcessAnalysis(FunctionAnalysis):
     def __init__(self, layer: Any, *arrays: Any, **keywords: Any) -> None:
         given = {k: v for k, v in keywords.items() if k != "include_noise"}
         super().__init__(layer, *arrays, **given)
-        self.predictor = layer.condition(*arrays, **given)
+        bound = layer._bound(arrays, given)
+        named = {name: value for (name, _), value in zip(layer.arguments, bound)}
+        self.predictor = layer.condition(**{k: v for k, v in named.items() if v is not None})
 
     def left_out(self) -> Moments:
         # What is sparse keeps no data.

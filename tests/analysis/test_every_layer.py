@@ -159,6 +159,8 @@ def test_what_a_mask_hides_is_in_no_table(kind):
     own = gl.analyze(layer, inputs, Y.where(seen, 1e3), mask=seen.astype(float))
     expected = gl.analyze(layer, inputs[seen], Y[seen])
     pandas.testing.assert_frame_equal(own.leave_one_out(), expected.leave_one_out(), rtol=1e-7)
+    by_place = gl.analyze(layer, inputs, Y.where(seen, 1e3), None, seen.astype(float))
+    pandas.testing.assert_frame_equal(own.leave_one_out(), by_place.leave_one_out())
 
 
 @pytest.mark.parametrize("several", [False, True])
