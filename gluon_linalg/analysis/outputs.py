@@ -101,10 +101,10 @@ class OutputsAnalysis:
 
     def correlation(self) -> Any:
         """Of the outputs at one input before any data, (k, k): a DataFrame."""
-        matrix, like = 0.0, self.data[0]
+        matrix, like = 0.0, self.data[0].astype("float64")
         with mx.autograd.pause():
             for kernel, shared in zip(self.layer.kernels, self.layer.coregionalizations):
-                size = kernel.evaluate_diagonal(mx.nd, like, "float64").asnumpy()[0].mean()
+                size = np.nanmean(kernel.evaluate_diagonal(mx.nd, like, "float64").asnumpy())
                 matrix = matrix + size * shared.matrix(mx.nd, like, "float64").asnumpy()[0]
         deviation = np.sqrt(np.diag(matrix))
         return frame(dict(zip(self.names, matrix / np.outer(deviation, deviation))), self.names)

@@ -24,9 +24,12 @@ def without_pictures():
     pyplot.close("all")
 
 
+DTYPES = ["float64"]
+
+
 def double(layer):
     layer.initialize()
-    layer.cast("float64")
+    layer.cast(DTYPES[-1])
     return layer
 
 
@@ -109,8 +112,10 @@ INSTEAD = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_it_is_analyzed(name):
+def test_it_is_analyzed(name, dtype, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.DTYPES", [dtype])
     LAYERS[name]()
 
 

@@ -15,7 +15,7 @@ COUNTS = RANDOM.poisson(np.exp(1.0 + np.sin(1.5 * X))).astype("float64")
 KINDS = (Y + 0.5 * RANDOM.normal(size=50) > 0).astype("float64")
 TWO = np.stack([Y, np.cos(X) - Y + 0.1 * RANDOM.normal(size=50)], axis=1)
 # As dense as the rows of the jobs are: with so many the bound hardly depends on where they are.
-POINTS = np.linspace(0.0, 6.0, 15)[:, None]
+POINTS = np.linspace(0.0, 6.0, 25)[:, None]
 YEARS = np.arange(50)
 LEVELS = np.cumsum(RANDOM.normal(size=(50, 3)), axis=0) + RANDOM.normal(size=(50, 3))
 VAR = np.zeros((60, 2))
@@ -23,8 +23,8 @@ for step in range(1, 60):
     VAR[step] = VAR[step - 1] @ [[0.6, 0.2], [-0.1, 0.5]] + RANDOM.normal(size=2)
 RBF, MATERN = {"rbf": {"lengthscale": 1.0}}, {"matern52": {"lengthscale": 1.0}}
 ROWS = {"task": "gp", "data": {"inputs": ["x"], "target": "y", "target_scaling": "raw"}}
-ADAM = {"optimizer": "adam", "learning_rate": 0.05, "iterations": 1500}
-INDUCED = {"kernel": RBF, "inducing": {"count": 15, "trained": False}}
+ADAM = {"optimizer": "adam", "learning_rate": 0.05, "iterations": 1000}
+INDUCED = {"kernel": RBF, "inducing": {"count": 25, "trained": False}}
 
 
 def gp(target, values, training=None, **model):
@@ -88,12 +88,12 @@ CASES = {
     "counts": (
         gp("y", COUNTS, ADAM, **INDUCED, method="svgp", natural_step=0.5, likelihood="poisson"),
         lambda: variational(gl.likelihoods.Poisson(), COUNTS),
-        2e-2,
+        5e-3,
     ),
     "classes": (
         gp("y", KINDS, ADAM, **INDUCED, method="svgp", natural_step=0.5, likelihood="bernoulli"),
         lambda: variational(gl.likelihoods.Bernoulli(), KINDS),
-        2e-2,
+        5e-3,
     ),
     "several": (
         gp(["a", "b"], TWO, kernel={"rbf": {"lengthscale": 1.0}}),
