@@ -16,7 +16,7 @@ from ..analysis.state_space import (
 )
 from ..analysis.tables import figure, html_table, normal_width, text_table
 from ..blocks.parameters import PositiveParameter
-from .information import expected_information, jacobian, observed_information
+from .information import expected_information, jacobian, observed_information, profiled
 from .notes import MOST_ELEMENTS, find_notes
 
 KINDS = ("observed", "expected")
@@ -97,6 +97,11 @@ class FitResult:
         return self._of.observations
 
     @property
+    def auxiliary(self) -> Sequence[str]:
+        """The names of what only makes a bound on the likelihood tight."""
+        return tuple(self._of.auxiliary)
+
+    @property
     def log_likelihood(self) -> float:
         """-loss; NaN where the loss is a bound, an objective of the user's, or that of a batch."""
         return -self.loss if self._of.is_likelihood else math.nan
@@ -136,9 +141,13 @@ class FitResult:
         """Of the estimates of the stored parameters, (k, k); NaN where the data leave them open.
 
         Left open is a direction without curvature, such as the logarithm of a variance that is 0.
-        An element at one of its `bounds` stays there, and has none either. `notes` says which.
+        An element at one of its `bounds` stays there, and has none either. `notes` says which. Of
+        a bound on the likelihood it is that of its maximum over what is `auxiliary`.
         """
         found = self.information(information)
+        if self.auxiliary:
+            # The bound is at its largest in these, whatever the others are.
+            found = profiled(found, self._is_auxiliary())
         known = (np.diag(found) > self._least_curvature()) & ~self._at_limit()
         covariance = np.full(found.shape, np.nan)
         inner = np.ix_(known, known)
@@ -237,8 +246,13 @@ class FitResult:
             estimates = self._estimates(level, np.full((len(self.vector),) * 2, np.nan))
         else:
             estimates = self.estimates(level, information)
-        hidden = tuple(self._of.auxiliary)
-        return [_row(one) for one in estimates if one.name.split("[")[0] not in hidden]
+        return [_row(e) for e in estimates if e.name.split("[")[0] not in self.auxiliary]
+
+    def _is_auxiliary(self) -> np.ndarray:
+        """Whether each element is of what is auxiliary."""
+        pieces = zip(self._of.parameters, self._of.pieces(self.vector))
+        own = [np.full(np.size(v), name in self.auxiliary) for name, (_, v) in pieces]
+        return np.concatenate(own)
 
     def _at_limit(self) -> np.ndarray:
         """Whether each element is at one of the `bounds` of the fit."""

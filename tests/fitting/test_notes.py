@@ -120,6 +120,22 @@ def test_standard_errors_of_a_tight_bound_are_those_of_the_likelihood():
     np.testing.assert_allclose(own, expected, rtol=2e-3)
 
 
+def test_standard_errors_of_a_bound_are_those_of_its_maximum_over_the_rest():
+    """However many numbers its posterior has: of normal noise it is that of SGPR."""
+    layer = gl.SVGPLikelihoodLayer(RBF(), X[::10, None], gl.likelihoods.Gaussian(0.1))
+    layer.inducing_points.grad_req = "null"
+    own = fitted(layer, X[:, None], Y, iterations=300, tolerance=1e-13).to_frame()
+    closed = gl.SGPRLikelihoodLayer(RBF(), X[::10, None], noise_variance=0.1)
+    closed.inducing_points.grad_req = "null"
+    expected = fitted(closed, X[:, None], Y, tolerance=1e-13).to_frame()
+    names = {"0.variance": "0.variance", "0.lengthscale": "0.lengthscale"}
+    names["likelihood.noise_variance"] = "noise_variance"
+    for ours, theirs in names.items():
+        assert own.loc[ours, "value"] == pytest.approx(expected.loc[theirs, "value"], rel=1e-2)
+        error = expected.loc[theirs, "standard_error"]
+        assert own.loc[ours, "standard_error"] == pytest.approx(error, rel=3e-2)
+
+
 def test_at_a_bound_the_others_are_told_with_it_held_there():
     result = bounded()
     frame = result.to_frame()

@@ -55,7 +55,7 @@ LOG_NOISE_LEVEL = "log_noise.mean.constant"
 class SparseProcess(GaussianProcess):
     """An `SGPRLikelihoodLayer` with its data."""
 
-    data_label = "data"
+    auxiliary = ("inducing.points", "variational.mean", "variational.factor")
     singular = (
         "the covariance matrix of the inducing points is not positive definite at the initial "
         "values; lower model.inducing.count, or set model.jitter: auto"
@@ -65,12 +65,12 @@ class SparseProcess(GaussianProcess):
     def has_likelihood(self) -> bool:
         return False
 
-    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
-        """Of the rows themselves: what the process keeps does not know them one by one."""
-        x = self.x.asnumpy()[0]
-        dtype, path = self.job.model.dtype, self.dataset.path
-        mean, variance = answers(predictor, x, dtype, self.device, path, CHUNK)
-        return [mean, variance + self.noise_variance() / self.target_size**2]
+    @property
+    def is_bound(self) -> bool:
+        return not self.job.model.priors
+
+    def leave_one_out(self, predictor: Any) -> List[np.ndarray]:
+        return [a.asnumpy()[0] for a in predictor.leave_one_out(self.x, self.y)]
 
     def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
         model = self.job.model
@@ -102,6 +102,7 @@ class VariationalProcess(SparseProcess):
     """An `SVGPLikelihoodLayer` with its data, whose losses are those of rows."""
 
     process: SVGPLikelihoodLayer
+    data_label = "data"
 
     def __init__(self, job: GaussianProcessJob, dataset: Dataset, device: Device) -> None:
         count = dataset.count
@@ -130,6 +131,13 @@ class VariationalProcess(SparseProcess):
             index = mx.nd.array(chosen, dtype="int32", ctx=device)
             self._some = tuple(array.take(index) for array in self._rows)
             self.weight = count / MOST_EVALUATED
+
+    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
+        """Of the rows themselves, of which there may be very many."""
+        x = self.x.asnumpy()[0]
+        dtype, path = self.job.model.dtype, self.dataset.path
+        mean, variance = answers(predictor, x, dtype, self.device, path, CHUNK)
+        return [mean, variance + self.noise_variance() / self.target_size**2]
 
     def size_of_target(self, y: np.ndarray) -> float:
         model = self.job.model
