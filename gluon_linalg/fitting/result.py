@@ -14,16 +14,14 @@ from ..analysis.state_space import (
     residual_tests_of,
     tests_text,
 )
-from ..analysis.tables import figure, html_table, normal_width, text_table
+from ..analysis.tables import html_table, normal_width, text_table
 from ..blocks.parameters import PositiveParameter
 from .information import expected_information, jacobian, observed_information, profiled
 from .notes import MOST_ELEMENTS, find_notes
+from .report import HEADINGS, facts, row
 
 KINDS = ("observed", "expected")
-# Of a fixed parameter.
-MOST_SHOWN = 6
 Limits = Optional[Sequence[Tuple[Optional[float], Optional[float]]]]
-HEADINGS = ("parameter", "estimate", "std. error", "z", "P>|z|", "lower", "upper")
 
 
 class Progress(NamedTuple):
@@ -201,7 +199,7 @@ class FitResult:
     def summary(self, level: float = 0.95, information: str = "observed") -> str:
         """All of it as text, with the tests of the residuals of one series."""
         rows = self._shown_rows(level, information)
-        lines = [f"{name + ':':<20}{text}" for name, text in self._facts()]
+        lines = [f"{name + ':':<20}{text}" for name, text in facts(self, self._of)]
         lines += ["", *text_table(HEADINGS, rows), "", f"lower, upper: {100 * level:g} % intervals"]
         lines += self.notes(information)
         return "\n".join([*lines, *self._of_residuals()]) + "\n"
@@ -213,13 +211,13 @@ class FitResult:
         return pandas.DataFrame(self.estimates(level, information)).set_index("name")
 
     def _repr_html_(self) -> str:
-        facts = "".join(
+        head = "".join(
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-            for name, text in self._facts()
+            for name, text in facts(self, self._of)
         )
         rows = html_table(HEADINGS, self._shown_rows(0.95, "observed"))
         notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.notes())
-        return f"<table>{facts}</table>{rows}{notes}"
+        return f"<table>{head}</table>{rows}{notes}"
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
@@ -246,7 +244,7 @@ class FitResult:
             estimates = self._estimates(level, np.full((len(self.vector),) * 2, np.nan))
         else:
             estimates = self.estimates(level, information)
-        return [_row(e) for e in estimates if e.name.split("[")[0] not in self.auxiliary]
+        return [row(e) for e in estimates if e.name.split("[")[0] not in self.auxiliary]
 
     def _is_auxiliary(self) -> np.ndarray:
         """Whether each element is of what is auxiliary."""
@@ -288,31 +286,3 @@ class FitResult:
             for p in self._of.parameters.values()
         ]
         return np.concatenate(least)
-
-    def _facts(self) -> List[Tuple[str, str]]:
-        facts = [("model", self._of.title), ("loss", f"{self.loss:.6f}")]
-        if self._of.is_bound:
-            facts += [("lower bound", f"{-self.loss:.6f}")]
-            facts += [("AIC, BIC", "none: they are of a likelihood, and this is a bound on one")]
-            facts += [("observations", str(self.observations))] * bool(self.observations)
-        if self._of.is_likelihood:
-            facts += [("log likelihood", f"{self.log_likelihood:.6f}"), ("AIC", f"{self.aic:.3f}")]
-        if self._of.is_likelihood and self.observations:
-            facts += [("BIC", f"{self.bic:.3f}"), ("observations", str(self.observations))]
-        for name, values in self._of.fixed.items():
-            shown = ", ".join(figure(value) for value in np.ravel(values)[:MOST_SHOWN])
-            dots = ", ..." if np.size(values) > MOST_SHOWN else ""
-            facts.append(("fixed", f"{name} = {shown}{dots}"))
-        facts += [("iterations", str(self.iterations)), ("evaluations", str(self.evaluations))]
-        return [*facts, ("converged", f"{'yes' if self.converged else 'no'}: {self.message}")]
-
-
-def _row(estimate: Estimate) -> Tuple[str, ...]:
-    numbers = (figure(number) for number in estimate[1:3])
-    return (
-        estimate.name,
-        *numbers,
-        "" if math.isnan(estimate.z) else f"{estimate.z:.2f}",
-        "" if math.isnan(estimate.p) else f"{estimate.p:.3f}",
-        *(figure(number) for number in estimate[5:]),
-    )
