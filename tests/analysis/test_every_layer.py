@@ -114,7 +114,10 @@ INSTEAD = {
 
 # In float64 they have their numbers below.
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n.startswith("Robust") else n for n in LAYERS],
+)
 def test_it_is_analyzed(name, dtype, monkeypatch):
     monkeypatch.setattr(f"{__name__}.DTYPES", [dtype])
     LAYERS[name]()

@@ -64,7 +64,7 @@ SLOW = pytest.mark.slow
         sgpr,
         pytest.param(svgp, marks=SLOW),
         pytest.param(outputs, marks=SLOW),
-        straight,
+        pytest.param(straight, marks=SLOW),
         pytest.param(lambda: straight("float32"), marks=SLOW, id="straight in float32"),
         components,
         regression,
