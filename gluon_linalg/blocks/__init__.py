@@ -30,6 +30,12 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
+from .multi_output_sparse import (
+    MultiOutputSGPRLikelihoodLayer,
+    MultiOutputSVGPLikelihoodLayer,
+    output_rows,
+)
+from .multi_output_sparse_predictor import SparseMultiOutputPredictor
 from .multivariate import (
     DynamicFactorModel,
     LinearGaussianModel,
@@ -86,6 +92,8 @@ __all__ = [
     "MatrixSqrtBlock",
     "MultiOutputGPLikelihoodLayer",
     "MultiOutputPredictor",
+    "MultiOutputSGPRLikelihoodLayer",
+    "MultiOutputSVGPLikelihoodLayer",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
     "NonlinearFilterLayer",
@@ -101,6 +109,7 @@ __all__ = [
     "SVDBlock",
     "SVGPLikelihoodLayer",
     "SparseGPPredictor",
+    "SparseMultiOutputPredictor",
     "StateSpaceGPLayer",
     "StateSpaceGPPredictor",
     "StructuralForecaster",
@@ -111,6 +120,7 @@ __all__ = [
     "explain",
     "kalman_arrays",
     "likelihoods",
+    "output_rows",
     "priors",
     "sigma_points",
     "structural",

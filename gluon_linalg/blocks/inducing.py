@@ -1,13 +1,13 @@
 """Processes that are seen through the values at a few inducing points."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..typing import Array, ArrayLike, Namespace
+from ..typing import Array, ArrayLike, Namespace, hook
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
 from .given import given_parameter
@@ -90,6 +90,11 @@ class InducingBlock(LinearAlgebraBlock):
             found.append(projection(F, kernel, factor, points, x, values))
         return found
 
+    @hook
+    def rows(self, F: Namespace, x: Array, *others: Optional[Array]) -> Tuple[Optional[Array], ...]:
+        """The arguments of a call as rows (B, n, d) and arrays (B, n) of them, inside a graph."""
+        return (x, *others)
+
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         for kernel in self.kernels:
             kernel.check_columns(sizes["d"])
@@ -139,10 +144,10 @@ def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Arra
 
 
 def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
-    """x (B, n, d) with the mean of the others where the mask (B, n) hides a row.
+    """x (B, n, d) with the middle one of the others where the mask (B, n) hides a row.
 
-    Whatever stands there. The mean moves neither the centre nor the extent of the data, by which
-    distances are rounded.
+    Whatever stands there. That one is near their mean: it hardly moves the centre and not the
+    extent of the data, by which distances are rounded, and what is a label in it stays one.
     """
     if mask is None:
         return x
@@ -151,7 +156,13 @@ def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
     known = F.where(rows, fn.stop(F, x), fn.zeros_like(F, x))
     count = F.maximum(F.sum(column, axis=1, keepdims=True), 1.0)
     mean = F.broadcast_div(F.sum(known, axis=1, keepdims=True), count)
-    return F.where(rows, x, F.broadcast_like(fn.stop(F, mean), fn.stop(F, x)))
+    distance = F.sum(F.square(F.broadcast_sub(known, mean)), axis=2)
+    beyond = 2.0 * F.max(distance, axis=1, keepdims=True) + 1.0
+    distance = F.where(fn.stop(F, mask), distance, F.broadcast_like(beyond, distance))
+    nearest = F.expand_dims(F.argmin(distance, axis=1), axis=1)
+    place = F.broadcast_like(nearest, F.max(known, axis=1))
+    middle = F.pick(known, place, axis=1, keepdims=True)
+    return F.where(rows, x, F.broadcast_like(fn.stop(F, middle), fn.stop(F, x)))
 
 
 def _points(name: str, points: ArrayLike) -> np.ndarray:

@@ -5,11 +5,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 import mxnet as mx
 
 from .. import functional as fn
-from ..functional.gaussian import HALF_LOG_2PI
 from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
 from ..typing import Array, ArrayLike, Namespace
 from .copying import frozen_copies
-from .gp_predictor import Folds, fold_numbers
+from .gp_predictor import Folds, fold_numbers, held_out
 from .inducing import WIDE, Projection, hyperparameters, projection, seen_inputs
 from .kernels import Kernel
 from .likelihoods import Gaussian, Likelihood
@@ -236,11 +235,8 @@ class SparseGPPredictor(Posterior):
             step, learned = without_folds(F, root, seen, folds, count, self.name)
         variance = learned + seen.rest + seen.noise
         error = seen.residual + step
-        density = -0.5 * (F.square(error) / variance + F.log(variance)) - HALF_LOG_2PI
-        found = [F.cast(y, dtype=WIDE) - error, variance, density]
-        if mask is not None:
-            rows = F.cast(mask, dtype=WIDE)
-            found = [F.where(rows, a, fn.zeros_like(F, a)) for a in found]
+        rows = None if mask is None else F.cast(mask, dtype=WIDE)
+        found = held_out(F, F.cast(y, dtype=WIDE), error, variance, rows)
         mean, variance, density = (F.cast(a, dtype=self.dtype) for a in found)
         return mean, variance, density
 
@@ -346,8 +342,7 @@ class SparseGPPredictor(Posterior):
                 f"{self.name}: this needs normal noise; the likelihood is "
                 f"{type(self.likelihood).__name__}."
             )
-        noise = self.likelihood._natural(F, self.likelihood.noise_variance, like)
-        return F.cast(noise, dtype=WIDE)
+        return F.cast(self.likelihood.noise(F, like, like), dtype=WIDE)
 
     # The rest.
 

@@ -91,6 +91,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
+        x, y, mask = self.rows(F, x, y, mask)
         x = seen_inputs(F, x, mask)
         weights, roots = self._variational(F, x)
         mean, variance = latent_moments(F, self.projections(F, x), weights, roots, True)
@@ -121,8 +122,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         if not 0.0 < step <= 1.0:
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
-        inputs, targets, seen = (*self._data(x, y, mask), None)[:3]
+        data: Tuple[Any, ...] = (*self._data(x, y, mask), None)[:3]
         with mx.autograd.pause():
+            inputs, targets, seen = self.rows(mx.nd, *data)
             inputs = seen_inputs(mx.nd, inputs, seen)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)

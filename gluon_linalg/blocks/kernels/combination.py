@@ -226,5 +226,7 @@ def _flatten(cls: Type[Combination], kernels: Sequence[Kernel]) -> List[Kernel]:
     for kernel in kernels:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")
-        flat.extend(kernel.kernels if type(kernel) is cls else [kernel])
+        # One of some columns only stays one.
+        is_same = type(kernel) is cls and kernel._columns.sees_all
+        flat.extend(kernel.kernels if is_same else [kernel])
     return flat
