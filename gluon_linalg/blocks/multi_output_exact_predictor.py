@@ -89,7 +89,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         raise NotImplementedError
 
     @hook
-    def dense(self) -> "DenseMultiOutputPredictor":
+    def _dense(self) -> "DenseMultiOutputPredictor":
         """The same posterior by the factor of A, (B, n k, n k)."""
         raise NotImplementedError
 
@@ -112,7 +112,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         inputs. From the factor of A (`functional.factor_update.left_out`): n³ k³ operations, also
         of a posterior by spectra. All three are 0 where the mask hides a value.
         """
-        return self.dense().cross_validation(folds, y)
+        return self._dense().cross_validation(folds, y)
 
     def with_observations(
         self,
@@ -127,11 +127,11 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         axis; noise: variances that are added to the learned ones. Of a posterior by spectra A is
         factored once, here.
         """
-        return self.dense().with_observations(x, y, noise, mask)
+        return self._dense().with_observations(x, y, noise, mask)
 
     def without_observations(self, rows: Sequence[int]) -> "DenseMultiOutputPredictor":
         """The posterior without all values of the rows, numbers from 0; nothing is subtracted."""
-        return self.dense().without_observations(rows)
+        return self._dense().without_observations(rows)
 
     # Inside a graph.
 
@@ -264,7 +264,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         variance = prior - self._variances(F, x)
         return F.maximum(variance, prior * fn.unit_roundoff(F, prior))
 
-    def _given(self, context: Any) -> Dict[str, Any]:
+    def _kept(self, context: Any) -> Dict[str, Any]:
         """What a predictor of other data has, too."""
         return {
             "kernels": self.kernels,
@@ -305,9 +305,9 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         residual = residual if mask is None else F.where(mask, residual, F.zeros_like(residual))
         columns = F.expand_dims(_flat(F, residual), axis=2)
         weights = fn.cholesky_solve(F, factor, columns).squeeze(axis=2)
-        given = self._given(inputs.context)
+        kept = self._kept(inputs.context)
         return DenseMultiOutputPredictor(
-            factor, weights, inputs=inputs, targets=targets, mask=mask, **given
+            factor, weights, inputs=inputs, targets=targets, mask=mask, **kept
         )
 
 
@@ -320,7 +320,7 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
     def __init__(self, factor: mx.nd.NDArray, weights: mx.nd.NDArray, **given: Any) -> None:
         super().__init__(constants={"factor": factor, "weights": weights}, **given)
 
-    def dense(self) -> "DenseMultiOutputPredictor":
+    def _dense(self) -> "DenseMultiOutputPredictor":
         return self
 
     def cross_validation(self, folds: Folds = None, y: Optional[ArrayLike] = None) -> HeldOut:

@@ -38,14 +38,14 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
         }
         super().__init__(constants=constants, **given)
 
-    def dense(self) -> DenseMultiOutputPredictor:
+    def _dense(self) -> DenseMultiOutputPredictor:
         inputs = self.inputs.data(self.inputs.list_ctx()[0])
         factor = fn.cholesky(mx.nd, self._noisy(mx.nd, inputs, None), name=self.name)
         return self._remade(inputs, self._targets, factor, None)
 
     def view(self, name: str, **options: Any) -> View:
         # Held-out values are blocks of A⁻¹, which the spectra do not give.
-        owner = super() if name != "cross_validation" else self.dense()
+        owner = super() if name != "cross_validation" else self._dense()
         return owner.view(name, **options)
 
     def _projected(self, F: Namespace, x: Array) -> Array:

@@ -34,8 +34,9 @@ class CollapsedGPLayer(InducingBlock):
     kernel, inducing_points, jitter: as in `InducingBlock`. mean, noise_variance: as in
     `GPLikelihoodLayer`, but noise_variance is one number, or one for each of the numbers from 0 on
     that stand in the `noise_column` of x, such as that of an output. precision: 'float64' computes
-    a float32 layer in float64 inside; None computes the LQ in float32, in 0.8 of the time, which holds for
-    the value, to 1e-3 for hyperparameters, and not for Z where K(Z, Z) is ill-conditioned.
+    a float32 layer in float64 inside; None computes the LQ in float32, in 0.8 of the time, which
+    holds for the value, to 1e-3 for hyperparameters, and not for Z where K(Z, Z) is
+    ill-conditioned.
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
