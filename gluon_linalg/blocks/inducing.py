@@ -67,6 +67,9 @@ class InducingBlock(LinearAlgebraBlock):
                     self.register_child(each)
             self.inducing_points = given_parameter(self, "inducing_points", points)
 
+    # How many columns rows have beside those of x.
+    further_columns = 0
+
     @property
     def kernel(self) -> Kernel:
         """The kernel, of several processes that of the first."""
@@ -80,7 +83,7 @@ class InducingBlock(LinearAlgebraBlock):
     def projections(self, F: Namespace, x: Array) -> List[Projection]:
         """`Projection` of each kernel at x (B, n, d), inside a graph."""
         x = F.cast(x, dtype=WIDE)
-        points = F.cast(parameter_array(F, self.inducing_points, x), dtype=WIDE)
+        points = self.points(F, x)
         corner = F.slice_axis(F.slice_axis(x, axis=1, begin=0, end=1), axis=2, begin=0, end=1)
         points = F.broadcast_add(points, fn.zeros_like(F, corner))
         found = []
@@ -95,14 +98,18 @@ class InducingBlock(LinearAlgebraBlock):
         """The arguments of a call as rows (B, n, d) and arrays (B, n) of them, inside a graph."""
         return (x, *others)
 
+    def points(self, F: Namespace, like: Array) -> Array:
+        """Z inside a graph, (B or 1, m, d) in float64."""
+        return F.cast(parameter_array(F, self.inducing_points, like), dtype=WIDE)
+
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
-        for kernel in self.kernels:
-            kernel.check_columns(sizes["d"])
         batch, _, columns = self.inducing_points.shape
         if columns != sizes["d"]:
             raise ShapeError(
                 f"{self.name}: 'x' has {sizes['d']} columns, the inducing points have {columns}."
             )
+        for kernel in self.kernels:
+            kernel.check_columns(sizes["d"] + self.further_columns)
         if batch not in (1, sizes["B"]):
             raise ShapeError(
                 f"{self.name}: 'x' has batch {sizes['B']}, but there are inducing points for "

@@ -24,6 +24,7 @@ from .multi_output_parts import (
     seen_outputs,
 )
 from .multi_output_sparse_predictor import SparseMultiOutputPredictor
+from .parameters import parameter_array
 from .sparse_gp import SGPRLikelihoodLayer
 from .svgp import SVGPLikelihoodLayer
 
@@ -56,8 +57,10 @@ class OutputRows(InducingBlock):
     kernel the intrinsic model, and the mean of the row's output.
     """
 
-    kernels: List[Any]
+    further_columns = 1
     outputs: int
+    # The numbers of the outputs of the inducing points, (B or 1, m, 1).
+    inducing_outputs: mx.gluon.Parameter
     coregionalizations: List[Coregionalization]
     # The kernels of x, and the means of all outputs.
     input_kernels: List[Kernel]
@@ -81,21 +84,21 @@ class OutputRows(InducingBlock):
         return (rows_of(F, given[0], self.outputs), *flat)
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
-        columns = int(self.inducing_points.shape[2]) - 1
-        if sizes["d"] != columns:
-            raise ShapeError(
-                f"{self.name}: 'x' has {sizes['d']} columns, the inducing points have {columns} "
-                "and that of the number of the output (`output_rows`)."
-            )
         if sizes["k"] != self.outputs:
             raise ShapeError(
                 f"{self.name}: 'y' has {sizes['k']} outputs, the layer was built with "
                 f"outputs={self.outputs}."
             )
-        count = sizes["n"] * self.outputs
-        super().check_shapes({**sizes, "d": columns + 1, "n": count})
+        super().check_shapes({**sizes, "n": sizes["n"] * self.outputs})
+
+    def points(self, F: Namespace, like: Array) -> Array:
+        numbers = F.cast(parameter_array(F, self.inducing_outputs, like), dtype=WIDE)
+        return F.concat(super().points(F, like), numbers, dim=2)
 
     def _keep(self, process: "RowProcess") -> None:
+        with self.name_scope():
+            numbers = mx.nd.array(process.numbers)
+            self.inducing_outputs = self.params.get_constant("inducing_outputs", numbers)
         self.outputs, self.input_kernels = process.outputs, process.kernels
         self.coregionalizations, self.mean = process.coregionalizations, process.means
         for block in (*process.kernels, *process.coregionalizations):
@@ -114,8 +117,8 @@ class MultiOutputSGPRLikelihoodLayer(OutputRows, SGPRLikelihoodLayer):
     and 0 where not, whatever stands there.
 
     inducing_points: (m, d + 1) or (B, m, d + 1), with the number of an output in the last column,
-    such as `output_rows(points, k)`, or rows that `inducing_points` chose of those of the data.
-    Numbers of outputs stay in training. kernel, outputs, rank, coregionalization, mean,
+    such as `output_rows(points, k)`, or rows that `inducing_points` chose of those of the data; the
+    other columns are the parameter of that name. kernel, outputs, rank, coregionalization, mean,
     noise_variance: as in `MultiOutputGPLikelihoodLayer`; jitter, precision: as in
     `SGPRLikelihoodLayer`. For single observations (x, output) call `SGPRLikelihoodLayer` with the
     same kernel (`Coregionalization.kernel`). Álvarez & Lawrence 2011.
@@ -150,7 +153,7 @@ class MultiOutputSGPRLikelihoodLayer(OutputRows, SGPRLikelihoodLayer):
         noises = process.variances(noise_variance)
         super().__init__(
             process.kernel,
-            inducing_points,
+            process.points,
             process.mean,
             noises,
             jitter,
@@ -225,7 +228,7 @@ class MultiOutputSVGPLikelihoodLayer(OutputRows, SVGPLikelihoodLayer):
             )
         super().__init__(
             process.kernel,
-            inducing_points,
+            process.points,
             likelihood,
             count,
             process.mean,
@@ -272,16 +275,13 @@ class RowProcess:
         mean: Means,
     ) -> None:
         self.name, self.outputs = name, outputs
-        self.columns = _input_columns(name, inducing_points, outputs)
+        self.points, self.numbers = _points_and_outputs(name, inducing_points, outputs)
+        self.columns = self.points.shape[-1]
         self.kernels = kernel_list(name, kernel)
         self.coregionalizations = coregionalization_list(
             name, coregionalization, self.kernels, outputs, rank
         )
-        parts = (
-            Sum(own, active_dims=[slice(0, self.columns)]) * between.kernel(self.columns)
-            for own, between in zip(self.kernels, self.coregionalizations)
-        )
-        self.kernel = Sum(*parts)
+        self.kernel = kernel_of_rows(self.kernels, self.coregionalizations, self.columns)
         self.means = means_block(mean, outputs)
         self.mean = None if self.means is None else RowMeans(self.means, outputs)
 
@@ -296,8 +296,21 @@ class RowProcess:
         return np.full(self.outputs, 1.0) * noise.reshape(-1)
 
 
-def _input_columns(name: str, points: ArrayLike, outputs: int) -> int:
-    """d of inducing points (m, d + 1), whose last column has numbers of outputs."""
+def kernel_of_rows(
+    kernels: Sequence[Kernel], coregionalizations: Sequence[Coregionalization], columns: int
+) -> Kernel:
+    """Σ_q k_q(x, x') B_q[a, a'] of rows (x, a) with so many columns of x."""
+    parts = (
+        Sum(own, active_dims=[slice(0, columns)]) * between.kernel(columns)
+        for own, between in zip(kernels, coregionalizations)
+    )
+    return Sum(*parts)
+
+
+def _points_and_outputs(
+    name: str, points: ArrayLike, outputs: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Inducing points (m, d + 1) as their places and the numbers of their outputs (1, m, 1)."""
     values = points.asnumpy() if isinstance(points, mx.nd.NDArray) else np.asarray(points)
     numbers = values[..., -1] if values.ndim in (2, 3) and values.shape[-1] > 1 else None
     if numbers is None or not np.isin(numbers, np.arange(outputs)).all():
@@ -306,4 +319,5 @@ def _input_columns(name: str, points: ArrayLike, outputs: int) -> int:
             f"number of an output, 0 to {outputs - 1}, in the last column; output_rows(points, "
             f"{outputs}) has those of all outputs."
         )
-    return values.shape[-1] - 1
+    numbers = values[..., -1:]
+    return values[..., :-1], numbers if numbers.ndim == 3 else numbers[None]

@@ -157,7 +157,7 @@ class CollapsedGPLayer(InducingBlock):
 
     def _points_of(self, x: Array) -> Array:
         """The inducing points of each batch element, (B, m, d) in float64."""
-        points = self.inducing_points.data(x.context).astype(WIDE).detach()
+        points = self.points(mx.nd, x).detach()
         return mx.nd.broadcast_to(points, (x.shape[0], *points.shape[1:]))
 
     def _system(

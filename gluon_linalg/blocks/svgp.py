@@ -151,7 +151,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         context = self.inducing_points.list_ctx()[0]
         batch = self.variational_mean.shape[0]
-        points = self.inducing_points.data(context).astype(WIDE)
+        points = self.points(mx.nd, self.inducing_points.data(context)).detach()
         points = mx.nd.broadcast_to(points, (batch, *points.shape[1:]))
         with mx.autograd.pause():
             weights, roots = self._variational(mx.nd, points)

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import sparse_gp_reference as reference
 from test_gp import nd, ready
-from test_multi_output_gp import B, KAPPA, MIXING, NEW, NEW_Y, NOISE, SEEN, X, Y, close, data
+from test_multi_output_gp import KAPPA, MIXING, NEW, NEW_Y, NOISE, SEEN, B, X, Y, close, data
 
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
@@ -170,7 +170,8 @@ def test_identity_is_independent_sparse_processes():
     for a in range(3):
         kernel = reference.rbf(1.7, 0.8)
         noises = np.full(5, NOISE[a])
-        total = total + [reference.sgpr(kernel, X[b], Y[b, :, a], points, noises) for b in (0, 1)]
+        each = [reference.sgpr(kernel, X[b], Y[b, :, a], points, noises) for b in (0, 1)]
+        total = total + np.array(each)
         single = gl.SGPRLikelihoodLayer(
             k.RBF(1.7, 0.8), points, noise_variance=NOISE[a], jitter=0.0
         )
@@ -262,7 +263,7 @@ def test_data_of_the_sparse_posterior():
 
 
 def test_views_are_files(tmp_path):
-    predictor = ready(sgpr(True, mean="constant")).condition(X, Y, mask=SEEN)
+    predictor = ready(sgpr(True, mean="constant")).condition(X, Y)
     noise = np.random.RandomState(3).randn(2, 12, 2)
     folds = np.arange(15).reshape(5, 3) % 2
     cases = {
@@ -303,7 +304,7 @@ def test_counts_of_several_outputs():
     close(block(*nd(X[:1], counts)), np.array([total]), 1e-8)
 
 
-def test_training_moves_points_and_not_their_outputs():
+def test_training_moves_points():
     block = ready(sgpr())
     trainer = mx.gluon.Trainer(block.collect_params(), "adam", {"learning_rate": 0.05})
     values = []
@@ -314,9 +315,8 @@ def test_training_moves_points_and_not_their_outputs():
         trainer.step(1)
         values.append(loss.sum().asscalar())
     assert values[-1] < values[0]
-    points = block.inducing_points.data().asnumpy()[0]
-    assert np.array_equal(points[:, 2], POINTS[:, 2])
-    assert np.abs(points[:, :2] - POINTS[:, :2]).min() > 0
+    moved = block.inducing_points.data().asnumpy()[0] - POINTS[:, :2]
+    assert np.abs(moved).min() > 0 and block.inducing_outputs.grad_req == "null"
 
 
 def test_a_sum_of_some_columns_stays_one():

@@ -442,7 +442,7 @@ def test_targets_that_are_independent(run, write_job, workspace):
 
 
 REFUSED_SEVERAL = {
-    "method": ({"model.method": "sgpr"}, "sgpr is of one target; several need method: exact"),
+    "method": ({"model.method": "statespace"}, "statespace is of one target; several need"),
     "likelihood": ({"model.method": "svgp", "model.likelihood": "poisson"}, "is of one target"),
     "twice": ({"data.target": ["y", "y"]}, "named twice"),
     "one": ({"data.target": ["y"]}, "expected the name of a column, or a list of two names"),
