@@ -94,9 +94,11 @@ class InducingBlock(LinearAlgebraBlock):
         return found
 
     @hook
-    def rows(self, F: Namespace, x: Array, *others: Optional[Array]) -> Tuple[Optional[Array], ...]:
-        """The arguments of a call as rows (B, n, d) and arrays (B, n) of them, inside a graph."""
-        return (x, *others)
+    def rows(
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array], mask: Optional[Array]
+    ) -> Tuple[Any, Any, Any, Any]:
+        """The data of a call as rows (B, n, d) and arrays (B, n) of them, inside a graph."""
+        return x, y, noise, mask
 
     def points(self, F: Namespace, like: Array) -> Array:
         """Z inside a graph, (B or 1, m, d) in float64."""

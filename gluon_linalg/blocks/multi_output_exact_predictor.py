@@ -2,7 +2,7 @@
 
 from functools import reduce
 from operator import add
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
 import numpy as np
@@ -54,7 +54,8 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         with self.name_scope():
             blocks = (*kernels, mean)
             copies = blocks if copied else frozen_copies(self.prefix, *blocks)
-            self.kernels, self.mean_function = list(copies[:-1]), copies[-1]
+            self.kernels: List[Any] = list(copies[:-1])
+            self.mean_function: Optional[mx.gluon.HybridBlock] = copies[-1]
             for kernel in self.kernels:
                 self.register_child(kernel)
             own = {f"matrix_{i}": matrix for i, matrix in enumerate(matrices)}
@@ -339,8 +340,9 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
         mask: Optional[ArrayLike] = None,
     ) -> "DenseMultiOutputPredictor":
         F, dtype = mx.nd, self._compute_dtype
+        given: List[Any] = self._from_people(DATA, x, y, noise, mask)
         x, y, noise, mask = seen_outputs(
-            F, *self._from_people(DATA, x, y, noise, mask), dtype, self.name
+            F, given[0], given[1], given[2], given[3], dtype, self.name
         )
         context = x.context
         across, corner = self._columns(F, x), self._noisy(F, x, noise)

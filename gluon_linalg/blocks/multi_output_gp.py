@@ -142,7 +142,9 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         """
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
         dtype = self._precision or cast(str, self.dtype)
-        inputs, targets, variances, seen = seen_outputs(mx.nd, *data, dtype, self.name)
+        inputs, targets, variances, seen = seen_outputs(
+            mx.nd, data[0], data[1], data[2], data[3], dtype, self.name
+        )
         residual = self._residual(mx.nd, inputs, targets, seen, dtype)
         matrices = [c.matrix(mx.nd, inputs, dtype) for c in self.coregionalizations]
         given = {

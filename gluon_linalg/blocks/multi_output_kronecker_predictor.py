@@ -45,8 +45,9 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
 
     def view(self, name: str, **options: Any) -> View:
         # Held-out values are blocks of A⁻¹, which the spectra do not give.
-        owner = super() if name != "cross_validation" else self._dense()
-        return owner.view(name, **options)
+        if name == "cross_validation":
+            return self._dense().view(name, **options)
+        return super().view(name, **options)
 
     def _projected(self, F: Namespace, x: Array) -> Array:
         """p(x), (B, n, m)."""

@@ -1,6 +1,6 @@
 """What posteriors of several dependent processes share: their views."""
 
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
@@ -110,7 +110,7 @@ def value_folds(name: str, folds: Folds, rows: int, outputs: int) -> np.ndarray:
     folds: how many, row i being in fold i mod folds; the fold of each row, (n,), or of each value,
     (n, k). Raises ValueError.
     """
-    if np.shape(folds) == (rows, outputs):
+    if np.shape(cast(Any, folds)) == (rows, outputs):
         flat = fold_numbers(name, np.asarray(folds).reshape(-1), rows * outputs)
         return flat.reshape(rows, outputs)
     return np.repeat(fold_numbers(name, folds, rows)[:, None], outputs, axis=1)

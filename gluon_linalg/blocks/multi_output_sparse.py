@@ -72,16 +72,12 @@ class OutputRows(InducingBlock):
         return self.coregionalizations[0]
 
     def rows(
-        self,
-        F: Namespace,
-        x: Array,
-        y: Array,
-        noise: Optional[Array] = None,
-        mask: Optional[Array] = None,
-    ) -> Tuple[Optional[Array], ...]:
-        given = seen_outputs(F, x, y, noise, mask, cast(str, self.dtype), self.name)
-        flat = (None if a is None else by_output(F, a) for a in given[1:])
-        return (rows_of(F, given[0], self.outputs), *flat)
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array], mask: Optional[Array]
+    ) -> Tuple[Any, Any, Any, Any]:
+        dtype = cast(str, self.dtype)
+        x, y, noise, mask = seen_outputs(F, x, y, noise, mask, dtype, self.name)
+        flat = (None if a is None else by_output(F, a) for a in (y, noise, mask))
+        return (rows_of(F, x, self.outputs), *flat)  # type: ignore[return-value]
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if sizes["k"] != self.outputs:
@@ -237,16 +233,6 @@ class MultiOutputSVGPLikelihoodLayer(OutputRows, SVGPLikelihoodLayer):
             **kwargs,
         )
         self._keep(process)
-
-    def rows(
-        self,
-        F: Namespace,
-        x: Array,
-        y: Array,
-        mask: Optional[Array] = None,
-    ) -> Tuple[Optional[Array], ...]:
-        x, y, _, mask = super().rows(F, x, y, None, mask)
-        return x, y, mask
 
     def predictor(self, include_noise: bool = False) -> SparseMultiOutputPredictor:
         """The posterior, with copies of all parameters: x -> (mean, variance), (B, m, k).

@@ -1,6 +1,6 @@
 """The posterior of several dependent processes through inducing points."""
 
-from typing import Any, Dict, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, Optional, Tuple, cast
 
 import mxnet as mx
 import numpy as np
@@ -191,8 +191,8 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
         folds: Optional[Array] = None,
         count: int = 0,
     ) -> Tuple[Array, ...]:
-        rows: Sequence[Any] = self._rows(F, x, y, noise, mask)
-        found = self.rows._cross_validation_view(F, *rows, folds, count)
+        inputs, values, variances, seen = self._rows(F, x, y, noise, mask)
+        found = self.rows._cross_validation_view(F, inputs, values, variances, seen, folds, count)
         return tuple(from_outputs(F, a, self.outputs) for a in found)
 
     # The rest.

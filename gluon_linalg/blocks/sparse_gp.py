@@ -60,7 +60,7 @@ class CollapsedGPLayer(InducingBlock):
             raise ValueError(
                 f"{self.name}: precision is {precision!r}, expected 'float64' or None."
             )
-        if np.ndim(noise_variance) > (0 if noise_column is None else 1):
+        if np.ndim(cast(Any, noise_variance)) > (0 if noise_column is None else 1):
             raise ShapeError(
                 f"{self.name}: noise_variance is one number, or one for each number in the "
                 "`noise_column` of x; give `noise` in the call for those of single observations."
@@ -90,8 +90,8 @@ class CollapsedGPLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
-        rows = self.rows(F, x, y, noise, mask)
-        observed, added, _ = self._system(F, *rows, self._precision or outer)
+        x, y, noise, mask = self.rows(F, x, y, noise, mask)
+        observed, added, _ = self._system(F, x, y, noise, mask, self._precision or outer)
         value = regression_nll(F, observed, _one(F, observed), 1, self.name) + added
         return F.cast(value, dtype=outer)
 
@@ -111,8 +111,8 @@ class CollapsedGPLayer(InducingBlock):
         """
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
         check_include_noise(self, include_noise)
-        rows: Tuple[Any, ...] = self.rows(mx.nd, *data)
-        observed, added, factor = self._system(mx.nd, *rows, WIDE)
+        inputs, targets, variances, seen = self.rows(mx.nd, data[0], data[1], data[2], data[3])
+        observed, added, factor = self._system(mx.nd, inputs, targets, variances, seen, WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(
@@ -128,7 +128,7 @@ class CollapsedGPLayer(InducingBlock):
             return SparseGPPredictor(
                 self.kernels,
                 self.means,
-                self._points_of(rows[0]),
+                self._points_of(inputs),
                 [factor],
                 found.weights,
                 [root],

@@ -91,7 +91,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
-        x, y, mask = self.rows(F, x, y, mask)
+        x, y, _, mask = self.rows(F, x, y, None, mask)
         x = seen_inputs(F, x, mask)
         weights, roots = self._variational(F, x)
         mean, variance = latent_moments(F, self.projections(F, x), weights, roots, True)
@@ -124,7 +124,7 @@ class SVGPLikelihoodLayer(InducingBlock):
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
         data: Tuple[Any, ...] = (*self._data(x, y, mask), None)[:3]
         with mx.autograd.pause():
-            inputs, targets, seen = self.rows(mx.nd, *data)
+            inputs, targets, _, seen = self.rows(mx.nd, data[0], data[1], None, data[2])
             inputs = seen_inputs(mx.nd, inputs, seen)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)

@@ -119,8 +119,8 @@ class SeveralProcesses(GaussianProcess):
             holdout = {}
             for name, *column in zip(dataset.target, dataset.holdout_y.T, *(m.T for m in moments)):
                 seen = ~np.isnan(column[0])
-                of_name = (values[seen] for values in column)
-                holdout[name] = holdout_metrics(*of_name, self.job.levels)
+                own, mean, variance = (values[seen] for values in column)
+                holdout[name] = holdout_metrics(own, mean, variance, self.job.levels)
         return {
             "rows_left_out": dataset.left_out,
             "targets": list(dataset.target),

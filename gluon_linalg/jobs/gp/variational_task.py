@@ -124,10 +124,11 @@ class VariationalProcess(SparseProcess):
         return take_back
 
     def _natural_step(self, rows: Sequence[mx.nd.NDArray], step: float) -> None:
-        given = [array.expand_dims(axis=0) for array in rows]
+        given: Any = [array.expand_dims(axis=0) for array in rows]
+        x, y, mask = (*given, None)[:3]
         # The loss tells what is wrong, if more is than the step.
         with contextlib.suppress(LinearAlgebraError):
-            self.process.natural_step(*given, step=step)
+            self.process.natural_step(x, y, mask, step)
 
     def _variational(self) -> List[mx.gluon.Parameter]:
         return [self.process.variational_mean, self.process.variational_factor]
