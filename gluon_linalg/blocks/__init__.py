@@ -30,11 +30,8 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
-from .multi_output_sparse import (
-    MultiOutputSGPRLikelihoodLayer,
-    MultiOutputSVGPLikelihoodLayer,
-    output_rows,
-)
+from .multi_output_rows import output_rows
+from .multi_output_sparse import MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer
 from .multi_output_sparse_predictor import SparseMultiOutputPredictor
 from .multivariate import (
     DynamicFactorModel,

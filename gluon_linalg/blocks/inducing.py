@@ -152,6 +152,39 @@ def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Arra
     return found
 
 
+def latent_moments(
+    F: Namespace,
+    found: Sequence[Projection],
+    weights: Array,
+    roots: Sequence[Array],
+    triangular: bool = False,
+) -> Tuple[Array, Array]:
+    """φᵀw and k(x, x) - |φ|² + |Rᵀφ|², (B, n), or (B, n, p) of p > 1 latent values.
+
+    found: one `Projection` for all, or one for each; weights (B, m, p); roots (B, m, m) of each,
+    lower `triangular` or of any kind. The variance is not below ε k(x, x), where rounding would
+    make it negative.
+    """
+    times = fn.triangular_product if triangular else fn.product
+    means, variances = [], []
+    for i, root in enumerate(roots):
+        own = found[i % len(found)]
+        column = F.slice_axis(weights, axis=2, begin=i, end=i + 1)
+        mean = fn.product(F, own.features, column, transpose_a=True)
+        means.append(F.reshape(mean, shape=(0, -1)))
+        moved = times(F, root, own.features, True)
+        variance = own.rest + fn.column_squares(F, moved)
+        variances.append(F.maximum(variance, own.prior * fn.unit_roundoff(F, own.prior)))
+    return latent_axis(F, means, len(roots)), latent_axis(F, variances, len(roots))
+
+
+def latent_axis(F: Namespace, each: Sequence[Array], latents: int) -> Array:
+    """(B, n) of one latent value, or of each in (B, n, p); a list of one serves all."""
+    if latents == 1:
+        return each[0]
+    return F.stack(*(each[i % len(each)] for i in range(latents)), axis=2)
+
+
 def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
     """x (B, n, d) with the middle one of the others where the mask (B, n) hides a row.
 

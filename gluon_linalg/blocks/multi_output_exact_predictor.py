@@ -1,4 +1,4 @@
-"""The exact posterior of several dependent processes, and the one by a dense factor."""
+"""The exact posterior of several dependent processes: its views, from what subclasses state."""
 
 from functools import reduce
 from operator import add
@@ -8,19 +8,17 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..functional.factor_update import left_out, row_numbers, with_rows, without_rows
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, ArrayLike, Namespace, hook
 from .copying import frozen_copies
-from .gp_predictor import Folds, held_out
+from .gp_predictor import Folds
 from .kernels import Kernel
-from .multi_output_parts import output_means, seen_outputs
+from .multi_output_parts import output_means
 from .multi_output_predictor import MultiOutputPredictor, value_folds
 from .parameters import parameter_array
 from .posterior import HeldOut
 
 TARGETS = (("y", "B n k"),)
-DATA = (("x", "B n d"), ("y", "B n k"), ("noise", "B n k"), ("mask", "B n k"))
 
 
 class ExactMultiOutputPredictor(MultiOutputPredictor):
@@ -90,7 +88,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         raise NotImplementedError
 
     @hook
-    def _dense(self) -> "DenseMultiOutputPredictor":
+    def _dense(self) -> "ExactMultiOutputPredictor":
         """The same posterior by the factor of A, (B, n k, n k)."""
         raise NotImplementedError
 
@@ -121,7 +119,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         y: ArrayLike,
         noise: Optional[ArrayLike] = None,
         mask: Optional[ArrayLike] = None,
-    ) -> "DenseMultiOutputPredictor":
+    ) -> "ExactMultiOutputPredictor":
         """The posterior given r rows more: the factor of A gets r k rows, in n² r k³ operations.
 
         x: (B, r, d); y, noise, mask: (B, r, k), NDArrays or NumPy arrays, with or without the batch
@@ -130,7 +128,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         """
         return self._dense().with_observations(x, y, noise, mask)
 
-    def without_observations(self, rows: Sequence[int]) -> "DenseMultiOutputPredictor":
+    def without_observations(self, rows: Sequence[int]) -> "ExactMultiOutputPredictor":
         """The posterior without all values of the rows, numbers from 0; nothing is subtracted."""
         return self._dense().without_observations(rows)
 
@@ -290,155 +288,4 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         ones = F.ones_like(F.slice_axis(x, axis=2, begin=0, end=1))
         variances = F.broadcast_mul(ones, self._noise(F, x))
         variances = variances if noise is None else variances + noise
-        return fn.add_diagonal(F, covariance, _flat(F, variances))
-
-    def _remade(
-        self,
-        inputs: mx.nd.NDArray,
-        targets: mx.nd.NDArray,
-        factor: mx.nd.NDArray,
-        mask: Optional[mx.nd.NDArray],
-    ) -> "DenseMultiOutputPredictor":
-        """A predictor of other data with everything else as it is."""
-        F, dtype = mx.nd, self._compute_dtype
-        shift = output_means(F, self.mean_function, inputs, targets, dtype, cast(str, self.dtype))
-        residual = targets - shift
-        residual = residual if mask is None else F.where(mask, residual, F.zeros_like(residual))
-        columns = F.expand_dims(_flat(F, residual), axis=2)
-        weights = fn.cholesky_solve(F, factor, columns).squeeze(axis=2)
-        kept = self._kept(inputs.context)
-        return DenseMultiOutputPredictor(
-            factor, weights, inputs=inputs, targets=targets, mask=mask, **kept
-        )
-
-
-class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
-    """By the factor L of A, (B, n k, n k), one row after the other, and α = A⁻¹(y - m), (B, n k).
-
-    With rows before outputs, further observations are further rows of A.
-    """
-
-    def __init__(self, factor: mx.nd.NDArray, weights: mx.nd.NDArray, **given: Any) -> None:
-        super().__init__(constants={"factor": factor, "weights": weights}, **given)
-
-    def _dense(self) -> "DenseMultiOutputPredictor":
-        return self
-
-    def cross_validation(self, folds: Folds = None, y: Optional[ArrayLike] = None) -> HeldOut:
-        targets = self._targets if y is None else self._from_people(TARGETS, y)[0]
-        options = self._options("cross_validation", folds)
-        if options:
-            dtype, context = self._compute_dtype, targets.context
-            options["folds"] = mx.nd.array(options["folds"], dtype=dtype, ctx=context)
-        return HeldOut(*self._cross_validation_view(mx.nd, targets, **options))
-
-    def with_observations(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> "DenseMultiOutputPredictor":
-        F, dtype = mx.nd, self._compute_dtype
-        given: List[Any] = self._from_people(DATA, x, y, noise, mask)
-        x, y, noise, mask = seen_outputs(
-            F, given[0], given[1], given[2], given[3], dtype, self.name
-        )
-        context = x.context
-        across, corner = self._columns(F, x), self._noisy(F, x, noise)
-        own = None if mask is None else _flat(F, mask)
-        if own is not None:
-            across = F.broadcast_mul(across, F.expand_dims(own, axis=1))
-            corner, _ = fn.hide_missing(F, corner, _flat(F, y), own)
-        factor = with_rows(self.factor.data(context), across, corner, self.name)
-        targets = self._targets.as_in_context(context)
-        seen = None if self.mask is None else self.mask.data(context)
-        if seen is not None or mask is not None:
-            seen = F.ones_like(targets) if seen is None else seen
-            seen = F.concat(seen, F.ones_like(y) if mask is None else mask, dim=1)
-        inputs = F.concat(self.inputs.data(context), x, dim=1)
-        return self._remade(inputs, F.concat(targets, y, dim=1), factor, seen)
-
-    def without_observations(self, rows: Sequence[int]) -> "DenseMultiOutputPredictor":
-        gone, size, k = row_numbers(rows, self._size()), self._size(), self.outputs
-        context = self.inputs.list_ctx()[0]
-        left = [i for i in range(size) if i not in gone]
-        kept = mx.nd.array(left, dtype="int32", ctx=context)
-        values = [i * k + a for i in gone for a in range(k)]
-        mask = None if self.mask is None else mx.nd.take(self.mask.data(context), kept, axis=1)
-        return self._remade(
-            mx.nd.take(self.inputs.data(context), kept, axis=1),
-            mx.nd.take(self._targets.as_in_context(context), kept, axis=1),
-            without_rows(self.factor.data(context), values),
-            mask,
-        )
-
-    # Inside a graph.
-
-    def _cross_validation_view(
-        self, F: Namespace, y: Array, folds: Optional[Array] = None
-    ) -> Tuple[Array, ...]:
-        residual, seen = self._residual(F, y)
-        factor = self._constant(F, "factor", y)
-        step, variance = left_out(F, factor, _flat(F, residual), folds, self.name)
-        y = F.cast(y, dtype=self._compute_dtype)
-        step, variance = (F.reshape_like(a, fn.stop(F, y)) for a in (step, variance))
-        found = held_out(F, y, step, variance, seen)
-        return tuple(F.cast(a, dtype=self.dtype) for a in found)
-
-    def _residual(self, F: Namespace, y: Array) -> Tuple[Array, Optional[Array]]:
-        """y - m(X) with 0 where the mask hides a value, and the mask, (B, n, k)."""
-        dtype, inputs = self._compute_dtype, self._constant(F, "inputs", y)
-        y = F.cast(y, dtype=dtype)
-        shift = output_means(F, self.mean_function, inputs, y, dtype, cast(str, self.dtype))
-        residual = y - shift
-        if self.mask is None:
-            return residual, None
-        seen = self._constant(F, "mask", y)
-        return F.where(seen, residual, fn.zeros_like(F, residual)), seen
-
-    def _columns(self, F: Namespace, x: Array) -> Array:
-        """Σ_q k_q(X, x) ⊗ B_q, (B, n k, m k), without the rows that the mask hides."""
-        total = self._of_kernels(
-            F, lambda q, _: fn.kronecker(F, self._cross(F, q, x), self._matrix(F, q, x))
-        )
-        if self.mask is None:
-            return total
-        seen = _flat(F, self._constant(F, "mask", x))
-        return F.broadcast_mul(total, F.expand_dims(seen, axis=2))
-
-    def _whitened(self, F: Namespace, x: Array) -> Array:
-        return fn.triangular_solve(F, self._constant(F, "factor", x), self._columns(F, x))
-
-    def _by_row(self, F: Namespace, flat: Array) -> Array:
-        """(B, m k) as (B, m, k)."""
-        return F.reshape(flat, shape=(0, -1, self.outputs))
-
-    def _explained(self, F: Namespace, x: Array) -> Array:
-        row = F.expand_dims(self._constant(F, "weights", x), axis=1)
-        return self._by_row(F, fn.product(F, row, self._columns(F, x)))
-
-    def _variances(self, F: Namespace, x: Array) -> Array:
-        return self._by_row(F, F.sum(F.square(self._whitened(F, x)), axis=1))
-
-    def _between(self, F: Namespace, x: Array) -> Array:
-        parts = F.transpose(self._whitened(F, x), axes=(0, 2, 1))
-        flat = F.reshape(parts, shape=(-3, 0))
-        flat = F.reshape(flat, shape=(-4, -1, self.outputs, 0))
-        learned = fn.product(F, flat, flat, transpose_b=True)
-        prior = self._prior_between(F, x)
-        learned = F.reshape_like(
-            learned, fn.stop(F, prior), lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2
-        )
-        return prior - learned
-
-    def _joint(self, F: Namespace, x: Array) -> Array:
-        parts = F.reshape(self._whitened(F, x), shape=(0, 0, -4, -1, self.outputs))
-        whitened = F.reshape(F.transpose(parts, axes=(0, 1, 3, 2)), shape=(0, 0, -3))
-        learned = fn.product(F, whitened, whitened, transpose_a=True)
-        return fn.symmetrize(F, self._prior_joint(F, x) - learned)
-
-
-def _flat(F: Namespace, values: Array) -> Array:
-    """(B, n, k) as (B, n k), one row after the other."""
-    return F.reshape(values, shape=(0, -3))
+        return fn.add_diagonal(F, covariance, F.reshape(variances, shape=(0, -3)))

@@ -12,7 +12,8 @@ from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .coregionalization import Coregionalization
 from .kernels import Kernel
-from .multi_output_exact_predictor import DenseMultiOutputPredictor, ExactMultiOutputPredictor
+from .multi_output_dense_predictor import DenseMultiOutputPredictor
+from .multi_output_exact_predictor import ExactMultiOutputPredictor
 from .multi_output_kronecker_predictor import KroneckerPredictor
 from .multi_output_parts import (
     Coregionalizations,

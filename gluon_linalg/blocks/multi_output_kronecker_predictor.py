@@ -7,7 +7,8 @@ import mxnet as mx
 from .. import functional as fn
 from ..functional.coregionalization import KroneckerSpectrum
 from ..typing import Array, Namespace
-from .multi_output_exact_predictor import DenseMultiOutputPredictor, ExactMultiOutputPredictor
+from .multi_output_dense_predictor import DenseMultiOutputPredictor, dense_posterior
+from .multi_output_exact_predictor import ExactMultiOutputPredictor
 from .views import View
 
 
@@ -41,7 +42,7 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
     def _dense(self) -> DenseMultiOutputPredictor:
         inputs = self.inputs.data(self.inputs.list_ctx()[0])
         factor = fn.cholesky(mx.nd, self._noisy(mx.nd, inputs, None), name=self.name)
-        return self._remade(inputs, self._targets, factor, None)
+        return dense_posterior(self, inputs, self._targets, factor, None)
 
     def view(self, name: str, **options: Any) -> View:
         # Held-out values are blocks of A⁻¹, which the spectra do not give.

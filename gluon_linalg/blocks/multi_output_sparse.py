@@ -1,9 +1,8 @@
 """Sparse Gaussian processes of several outputs: the sparse layers on rows (x, output)."""
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, List, Mapping, Optional, Tuple, Union, cast
 
 import mxnet as mx
-import numpy as np
 
 from ..errors import ShapeError
 from ..functional.coregionalization import by_output
@@ -11,42 +10,14 @@ from ..functional.coregionalization import output_rows as rows_of
 from ..typing import Array, ArrayLike, Namespace
 from .coregionalization import Coregionalization
 from .inducing import WIDE, InducingBlock
-from .kernels import Kernel, Sum
+from .kernels import Kernel
 from .likelihoods import Gaussian, Likelihood
-from .multi_output_parts import (
-    Coregionalizations,
-    Kernels,
-    Means,
-    RowMeans,
-    coregionalization_list,
-    kernel_list,
-    means_block,
-    seen_outputs,
-)
+from .multi_output_parts import Coregionalizations, Kernels, Means, seen_outputs
+from .multi_output_rows import RowProcess, Variances
 from .multi_output_sparse_predictor import SparseMultiOutputPredictor
 from .parameters import parameter_array
 from .sparse_gp import SGPRLikelihoodLayer
 from .svgp import SVGPLikelihoodLayer
-
-Variances = Union[float, Sequence[float], np.ndarray]
-
-
-def output_rows(x: ArrayLike, outputs: int) -> np.ndarray:
-    """Rows of all k = `outputs` at each x, (n, d) -> (k n, d + 1), or both with a batch axis.
-
-    The last column is the number of the output, from 0 on: one output after the other. So sparse
-    processes of several outputs have their inducing points, and any kernel times
-    `Coregionalization.kernel` its rows. Álvarez & Lawrence 2011. Raises ShapeError.
-
-    >>> gl.output_rows([[0.5], [1.5]], 2).tolist()
-    [[0.5, 0.0], [1.5, 0.0], [0.5, 1.0], [1.5, 1.0]]
-    """
-    values = x.asnumpy() if isinstance(x, mx.nd.NDArray) else np.asarray(x)
-    values = np.asarray(values, dtype="float64")
-    if values.ndim not in (2, 3):
-        raise ShapeError(f"output_rows: x has shape {values.shape}, expected (n, d).")
-    each = [np.insert(values, values.shape[-1], a, axis=-1) for a in range(outputs)]
-    return np.concatenate(each, axis=-2)
 
 
 class OutputRows(InducingBlock):
@@ -91,7 +62,7 @@ class OutputRows(InducingBlock):
         numbers = F.cast(parameter_array(F, self.inducing_outputs, like), dtype=WIDE)
         return F.concat(super().points(F, like), numbers, dim=2)
 
-    def _keep(self, process: "RowProcess") -> None:
+    def _keep(self, process: RowProcess) -> None:
         with self.name_scope():
             numbers = mx.nd.array(process.numbers)
             self.inducing_outputs = self.params.get_constant("inducing_outputs", numbers)
@@ -242,68 +213,3 @@ class MultiOutputSVGPLikelihoodLayer(OutputRows, SVGPLikelihoodLayer):
         found = super().predictor(include_noise)
         with self.name_scope():
             return SparseMultiOutputPredictor(found, self.outputs)
-
-
-class RowProcess:
-    """The process of rows (x, output), and its parts.
-
-    Raises ShapeError, TypeError, ValueError.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        kernel: Kernels,
-        inducing_points: ArrayLike,
-        outputs: int,
-        rank: int,
-        coregionalization: Coregionalizations,
-        mean: Means,
-    ) -> None:
-        self.name, self.outputs = name, outputs
-        self.points, self.numbers = _points_and_outputs(name, inducing_points, outputs)
-        self.columns = self.points.shape[-1]
-        self.kernels = kernel_list(name, kernel)
-        self.coregionalizations = coregionalization_list(
-            name, coregionalization, self.kernels, outputs, rank
-        )
-        self.kernel = kernel_of_rows(self.kernels, self.coregionalizations, self.columns)
-        self.means = means_block(mean, outputs)
-        self.mean = None if self.means is None else RowMeans(self.means, outputs)
-
-    def variances(self, given: Variances) -> np.ndarray:
-        """A noise variance for each output. Raises ShapeError."""
-        noise = np.asarray(given, dtype="float64")
-        if noise.ndim > 1 or noise.size not in (1, self.outputs):
-            raise ShapeError(
-                f"{self.name}: noise_variance has shape {noise.shape}, expected one number or "
-                f"({self.outputs},), one for each output."
-            )
-        return np.full(self.outputs, 1.0) * noise.reshape(-1)
-
-
-def kernel_of_rows(
-    kernels: Sequence[Kernel], coregionalizations: Sequence[Coregionalization], columns: int
-) -> Kernel:
-    """Σ_q k_q(x, x') B_q[a, a'] of rows (x, a) with so many columns of x."""
-    parts = (
-        Sum(own, active_dims=[slice(0, columns)]) * between.kernel(columns)
-        for own, between in zip(kernels, coregionalizations)
-    )
-    return Sum(*parts)
-
-
-def _points_and_outputs(
-    name: str, points: ArrayLike, outputs: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Inducing points (m, d + 1) as their places and the numbers of their outputs (1, m, 1)."""
-    values = points.asnumpy() if isinstance(points, mx.nd.NDArray) else np.asarray(points)
-    numbers = values[..., -1] if values.ndim in (2, 3) and values.shape[-1] > 1 else None
-    if numbers is None or not np.isin(numbers, np.arange(outputs)).all():
-        raise ShapeError(
-            f"{name}: inducing_points has shape {values.shape}, expected (m, d + 1) with the "
-            f"number of an output, 0 to {outputs - 1}, in the last column; output_rows(points, "
-            f"{outputs}) has those of all outputs."
-        )
-    numbers = values[..., -1:]
-    return values[..., :-1], numbers if numbers.ndim == 3 else numbers[None]

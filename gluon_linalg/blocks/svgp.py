@@ -12,11 +12,20 @@ from ..functional.checks import likelihood_in_range
 from ..functional.lq import lq_factors
 from ..typing import Array, ArrayLike, Namespace
 from .given import given_parameter
-from .inducing import WIDE, InducingBlock, Kernels, Means, hyperparameters, seen_inputs
+from .inducing import (
+    WIDE,
+    InducingBlock,
+    Kernels,
+    Means,
+    hyperparameters,
+    latent_axis,
+    latent_moments,
+    seen_inputs,
+)
 from .likelihoods import Likelihood
 from .mean import mean_values
 from .parameters import parameter_array
-from .sparse_gp_predictor import SparseGPPredictor, latent_axis, latent_moments
+from .sparse_gp_predictor import SparseGPPredictor
 
 
 class SVGPLikelihoodLayer(InducingBlock):

@@ -96,7 +96,18 @@ def gradients(block, *arrays):
 
 
 def test_the_bound_in_all_modes(tmp_path):
-    """The linear model with known noise, in rows that are fewer, and one mean for each output."""
+    cases = [data(1, 2, 3), data(2, 3, 3, seed=5)]
+    check_block(
+        lambda: sgpr(points=POINTS[2:]),
+        cases,
+        tmp_path,
+        lambda x, y, _: dense(x, y, points=POINTS[2:]),
+    )
+
+
+@pytest.mark.slow
+def test_the_bound_of_the_linear_model_in_all_modes(tmp_path):
+    """With known noise and a mean for each output."""
     noise = np.random.RandomState(3).uniform(0.1, 0.4, (2, 4, 3))
     cases = [[*data(2, 4), noise], [*data(1, 3, seed=5), noise[:1, :3]]]
     check_block(
@@ -107,6 +118,7 @@ def test_the_bound_in_all_modes(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_stochastic_bound_in_all_modes(tmp_path):
     check_block(lambda: svgp(count=30), [data(1, 4), data(1, 3, seed=5)], tmp_path)
 
@@ -262,7 +274,14 @@ def test_data_of_the_sparse_posterior():
         close(found.negative_log_likelihood(), expected, 1e-9)
 
 
-def test_views_are_files(tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["output_covariance"],
+        pytest.param(["samples", "log_density", "cross_validation"], marks=pytest.mark.slow),
+    ],
+)
+def test_views_are_files(names, tmp_path):
     predictor = ready(sgpr(True, mean="constant")).condition(X, Y)
     noise = np.random.RandomState(3).randn(2, 12, 2)
     folds = np.arange(15).reshape(5, 3) % 2
@@ -272,7 +291,8 @@ def test_views_are_files(tmp_path):
         "log_density": ([NEW, NEW_Y], {}),
         "cross_validation": ([X, Y], {"folds": folds}),
     }
-    for name, (inputs, options) in cases.items():
+    for name in names:
+        inputs, options = cases[name]
         block = predictor.view(name, **options)
         block.hybridize()
         found = block(*[nd(a) for a in inputs])

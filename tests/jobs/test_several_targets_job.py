@@ -189,8 +189,18 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("method", METHODS)
+CASES = [
+    ("exact", "float64"),
+    ("svgp", "float64"),
+    ("sgpr", "float32"),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in [("sgpr", "float64"), ("exact", "float32"), ("svgp", "float32")]
+    ),
+]
+
+
+@pytest.mark.parametrize("method, dtype", CASES)
 def test_empty_cells_leave_values_out(method, dtype, run, write_job, workspace):
     """Rows at the end are held out. 60 points explain the 65 values but for 1e-5."""
     changes, tolerance = METHODS[method]
@@ -220,7 +230,7 @@ def test_empty_cells_leave_values_out(method, dtype, run, write_job, workspace):
         assert f"{name}, hold-out of {seen.sum()} rows" in out
 
 
-@pytest.mark.parametrize("method", ["exact", "sgpr"])
+@pytest.mark.parametrize("method", ["exact", pytest.param("sgpr", marks=pytest.mark.slow)])
 def test_a_matrix_for_each_part_of_a_sum(method, run, write_job, workspace):
     changes = {
         **FIXED,
@@ -243,6 +253,7 @@ def test_a_matrix_for_each_part_of_a_sum(method, run, write_job, workspace):
     np.testing.assert_allclose(predicted(run, workspace)[0] / spread, mean / spread, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_batches_of_rows_of_several_targets(run, write_job, workspace):
     """Masks go with their rows, and the loss is that of all rows."""
     changes = {

@@ -8,7 +8,7 @@ import numpy as np
 from ...blocks import MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer, output_rows
 from ...blocks.coregionalization import Coregionalization
 from ...blocks.kernels import Kernel
-from ...blocks.multi_output_sparse import kernel_of_rows
+from ...blocks.multi_output_rows import kernel_of_rows
 from ...fitting.inducing_points import inducing_points
 from .inputs import Inputs
 from .several_task import SeveralProcesses
