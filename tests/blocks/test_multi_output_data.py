@@ -59,6 +59,7 @@ def test_held_out_values_are_those_of_refits(name, which):
             close(found, expected)
 
 
+@pytest.mark.slow
 def test_a_view_of_folds_is_a_file(tmp_path):
     predictor = ready(layer()).condition(X, Y)
     block = predictor.view("cross_validation", folds=5)
