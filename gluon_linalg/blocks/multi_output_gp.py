@@ -141,7 +141,7 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         the batch axis. Factored once, here: with the spectrum where the layer has it. The
         predictor holds copies. include_noise: whether its variance is that of new observations.
         """
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
+        data = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
         inputs, targets, variances, seen = seen_outputs(
             mx.nd, data[0], data[1], data[2], data[3], dtype, self.name

@@ -109,9 +109,9 @@ class CollapsedGPLayer(InducingBlock):
         the batch axis. The data are factored once, here, in float64; what the predictor keeps
         does not grow with them. include_noise: as in `GPLikelihoodLayer.condition`.
         """
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
+        x, y, noise, mask = self._all_data(x, y, noise, mask)
         check_include_noise(self, include_noise)
-        inputs, targets, variances, seen = self.rows(mx.nd, data[0], data[1], data[2], data[3])
+        inputs, targets, variances, seen = self.rows(mx.nd, x, y, noise, mask)
         observed, added, factor = self._system(mx.nd, inputs, targets, variances, seen, WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.

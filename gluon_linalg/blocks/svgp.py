@@ -131,9 +131,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         if not 0.0 < step <= 1.0:
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
-        data: Tuple[Any, ...] = (*self._data(x, y, mask), None)[:3]
+        x, y, mask = self._all_data(x, y, mask)
         with mx.autograd.pause():
-            inputs, targets, _, seen = self.rows(mx.nd, data[0], data[1], None, data[2])
+            inputs, targets, _, seen = self.rows(mx.nd, x, y, None, mask)
             inputs = seen_inputs(mx.nd, inputs, seen)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)

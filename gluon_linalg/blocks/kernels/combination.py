@@ -9,6 +9,7 @@ from ... import functional as fn
 from ... import native
 from ...typing import Array, Namespace, given
 from .base import Kernel
+from .wrapper import Wrapper, inner
 
 
 class Combination(Kernel):
@@ -136,7 +137,7 @@ class Product(Combination):
         program.write("multiply")
 
 
-class Scaled(Kernel):
+class Scaled(Wrapper):
     """variance · k(x, z), the variance a learnable positive number.
 
     >>> kernel = 0.5 * gl.kernels.RBF()
@@ -150,10 +151,6 @@ class Scaled(Kernel):
         self.kernel = kernel
         self.variance = self._positive("variance", variance)
 
-    def check_columns(self, count: int) -> None:
-        super().check_columns(count)
-        self.kernel.check_columns(given(self._columns.count(count)))
-
     def plain(
         self,
         F: Namespace,
@@ -163,39 +160,19 @@ class Scaled(Kernel):
         hyperparameters: Any = None,
         constant: bool = False,
     ) -> Array:
-        x, z = self.select_both(F, x, z)
+        matrix = super().plain(F, x, z, dtype, hyperparameters, constant)
         variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
-        matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
         return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
 
     def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
-        x = self.select(F, x)
+        diagonal = super().plain_diagonal(F, x, dtype, hyperparameters)
         variance = self.own(F, x, dtype, hyperparameters)["variance"]
-        diagonal = self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
         return F.broadcast_mul(diagonal, variance)
 
-    def has_program(self) -> bool:
-        return super().has_program() and self.kernel.has_program()
-
-    def describe(
-        self,
-        F: Namespace,
-        program: native.KernelProgram,
-        x: Array,
-        z: Optional[Array],
-        dtype: str,
-        hyperparameters: Any,
-        constant: bool,
-    ) -> None:
-        x, z = self.select_both(F, x, z)
-        own = self.own(F, x, dtype, hyperparameters, constant)
-        self.kernel.describe(F, program, x, z, dtype, inner(hyperparameters, "kernel"), constant)
-        self.write(program, **own)
-
-    def write(self, program: native.KernelProgram, variance: Array) -> None:
-        program.write("scale", program.hyperparameter(variance))
+    def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
+        program.write("scale", program.hyperparameter(hyperparameters["variance"]))
 
     def linear_sde(
         self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
@@ -210,15 +187,6 @@ class Scaled(Kernel):
         variance = float(self.variance.value()[0])
         largest, error = self.kernel.state_space_bounds(orders)
         return variance * largest, variance * error
-
-
-def inner(hyperparameters: Any, child: Any) -> Any:
-    """Those of the kernel `child` among the hyperparameters of a combination; None stays None."""
-    if hyperparameters is None:
-        return None
-    prefix = f"{child}."
-    names = [name for name in hyperparameters if name.startswith(prefix)]
-    return {name[len(prefix) :]: hyperparameters[name] for name in names}
 
 
 def _flatten(cls: Type[Combination], kernels: Sequence[Kernel]) -> List[Kernel]:
