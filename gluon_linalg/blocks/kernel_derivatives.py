@@ -26,7 +26,7 @@ from .kernels import (
     Sum,
     White,
 )
-from .kernels.wrapper import inner
+from .kernels.combination import inner
 
 WIDE = "float64"
 # One for each column of x; None for a derivative that is 0.

@@ -13,7 +13,7 @@ from ..bounded import BoundedParameter
 from ..given import GivenParameter
 from ..parameters import PositiveParameter, parameter_array
 from .base import Kernel
-from .wrapper import Wrapper
+from .combination import Wrapper
 
 
 class Batched(Wrapper):

@@ -9,7 +9,7 @@ from ...errors import ShapeError, no_such_column
 from ...typing import Array, Namespace, given
 from ..given import given_parameter
 from .base import ActiveDims, Kernel
-from .wrapper import inner
+from .combination import inner
 
 
 class ChangePoint(Kernel):

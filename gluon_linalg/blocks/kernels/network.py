@@ -8,8 +8,8 @@ import mxnet as mx
 from ... import functional as fn
 from ...typing import Array, Namespace
 from .base import ActiveDims, Kernel, Values
+from .combination import Wrapper, inner
 from .stationary import Stationary
-from .wrapper import Wrapper, inner
 
 # A lengthscale is within exp(±FARTHEST) of that of the kernel.
 FARTHEST = 20.0

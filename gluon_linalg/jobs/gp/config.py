@@ -72,6 +72,8 @@ class Data(RegressionData):
         return value
 
 
+# The methods for several targets.
+OF_SEVERAL = ("exact", "sgpr", "svgp")
 # Of what a target may be: numbers, counts, or classes.
 CLASSES = ("bernoulli", "categorical", "ordinal")
 COUNTS = ("poisson", "negative_binomial")
@@ -269,10 +271,10 @@ class GaussianProcessJob(PredictingJob):
         model, count = self.model, len(self.data.targets)
         if model.likelihood != "gaussian":
             return ("model", "likelihood"), f"{model.likelihood} is of one target, not of {count}"
-        if model.method == "statespace":
+        if model.method not in OF_SEVERAL:
             return (
                 ("model", "method"),
-                "statespace is of one target; several need method: exact, sgpr or svgp",
+                f"{model.method} is of one target; several need method: {', '.join(OF_SEVERAL)}",
             )
         if model.coregionalization.model == "linear" and model.kernel.chosen()[0] != "sum":
             return (
