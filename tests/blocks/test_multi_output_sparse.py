@@ -374,3 +374,12 @@ def test_refuses():
         noise = gl.likelihoods.Gaussian([0.1, 0.2], column=0)
         noise.initialize()
         noise.predictive_moments(mx.nd, *([mx.nd.ones((1, 2))] * 2))
+
+
+def test_draws_of_targets_have_the_noise_of_their_output():
+    posterior = ready(sgpr()).condition(X, Y)
+    drawn = posterior.sample_targets(nd(NEW), size=4000).asnumpy()
+    mean, variance = ready(sgpr()).condition(X, Y, include_noise=True)(nd(NEW))
+    deviation = np.sqrt(variance.asnumpy())
+    assert np.abs((drawn.mean(axis=0) - mean.asnumpy()) / deviation).max() < 6 / 4000**0.5
+    assert np.abs(drawn.std(axis=0) / deviation - 1.0).max() < 6 / 8000**0.5
