@@ -113,4 +113,9 @@ def value_folds(name: str, folds: Folds, rows: int, outputs: int) -> np.ndarray:
     if np.shape(cast(Any, folds)) == (rows, outputs):
         flat = fold_numbers(name, np.asarray(folds).reshape(-1), rows * outputs)
         return flat.reshape(rows, outputs)
+    if np.ndim(cast(Any, folds)) > 1:
+        raise ValueError(
+            f"{name}: folds has shape {np.shape(cast(Any, folds))}, expected ({rows},), the fold "
+            f"of each row, or ({rows}, {outputs}), that of each value."
+        )
     return np.repeat(fold_numbers(name, folds, rows)[:, None], outputs, axis=1)

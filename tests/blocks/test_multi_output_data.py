@@ -73,6 +73,8 @@ def test_a_view_of_folds_is_a_file(tmp_path):
         close(plain, one.asnumpy())
     with pytest.raises(ValueError, match="folds is 1"):
         predictor.cross_validation(1)
+    with pytest.raises(ValueError, match=r"folds has shape \(1, 2\), expected \(5,\)"):
+        predictor.cross_validation([[1, 2]])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -283,6 +283,14 @@ def test_batches_of_rows_of_several_targets(run, write_job, workspace):
         assert metrics["holdout"][name]["rmse"] < 0.5 * np.nanstd(y[:, k])
 
 
+def test_a_hold_out_without_values_of_a_target(run, write_job, workspace):
+    empty = np.zeros((60, 2), dtype=bool)
+    empty[48:, 1] = True
+    metrics, out, _ = several(run, write_job, workspace, FIXED, empty)
+    assert metrics["holdout"]["b"] is None and metrics["holdout"]["a"]["rows"] == 12
+    assert "a, hold-out of 12 rows" in out and "b, hold-out" not in out
+
+
 def test_a_column_without_values_is_refused(run, write_job, workspace):
     lines = ["x,a,b", *(f"{i},{i % 3}," for i in range(20))]
     (workspace / "few.csv").write_text("\n".join(lines) + "\n")
