@@ -6,6 +6,10 @@ from ..blocks.blr import BLRLikelihoodLayer
 from ..blocks.gp import GPLikelihoodLayer
 from ..blocks.kalman import KalmanFilterLayer, KalmanLayer
 from ..blocks.multi_output_gp import MultiOutputGPLikelihoodLayer
+from ..blocks.multi_output_sparse import (
+    MultiOutputSGPRLikelihoodLayer,
+    MultiOutputSVGPLikelihoodLayer,
+)
 from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.nonlinear import NonlinearLayer
 from ..blocks.pca import PCABlock
@@ -29,6 +33,8 @@ KINDS = (
     (KalmanFilterLayer, StateSpaceAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),
+    (MultiOutputSGPRLikelihoodLayer, OutputsAnalysis),
+    (MultiOutputSVGPLikelihoodLayer, OutputsAnalysis),
     (CollapsedGPLayer, ProcessAnalysis),
     (SVGPLikelihoodLayer, analysis_of),
     (MultiOutputGPLikelihoodLayer, OutputsAnalysis),

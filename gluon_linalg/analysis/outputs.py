@@ -1,15 +1,21 @@
 """What a trained process of several outputs says of each of them, given all data."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
+from ..blocks.multi_output_sparse import (
+    MultiOutputSGPRLikelihoodLayer,
+    MultiOutputSVGPLikelihoodLayer,
+)
 from ..plots.regression import plot_function
 from ..plots.style import Moments, judged
 from .index import index_of
 from .rows import NOMINAL, RowsAnalysis, coverages, index_of_seen, judged_rows, seen_rows
 from .tables import LEVELS, frame, normal_columns, text_table
+
+SPARSE = MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer
 
 
 class OutputRows(RowsAnalysis):
@@ -27,7 +33,10 @@ class OutputRows(RowsAnalysis):
 
 
 class OutputsAnalysis:
-    """What a trained `MultiOutputGPLikelihoodLayer` says; made by `gluon_linalg.analyze`.
+    """What a trained process of several outputs says; made by `gluon_linalg.analyze`.
+
+    layer: a `MultiOutputGPLikelihoodLayer`, a `MultiOutputSGPRLikelihoodLayer`, or with normal
+    noise a `MultiOutputSVGPLikelihoodLayer`.
 
     x: (n, d); y: (n, k), of a DataFrame with the names of the outputs, which `names` gives
     otherwise; noise, mask: (n, k). Tables of all outputs have columns by output and name.
@@ -47,7 +56,7 @@ class OutputsAnalysis:
             raise ValueError(
                 f"analyze: {len(self.data[0])} data sets; give one of them, x[i], y[i]."
             )
-        self.predictor = layer.condition(*bound, include_noise=True)
+        self._predictors: Dict[bool, Any] = {}
         given = names if names is not None else getattr(bound[1], "columns", None)
         self.names = (
             [f"y{k + 1}" for k in range(layer.outputs)] if given is None else [*map(str, given)]
@@ -101,9 +110,10 @@ class OutputsAnalysis:
 
     def correlation(self) -> Any:
         """Of the outputs at one input before any data, (k, k): a DataFrame."""
+        kernels = getattr(self.layer, "input_kernels", self.layer.kernels)
         matrix, like = 0.0, self.data[0].astype("float64")
         with mx.autograd.pause():
-            for kernel, shared in zip(self.layer.kernels, self.layer.coregionalizations):
+            for kernel, shared in zip(kernels, self.layer.coregionalizations):
                 size = np.nanmean(kernel.evaluate_diagonal(mx.nd, like, "float64").asnumpy())
                 matrix = matrix + size * shared.matrix(mx.nd, like, "float64").asnumpy()[0]
         deviation = np.sqrt(np.diag(matrix))
@@ -160,36 +170,27 @@ class OutputsAnalysis:
         """(m, k) each."""
         rows = mx.nd.array(x.reshape(len(x), -1)[None], dtype=self.layer.dtype or "float32")
         with mx.autograd.pause():
-            mean, variance = (a.asnumpy()[0].astype("float64") for a in self.predictor(rows))
-        noise = 0.0 if include_noise else self.layer.noise_variance.value()
-        return mean, np.maximum(variance - noise, 0.0)
+            found = self._predictor(include_noise)(rows)
+        mean, variance = (a.asnumpy()[0].astype("float64") for a in found)
+        return mean, np.maximum(variance, 0.0)
 
     def _left_out(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Mean and variance (n, k) of each observation given all others.
+        """Mean and variance (n, k) of each observation given all others."""
+        data = (*self.data, None, None)
+        if isinstance(self.layer, MultiOutputSVGPLikelihoodLayer):
+            data = (*self.data[:2], None, *self.data[2:])
+        # What is sparse keeps no data.
+        given = data[:4] if isinstance(self.layer, SPARSE) else ()
+        mean, variance = self._predictor(True).leave_one_out(*given)
+        return tuple(a.asnumpy()[0].astype("float64") for a in (mean, variance))
 
-        y_i - α_i / [A⁻¹]_ii and 1 / [A⁻¹]_ii (Rasmussen & Williams 2006, section 5.4.2), of
-        which the intrinsic model has A⁻¹ by its spectra.
-        """
-        layer, F = self.layer, mx.nd
-        x, y, noise, mask = (*self.data, None, None)[:4]
-        with mx.autograd.pause():
-            x, y, noise, mask = layer._seen(F, x, y, noise, mask, "float64")
-            residual = layer._residual(F, x, y, mask, "float64")
-            n, k = residual.shape[1:]
-            if layer._is_kronecker(noise, mask):
-                kernel = layer.kernel.evaluate(F, x, None, "float64").asnumpy()[0]
-                shared = layer.coregionalization.matrix(F, x, "float64").asnumpy()[0]
-                scale = 1.0 / np.sqrt(layer._noise(F, x, "float64").asnumpy()[0])
-                (gamma, left), (value, right) = map(
-                    np.linalg.eigh, (kernel, scale[:, None] * shared * scale)
-                )
-                shrunk = 1.0 / (1.0 + np.maximum(gamma, 0.0)[:, None] * np.maximum(value, 0.0))
-                scaled = residual.asnumpy()[0] * scale
-                weights = scale * (left @ (shrunk * (left.T @ scaled @ right)) @ right.T)
-                precision = scale**2 * (left**2 @ shrunk @ (right**2).T)
+    def _predictor(self, include_noise: bool) -> Any:
+        if include_noise not in self._predictors:
+            if isinstance(self.layer, MultiOutputSVGPLikelihoodLayer):
+                found = self.layer.predictor(include_noise=include_noise)
             else:
-                covariance, flat = layer._dense(F, x, residual, noise, mask, "float64")
-                inverse = np.linalg.inv(covariance.asnumpy()[0])
-                weights = (inverse @ flat.asnumpy()[0]).reshape(k, n).T
-                precision = np.diag(inverse).reshape(k, n).T
-        return y.asnumpy()[0] - weights / precision, 1.0 / precision
+                named = zip((name for name, _ in self.layer.arguments), self.data)
+                given = {name: value for name, value in named if value is not None}
+                found = self.layer.condition(**given, include_noise=include_noise)
+            self._predictors[include_noise] = found
+        return self._predictors[include_noise]

@@ -69,6 +69,7 @@ def kalman():
 
 COUNTS = np.round(np.exp(1.0 + Y.to_numpy()))
 LABELS = (Y.to_numpy() > 0).astype(float)
+ROWS = gl.output_rows(X[::6, None], 2)
 TWO = np.stack([Y, 0.5 - Y], axis=1)
 LAYERS = {
     "BLRLikelihoodLayer": lambda: loo_of(
@@ -87,6 +88,12 @@ LAYERS = {
     ),
     "MultiOutputGPLikelihoodLayer": lambda: loo_of(
         double(gl.MultiOutputGPLikelihoodLayer(RBF(), 2)), X[:, None], TWO
+    ),
+    "MultiOutputSGPRLikelihoodLayer": lambda: loo_of(
+        double(gl.MultiOutputSGPRLikelihoodLayer(RBF(), ROWS, 2)), X[:, None], TWO
+    ),
+    "MultiOutputSVGPLikelihoodLayer": lambda: loo_of(
+        double(gl.MultiOutputSVGPLikelihoodLayer(RBF(), ROWS, 2)), X[:, None], TWO
     ),
     "StructuralModel": lambda: series_of(double(gl.StructuralModel(gl.structural.LocalLevel())), Y),
     "RobustStructuralModel": lambda: series_of(
