@@ -150,7 +150,7 @@ def test_errors(options, message):
 
 
 def test_a_large_graph_is_not_searched_for_equal_parts(monkeypatch):
-    """That takes the square of its nodes; all other graphs, and the environment, are as they were."""
+    """That takes the square of its nodes; other graphs and the environment are as they were."""
     found, call = [], mx._ctypes.ndarray.CachedOp.__call__
     monkeypatch.delenv(EQUAL_PARTS, raising=False)
 

@@ -260,6 +260,16 @@ DATES = "when,y\n1999-12-31,1\n2000-01-31,2\n2000-02-29,4\n2000-03-31,3\n"
             "row 3, column 'y': 'nan' is not a finite number; correct it or remove the row; leave "
             "the cell of a missing value empty",
         ),
+        (
+            {},
+            "year,y\n1,1\n2,inf\n3,4\n",
+            "row 3, column 'y': 'inf' is not a finite number; correct it or remove the row",
+        ),
+        (
+            components(LEVEL, {"seasonal": {"period": 6}}, {"seasonal": {"period": 3}}),
+            TABLE,
+            "the observations to train on leave open seasonal: state 1, seasonal: state 2",
+        ),
         ({}, "year,y\n1,1e300\n2,-1e300\n", "the numbers are too large to average; rescale them"),
         (
             {"model.dtype": "float32"},
