@@ -89,7 +89,7 @@ class CachedOp(mx.nd.CachedOp):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with self._compiling(_kind_of(args)), self._lock:
+            with self._compiling(_kind_of(args) if self._is_large else None), self._lock:
                 return super().__call__(*args, **kwargs)
         except mx.base.MXNetError as error:
             own = [from_loader(array) for array in args] if SAME_CONTEXT in str(error) else args
