@@ -43,6 +43,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links to what is a page in another place lead there; those to files that are no pages end."""
     folder = Path(page.file.src_uri).parent
+    if '<div class="pair"' in markdown:
+        # Code beside code needs the place of the contents.
+        page.meta["hide"] = ["toc"]
 
     def linked(found):
         text, target, anchor = found.groups()
@@ -56,7 +59,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{text}]({target[:-6]}.md{anchor or ''})"
         return text if name and path.exists() and not inside else found[0]
 
-    return LINK.sub(linked, markdown)
+    # Python-Markdown keeps the backslash that GitHub's tables need in code.
+    cells = re.sub(r"`[^`\n|]*\\\|[^`\n]*`", lambda code: code[0].replace("\\|", "|"), markdown)
+    return LINK.sub(linked, cells)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
