@@ -73,9 +73,10 @@ def _listed(found: Any) -> str:
     """A table of sentences is a list where there is no room for it: cells say what they are."""
     table = found[0]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table, re.DOTALL)
-    if max(len(re.sub(r"<[^>]*>", "", cell)) for cell in cells) < LONG:
-        return table
     heads = [re.sub(r"<[^>]*>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", table)]
+    longest = max(len(re.sub(r"<[^>]*>", "", cell)) for cell in cells)
+    if heads[0] != "key" and longest < LONG:
+        return table
     labels = ["", *heads[1:-1], ""] if len(heads) > 2 else ["", ""]
 
     def row(cells):
