@@ -77,7 +77,9 @@ def _listed(found: Any) -> str:
     longest = max(len(re.sub(r"<[^>]*>", "", cell)) for cell in cells)
     if heads[0] != "key" and longest < LONG:
         return table
-    labels = ["", *heads[1:-1], ""] if len(heads) > 2 else ["", ""]
+    # The meaning of a key needs no label, and one column beside the first none either.
+    labels = ["" if head == "meaning" or len(heads) < 3 else head for head in heads]
+    labels[0] = ""
 
     def row(cells):
         parts = cells[0].split("<td")
