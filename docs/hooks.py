@@ -66,13 +66,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     content = re.sub(r"<table>.*?</table>", _listed, html, flags=re.DOTALL)
-    return content if page.file.src_uri in UNLINKED else _linked_names(content)
+    if page.file.src_uri in UNLINKED:
+        return content
+    return _linked_names(content, "functional." * (page.file.src_uri == "api/functional.md"))
 
 
 def _listed(found: Any) -> str:
     """A table of sentences is a list where there is no room for it: cells say what they are."""
     table = found[0]
-    cells = re.findall(r"<td[^>]*>(.*?)</td>", table, re.DOTALL)
+    # Numbers below each other stay a table, however long the names of the rows are.
+    cells = re.findall(r"</td>\s*<td[^>]*>(.*?)(?=</td>)", table, re.DOTALL)
     heads = [re.sub(r"<[^>]*>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", table)]
     longest = max(len(re.sub(r"<[^>]*>", "", cell)) for cell in cells)
     if heads[0] != "key" and longest < LONG:
@@ -146,8 +149,8 @@ def _paragraph(text: str) -> str:
     done: List[str] = []
     inside = False
     for line in text.splitlines():
-        # An equation is indented, or has more than one space between its parts.
-        equation = line.startswith("    ") or "  " in line.strip()
+        # An equation is indented, or has more than one space between its parts; a table has bars.
+        equation = line.startswith(("    ", "|")) or "  " in line.strip()
         if equation != inside:
             done.append("```text" if equation else "```")
         inside = equation
@@ -184,18 +187,20 @@ PARTS = re.compile(
 NAME = re.compile(r"(?:<code>)?([\w.]+?)(\.[a-z_]+)?(?:\(.*\))?(?:</code>)?")
 
 
-def _linked_names(page: str) -> str:
-    """Names of the reference lead there."""
+def _linked_names(page: str, prefix: str) -> str:
+    """Names of the reference lead there; the prefix is what this page leaves out."""
     parts = PARTS.split(page)
-    parts[1::2] = map(_linked_name, parts[1::2])
+    parts[1::2] = (_linked_name(part, prefix) for part in parts[1::2])
     return "".join(parts)
 
 
-def _linked_name(part: str) -> str:
+def _linked_name(part: str, prefix: str) -> str:
     found = NAME.fullmatch(part)
     if not found:
         return part
     name, method = found.groups(default="")
+    if prefix + name in SHOWN:
+        name = prefix + name
     if name + method in SHOWN:
         identifier, optional = SHOWN[name + method], ""
     elif name in SHOWN:
