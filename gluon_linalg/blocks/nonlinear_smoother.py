@@ -1,6 +1,6 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, List, Optional, Tuple, Union, cast
+from typing import Any, Optional, Tuple, Union
 
 import mxnet as mx
 
@@ -9,8 +9,8 @@ from ..functional import linearization
 from ..functional.sigma_points import Rule
 from ..typing import Array, Namespace
 from .likelihoods import Likelihood
-from .nonlinear import NonlinearLayer, Passed, squared, stacked
-from .nonlinear_calls import Arguments, Calls, Moments, each_time
+from .nonlinear import NonlinearLayer, over_batches, squared
+from .nonlinear_calls import Arguments, Calls
 from .smoother import KalmanSmootherLayer
 
 
@@ -70,8 +70,8 @@ class NonlinearSmootherLayer(NonlinearLayer):
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
         """The results inside a graph, also that of another block."""
         given = self._arrays(F, arrays)
-        passed = self._pass(F, given)
-        before, after = (stacked(F, x) for x in (passed.about, passed.filtered))
+        found = self._pass(F, given, "about", "filtered")
+        before, after = (over_batches(F, x) for x in found)
         found = self._smoothed(F, given, after, before)
         mean = after[0]
         for k in range(self._iterations):
@@ -84,10 +84,7 @@ class NonlinearSmootherLayer(NonlinearLayer):
 
     def _smoothed(self, F, given, of_transition, of_emission):
         """The smoother of the model that is affine about these means and factors."""
-        points = None
-        if self._rule.has_points:
-            points = self._rule.points(F, _rows(F, of_transition[1]), self._states)
-        calls = Calls(self, F, points)
+        calls = Calls(self, F, self._points(F, _rows(F, of_transition[1])))
 
         def about(moments, inputs):
             mean, factor = moments
@@ -183,31 +180,41 @@ class NonlinearForecastLayer(NonlinearLayer):
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
         """The results inside a graph, also that of another block."""
         given = self._arrays(F, arrays)
-        passed = self._pass(F, given)
-        ahead = passed.predicted[-self._further :]
-        mean, factor = stacked(F, ahead)
-        observed, spread = stacked(F, self._emitted(F, given, passed, ahead))
+        (found,) = self._pass(F, given, "predicted")
+        h = self._further
+        mean, factor = over_batches(F, F.slice_axis(found, axis=1, begin=-h, end=None))
+        observed, spread = self._emitted(F, given, mean, factor)
         if self._moments is True:
             factor, spread = squared(F, factor), squared(F, spread)
         return mean, factor, observed, spread
 
-    def _emitted(self, F: Namespace, given: Arguments, passed: Passed, ahead: Moments) -> Moments:
-        """Mean (B, p, 1) and lower factor (B, p, p) of the observations ahead."""
-        h = self._further
-        inputs, noises = passed.model.emission_input[-h:], cast(List[Array], [None] * h)
-        if self.likelihood is None:
+    def _emitted(
+        self, F: Namespace, given: Arguments, mean: Array, factor: Array
+    ) -> Tuple[Array, Array]:
+        """Mean (B, h, p) and lower factor (B, h, p, p) of the observations ahead."""
+        rows = _rows(F, factor)
+        calls = Calls(self, F, self._points(F, rows))
+        known = self._ahead(F, given, "emission_input")
+        if known is not None:
+            known = F.reshape(known, shape=(-3, 0))
+        seen, noise = calls.emission(F.reshape(mean, shape=(-3, -1, 1)), rows, known)
+        if noise is None:
             # That of the model is 0 where nothing was observed.
-            steps = self._steps(F, given["y"])
-            noises = each_time(F, given["observation_factor"], given["y"], steps)[-h:]
-        found = []
-        for (mean, factor), noise, known in zip(ahead, noises, inputs):
-            seen, variance = passed.calls.emission(mean, factor, known)
-            # Wide enough for its LQ.
-            padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
-            wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))
-            noise = noise if variance is None else variance
-            found.append(linearization.predicted(F, wide, noise, self.name))
-        return found
+            noise = _rows(F, self._ahead(F, given, "observation_factor"))
+        # Wide enough for its LQ.
+        padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
+        wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))
+        expected, spread = linearization.predicted(F, wide, noise, self.name)
+        return F.squeeze(_like(F, expected, mean), axis=3), _like(F, spread, mean)
+
+    def _ahead(self, F: Namespace, given: Arguments, name: str) -> Optional[Array]:
+        """An argument (B or 1, T or 1, ...) at the times ahead, (B, h, ...)."""
+        x = given[name]
+        if x is None:
+            return None
+        row = F.slice_axis(given["y"], axis=2, begin=0, end=1)
+        corner = fn.zeros_like(F, row if name == "emission_input" else F.expand_dims(row, axis=3))
+        return F.slice_axis(F.broadcast_add(x, corner), axis=1, begin=-self._further, end=None)
 
 
 def _rows(F: Namespace, factor: Array) -> Array:
