@@ -49,9 +49,7 @@ class Calls:
         noise = fn.diagonal_matrix(F, F.sqrt(variance))
         return regression(F, expected, self.points), noise
 
-    def log_density(
-        self, mean: Array, factor: Array, step: "Model"
-    ) -> Callable[[Array], Array]:
+    def log_density(self, mean: Array, factor: Array, step: "Model") -> Callable[[Array], Array]:
         """log p(y | x) of x = m + L u, u (R, d, S), over what is observed, (R, S)."""
         F, likelihood = self._F, self._layer.likelihood
 
