@@ -18,9 +18,10 @@ from ..functional import linearization
 from ..functional.recursion import for_each_with
 from ..functional.sigma_points import Points, Rule, sigma_rule
 from ..typing import Array, Namespace, Rules
+from ..typing import given as known
 from .kalman import KalmanLayer, Outputs
 from .likelihoods import Likelihood
-from .nonlinear_calls import Calls, Model, over_all_times
+from .nonlinear_calls import Calls, Model, apart, over_all_times, over_batches, squared
 
 NOISE = ("observation_factor", "B? T? p q")
 ARGUMENTS: Rules = (
@@ -172,13 +173,13 @@ class NonlinearLayer(KalmanLayer):
         """
         model, (mean, factor) = over_all_times(F, given, self.likelihood, self.name)
         points = self._points(F, F.squeeze(factor, axis=(0, 1)))
-        constants = [] if points is None else list(points[:3])
+        constants: Any = () if points is None else points[:3]
         times = count()
 
         def body(
             arrays: List[Array], state: Array, constants: List[Array]
         ) -> Tuple[List[Array], Array]:
-            own = None if points is None else Points(*constants, points.size)
+            own = None if points is None else Points._make([*constants, points.size])
             calls, step = Calls(self, F, own), model.at(F, arrays)
             found = self._updated(F, calls, step, next(times), *apart(F, state))
             found["predicted"] = state
@@ -212,7 +213,7 @@ class NonlinearLayer(KalmanLayer):
                 spread,
                 shift,
                 step.observed,
-                step.observation_factor if variance is None else variance,
+                known(step.observation_factor if variance is None else variance),
                 step.mask,
                 self._observations,
                 time,
@@ -245,7 +246,9 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     The density of y_t is normal, with the mean and the variance of the last linearization; with a
     `likelihood` it is ∫ p(y_t | x) N(x) dx by the rule about the updated state, exact up to the
-    rule for a normal x. Arguments as in `NonlinearLayer`. Everything is differentiable.
+    rule for a normal x. Everything is differentiable. Arguments, model (transition, emission,
+    state_size, observation_size) and its options (rule, likelihood, updates, step, length) as in
+    `NonlinearLayer`.
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError, ValueError for a rule with negative weights or too many points.
@@ -259,31 +262,12 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     def __init__(
         self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
+        *model: Any,
         moments: Union[bool, str] = False,
         per_step: bool = False,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         if moments not in (False, True, "factor"):
             raise ValueError(
                 f"{self.name}: moments is {moments!r}, expected True, False or 'factor'."
@@ -301,24 +285,6 @@ class NonlinearFilterLayer(NonlinearLayer):
             return likelihood
         mean, factor = over_batches(F, moments[0])
         return likelihood, mean, factor if self._moments == "factor" else squared(F, factor)
-
-
-def apart(F: Namespace, joined: Array) -> Tuple[Array, Array]:
-    """Mean (B, d, 1) and factor (B, d, d) of [mean, factor]."""
-    mean, factor = ((0, 1), (1, None))
-    return tuple(F.slice_axis(joined, axis=2, begin=a, end=b) for a, b in (mean, factor))
-
-
-def over_batches(F: Namespace, joined: Array) -> Tuple[Array, Array]:
-    """Means (B, T, d) and factors (B, T, d, d) of [mean, factor] (1, T, B, d, 1 + d)."""
-    joined = fn.batch_first(F, joined)
-    mean = F.squeeze(F.slice_axis(joined, axis=3, begin=0, end=1), axis=3)
-    return mean, F.slice_axis(joined, axis=3, begin=1, end=None)
-
-
-def squared(F: Namespace, factor: Array) -> Array:
-    """L Lᵀ, bitwise symmetric, (B, T, d, d)."""
-    return fn.symmetrize(F, fn.product(F, factor, factor, transpose_b=True), axes=4)
 
 
 def _has_files(block: mx.gluon.Block) -> bool:

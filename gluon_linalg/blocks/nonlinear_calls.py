@@ -185,19 +185,39 @@ def over_all_times(
         text = f"{name}: 'y' must be {likelihood.targets}."
         observed = require_each(F, observed, holds, ValueError, text)
 
-    def spread(x: Optional[Array]) -> Optional[Array]:
-        return None if x is None else fn.over_time(F, x, observed)
-
-    def known(x: Optional[Array]) -> Optional[Array]:
-        return None if x is None else spread(fn.time_first(F, with_axis(F, x, 3)))
-
-    inputs = (known(given[name]) for name in ("transition_input", "emission_input"))
-    noise = None if likelihood is not None else spread(system.observation_factor)
-    model = Model(observed, spread(system.process_factor), spread(system.mask), noise, *inputs)
+    inputs = (given[name] for name in ("transition_input", "emission_input"))
+    rest = (
+        system.mask,
+        None if likelihood is not None else system.observation_factor,
+        *(None if x is None else fn.time_first(F, with_axis(F, x, 3)) for x in inputs),
+    )
+    model = Model(
+        observed,
+        fn.over_time(F, system.process_factor, observed),
+        *(None if x is None else fn.over_time(F, x, observed) for x in rest),
+    )
     mean, factor = (over_batch(F, x, observed) for x in (system.prior_mean, system.prior_factor))
     square = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
     wide = F.squeeze(F.concat(factor, square, dim=4), axis=(0, 1))
     return model, (mean, leading_axes(F, fn.lq(F, wide, name)[1]))
+
+
+def apart(F: Namespace, joined: Array) -> Tuple[Array, Array]:
+    """Mean (B, d, 1) and factor (B, d, d) of [mean, factor]."""
+    mean = F.slice_axis(joined, axis=2, begin=0, end=1)
+    return mean, F.slice_axis(joined, axis=2, begin=1, end=None)
+
+
+def over_batches(F: Namespace, joined: Array) -> Tuple[Array, Array]:
+    """Means (B, T, d) and factors (B, T, d, d) of [mean, factor] (1, T, B, d, 1 + d)."""
+    joined = fn.batch_first(F, joined)
+    mean = F.squeeze(F.slice_axis(joined, axis=3, begin=0, end=1), axis=3)
+    return mean, F.slice_axis(joined, axis=3, begin=1, end=None)
+
+
+def squared(F: Namespace, factor: Array) -> Array:
+    """L Lᵀ, bitwise symmetric, (B, T, d, d)."""
+    return fn.symmetrize(F, fn.product(F, factor, factor, transpose_b=True), axes=4)
 
 
 def _first_rows(inputs: Array) -> Array:

@@ -2,15 +2,12 @@
 
 from typing import Any, Optional, Tuple, Union
 
-import mxnet as mx
-
 from .. import functional as fn
 from ..functional import linearization
-from ..functional.sigma_points import Rule
 from ..typing import Array, Namespace
-from .likelihoods import Likelihood
-from .nonlinear import NonlinearLayer, over_batches, squared
-from .nonlinear_calls import Arguments, Calls
+from ..typing import given as own
+from .nonlinear import NonlinearLayer
+from .nonlinear_calls import Arguments, Calls, over_batches, squared
 from .smoother import KalmanSmootherLayer
 
 
@@ -24,8 +21,8 @@ class NonlinearSmootherLayer(NonlinearLayer):
     posterior linearization, García-Fernández, Svensson & Särkkä 2017; with 'extended' Gauss-Newton
     steps to the mode, Bell 1994); `step` is how far the means of these go towards the new ones.
 
-    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments and errors as in
-    `NonlinearLayer` and `NonlinearFilterLayer`.
+    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments, model, options
+    and errors as in `NonlinearFilterLayer`.
 
     >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
     >>> one = mx.nd.ones((1, 1, 1, 1))
@@ -36,32 +33,9 @@ class NonlinearSmootherLayer(NonlinearLayer):
     """
 
     def __init__(
-        self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
-        iterations: int = 0,
-        lag_one: bool = False,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        self, *model: Any, iterations: int = 0, lag_one: bool = False, **options: Any
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         self._iterations = self._count("iterations", iterations)
         self._smoother = KalmanSmootherLayer(
             self._states, self._observations, lag_one=lag_one, prefix=self.prefix
@@ -132,8 +106,9 @@ class NonlinearForecastLayer(NonlinearLayer):
 
     State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
     (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With
-    moments='factor' lower factors stand in place of the covariances. Arguments as in
-    `NonlinearLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+    moments='factor' lower factors stand in place of the covariances. Arguments, model and options
+    as in `NonlinearFilterLayer`, but arrays that vary in time have T + h entries (y and mask have
+    T).
 
     Errors as in `NonlinearFilterLayer`.
 
@@ -146,32 +121,9 @@ class NonlinearForecastLayer(NonlinearLayer):
     """
 
     def __init__(
-        self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
-        steps: int = 1,
-        moments: Union[bool, str] = True,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        self, *model: Any, steps: int = 1, moments: Union[bool, str] = True, **options: Any
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         self._further = self._size("steps", steps)
         if moments not in (True, "factor"):
             raise ValueError(f"{self.name}: moments is {moments!r}, expected True or 'factor'.")
@@ -200,7 +152,7 @@ class NonlinearForecastLayer(NonlinearLayer):
         seen, noise = calls.emission(F.reshape(mean, shape=(-3, -1, 1)), rows, known)
         if noise is None:
             # That of the model is 0 where nothing was observed.
-            noise = _rows(F, self._ahead(F, given, "observation_factor"))
+            noise = _rows(F, own(self._ahead(F, given, "observation_factor")))
         # Wide enough for its LQ.
         padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
         wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))

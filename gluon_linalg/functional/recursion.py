@@ -18,6 +18,9 @@ from ..typing import Array, Namespace
 from .matrix import congruence, product, with_axis
 from .tangent import zeros_like
 
+# The axes before those of a constant of a loop: with them oneDNN leaves it alone.
+APART = (0, 1, 2, 3)
+
 # Composes two lists of arrays, (F, earlier, later) -> both.
 Combine = Callable[[Namespace, List[Array], List[Array]], List[Array]]
 
@@ -167,17 +170,20 @@ def for_each_with(
     return results
 
 
-# The axes before those of a constant of a loop: with them oneDNN leaves it alone.
-APART = (0, 1, 2, 3)
-
-
 def _apart(F: Namespace, x: Array) -> Array:
     for axis in APART:
         x = with_axis(F, x, axis)
     return x
 
 
-def _unrolled(F, body, data, initial, constants, length):
+def _unrolled(
+    F: Namespace,
+    body: Callable[..., Tuple[List[Array], Array]],
+    data: Sequence[Array],
+    initial: Array,
+    constants: Sequence[Array],
+    length: Optional[int],
+) -> List[Array]:
     """The results of `for_each_with`, by one copy of the body for each time."""
     count = data[0].shape[1] if length is None else length
     state, found = F.squeeze(initial, axis=(0, 1)), []
@@ -191,7 +197,7 @@ def _unrolled(F, body, data, initial, constants, length):
     return [with_axis(F, F.stack(*x, axis=0), 0) for x in zip(*found)]
 
 
-def _at_each_time(F, x, count):
+def _at_each_time(F: Namespace, x: Array, count: int) -> List[Array]:
     """Arrays (B, m, n) of (1, T, B, m, n)."""
     x = F.squeeze(x, axis=0)
     if count == 1:
