@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Dict
 
-import mxnet as mx
 import numpy as np
 
 from ...analysis.residuals import residual_tests
@@ -15,11 +14,11 @@ from ..output import OutputFolder
 from ..predictions import cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
+from ..time_series.streaming import export_stream
 from .config import COMPUTED
 from .dataset import Dataset
 from .estimates import estimate
 from .plot import plot_model
-from .streaming import STREAM
 
 if TYPE_CHECKING:
     from .task import StateSpace
@@ -39,8 +38,7 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     description = describe_model(task)
     if task.job.model.noise == "gaussian":
         stream = model.stream(exported_steps(dataset))
-        export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
-        description["stream_start"] = [array.tolist() for array in stream.begin_state()]
+        description["stream_start"] = export_stream(folder, stream, example)
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
@@ -60,18 +58,6 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     metrics["residual_tests"] = told.get(None, told)
     task.report += _report(metrics, tests)
     return metrics
-
-
-def _stream_example(stream, example):
-    """What the block of one step takes, from what the forecaster does."""
-    y, *covariates, mask = (array.astype(COMPUTED) for array in example)
-    state = (mx.nd.array(a, dtype=COMPUTED, ctx=y.context) for a in stream.begin_state())
-    return (
-        y[:, :1],
-        *(array[:, : 1 + stream.steps] for array in covariates),
-        mask[:, :1],
-        *state,
-    )
 
 
 def exported_steps(dataset: Dataset) -> int:
