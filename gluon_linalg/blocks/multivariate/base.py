@@ -1,6 +1,6 @@
 """What the state space models of several series share: likelihood, smoothing, forecasts."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -145,6 +145,18 @@ class MultivariateModel(ScanningBlock):
         """
         found = self.posterior(y, *rest, **keywords)
         return found.signal, found.signal_covariance
+
+    def named_states(self, names: Sequence[str]) -> List[str]:
+        """The `state_names` with the names of the series in place of their numbers."""
+        found = []
+        for state in self.state_names:
+            for number in range(self.series, 0, -1):
+                text = f"series {number}"
+                if state.endswith(f"of {text}"):
+                    state = state[: -len(text)] + names[number - 1]
+                    break
+            found.append(state)
+        return found
 
     def forecaster(self, steps: int) -> "MultivariateForecaster":
         """A block for `steps` observations after the last: (y, ...) -> mean, covariance.

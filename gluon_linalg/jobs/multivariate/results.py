@@ -49,7 +49,7 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
     write_columns(folder.file(SMOOTHED), joined(SERIES, smoothed))
     mean, variance = estimates.states
     columns: Columns = [(times, seen)]
-    for number, name in enumerate(_state_names(task, model)):
+    for number, name in enumerate(model.named_states(dataset.names)):
         columns += [(name, mean[:, number]), (f"{name}_std", np.sqrt(variance[:, number]))]
     write_columns(folder.file(STATES), columns)
     plot_model(folder.file(names.PLOT), dataset, estimates)
@@ -93,18 +93,6 @@ def describe_model(task: "Multivariate") -> Dict[str, Any]:
             f"(1, {steps}, {p}, {p}): their covariances, noise included",
         ],
     }
-
-
-def _state_names(task, model):
-    """Those of the block, with the names of the series."""
-    found = []
-    for name in model.state_names:
-        for number in range(len(task.dataset.names), 0, -1):
-            if name.endswith(f"of series {number}"):
-                name = name[: -len(f"series {number}")] + task.dataset.names[number - 1]
-                break
-        found.append(name)
-    return found
 
 
 def _metrics(task, estimates):
