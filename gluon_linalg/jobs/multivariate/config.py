@@ -76,9 +76,9 @@ class MultivariateJob(SeriesJob):
             return ("model", "process", key), problem
         if max(self.every) > 1 and not isinstance(process, Factors):
             return ("data", "every"), f"{key} has one frequency; only factors has several"
-        problem_of_steps = self.steps_problem()
-        if problem_of_steps is not None:
-            return problem_of_steps
+        ends_early = self.steps_problem()
+        if ends_early is not None:
+            return ("forecast", "steps"), ends_early
         if self.training.optimizer == EM and (key != "linear" or self.data.covariates):
             message = "em is for process: linear without covariates; choose lbfgs"
             return ("training", "optimizer"), message

@@ -74,7 +74,8 @@ class StateSpaceJob(SeriesJob):
         problem = self._label_problem()
         if problem is not None:
             return problem
-        return self.steps_problem()
+        ends_early = self.steps_problem()
+        return None if ends_early is None else (("forecast", "steps"), ends_early)
 
     def _label_problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         """A label that is the name of another column of smoothed.csv, as (keys, message)."""

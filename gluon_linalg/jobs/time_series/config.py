@@ -1,6 +1,6 @@
 """What job files of series share: steps, the end that is held out, and the forecast."""
 
-from typing import Any, Literal, Optional, Tuple, Union
+from typing import Any, Literal, Optional, Union
 
 from pydantic import BeforeValidator, Field
 from typing_extensions import Annotated
@@ -122,11 +122,10 @@ class SeriesJob(PredictingJob):
         """The number of steps to forecast."""
         return self.forecast.after(self.data.holdout)
 
-    def steps_problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
-        """A forecast that ends within the hold-out, as (keys, message)."""
+    def steps_problem(self) -> Optional[str]:
+        """What is wrong with a forecast that ends within the hold-out."""
         if self.steps < self.held_out:
-            message = f"{self.steps} steps, but the hold-out has {self.held_out}; raise it"
-            return ("forecast", "steps"), message
+            return f"{self.steps} steps, but the hold-out has {self.held_out}; raise it"
         return None
 
 
