@@ -8,7 +8,8 @@ from typing_extensions import Annotated
 from ...grammar.section import Column
 from ..config import EM, EmTraining
 from ..time_series.config import ComputedModel, SeriesJob, StepsData
-from .processes import Factors, Process
+from .processes import Process
+from .stationary import Factors
 
 # The column of results with the names of the series.
 SERIES = "series"
