@@ -191,6 +191,11 @@ class NonlinearLayer(KalmanLayer):
         blocks = [b for b in (self.transition, self.emission, self.likelihood) if b is not None]
         parameters = {p.name: p for block in blocks for p in block.collect_params().values()}
         first = F.concat(mean, factor, dim=4)
+        if F is not mx.nd and any(p._deferred_init for p in parameters.values()):
+            # Whose shapes no graph finds through a loop.
+            first_moments = (F.squeeze(x, axis=(0, 1)) for x in (mean, factor))
+            nothing = Calls(self, F, points).nothing(model, *first_moments)
+            first = F.broadcast_add(first, F.reshape(nothing, shape=(1, 1, 1, 1, 1)))
         return for_each_with(
             F, body, model.arrays(), first, constants, parameters.values(), self._steps()
         )

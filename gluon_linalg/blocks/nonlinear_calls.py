@@ -66,6 +66,19 @@ class Calls:
 
         return of
 
+    def nothing(self, model: "Model", mean: Array, factor: Array) -> Array:
+        """0, (1,), of a call of both blocks at the first step, which tells shapes."""
+        F = self._F
+        first = (F.slice_axis(x, axis=1, begin=0, end=1) for x in model.arrays())
+        step = model.at(F, [F.squeeze(x, axis=(0, 1)) for x in first])
+        found = (
+            self.transition(mean, factor, step.transition_input).mean,
+            self.emission(mean, factor, step.emission_input)[0].mean,
+        )
+        zeros = [fn.zeros_like(F, x) for x in found]
+        totals = [F.sum(F.where(zero, x, zero)) for zero, x in zip(zeros, found)]
+        return totals[0] + totals[1]
+
     def check(self, y: Array, given: Arguments) -> None:
         """Calls the blocks once, on zeros, and raises ShapeError for what they do not give."""
         layer = self._layer

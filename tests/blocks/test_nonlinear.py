@@ -341,3 +341,26 @@ def test_blocks_of_files_are_unrolled(tmp_path):
     net.hybridize()
     with pytest.raises(gl.errors.ShapeError, match="comes from files.* give length=T"):
         net(*arrays, f64(np.zeros((1, 4, 1))))
+
+
+class Around(mx.gluon.HybridBlock):
+    """A network around a layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def hybrid_forward(self, F, y, *arrays):
+        return self.layer(y, *arrays)
+
+
+def test_parameters_whose_shapes_are_open():
+    """A compiled network finds them, though no graph does through a loop."""
+    values, arrays = [], [mx.nd.array(a) for a in next(driven_cases())[:-1]]
+    for size in (0, 2):
+        blocks = (mx.gluon.nn.Dense(count, in_units=size) for count in (2, 1))
+        net = Around(gl.NonlinearFilterLayer(*blocks, 2, 1))
+        net.initialize(mx.init.Constant(0.3))
+        net.hybridize(size == 0)
+        values.append(net(*arrays).asscalar())
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
