@@ -3,6 +3,7 @@
 from .. import output as names
 from ..summary import likelihood
 from ..task_kind import TaskKind
+from ..time_series.residuals import RESIDUALS
 from ..time_series.streaming import STREAM
 from .config import MultivariateJob
 from .predict import MultivariatePredictor
@@ -24,6 +25,7 @@ KIND = TaskKind(
         names.FORECAST,
         SMOOTHED,
         STATES,
+        RESIDUALS,
         names.PLOT,
     ),
 )

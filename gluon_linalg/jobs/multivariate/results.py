@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict
 
 import numpy as np
 
+from ...analysis.state_space import innovations_of, tests_of, tests_text
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
@@ -11,6 +12,7 @@ from ..output import OutputFolder
 from ..predictions import Columns, cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
+from ..time_series.residuals import RESIDUALS, residual_columns, told
 from ..time_series.streaming import export_stream
 from .config import SERIES
 from .estimates import estimate
@@ -52,8 +54,17 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
     for number, name in enumerate(model.named_states(dataset.names)):
         columns += [(name, mean[:, number]), (f"{name}_std", np.sqrt(variance[:, number]))]
     write_columns(folder.file(STATES), columns)
+    (innovations,) = innovations_of(model, task.arguments())
+    residuals = {
+        name: residual_columns((times, seen), innovations, number)
+        for number, name in enumerate(dataset.names)
+    }
+    write_columns(folder.file(RESIDUALS), joined(SERIES, residuals))
     plot_model(folder.file(names.PLOT), dataset, estimates)
-    return _metrics(task, estimates)
+    metrics, tests = _metrics(task, estimates), tests_of(innovations, dataset.names)
+    metrics["residual_tests"] = {name: told(own) for name, own in tests.items()}
+    task.report += tests_text(tests).splitlines()
+    return metrics
 
 
 def exported_steps(steps: int) -> int:
