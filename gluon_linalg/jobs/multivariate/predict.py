@@ -21,7 +21,7 @@ class MultivariatePredictor(TableSeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
     def __init__(self, description: Dict[str, Any]) -> None:
-        super().__init__(description, description["targets"])
+        super().__init__(description, "targets")
         self.offsets = np.array(description["covariate_offsets"])
         self.scales = np.array(description["covariate_scales"])
         each = [description["units"][name] for name in self.targets]

@@ -21,7 +21,7 @@ class StateSpacePredictor(TableSeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
     def __init__(self, description: Dict[str, Any]) -> None:
-        super().__init__(description, [description["target"]])
+        super().__init__(description, "target")
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.least_observations = description["least_observations"]
         # The column with the names of series, and what is known of those of the training.

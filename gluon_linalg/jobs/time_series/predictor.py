@@ -22,18 +22,20 @@ START = date(2000, 1, 1)
 class TableSeriesPredictor(SeriesPredictor):
     """Forecasts what follows a series of a table.
 
-    A subclass sets `targets` and `item`, and implements what series that grow need: `stream_start`,
-    the state before their first step, is None where nothing was exported for them.
+    targets: the key of the description that has the column, or columns, to forecast. A subclass
+    implements what series that grow need: `stream_start`, the state before their first step, is
+    None where nothing was exported for them.
     """
 
     not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
     item: Optional[str] = None
 
-    def __init__(self, description: Dict[str, Any], targets: List[str]) -> None:
+    def __init__(self, description: Dict[str, Any], targets: str) -> None:
         super().__init__(description)
         self.time, self.step = description["time"], description["step"]
         self.has_dates = description["has_dates"]
-        self.targets, self.covariates = targets, description["covariates"]
+        found, self.covariates = description[targets], description["covariates"]
+        self.targets = [found] if isinstance(found, str) else found
         self.steps, self.dtype = description["steps"], description["dtype"]
         self.bands = description.get("bands", [95])
         self.known_ahead = self.steps if self.covariates else 0
