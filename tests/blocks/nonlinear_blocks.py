@@ -130,8 +130,6 @@ def evaluated(layer, arrays):
     with mx.autograd.record():
         outputs = layer(**given)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        loss = sum(
-            (o * mx.nd.array(random.randn(*o.shape), dtype=o.dtype)).sum() for o in outputs
-        )
+        loss = sum((o * mx.nd.array(random.randn(*o.shape), dtype=o.dtype)).sum() for o in outputs)
     loss.backward()
     return [o.asnumpy() for o in outputs], {k: a.grad.asnumpy() for k, a in given.items()}
