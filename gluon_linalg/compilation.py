@@ -23,12 +23,13 @@
 import contextlib
 import json
 import threading
-from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, Tuple
 
 import mxnet as mx
 
 from .host_memory import from_loader
 from .native import native_tracing, wanted_for
+from .native.library import PREFIX
 from .typing import Array
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
@@ -73,6 +74,7 @@ class CachedOp(mx.nd.CachedOp):
 
     def __init__(self, sym: Array, flags: Iterable[Tuple[str, Any]] = (), **kwargs: Any) -> None:
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
+        self.is_one_operator = is_one_operator(sym)
         if dict(flags).get("static_shape") and breaks_static_shape(sym):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
         super().__init__(sym, flags, **kwargs)
@@ -96,7 +98,17 @@ class CachedOp(mx.nd.CachedOp):
 
 def breaks_static_shape(symbol: Array) -> bool:
     """Whether a symbol contains an operator that static_shape breaks."""
-    return any(node["op"] in BROKEN for node in json.loads(symbol.tojson())["nodes"])
+    return any(name in BROKEN for name in _operators(symbol))
+
+
+def is_one_operator(symbol: Array) -> bool:
+    """Whether a symbol is one native operator, which is called at less cost than a graph."""
+    found = [name for name in _operators(symbol) if name not in ("null", "_copy")]
+    return len(found) == 1 and found[0].startswith(PREFIX)
+
+
+def _operators(symbol: Array) -> List[str]:
+    return [node["op"] for node in json.loads(symbol.tojson())["nodes"]]
 
 
 def _nothing() -> None:
