@@ -89,13 +89,13 @@ def axis_sizes(block: str, given: Iterable[Tuple[str, str, Tuple[int, ...]]]) ->
     owner: Dict[str, str] = {}
     misfits = []
     for name, axes, shape in given:
-        letters = _letters(axes)
-        if len(shape) != len(letters):
+        axes_of_rule = _letters(axes)
+        if len(shape) != len(axes_of_rule):
             misfits.append((name, axes.split(), shape))
             continue
         if 0 in shape:
             raise ShapeError(f"{block}: '{name}' is empty, shape {shape}.")
-        for (letter, may_be_one), size in zip(letters, shape):
+        for (letter, may_be_one), size in zip(axes_of_rule, shape):
             if size == 1 and may_be_one:
                 continue
             known = sizes.get(letter)

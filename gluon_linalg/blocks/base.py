@@ -194,11 +194,11 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 names = iter(["data"] if count == 1 else [f"data{i}" for i in range(count)])
                 inputs = [None if arg is None else mx.sym.var(next(names)) for arg in args]
                 # What has native operators runs in `forward` alone, which has checked the dtypes.
-                checked = applies(mx.sym, inputs[0])
+                symbols = [symbol for symbol in inputs if symbol is not None]
+                checked = applies(mx.sym, symbols[0])
                 outputs = (super().forward if checked else self.forward)(*inputs)
                 self._in_format = [-1 if arg is None else 0 for arg in args]
                 self._out_format = [0] * len(outputs) if isinstance(outputs, (list, tuple)) else 0
-                symbols = [symbol for symbol in inputs if symbol is not None]
                 self._cached_graph: Any = (symbols, mx.sym.Group(listed(outputs)))
         return self._cached_graph
 
