@@ -42,6 +42,9 @@ SAME_CONTEXT = "requires all inputs to live on the same context"
 # recurrent layers.
 BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update", "RNN")
 
+# Native operators whose gradients may be refused: a graph has NaN there, and asks nothing before.
+REFUSED = tuple(PREFIX + name for name in ("gelqf", "slogdet"))
+
 _compile_lock = threading.RLock()
 
 
@@ -104,7 +107,7 @@ def breaks_static_shape(symbol: Array) -> bool:
 def is_one_operator(symbol: Array) -> bool:
     """Whether a symbol is one native operator, which is called at less cost than a graph."""
     found = [name for name in _operators(symbol) if name not in ("null", "_copy")]
-    return len(found) == 1 and found[0].startswith(PREFIX)
+    return len(found) == 1 and found[0].startswith(PREFIX) and found[0] not in REFUSED
 
 
 def _operators(symbol: Array) -> List[str]:
