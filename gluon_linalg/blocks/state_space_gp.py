@@ -32,8 +32,8 @@ class StateSpaceGPLayer(ScanningBlock):
     of moving them apart.
 
     kernel: Matern12, Matern32, Matern52, Matern72, Cosine, Constant, Linear, Polynomial, White,
-    exactly; RBF by `rbf_order` states (2 to 9) and Periodic by `periodic_order` harmonics; their sums,
-    products and multiples. `approximation_error()` bounds what the orders leave out. The cost is
+    exactly; RBF by `rbf_order` states (2 to 9) and Periodic by `periodic_order` harmonics; their
+    sums, products and multiples. `approximation_error()` bounds what the orders leave out. The cost is
     n d³ for d states, the sum of those of the parts of a sum, the product of those of a product.
     mean, noise_variance: as in `GPLikelihoodLayer`, but noise_variance is one number. method,
     length: as in `KalmanFilterLayer`. precision: 'float64' computes a float32 layer in float64
@@ -128,10 +128,10 @@ class StateSpaceGPLayer(ScanningBlock):
         `GPLikelihoodLayer.condition`.
         """
         check_include_noise(self, include_noise)
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
+        data = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
-            times, table, left_out, given = self._posterior(dtype, *data[:4])
+            times, table, left_out, given = self._posterior(dtype, *data)
             variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
         with self.name_scope():
             return StateSpaceGPPredictor(
