@@ -2,6 +2,7 @@
 
 from .components import ComponentAnalysis
 from .kinds import analyze
+from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
@@ -12,6 +13,7 @@ from .variational import ClassAnalysis, VariationalAnalysis
 __all__ = [
     "ClassAnalysis",
     "ComponentAnalysis",
+    "MultivariateAnalysis",
     "OutputsAnalysis",
     "ProcessAnalysis",
     "RegressionAnalysis",

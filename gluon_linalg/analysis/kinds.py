@@ -20,6 +20,7 @@ from ..blocks.state_space_gp import StateSpaceGPLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.svgp import SVGPLikelihoodLayer
 from .components import ComponentAnalysis
+from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
@@ -29,7 +30,7 @@ from .variational import analysis_of
 
 KINDS = (
     (StructuralModel, StructuralAnalysis),
-    (MultivariateModel, StateSpaceAnalysis),
+    (MultivariateModel, MultivariateAnalysis),
     (KalmanFilterLayer, StateSpaceAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),
