@@ -62,13 +62,13 @@ class Batched(Kernel):
         hyperparameters: Any = None,
         constant: bool = False,
     ) -> Array:
-        values = self._values(F, x, dtype, constant)
+        values = self.values(F, x, dtype, constant)
         return self.kernel.evaluate(F, x, z, dtype, values, constant)
 
     def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
-        return self.kernel.evaluate_diagonal(F, x, dtype, self._values(F, x, dtype, False))
+        return self.kernel.evaluate_diagonal(F, x, dtype, self.values(F, x, dtype))
 
     def has_program(self) -> bool:
         return super().has_program() and self.kernel.has_program()
@@ -83,7 +83,7 @@ class Batched(Kernel):
         hyperparameters: Any,
         constant: bool,
     ) -> None:
-        values = self._values(F, x, dtype, constant)
+        values = self.values(F, x, dtype, constant)
         self.kernel.describe(F, program, x, z, dtype, values, constant)
         self.write(program)
 
@@ -97,7 +97,9 @@ class Batched(Kernel):
     def check_columns(self, count: int) -> None:
         self.kernel.check_columns(count)
 
-    def _values(self, F: Namespace, x: Array, dtype: str, constant: bool) -> Dict[str, Array]:
+    def values(
+        self, F: Namespace, x: Array, dtype: str, constant: bool = False
+    ) -> Dict[str, Array]:
         """Natural values (batch, k) by the names of the kernel."""
         if F is mx.nd and len(x) != self._batch:
             raise ShapeError(

@@ -49,7 +49,7 @@ class SpectralMixture(Kernel):
                 f"{self.name}: 'variance' has shape {np.shape(variance)}, expected one number for "
                 "each component."
             )
-        self._count = len(variance)
+        self.components = len(variance)
         self.variance = positive_parameter(self, "variance", variance)
         sizes = {
             name: self._of_components(name, value)
@@ -62,7 +62,7 @@ class SpectralMixture(Kernel):
         for name, values in sizes.items():
             if self._width > 1:
                 values = values[:, None] if values.ndim == 1 else values
-                values = np.broadcast_to(values, (self._count, self._width))
+                values = np.broadcast_to(values, (self.components, self._width))
             setattr(self, name, positive_parameter(self, name, values))
 
     def covariance(
@@ -79,10 +79,10 @@ class SpectralMixture(Kernel):
         lengthscale, period = (F.cast(a, dtype="float64") for a in (lengthscale, period))
         columns = self._column_pairs(x, z)
         parts = []
-        for q in range(self._count):
-            part = self._decay(F, x, z, dtype, self._of(lengthscale, q))
+        for q in range(self.components):
+            part = self._decay(F, x, z, dtype, self.of_component(lengthscale, q))
             for d, (left, right) in enumerate(columns):
-                part = part * _wave(F, left, right, self._of(period, q, d), dtype)
+                part = part * _wave(F, left, right, self.of_component(period, q, d), dtype)
             part = F.broadcast_mul(part, F.expand_dims(_element(variance, q), axis=2))
             parts.append(part)
         return reduce(add, parts)
@@ -103,12 +103,12 @@ class SpectralMixture(Kernel):
         period: Array,
     ) -> None:
         columns = self._column_pairs(x, z)
-        for q in range(self._count):
-            lengths = program.hyperparameter(self._of(lengthscale, q))
+        for q in range(self.components):
+            lengths = program.hyperparameter(self.of_component(lengthscale, q))
             program.write("distance", program.points(x, z), lengths)
             program.write("rbf")
             for d, pair in enumerate(columns):
-                own = program.hyperparameter(self._of(period, q, d))
+                own = program.hyperparameter(self.of_component(period, q, d))
                 program.write("waves", program.points(*pair), own)
                 program.write("multiply")
             program.write("scale", program.hyperparameter(_element(variance, q)))
@@ -124,16 +124,16 @@ class SpectralMixture(Kernel):
     def _of_components(self, name: str, value: Components) -> np.ndarray:
         values = np.asarray(value, dtype="float64")
         if values.ndim == 0:
-            values = np.full(self._count, float(values))
-        if values.ndim > 2 or len(values) != self._count or 0 in values.shape:
+            values = np.full(self.components, float(values))
+        if values.ndim > 2 or len(values) != self.components or 0 in values.shape:
             raise ShapeError(
-                f"{self.name}: '{name}' has shape {values.shape}, expected ({self._count},) or "
-                f"({self._count}, d): one number, or one for each active column, for each of "
-                f"{self._count} components."
+                f"{self.name}: '{name}' has shape {values.shape}, expected ({self.components},) or "
+                f"({self.components}, d): one number, or one for each active column, for each of "
+                f"{self.components} components."
             )
         return values
 
-    def _of(self, values: Array, q: int, d: Optional[int] = None) -> Array:
+    def of_component(self, values: Array, q: int, d: Optional[int] = None) -> Array:
         """Those of component q, or its one of column d, from (B or 1, Q d)."""
         begin = q * self._width
         if d is None:
