@@ -131,11 +131,19 @@ class StateSpaceGPLayer(ScanningBlock):
         data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
-            times, table, left_out, given = self._posterior(dtype, *data[:4])
+            times, table, passages, left_out, given = self._posterior(dtype, *data[:4])
             variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
         with self.name_scope():
             return StateSpaceGPPredictor(
-                self.kernel, self.mean, self._orders, times, table, left_out, variance, given
+                self.kernel,
+                self.mean,
+                self._orders,
+                times,
+                table,
+                passages,
+                left_out,
+                variance,
+                given,
             )
 
     def _kalman_inputs(
@@ -193,7 +201,7 @@ class StateSpaceGPLayer(ScanningBlock):
         return variances
 
     def _posterior(self, dtype, x, y, noise, mask):
-        """Times, `table_of_stretches` and `LeaveOneOut` of data, and what `JointTimes` has."""
+        """Times, `table_of_stretches`, `Passages` and `LeaveOneOut` of data, and residuals."""
         F, name = mx.nd, self.name
         (y3, *arrays), _ = self._kalman_inputs(F, x, y, noise, mask, dtype)
         system = fn.state_space_system(F, y3, *arrays, name=name)
@@ -219,6 +227,13 @@ class StateSpaceGPLayer(ScanningBlock):
             by_batch(smoothed.precision_before, 2),
         )
         gain, inverse = filtered.gain, filtered.inverse_factor
+        emission, transition = (
+            fn.over_time(F, array, filtered.closed)
+            for array in (system.emission, system.transition)
+        )
+        passages = fn.passages(
+            F, *(by_batch(array, 2) for array in (filtered.whitened, inverse, emission, transition))
+        )
         certainty = fn.product(F, gain, fn.product(F, smoothed.precision_after, gain), True)
         certainty = by_batch(certainty + fn.product(F, inverse, inverse, True), 0)
         certainty = certainty.reshape((batch, -1))
@@ -231,7 +246,7 @@ class StateSpaceGPLayer(ScanningBlock):
             error, variance = (F.where(shown, a, hidden) for a in (error, variance))
         shown = None if mask is None else mask.astype("float64").reshape((batch, -1))
         given = y3.astype("float64").reshape((batch, -1)), variances, shown
-        return times, table, LeaveOneOut(y - error, variance), given
+        return times, table, passages, LeaveOneOut(y - error, variance), given
 
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
         """The arguments of a call, arrays of one column as vectors."""

@@ -50,6 +50,10 @@ class Viewed(LinearAlgebraBlock):
         """Only to the dtype that the predictor has, which changes nothing."""
         check_casts(self, dtype)
 
+    def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
+        """What views may read: more than the block itself, where that is of views alone."""
+        return self.collect_params(select)
+
     def _options(self, name: str) -> Dict[str, Any]:
         """What the function of a view takes beside its arrays; NumPy arrays become parameters."""
         return {}
@@ -117,7 +121,7 @@ class View(LinearAlgebraBlock):
     def collect_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
         """Those of the posterior that the view reads, and its own."""
         found = super().collect_params(select)
-        every = self.posterior.collect_params(select)
+        every = self.posterior._viewed_params(select)
         found.update({name: p for name, p in every.items() if name in self._read})
         return found
 

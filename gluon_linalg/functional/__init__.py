@@ -4,7 +4,9 @@ A function that has the name of its module, such as `functional.lq`, is the func
 """
 
 from .augmented_lq import augmented_lq
+from .between_covariances import Passages, covariances_between, passages
 from .between_times import (
+    between,
     halvings,
     moments_between,
     require_ordered,
@@ -144,6 +146,7 @@ __all__ = [
     "OnlineState",
     "OnlineStep",
     "Orders",
+    "Passages",
     "ProductSDE",
     "ScaledSDE",
     "SumSDE",
@@ -153,6 +156,7 @@ __all__ = [
     "augmented_lq",
     "backward_pass",
     "batch_first",
+    "between",
     "canonical_correlations",
     "canonical_view",
     "centred",
@@ -165,6 +169,7 @@ __all__ = [
     "cosine_features",
     "covariance",
     "covariance_factor",
+    "covariances_between",
     "determinant",
     "diagonal",
     "diagonal_matrix",
@@ -183,9 +188,9 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
-    "first_state",
     "finite_right_side",
     "finite_targets",
+    "first_state",
     "following_moments",
     "gaps_between",
     "gaussian_adjoint",
@@ -228,6 +233,7 @@ __all__ = [
     "ones_like",
     "online_system",
     "over_time",
+    "passages",
     "periodic_error",
     "periodic_features",
     "polynomial_features",

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from ..typing import Array, Namespace, hook
-from .matrix import product
+from .matrix import product, transpose
 from .matrix_exponential import UNSEEN, factor_of_noise, matrix_exponential
 from .quadrature import even_nodes
 from .rbf_chains import RBF_CHAINS
@@ -61,6 +61,21 @@ class LinearSDE:
     def emission(self, F: Namespace, times: Array) -> Array:
         """H at each time, (B, n, 1) -> (B or 1, n or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
+
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        """k of each two times, (B, n, 1) -> (B or 1, n, n); its diagonal has no meaning."""
+        difference = F.broadcast_sub(times, transpose(F, times))
+        transition = self.transition(F, F.reshape(F.abs(difference), shape=(0, -1, 1)))
+        row, pair = self.emission(F, times), zeros_like(F, difference)
+        pair = F.expand_dims(F.expand_dims(pair, axis=3), axis=4)
+        later, earlier = (
+            F.reshape(F.broadcast_add(F.expand_dims(row, axis=k), pair), shape=(0, -3, 0, 0))
+            for k in (2, 1)
+        )
+        later, earlier, transition = on_one_grid(F, (later, earlier, transition))
+        moved = product(F, transition, earlier, transpose_b=True)
+        found = F.reshape_like(product(F, later, moved), difference)
+        return F.where(difference >= 0.0, found, transpose(F, found))
 
 
 class Chain(LinearSDE):
@@ -198,6 +213,10 @@ class Features(LinearSDE):
     def emission(self, F: Namespace, times: Array) -> Array:
         return F.expand_dims(self._features(F, times), axis=2)
 
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        features = self._features(F, times)
+        return product(F, features, features, transpose_b=True)
+
 
 def cosine_features(period: Array) -> Features:
     """cos(2π (s - t) / period), of a period (B or 1, 1)."""
@@ -271,6 +290,9 @@ class WhiteNoise(LinearSDE):
     def emission(self, F: Namespace, times: Array) -> Array:
         return constant(F, times, np.ones((1, 1)))
 
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        return zeros_like(F, F.broadcast_sub(times, transpose(F, times)))
+
 
 class ScaledSDE(LinearSDE):
     """variance (B or 1, 1) times the kernel of another."""
@@ -287,6 +309,11 @@ class ScaledSDE(LinearSDE):
     def emission(self, F: Namespace, times: Array) -> Array:
         deviation = F.expand_dims(F.expand_dims(F.sqrt(self._variance), axis=2), axis=3)
         return F.broadcast_mul(self._part.emission(F, times), deviation)
+
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        return F.broadcast_mul(
+            self._part.covariance(F, times), F.expand_dims(self._variance, axis=2)
+        )
 
 
 class SumSDE(LinearSDE):
@@ -308,6 +335,9 @@ class SumSDE(LinearSDE):
     def emission(self, F: Namespace, times: Array) -> Array:
         rows = on_one_grid(F, [part.emission(F, times) for part in self._parts])
         return F.concat(*rows, dim=3)
+
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        return functools.reduce(F.broadcast_add, (p.covariance(F, times) for p in self._parts))
 
 
 class ProductSDE(LinearSDE):
@@ -332,6 +362,10 @@ class ProductSDE(LinearSDE):
 
     def emission(self, F: Namespace, times: Array) -> Array:
         return kronecker(F, self._left.emission(F, times), self._right.emission(F, times))
+
+    def covariance(self, F: Namespace, times: Array) -> Array:
+        parts = (part.covariance(F, times) for part in (self._left, self._right))
+        return functools.reduce(F.broadcast_mul, parts)
 
 
 def gaps_between(F: Namespace, times: Array) -> Array:
