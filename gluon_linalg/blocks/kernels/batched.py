@@ -1,6 +1,7 @@
 """A kernel with hyperparameters for each element of the batch."""
 
-from typing import Any, Dict, Optional
+import copy
+from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -89,6 +90,26 @@ class Batched(Kernel):
 
     def write(self, program: native.KernelProgram) -> None:
         """Nothing: the kernel with these hyperparameters is all."""
+
+    def linear_sde(
+        self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
+    ) -> fn.LinearSDE:
+        return self.kernel.linear_sde(F, like, orders, self.values(F, like, "float64"))
+
+    def without_state_space(self) -> List[Kernel]:
+        return self.kernel.without_state_space()
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """The largest of all elements."""
+        twin = copy.deepcopy(self.kernel)
+        found = []
+        for element in range(self._batch):
+            for name, parameter in twin.hyperparameters().items():
+                values = self._reg_params[name].value()[element]
+                parameter.set_value(values.reshape(parameter.shape))
+            found.append(twin.state_space_bounds(orders))
+        largest, errors = zip(*found)
+        return max(largest), max(errors)
 
     def hyperparameters(self) -> Dict[str, Any]:
         """None that others may give."""

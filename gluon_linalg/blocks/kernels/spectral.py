@@ -3,13 +3,14 @@
 import math
 from functools import reduce
 from operator import add
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ... import functional as fn
 from ... import native
 from ...errors import ShapeError, wrong_columns
+from ...functional.rbf_chains import RBF_CHAINS
 from ...typing import Array, Namespace, given
 from ..parameters import positive_parameter
 from .base import ActiveDims, Kernel
@@ -114,6 +115,22 @@ class SpectralMixture(Kernel):
             program.write("scale", program.hyperparameter(_element(variance, q)))
             if q:
                 program.write("add")
+
+    def state_space(
+        self, F: Namespace, orders: fn.Orders, variance: Array, lengthscale: Array, period: Array
+    ) -> fn.LinearSDE:
+        """Each component the product of the states of an RBF and of a wave."""
+        parts: List[fn.LinearSDE] = []
+        for q in range(self.components):
+            own, length, wave = (_element(array, q) for array in (variance, lengthscale, period))
+            decay = fn.rbf_chain(orders.rbf, 1.0 / length)
+            parts.append(fn.ScaledSDE(fn.ProductSDE(decay, fn.cosine_features(wave)), own))
+        return parts[0] if len(parts) == 1 else fn.SumSDE(*parts)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """A wave makes what an RBF leaves out no larger."""
+        total = float(self.variance.value().sum())
+        return total, total * RBF_CHAINS[orders.rbf][1]
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
