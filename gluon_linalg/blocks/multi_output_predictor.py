@@ -211,6 +211,7 @@ class MultiOutputPredictor(Viewed):
 
     def _wide(self, F: Namespace, x: Array) -> Array:
         x = fn.require_columns(F, x, self._constant(F, "inputs", x), self.name, "x")
+        fn.require_inputs(F, x, self.name)
         return F.cast(x, dtype=self._compute_dtype)
 
     def _cross(self, F: Namespace, q: int, x: Array) -> Array:

@@ -226,6 +226,7 @@ class Posterior(Viewed):
 
     def _wide(self, F: Namespace, x: Array) -> Array:
         x = fn.require_columns(F, x, self._points(F, x), self.name, "x")
+        fn.require_inputs(F, x, self.name)
         return F.cast(x, dtype=self._compute_dtype)
 
     def _cross(self, F: Namespace, i: int, x: Array) -> Array:
@@ -323,6 +324,7 @@ class Posterior(Viewed):
         return self.kernels[0].dtype
 
     def _check_parameters(self, array: Array) -> None:
+        self._check_dtype(array)
         self.kernels[0]._check_parameters(array)
 
     def _kernel(self, i: int) -> Kernel:

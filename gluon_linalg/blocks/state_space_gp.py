@@ -165,6 +165,9 @@ class StateSpaceGPLayer(ScanningBlock):
         gaps = fn.gaps_between(F, times)
         valid = fn.ones_like(F, F.squeeze(times, axis=2))
         valid = fn.require_ordered(F, valid, times, gaps, self.name)
+        if noise is not None:
+            shown = None if mask is None else F.reshape(mask, shape=(0, -1))
+            noise = fn.checked_noise(F, F.reshape(noise, shape=(0, -1)), shown, self.name)
         if mask is not None:
             mask = F.cast(F.reshape(mask, shape=(0, -1)), dtype=dtype)
             text = f"{self.name}: the mask hides all observations."
@@ -204,6 +207,7 @@ class StateSpaceGPLayer(ScanningBlock):
     def _posterior(self, dtype, x, y, noise, mask):
         """Times, `table_of_stretches`, `Passages` and `LeaveOneOut` of data, and residuals."""
         F, name = mx.nd, self.name
+        noise = None if noise is None else fn.checked_noise(F, noise, mask, name)
         (y3, *arrays), _ = self._kalman_inputs(F, x, y, noise, mask, dtype)
         system = fn.state_space_system(F, y3, *arrays, name=name)
         size, length = self.filter._states, self.filter._scan_length(F, system)

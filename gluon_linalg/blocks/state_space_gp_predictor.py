@@ -222,6 +222,7 @@ class StateSpaceGPPredictor(Viewed):
         return tuple(as_vector(self.name, rule[0], x) for rule, x in zip(self.arguments, args))
 
     def _check_parameters(self, array: Array) -> None:
+        self._check_dtype(array)
         self.kernel._check_parameters(array)
 
 

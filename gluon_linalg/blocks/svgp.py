@@ -91,7 +91,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
+        mask = None if mask is None else fn.checked_mask(F, mask, self.name)
         x = seen_inputs(F, x, mask)
+        fn.require_inputs(F, x, self.name)
         weights, roots = self._variational(F, x)
         mean, variance = latent_moments(F, self.projections(F, x), weights, roots, True)
         expected = self._expected(F, x, y, mask, self._shifted(F, x, mean), variance)
@@ -123,7 +125,9 @@ class SVGPLikelihoodLayer(InducingBlock):
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
         inputs, targets, seen = (*self._data(x, y, mask), None)[:3]
         with mx.autograd.pause():
+            seen = None if seen is None else fn.checked_mask(mx.nd, seen, self.name)
             inputs = seen_inputs(mx.nd, inputs, seen)
+            fn.require_inputs(mx.nd, inputs, self.name)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)
             mean, variance = latent_moments(mx.nd, found, weights, roots, True)
@@ -209,7 +213,10 @@ class SVGPLikelihoodLayer(InducingBlock):
         mean, variance = (F.cast(a, dtype=outer) for a in (mean, variance))
         own = x if self.likelihood.needs_inputs else None
         each = self.likelihood.expected_log_density(F, mean, variance, y, own)
-        return each if mask is None else F.where(mask, each, fn.zeros_like(F, each))
+        if mask is None:
+            return each
+        # A mask that is none is NaN in a graph.
+        return F.where(mask, each, fn.zeros_like(F, each)) + 0.0 * mask
 
     def _scale(self, F: Namespace, y: Array, mask: Optional[Array]) -> Union[float, Array]:
         """N/b, (B,)."""

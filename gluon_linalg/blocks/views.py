@@ -10,7 +10,7 @@ from ..errors import DtypeError, suggestion
 from ..typing import Array, ArrayLike, Device, Namespace, Rules
 from .arguments import axis_sizes, from_data
 from .base import LinearAlgebraBlock
-from .casting import check_casts
+from .casting import check_casts, dtype_name
 from .explaining import listed
 from .parameters import parameter_array
 
@@ -53,6 +53,15 @@ class Viewed(LinearAlgebraBlock):
     def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
         """What views may read: more than the block itself, where that is of views alone."""
         return self.collect_params(select)
+
+    def _check_dtype(self, array: Array) -> None:
+        """DtypeError for a call in another dtype than that of the layer, which cannot change."""
+        dtype = dtype_name(array.dtype)
+        if dtype != self.dtype:
+            raise DtypeError(
+                f"{self.name}: the inputs are {dtype}, the layer that was conditioned is "
+                f"{self.dtype}; give array.astype('{self.dtype}')."
+            )
 
     def _options(self, name: str) -> Dict[str, Any]:
         """What the function of a view takes beside its arrays; NumPy arrays become parameters."""

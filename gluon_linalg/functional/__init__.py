@@ -16,7 +16,14 @@ from .between_times import (
 )
 from .canonical import canonical_correlations, canonical_view
 from .certain import uncertain_mask
-from .checks import finite, require, require_columns, require_dtype, require_rows
+from .checks import (
+    finite,
+    require,
+    require_columns,
+    require_dtype,
+    require_inputs,
+    require_rows,
+)
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -41,6 +48,7 @@ from .distance import centred, exp_below_zero, in_range, negative_half_squared_d
 from .eigen import covariance_factor, eigh
 from .gaussian import (
     checked_mask,
+    checked_noise,
     filled,
     finite_targets,
     gaussian_adjoint,
@@ -161,6 +169,7 @@ __all__ = [
     "canonical_view",
     "centred",
     "checked_mask",
+    "checked_noise",
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
@@ -247,6 +256,7 @@ __all__ = [
     "require",
     "require_columns",
     "require_dtype",
+    "require_inputs",
     "require_ordered",
     "require_rows",
     "require_times",

@@ -50,6 +50,13 @@ def require_rows(
     return require(F, value, holds, error_class, text, axes)
 
 
+def require_inputs(F: Namespace, x: Array, name: str) -> None:
+    """Raises NonFiniteError imperatively for rows of x (B, n, d); a graph has NaN for them."""
+    if F is mx.nd:
+        text = f"{name}: 'x' contains NaN or infinity."
+        require_rows(F, x, F.min(finite(F, x), axis=2), NonFiniteError, text)
+
+
 def require_status(
     F: Namespace, status: Array, failures: Mapping[int, Tuple[Type[Exception], str]]
 ) -> None:
