@@ -211,7 +211,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         dtype: str,
     ) -> Tuple[Array, Array, Optional[Array]]:
         """A, a constant (B, n, n), what it has beside k(x) (B, n), and what jitter added (B, 1)."""
-        fn.require_inputs(F, x, self.name)
+        fn.require_inputs(F, x, self.name, mask)
         variances, shift = self._variances(F, x, y, noise, mask, dtype)
         kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)
         covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))

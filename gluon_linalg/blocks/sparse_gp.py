@@ -166,7 +166,7 @@ class CollapsedGPLayer(InducingBlock):
         """The regression on φ(x) in `dtype`, what is added to its φ (B,), and L in float64."""
         mask = None if mask is None else fn.checked_mask(F, mask, self.name)
         x = seen_inputs(F, x, mask)
-        fn.require_inputs(F, x, self.name)
+        fn.require_inputs(F, x, self.name, mask)
         (found,) = self.projections(F, x)
         y = F.cast(y, dtype=dtype)
         y = y - mean_values(F, self.means[0], F.cast(x, dtype=dtype), dtype, cast(str, self.dtype))

@@ -13,6 +13,8 @@ from .base import Likelihood, whole_numbers
 
 # exp(-TAIL) counts as no probability, and beyond exp(-x) = LARGEST is nothing but 0.
 TAIL, LARGEST, TINY = 24.0, 64.0, 1e-30
+# Beyond exp(±FARTHEST) a product with another is as good as 0 or infinite, in float32 too.
+FARTHEST = 80.0
 
 
 class Categorical(Likelihood):
@@ -139,8 +141,14 @@ class Categorical(Likelihood):
         self, F: Namespace, mean: Array, variance: Array, u: Array
     ) -> Tuple[Array, Array, Array]:
         """F_c(u), its slope and its bend, (R, C, N) each."""
-        apart, log_weights = self._apart(F, mean, variance, u, self.latents)
-        rate = F.exp(-F.maximum(apart, -math.log(LARGEST)))
+        nodes, log_weights = gauss_hermite(F, u, self._points)
+        mean, variance = (F.reshape(a, shape=(-1, self.latents, 1)) for a in (mean, variance))
+        # exp(f - u) as a product: N + H exponentials for each F_c, and not N H.
+        moved = F.broadcast_mul(F.sqrt(2.0 * variance), nodes)
+        ahead = F.broadcast_sub(mean, F.expand_dims(u, axis=1))
+        own, further = (F.exp(F.clip(a, a_min=-FARTHEST, a_max=FARTHEST)) for a in (moved, ahead))
+        rate = F.broadcast_mul(F.expand_dims(further, axis=3), F.expand_dims(own, axis=2))
+        rate = F.minimum(rate, LARGEST)
         below = F.exp(-rate)
         weights = F.reshape(F.exp(log_weights), shape=(-1, 1))
         slope = rate * below
