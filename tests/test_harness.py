@@ -6,7 +6,7 @@ import pytest
 
 import gluon_linalg as gl
 from harness import assert_runs_on_gpu, check_block
-from harness.block import check_float32
+from harness.block import check_float32, check_modes
 
 CASES = [
     [np.array([[[4.0, 1.0], [1.0, 3.0]]])],
@@ -120,3 +120,24 @@ def test_an_operator_without_gpu_version_fails(tmp_path, monkeypatch):
 def test_one_shape_is_not_enough(tmp_path):
     with pytest.raises(AssertionError, match="two shapes"):
         check_block(Honest, CASES[:1], tmp_path)
+
+
+class Twice(mx.gluon.HybridBlock):
+    """v |A|² + w Σ A, with parameters that got their numbers from Gluon."""
+
+    numbers = iter([("9", "10"), ("10", "11"), ("11", "12")])
+
+    def __init__(self):
+        super().__init__()
+        v, w = next(self.numbers)
+        with self.name_scope():
+            self.v = self.params.get(f"matern52{v}", shape=(1,), init=mx.init.One())
+            self.w = self.params.get(f"matern32{w}", shape=(1,), init=mx.init.One())
+
+    def hybrid_forward(self, F, a, v, w):
+        squares, total = F.sum(F.square(a), axis=(1, 2)), F.sum(a, axis=(1, 2))
+        return F.broadcast_mul(squares, v) + F.broadcast_mul(total, w)
+
+
+def test_gradients_are_told_apart_whatever_numbers_gluon_has_reached(tmp_path):
+    check_modes(Twice, CASES, tmp_path, "float64")

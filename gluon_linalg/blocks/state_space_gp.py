@@ -31,10 +31,10 @@ class StateSpaceGPLayer(ScanningBlock):
     the mask has a gradient; at equal times that in x of `Matern12`, which has none there, is that
     of moving them apart.
 
-    kernel: Matern12, Matern32, Matern52, Cosine, Constant, Linear, Polynomial, White, exactly;
-    RBF by `rbf_order` states (2 to 9), SpectralMixture by twice as many for each component, and
-    Periodic by `periodic_order` harmonics; their sums, products and multiples, also `Batched`.
-    `approximation_error()` bounds what the orders leave out. The cost is
+    kernel: Matern12, Matern32, Matern52, Matern72, Cosine, Constant, Linear, Polynomial, White,
+    exactly; RBF by `rbf_order` states (2 to 9), SpectralMixture by twice as many for each
+    component, and Periodic by `periodic_order` harmonics; their sums, products and multiples, also
+    `Batched`. `approximation_error()` bounds what the orders leave out. The cost is
     n d³ for d states, the sum of those of the parts of a sum, the product of those of a product.
     mean, noise_variance: as in `GPLikelihoodLayer`, but noise_variance is one number. method,
     length: as in `KalmanFilterLayer`. precision: 'float64' computes a float32 layer in float64

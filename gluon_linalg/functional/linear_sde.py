@@ -143,11 +143,11 @@ class Chain(LinearSDE):
 
 
 class Matern(Chain):
-    """variance 1, of order d - ½: (d = 1, 2, 3), in closed form.
+    """variance 1, of order d - ½: (d = 1 to 4), in closed form.
 
     With N = F + I, which is nilpotent, exp(F h) = exp(-h) Σ_k N^k h^k / k!. So Q is that of the
     moments m_k = ∫_0^h s^k exp(-2 s) ds, of which `_moments` has all digits, and so G has, whose
-    rows are as h^½, h^(3/2), h^(5/2).
+    rows are as h^½, h^(3/2) and so on.
     """
 
     # Couplings and damping in units of 1 / rate, rate = √(2 ν) / lengthscale.
@@ -155,6 +155,7 @@ class Matern(Chain):
         1: ((), 1.0),
         2: ((1.0,), 2.0),
         3: ((3.0**-0.5, (8.0 / 3.0) ** 0.5), 3.0),
+        4: ((0.2**0.5, 0.8**0.5, 5.0**0.5), 4.0),
     }
 
     def __init__(self, size: int, rate: Array) -> None:

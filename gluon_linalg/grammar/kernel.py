@@ -4,31 +4,30 @@
 {"sum": [{"matern32": {}}, {"product": [{"periodic": {"period": 12}}, {"rbf": {}}]}]}
 {"linear": {"columns": ["price"]}}
 
-A new kernel is a `Leaf`, in `kernel_stationary` or `kernel_algebraic`, and a key of
-`KernelExpression`; one around other kernels is a `Wrapper` here.
+A new kernel is a `Leaf` in `kernel_stationary` or `kernel_algebraic`; one around other kernels is a
+`Wrapper` here and a key of `KernelExpression`.
 """
 
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
+from types import ModuleType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Dict,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from ..blocks import kernels
 from ..errors import suggestion
-from .kernel_algebraic import ArcCosine, Categorical, Constant, Linear, Polynomial, White
+from . import kernel_algebraic, kernel_stationary
 from .kernel_inputs import FEATURES, FeatureInputs, InputNames, KernelInputs
 from .kernel_leaf import NOT_OF_SERIES, Leaf
-from .kernel_stationary import (
-    RBF,
-    Cosine,
-    Gibbs,
-    Matern12,
-    Matern32,
-    Matern52,
-    Periodic,
-    PoweredExponential,
-    RationalQuadratic,
-    SpectralMixture,
-)
 from .network import Activation, Hidden, build_network
 from .section import Column, Columns, Fixable, Number, OneOf, Positive
 
@@ -173,7 +172,27 @@ class Deep(Wrapper):
         return None
 
 
-class KernelExpression(OneOf):
+def _leaves(module: ModuleType) -> List[Type[Leaf]]:
+    """Those that a module defines, in its order."""
+    classes = [value for value in vars(module).values() if isinstance(value, type)]
+    return [c for c in classes if issubclass(c, Leaf) and c.__module__ == module.__name__]
+
+
+if TYPE_CHECKING:
+    _Single = OneOf
+else:
+    _Single = create_model(
+        "_Single",
+        __base__=OneOf,
+        __module__=__name__,
+        **{
+            leaf.key(): (Optional[leaf], Field(None, description=leaf.meaning))
+            for leaf in (*_leaves(kernel_stationary), *_leaves(kernel_algebraic))
+        },
+    )
+
+
+class KernelExpression(_Single):
     """A kernel: exactly one of these keys."""
 
     noun: ClassVar[str] = "kernel"
@@ -181,30 +200,6 @@ class KernelExpression(OneOf):
         "combine several as sum: [...] or product: [...], and write a kernel as rbf: {}"
     )
 
-    rbf: Optional[RBF] = Field(None, description="variance · exp(-½ r²), r in lengthscales.")
-    matern12: Optional[Matern12] = Field(None, description="Rough: exp(-r).")
-    matern32: Optional[Matern32] = Field(None, description="Once differentiable.")
-    matern52: Optional[Matern52] = Field(None, description="Twice differentiable.")
-    rational_quadratic: Optional[RationalQuadratic] = Field(
-        None, description="A mixture of RBF kernels of many lengthscales."
-    )
-    periodic: Optional[Periodic] = Field(None, description="Repeats itself after each period.")
-    cosine: Optional[Cosine] = Field(None, description="Waves of one frequency.")
-    spectral_mixture: Optional[SpectralMixture] = Field(
-        None, description="Waves of several frequencies, each of which loses its phase."
-    )
-    powered_exponential: Optional[PoweredExponential] = Field(
-        None, description="exp(-r^exponent), from rough to smooth."
-    )
-    gibbs: Optional[Gibbs] = Field(
-        None, description="RBF with a lengthscale that a network makes of x."
-    )
-    linear: Optional[Linear] = Field(None, description="Straight lines through x = 0.")
-    polynomial: Optional[Polynomial] = Field(None, description="Polynomials of a degree.")
-    arc_cosine: Optional[ArcCosine] = Field(None, description="A wide neural network.")
-    categorical: Optional[Categorical] = Field(None, description="Of labels, any two alike or not.")
-    constant: Optional[Constant] = Field(None, description="A common, unknown level.")
-    white: Optional[White] = Field(None, description="Independent noise that is part of the model.")
     sum: Optional[List["KernelExpression"]] = Field(
         None, min_length=1, description="The sum of a list of kernels."
     )

@@ -1,6 +1,6 @@
 """Descriptions of kernels of inner products, of constants and of labels."""
 
-from typing import Any, ClassVar, Dict, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Optional, Tuple
 
 import numpy as np
 from pydantic import Field
@@ -17,7 +17,7 @@ AT_ZERO = (1.0, 1.0, 3.0)
 class Linear(Leaf):
     """Σ variance x z over the columns."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Linear
+    meaning = "Straight lines through x = 0."
     is_stationary: ClassVar[bool] = False
 
     variance: Optional[Positives] = Field(  # type: ignore[assignment]
@@ -34,7 +34,7 @@ class Linear(Leaf):
 class Polynomial(Leaf):
     """variance · (Σ x z / lengthscale² + offset)^degree."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Polynomial
+    meaning = "Polynomials of a degree."
     settings: ClassVar[Tuple[str, ...]] = ("degree",)
     is_stationary: ClassVar[bool] = False
 
@@ -60,7 +60,7 @@ class Polynomial(Leaf):
 class Constant(Leaf):
     """variance, for every pair of inputs."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Constant
+    meaning = "A common, unknown level."
 
     variance: Optional[Positive] = Field(
         None,
@@ -72,7 +72,7 @@ class Constant(Leaf):
 class White(Leaf):
     """variance where a row meets itself, 0 elsewhere."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.White
+    meaning = "Independent noise that is part of the model."
 
     variance: Optional[Positive] = Field(
         None,
@@ -87,7 +87,7 @@ class White(Leaf):
 class ArcCosine(Leaf):
     """variance/π · (u(x, x) u(z, z))^(order/2) J(θ), u(x, z) = Σ weight_variance x z + offset."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.ArcCosine
+    meaning = "A wide neural network."
     settings: ClassVar[Tuple[str, ...]] = ("order",)
     is_stationary: ClassVar[bool] = False
 
@@ -115,7 +115,7 @@ class ArcCosine(Leaf):
 class Categorical(Leaf):
     """B[x, z] of labels x and z, B = factor factorᵀ + diag(variance)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Categorical
+    meaning = "Of labels, any two alike or not."
     settings: ClassVar[Tuple[str, ...]] = ("rank",)
     of_series: ClassVar[bool] = False
 

@@ -1,5 +1,6 @@
 """What descriptions of single kernels have in common."""
 
+import re
 from typing import Any, ClassVar, Dict, List, Optional, Tuple, Type
 
 import numpy as np
@@ -14,9 +15,13 @@ NOT_OF_SERIES = "this kernel is for task: gp; series have those alone whose para
 
 
 class Leaf(Fixable):
-    """A kernel with parameters of its own; those that are null start at a typical size."""
+    """The kernel of `blocks.kernels` that has the name of the class, with parameters of its own.
 
-    kernel_class: ClassVar[Type[kernels.Kernel]]
+    Those that are null start at a typical size.
+    """
+
+    # One line for the list of kernels.
+    meaning: ClassVar[str]
     # The fields with numbers that are never trained.
     settings: ClassVar[Tuple[str, ...]] = ()
     is_stationary: ClassVar[bool] = True
@@ -32,6 +37,15 @@ class Leaf(Fixable):
         None, description="The input columns that the kernel sees; null for all."
     )
     fixed: List[str] = Field([], description="The parameters of this kernel that are not trained.")
+
+    @classmethod
+    def key(cls) -> str:
+        """'rational_quadratic' of RationalQuadratic."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def kernel_class(cls) -> Type[kernels.Kernel]:
+        return getattr(kernels, cls.__name__)
 
     @classmethod
     def fixable(cls) -> Tuple[str, ...]:
@@ -60,7 +74,7 @@ class Leaf(Fixable):
         for name, typical in self.typical(columns).items():
             given = self.given(name, columns)
             values[name] = np.ones(np.shape(typical if given is None else given))
-        return self.kernel_class(active_dims=columns.active_dims, **values)
+        return self.kernel_class()(active_dims=columns.active_dims, **values)
 
     def problem(self, inputs: InputNames) -> Optional[Tuple[Tuple[Any, ...], str]]:
         """What does not fit to the inputs, as (keys, message), or None."""

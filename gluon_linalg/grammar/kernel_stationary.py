@@ -1,6 +1,6 @@
 """Descriptions of stationary kernels, and of one whose lengthscale a network bends."""
 
-from typing import Any, ClassVar, Dict, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Optional, Tuple
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -41,7 +41,7 @@ PHASE, TREND = 2.0, 20.0
 class RBF(Leaf):
     """variance · exp(-½ r²), with r the distance in lengthscales."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RBF
+    meaning = "variance · exp(-½ r²), r in lengthscales."
 
     lengthscale: Optional[Positives] = Field(
         None,
@@ -56,25 +56,31 @@ class RBF(Leaf):
 class Matern12(RBF):
     """variance · exp(-r)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern12
+    meaning = "Rough: exp(-r)."
 
 
 class Matern32(RBF):
     """variance · (1 + √3 r) exp(-√3 r)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern32
+    meaning = "Once differentiable."
 
 
 class Matern52(RBF):
     """variance · (1 + √5 r + 5/3 r²) exp(-√5 r)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Matern52
+    meaning = "Twice differentiable."
+
+
+class Matern72(RBF):
+    """variance · (1 + √7 r + 14/5 r² + 7√7/15 r³) exp(-√7 r)."""
+
+    meaning = "Three times differentiable."
 
 
 class RationalQuadratic(RBF):
     """variance · (1 + r² / (2 alpha))^(-alpha)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.RationalQuadratic
+    meaning = "A mixture of RBF kernels of many lengthscales."
 
     alpha: Positive = Field(
         1.0, description="How alike the mixed lengthscales are; the kernel nears RBF as it grows."
@@ -87,7 +93,7 @@ class RationalQuadratic(RBF):
 class Periodic(RBF):
     """variance · exp(-2 sin²(π (x - z) / period) / lengthscale²)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Periodic
+    meaning = "Repeats itself after each period."
 
     lengthscale: Positives = Field(
         [1.0], description="The smoothness within a period, without unit; one, or one per column."
@@ -101,7 +107,7 @@ class Periodic(RBF):
 class Cosine(Leaf):
     """variance · cos(2π Σ (x - z) / period)."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Cosine
+    meaning = "Waves of one frequency."
 
     period: Period = None
 
@@ -112,7 +118,7 @@ class Cosine(Leaf):
 class PoweredExponential(RBF):
     """variance · exp(-r^exponent), with r the distance in lengthscales."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.PoweredExponential
+    meaning = "exp(-r^exponent), from rough to smooth."
 
     exponent: Exponent = Field(
         1.0, description="How smooth: 1 is matern12; 2, which stays, an rbf."
@@ -125,7 +131,7 @@ class PoweredExponential(RBF):
 class SpectralMixture(Leaf):
     """Σ variance_q · exp(-½ (x - z)² / lengthscale_q²) cos(2π (x - z) / period_q) of one column."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.SpectralMixture
+    meaning = "Waves of several frequencies, each of which loses its phase."
 
     components: int = Field(3, ge=1, le=50, description="How many waves q there are.")
     variance: Optional[Positives] = Field(  # type: ignore[assignment]
@@ -177,7 +183,7 @@ class SpectralMixture(Leaf):
 class Gibbs(RBF):
     """variance · √(2 l l'/(l² + l'²))^d exp(-r²/(l² + l'²)), l = exp(g(x)), l' = exp(g(z))."""
 
-    kernel_class: ClassVar[Type[kernels.Kernel]] = kernels.Gibbs
+    meaning = "RBF with a lengthscale that a network makes of x."
     settings: ClassVar[Tuple[str, ...]] = ("hidden", "activation")
     of_series: ClassVar[bool] = False
 

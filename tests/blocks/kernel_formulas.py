@@ -25,6 +25,11 @@ def matern52(a, b, variance=1.0, lengthscale=1.0):
     return variance * (1.0 + np.sqrt(5.0) * r + 5.0 / 3.0 * r**2) * np.exp(-np.sqrt(5.0) * r)
 
 
+def matern72(a, b, variance=1.0, lengthscale=1.0):
+    r = np.sqrt(7.0) * scaled_distance(a, b, lengthscale)
+    return variance * (1.0 + r + 2.0 / 5.0 * r**2 + r**3 / 15.0) * np.exp(-r)
+
+
 def rational_quadratic(a, b, variance=1.0, lengthscale=1.0, alpha=1.0):
     r = scaled_distance(a, b, lengthscale)
     return variance * (1.0 + r**2 / (2.0 * alpha)) ** -alpha

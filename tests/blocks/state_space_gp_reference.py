@@ -21,6 +21,11 @@ def matern52(s, t, variance, lengthscale):
     return variance * (1 + r + r**2 / 3) * mp.exp(-r)
 
 
+def matern72(s, t, variance, lengthscale):
+    r = mp.sqrt(7) * abs(s - t) / lengthscale
+    return variance * (1 + r + 2 * r**2 / 5 + r**3 / 15) * mp.exp(-r)
+
+
 def rbf(s, t, variance, lengthscale):
     return variance * mp.exp(-(((s - t) / lengthscale) ** 2) / 2)
 

@@ -100,6 +100,7 @@ KERNELS = {
     "matern12": with_formula(k.Matern12, "matern12", 1.7, ARD),
     "matern32": with_formula(k.Matern32, "matern32", 1.7, ARD),
     "matern52": with_formula(k.Matern52, "matern52", 1.7, ARD),
+    "matern72": with_formula(k.Matern72, "matern72", 1.7, ARD),
     "rational": with_formula(k.RationalQuadratic, "rational_quadratic", 1.7, ARD, 0.6),
     "powered": with_formula(k.PoweredExponential, "powered_exponential", 1.7, ARD, 1.4),
     "squared": with_formula(k.PoweredExponential, "powered_exponential", 1.7, ARD, 2.0),

@@ -16,6 +16,7 @@ KERNELS = {
     "Matern12": (formulas.matern12, k.Matern12, {"variance": 1.7, "lengthscale": 0.8}, ARD),
     "Matern32": (formulas.matern32, k.Matern32, {"variance": 1.7, "lengthscale": 0.8}, ARD),
     "Matern52": (formulas.matern52, k.Matern52, {"variance": 1.7, "lengthscale": 0.8}, ARD),
+    "Matern72": (formulas.matern72, k.Matern72, {"variance": 1.7, "lengthscale": 0.8}, ARD),
     "RationalQuadratic": (
         formulas.rational_quadratic,
         k.RationalQuadratic,
@@ -231,7 +232,7 @@ def test_exact_duplicates(constructor, dtype):
         assert (np.diag(matrix) == 1.0).all()
 
 
-@pytest.mark.parametrize("constructor", [k.Matern12, k.Matern32, k.Matern52, k.RBF])
+@pytest.mark.parametrize("constructor", [k.Matern12, k.Matern32, k.Matern52, k.Matern72, k.RBF])
 def test_gradient_at_coincident_points(constructor):
     """x = [0, 0, 1]: the coincident pair contributes nothing, the others what they should."""
     kernel = _ready(constructor())
@@ -244,6 +245,7 @@ def test_gradient_at_coincident_points(constructor):
         k.Matern12: formulas.matern12,
         k.Matern32: formulas.matern32,
         k.Matern52: formulas.matern52,
+        k.Matern72: formulas.matern72,
         k.RBF: formulas.rbf,
     }[constructor]
     h = 1e-6
@@ -299,6 +301,7 @@ FAR = [
     (k.Matern12, 0.0),
     (k.Matern32, 0.0),
     (k.Matern52, 0.0),
+    (k.Matern72, 0.0),
     (lambda **options: k.RationalQuadratic(alpha=2.0, **options), 0.0),
     (lambda **options: k.Matern32(**options) * k.RBF(), 0.0),
     (lambda **options: k.Matern52(**options) + k.Constant(0.5), 0.5),

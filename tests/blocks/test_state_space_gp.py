@@ -31,6 +31,7 @@ KERNELS = {
     "matern12": (lambda: k.Matern12(1.3, 0.7), reference.matern12, (1.3, 0.7)),
     "matern32": (lambda: k.Matern32(1.3, 0.7), reference.matern32, (1.3, 0.7)),
     "matern52": (lambda: k.Matern52(1.3, 0.7), reference.matern52, (1.3, 0.7)),
+    "matern72": (lambda: k.Matern72(1.3, 0.7), reference.matern72, (1.3, 0.7)),
     "cosine": (lambda: k.Cosine(1.3, 2.5), reference.cosine, (1.3, 2.5)),
     "linear": (lambda: k.Linear(1e-5), reference.linear, (1e-5,)),
     "polynomial": (

@@ -15,7 +15,12 @@ def nd(value):
 
 def exact(size, gap):
     """A and Q of the chain of a Matérn kernel, from its couplings alone, with 60 digits."""
-    couplings = {1: [], 2: [1], 3: [1 / mpmath.sqrt(3), mpmath.sqrt(8) / mpmath.sqrt(3)]}[size]
+    couplings = {
+        1: [],
+        2: [1],
+        3: [1 / mpmath.sqrt(3), mpmath.sqrt(8) / mpmath.sqrt(3)],
+        4: [1 / mpmath.sqrt(5), 2 / mpmath.sqrt(5), mpmath.sqrt(5)],
+    }[size]
     drift = mpmath.zeros(size)
     for i, coupling in enumerate(couplings):
         drift[i, i + 1], drift[i + 1, i] = coupling, -coupling
@@ -25,7 +30,7 @@ def exact(size, gap):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("gap", [1e-9, 1e-6, 1e-3, 0.3, 1.9, 2.1, 30.0, 400.0, 1e200])
 def test_every_digit_of_matern_gaps(size, gap, dtype):
     """Of A, of Q beside its diagonal, and of the pivots of Q, which are as gap^(2 size - 1)."""

@@ -208,6 +208,7 @@ EVERY_KERNEL = {
 FURTHER_KERNELS = {
     "sum": [
         {"arc_cosine": {"order": 2, "variance": 0.1}},
+        {"matern72": {"lengthscale": 2}},
         {"powered_exponential": {"exponent": 1.5, "lengthscale": 2}},
         {"spectral_mixture": {"columns": ["x"], "components": 2, "lengthscale": 3}},
         {
@@ -269,9 +270,9 @@ def test_further_kernels_train(run, write_job, workspace, dtype, optimizer):
     metrics = metrics_of(workspace / "out")
     assert metrics["nlml"]["trained"] < metrics["nlml"]["initial"]
     told = metrics["parameters"]["trained"]
-    assert len(told["kernel.sum.5.product.1.categorical.factor"]) == 5
+    assert len(told["kernel.sum.6.product.1.categorical.factor"]) == 5
     # In the unit of the file, whatever the model sees.
-    assert 1.0 < metrics["parameters"]["initial"]["kernel.sum.3.change_point.location"] < 3.0
+    assert 1.0 < metrics["parameters"]["initial"]["kernel.sum.4.change_point.location"] < 3.0
     assert not any("network" in path for path in told)
     stored = (workspace / "out" / "checkpoint.params").read_bytes()
     assert stored.count(b"parameter:network.") == 8

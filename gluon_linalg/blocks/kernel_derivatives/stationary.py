@@ -83,6 +83,15 @@ def _matern52_profile(F: Namespace, s: Array) -> Tuple[Array, Array]:
     return (1.0 + r + F.square(r) / 3.0) * decay, -5.0 / 6.0 * (1.0 + r) * decay
 
 
+def _matern72_profile(F: Namespace, s: Array) -> Tuple[Array, Array]:
+    r = math.sqrt(7.0) * _root(F, s)
+    # Not r³ exp(-r), in which r³ overflows.
+    third = F.exp(-r / 3.0)
+    product, decay = r * third, F.exp(-r)
+    value = (1.0 + r) * decay + F.square(product) * (0.4 * third + product / 15.0)
+    return value, -7.0 / 30.0 * ((3.0 + 3.0 * r) * decay + F.square(product) * third)
+
+
 def _rational_quadratic_profile(F: Namespace, s: Array, alpha: Array) -> Tuple[Array, Array]:
     logarithm = F.log1p(F.broadcast_mul(0.5 * s, 1.0 / alpha))
     return (
@@ -193,5 +202,6 @@ rbf = _stationary(_rbf_profile)
 matern12 = _stationary(_matern12_profile, smooth=lambda kernel: False)
 matern32 = _stationary(_matern32_profile)
 matern52 = _stationary(_matern52_profile)
+matern72 = _stationary(_matern72_profile)
 rational_quadratic = _stationary(_rational_quadratic_profile)
 powered_exponential = _stationary(_powered_profile, smooth=_is_rbf)

@@ -309,6 +309,25 @@ class Matern52(Stationary):
     state_space = _matern_state_space(3)
 
 
+class Matern72(Stationary):
+    """variance · (1 + √7 r + 14/5 r² + 7√7/15 r³) exp(-√7 r).
+
+    >>> kernel = gl.kernels.Matern72()
+    >>> kernel.initialize()
+    >>> round(kernel(mx.nd.array([[[0.0], [1.0]]]))[0, 0, 1].asnumpy().item(), 4)
+    0.5449
+    """
+
+    def profile(self, F: Namespace, squared: Array) -> Array:
+        r = math.sqrt(7.0) * _root(F, squared)
+        # Not r³ exp(-r), in which r³ overflows.
+        third = F.exp(-r / 3.0)
+        product = r * third
+        return (1.0 + r) * F.exp(-r) + F.square(product) * (0.4 * third + product / 15.0)
+
+    state_space = _matern_state_space(4)
+
+
 class RationalQuadratic(Stationary):
     """variance · (1 + r² / (2 alpha))^(-alpha); alpha -> infinity is the RBF.
 
