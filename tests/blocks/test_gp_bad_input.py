@@ -85,7 +85,7 @@ WRONG = {
     "half": (("counts", "overdispersed"), with_value("y", 0.5), ValueError, "counts.*Row 2"),
 }
 # One layer of each kind at once; the others say the same by the same means.
-QUICK = ("exact", "sgpr", "states", "svgp", "counts", "labels")
+QUICK = ("exact", "states", "svgp")
 CASES = [
     pytest.param(what, name, marks=[] if name in QUICK or names != EVERY else pytest.mark.slow)
     for what, (names, *_) in WRONG.items()

@@ -98,7 +98,7 @@ def test_draws_in_all_modes(tmp_path):
     check_block(InDtype("samples"), cases, tmp_path, oracle, oracle_tolerance=1e-9)
 
 
-@pytest.mark.parametrize("name", ["covariance", "samples"])
+@pytest.mark.parametrize("name", ["samples", pytest.param("covariance", marks=pytest.mark.slow)])
 def test_joint_views_on_plain_mxnet(name, tmp_path):
     """With a mask and a mean; the call has no arrays of the views."""
     layer = gl.StateSpaceGPLayer(
