@@ -1,6 +1,6 @@
 """The posterior of a Gaussian process in state space form, at any times."""
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple, cast
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
 import numpy as np
@@ -213,13 +213,12 @@ class StateSpaceGPPredictor(Viewed):
         found.update(self._of_views)
         return found
 
-    def _arrays(self, rules: Rules, *arrays: Any) -> Tuple[Any, ...]:
-        given = (as_vector(self.name, rule[0], array) for rule, array in zip(rules, arrays))
-        return super()._arrays(rules, *given)
+    def _shaped(self, rules: Rules, arrays: Sequence[Any]) -> Tuple[Any, ...]:
+        pairs = zip(rules, arrays)
+        return tuple(as_vector(self.name, r[0], a) if r == X else a for r, a in pairs)
 
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
-        args = super()._bound(args, keywords)
-        return tuple(as_vector(self.name, rule[0], x) for rule, x in zip(self.arguments, args))
+        return self._shaped(self.arguments, super()._bound(args, keywords))
 
     def _check_parameters(self, array: Array) -> None:
         self._check_dtype(array)

@@ -1,6 +1,6 @@
 """Views of a posterior, each of which can be a block by itself, for graphs and files."""
 
-from typing import Any, Dict, List, Optional, Tuple, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
 import numpy as np
@@ -74,7 +74,11 @@ class Viewed(LinearAlgebraBlock):
 
     def _arrays(self, rules: Rules, *arrays: Any) -> Tuple[Any, ...]:
         """Arrays of a call by other rules than those of the block, checked alike."""
-        return _Rules(self, rules)._received(*arrays)
+        return _Rules(self, rules)._received(*self._shaped(rules, arrays))
+
+    def _shaped(self, rules: Rules, arrays: Sequence[Any]) -> Tuple[Any, ...]:
+        """Arrays of a call that may have other shapes than those of the rules."""
+        return tuple(arrays)
 
     def _from_people(self, rules: Rules, *values: Optional[ArrayLike]) -> List[Any]:
         """Data as people have them, or None, by other rules than those of the block."""
@@ -133,6 +137,9 @@ class View(LinearAlgebraBlock):
         every = self.posterior._viewed_params(select)
         found.update({name: p for name, p in every.items() if name in self._read})
         return found
+
+    def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
+        return self.posterior._shaped(self.arguments, super()._bound(args, keywords))
 
     @property
     def dtype(self) -> Optional[str]:

@@ -109,8 +109,10 @@ def test_joint_views_on_plain_mxnet(name, tmp_path):
     assert not any(n.endswith(("closings", "steps")) for n in predictor.collect_params())
     given = [CASES[1][0], RANDOM.randn(2, 6, 3)][: 1 + (name == "samples")]
     arrays, view = [nd(a) for a in given], predictor.view(name)
+    column = view(arrays[0].expand_dims(axis=2), *arrays[1:]).asnumpy()
     view.hybridize()
     expected = view(*arrays)
+    np.testing.assert_array_equal(column, expected.asnumpy().reshape(column.shape))
     gl.export(view, str(tmp_path / "view"), *arrays)
     (found,) = run_plain(tmp_path / "view", given, "float64", tmp_path)
     np.testing.assert_allclose(found, expected.asnumpy(), rtol=1e-11, atol=1e-11)
