@@ -79,21 +79,14 @@ from .kalman_tangent import MomentTangents
 from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
 from .linear_sde import (
-    Features,
     LinearSDE,
-    Matern,
     Orders,
     ProductSDE,
     ScaledSDE,
     SumSDE,
     WhiteNoise,
     constant,
-    cosine_features,
     gaps_between,
-    periodic_error,
-    periodic_features,
-    polynomial_features,
-    rbf_chain,
 )
 from .lq import lq, qr
 from .lyapunov import stationary_factor
@@ -113,6 +106,17 @@ from .matrix import (
 from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
 from .regression import observed_data, regression_nll, regression_posterior
+from .sde_chains import (
+    Matern,
+    rbf_chain,
+)
+from .sde_features import (
+    Features,
+    cosine_features,
+    periodic_error,
+    periodic_features,
+    polynomial_features,
+)
 from .simulation import (
     drawn_observations,
     observation_marginals,
