@@ -342,6 +342,14 @@ def outputs(names):
     assert np.abs(mean.asnumpy()[0, :, 0] - names["wave"][0]).max() < 0.3
 
 
+def sparse_outputs(names):
+    wave = names["wave"][0]
+    truth = np.stack([wave, -0.5 * wave], axis=1)
+    # Of the second output, half of which nobody has seen, the first one tells.
+    assert np.abs(names["mean"].asnumpy()[0] - truth).max() < 0.2
+    assert abs(names["second"].asscalar() + 0.5) < 0.15
+
+
 def solved(names):
     a, b = names["a"].asnumpy(), names["b"].asnumpy()
     x = np.linalg.solve(a, b)
@@ -481,7 +489,8 @@ CHECKS = {
     "cross_val_score(": scored,
     "predictor.cross_validation(": posterior_views,
     "gl.MultiOutputGPLikelihoodLayer(": outputs,
-    "gl.SGPRLikelihoodLayer(": sparse,
+    "gl.SGPRLikelihoodLayer(kernel, points": sparse,
+    "gl.output_rows(places": sparse_outputs,
     "gl.SVGPLikelihoodLayer(": classes,
     "priors.PriorLoss(": with_priors,
     "gl.use_backend(": backend,

@@ -30,6 +30,9 @@ from .matrix_function import (
 )
 from .multi_output_gp import MultiOutputGPLikelihoodLayer
 from .multi_output_predictor import MultiOutputPredictor
+from .multi_output_rows import output_rows
+from .multi_output_sparse import MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer
+from .multi_output_sparse_predictor import SparseMultiOutputPredictor
 from .multivariate import (
     DynamicFactorModel,
     LinearGaussianModel,
@@ -86,6 +89,8 @@ __all__ = [
     "MatrixSqrtBlock",
     "MultiOutputGPLikelihoodLayer",
     "MultiOutputPredictor",
+    "MultiOutputSGPRLikelihoodLayer",
+    "MultiOutputSVGPLikelihoodLayer",
     "MultivariateStructuralModel",
     "NearestPSDBlock",
     "NonlinearFilterLayer",
@@ -101,6 +106,7 @@ __all__ = [
     "SVDBlock",
     "SVGPLikelihoodLayer",
     "SparseGPPredictor",
+    "SparseMultiOutputPredictor",
     "StateSpaceGPLayer",
     "StateSpaceGPPredictor",
     "StructuralForecaster",
@@ -111,6 +117,7 @@ __all__ = [
     "explain",
     "kalman_arrays",
     "likelihoods",
+    "output_rows",
     "priors",
     "sigma_points",
     "structural",

@@ -140,6 +140,11 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         self._check(args)
         return args
 
+    def _all_data(self, *args: Any, **keywords: Any) -> Tuple[Any, ...]:
+        """`_data` with None for each argument that is not given."""
+        found = self._data(*args, **keywords)
+        return found + (None,) * (len(self.arguments) - len(found))
+
     def _from_data(
         self, *args: Any, dtype: Optional[str] = None, **keywords: Any
     ) -> Tuple[Any, ...]:

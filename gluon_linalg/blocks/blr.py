@@ -105,7 +105,7 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
         does not change it. include_noise: whether its variance is that of a new observation, with
         noise_variance, or of Φ w.
         """
-        data = (*self._data(phi, y, noise, mask), None, None)[:4]
+        data = self._all_data(phi, y, noise, mask)
         check_include_noise(self, include_noise)
         observed, prior_variance = self._model(mx.nd, *data)
         posterior = regression_posterior(mx.nd, observed, prior_variance, self.name)

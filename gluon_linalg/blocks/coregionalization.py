@@ -10,6 +10,8 @@ from ..errors import ShapeError
 from ..functional.coregionalization import coregionalization_factor
 from ..typing import Array, ArrayLike, Dtype, Namespace
 from .given import given_parameter
+from .kernels import Categorical, Kernel
+from .kernels.base import ActiveDims
 from .parameters import parameter_array, positive_parameter
 
 
@@ -72,6 +74,14 @@ class Coregionalization(mx.gluon.HybridBlock):
         shared = 0.0 if self.mixing is None else self.mixing.value() @ self.mixing.value().T
         return shared + np.diag(self.kappa.value())
 
+    def kernel(self, active_dims: ActiveDims = None) -> Kernel:
+        """B of the numbers of outputs in one column, a kernel with the parameters of this block.
+
+        Times a kernel of the other columns it is the intrinsic model for any rows (x, output); a
+        sum of such products is the linear model.
+        """
+        return OutputKernel(self, active_dims)
+
     def hybrid_forward(self, F: Namespace, like: Array, **stored: Any) -> Array:
         return self.matrix(F, like, str(np.dtype(self.kappa.dtype).name))
 
@@ -96,6 +106,19 @@ class Coregionalization(mx.gluon.HybridBlock):
 
     def _mixing(self, F: Namespace, like: Array, dtype: Dtype) -> Array:
         return F.expand_dims(F.cast(parameter_array(F, self.mixing, like), dtype=dtype), axis=0)
+
+
+class OutputKernel(Categorical):
+    """B of a `Coregionalization`, whose parameters it has."""
+
+    def __init__(
+        self, coregionalization: Coregionalization, active_dims: ActiveDims = None
+    ) -> None:
+        Kernel.__init__(self, active_dims=active_dims)
+        self._levels, self._rank = coregionalization.outputs, coregionalization.rank
+        self._one_hot = False
+        self.coregionalization = coregionalization
+        self.factor, self.variance = coregionalization.mixing, coregionalization.kappa
 
 
 def _cosines(outputs: int, rank: int) -> np.ndarray:

@@ -117,10 +117,9 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         layer further does not change it. include_noise: whether its variance is that of a new
         observation or of the latent function.
         """
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
+        x, y, noise, mask = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
-        noise_variance = self._one_noise_variance(dtype, data[0].context, include_noise)
-        x, y, noise, mask = data
+        noise_variance = self._one_noise_variance(dtype, x.context, include_noise)
         inputs, targets, variances, seen = self._seen(mx.nd, x, y, noise, mask, dtype)
         residual = self._residual(mx.nd, inputs, targets, seen, dtype)
         covariance, _, shift = self._noisy_covariance(

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..functional.factor_update import row_numbers, with_rows, without_rows
+from ..functional.factor_update import left_out, row_numbers, with_rows, without_rows
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, ArrayLike, Namespace
 from .copying import frozen_copies
@@ -208,24 +208,8 @@ class GPPredictor(Posterior):
     ) -> Tuple[Array, Array, Array]:
         residual, seen = self._residual(F, y)
         factor = parameter_array(F, self.factor, y)
-        weights = fn.cholesky_solve(F, factor, F.expand_dims(residual, axis=2))
-        precision = fn.factor_inverse(F, factor)
-        if folds is None:
-            diagonal = fn.diagonal(F, precision)
-            step, variance = F.squeeze(weights, axis=2) / diagonal, 1.0 / diagonal
-        else:
-            together = F.broadcast_equal(
-                F.reshape(folds, shape=(1, -1, 1)), F.reshape(folds, shape=(1, 1, -1))
-            )
-            blocks = fn.cholesky(F, F.broadcast_mul(precision, together), name=self.name)
-            step = F.squeeze(fn.cholesky_solve(F, blocks, weights), axis=2)
-            variance = fn.diagonal(F, fn.factor_inverse(F, blocks))
-        y = F.cast(y, dtype=self._compute_dtype)
-        scaled = F.square(step) / variance
-        density = -0.5 * (scaled + F.log(variance)) - HALF_LOG_2PI
-        found = [y - step, variance, density]
-        if seen is not None:
-            found = [F.where(seen, a, fn.zeros_like(F, a)) for a in found]
+        step, variance = left_out(F, factor, residual, folds, self.name)
+        found = held_out(F, F.cast(y, dtype=self._compute_dtype), step, variance, seen)
         mean, variance, density = (F.cast(a, dtype=self.dtype) for a in found)
         return mean, variance, density
 
@@ -358,6 +342,17 @@ class GPPredictor(Posterior):
             known_noise=self._known_noise,
             copied=True,
         )
+
+
+def held_out(
+    F: Namespace, y: Array, step: Array, variance: Array, seen: Optional[Array]
+) -> Tuple[Array, Array, Array]:
+    """Mean y - step, variance and log density of y, (B, n) each, 0 where the mask hides it."""
+    density = -0.5 * (F.square(step) / variance + F.log(variance)) - HALF_LOG_2PI
+    found = (y - step, variance, density)
+    if seen is not None:
+        found = tuple(F.where(seen, a, fn.zeros_like(F, a)) for a in found)
+    return found
 
 
 def fold_numbers(name: str, folds: Folds, size: int) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Processes that are seen through the values at a few inducing points."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
-from ..typing import Array, ArrayLike, Namespace
+from ..typing import Array, ArrayLike, Namespace, hook
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
 from .given import given_parameter
@@ -67,6 +67,9 @@ class InducingBlock(LinearAlgebraBlock):
                     self.register_child(each)
             self.inducing_points = given_parameter(self, "inducing_points", points)
 
+    # How many columns rows have beside those of x.
+    further_columns = 0
+
     @property
     def kernel(self) -> Kernel:
         """The kernel, of several processes that of the first."""
@@ -80,7 +83,7 @@ class InducingBlock(LinearAlgebraBlock):
     def projections(self, F: Namespace, x: Array) -> List[Projection]:
         """`Projection` of each kernel at x (B, n, d), inside a graph."""
         x = F.cast(x, dtype=WIDE)
-        points = F.cast(parameter_array(F, self.inducing_points, x), dtype=WIDE)
+        points = self.points(F, x)
         corner = F.slice_axis(F.slice_axis(x, axis=1, begin=0, end=1), axis=2, begin=0, end=1)
         points = F.broadcast_add(points, fn.zeros_like(F, corner))
         found = []
@@ -90,14 +93,25 @@ class InducingBlock(LinearAlgebraBlock):
             found.append(projection(F, kernel, factor, points, x, values))
         return found
 
+    @hook
+    def rows(
+        self, F: Namespace, x: Array, y: Array, noise: Optional[Array], mask: Optional[Array]
+    ) -> Tuple[Any, Any, Any, Any]:
+        """The data of a call as rows (B, n, d) and arrays (B, n) of them, inside a graph."""
+        return x, y, noise, mask
+
+    def points(self, F: Namespace, like: Array) -> Array:
+        """Z inside a graph, (B or 1, m, d) in float64."""
+        return F.cast(parameter_array(F, self.inducing_points, like), dtype=WIDE)
+
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
-        for kernel in self.kernels:
-            kernel.check_columns(sizes["d"])
         batch, _, columns = self.inducing_points.shape
         if columns != sizes["d"]:
             raise ShapeError(
                 f"{self.name}: 'x' has {sizes['d']} columns, the inducing points have {columns}."
             )
+        for kernel in self.kernels:
+            kernel.check_columns(sizes["d"] + self.further_columns)
         if batch not in (1, sizes["B"]):
             raise ShapeError(
                 f"{self.name}: 'x' has batch {sizes['B']}, but there are inducing points for "
@@ -138,11 +152,44 @@ def hyperparameters(F: Namespace, kernel: Kernel, like: Array) -> Dict[str, Arra
     return found
 
 
-def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
-    """x (B, n, d) with the mean of the others where the mask (B, n) hides a row.
+def latent_moments(
+    F: Namespace,
+    found: Sequence[Projection],
+    weights: Array,
+    roots: Sequence[Array],
+    triangular: bool = False,
+) -> Tuple[Array, Array]:
+    """φᵀw and k(x, x) - |φ|² + |Rᵀφ|², (B, n), or (B, n, p) of p > 1 latent values.
 
-    Whatever stands there. The mean moves neither the centre nor the extent of the data, by which
-    distances are rounded.
+    found: one `Projection` for all, or one for each; weights (B, m, p); roots (B, m, m) of each,
+    lower `triangular` or of any kind. The variance is not below ε k(x, x), where rounding would
+    make it negative.
+    """
+    times = fn.triangular_product if triangular else fn.product
+    means, variances = [], []
+    for i, root in enumerate(roots):
+        own = found[i % len(found)]
+        column = F.slice_axis(weights, axis=2, begin=i, end=i + 1)
+        mean = fn.product(F, own.features, column, transpose_a=True)
+        means.append(F.reshape(mean, shape=(0, -1)))
+        moved = times(F, root, own.features, True)
+        variance = own.rest + fn.column_squares(F, moved)
+        variances.append(F.maximum(variance, own.prior * fn.unit_roundoff(F, own.prior)))
+    return latent_axis(F, means, len(roots)), latent_axis(F, variances, len(roots))
+
+
+def latent_axis(F: Namespace, each: Sequence[Array], latents: int) -> Array:
+    """(B, n) of one latent value, or of each in (B, n, p); a list of one serves all."""
+    if latents == 1:
+        return each[0]
+    return F.stack(*(each[i % len(each)] for i in range(latents)), axis=2)
+
+
+def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
+    """x (B, n, d) with the middle one of the others where the mask (B, n) hides a row.
+
+    Whatever stands there. That one is near their mean: it hardly moves the centre and not the
+    extent of the data, by which distances are rounded, and what is a label in it stays one.
     """
     if mask is None:
         return x
@@ -151,7 +198,13 @@ def seen_inputs(F: Namespace, x: Array, mask: Optional[Array]) -> Array:
     known = F.where(rows, fn.stop(F, x), fn.zeros_like(F, x))
     count = F.maximum(F.sum(column, axis=1, keepdims=True), 1.0)
     mean = F.broadcast_div(F.sum(known, axis=1, keepdims=True), count)
-    return F.where(rows, x, F.broadcast_like(fn.stop(F, mean), fn.stop(F, x)))
+    distance = F.sum(F.square(F.broadcast_sub(known, mean)), axis=2)
+    beyond = 2.0 * F.max(distance, axis=1, keepdims=True) + 1.0
+    distance = F.where(fn.stop(F, mask), distance, F.broadcast_like(beyond, distance))
+    nearest = F.expand_dims(F.argmin(distance, axis=1), axis=1)
+    place = F.broadcast_like(nearest, F.max(known, axis=1))
+    middle = F.pick(known, place, axis=1, keepdims=True)
+    return F.where(rows, x, F.broadcast_like(fn.stop(F, middle), fn.stop(F, x)))
 
 
 def _points(name: str, points: ArrayLike) -> np.ndarray:

@@ -1,40 +1,31 @@
 """Gaussian processes of several outputs: intrinsic and linear models of coregionalization."""
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..errors import NonFiniteError, ShapeError
+from ..errors import ShapeError
 from ..functional.coregionalization import kronecker_adjoint, kronecker_spectrum
 from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .coregionalization import Coregionalization
-from .inducing import seen_inputs
 from .kernels import Kernel
-from .multi_output_predictor import (
-    DenseMultiOutputPredictor,
-    KroneckerPredictor,
-    MultiOutputPredictor,
-    by_output,
+from .multi_output_dense_predictor import DenseMultiOutputPredictor
+from .multi_output_exact_predictor import ExactMultiOutputPredictor
+from .multi_output_kronecker_predictor import KroneckerPredictor
+from .multi_output_parts import (
+    Coregionalizations,
+    Kernels,
+    Means,
+    coregionalization_list,
+    kernel_list,
+    means_block,
     output_means,
+    seen_outputs,
 )
 from .parameters import PositiveParameter, parameter_array, positive_parameter
-
-Coregionalizations = Union[None, Coregionalization, Sequence[Coregionalization]]
-
-
-class ConstantMeans(mx.gluon.HybridBlock):
-    """m(x) = c, a learnable constant of each of k outputs, at first 0: (B, n, d) -> (B, n, k)."""
-
-    def __init__(self, outputs: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.constant = self.params.get("constant", shape=(outputs,), init="zeros")
-
-    def hybrid_forward(self, F: Namespace, x: Array, constant: Array) -> Array:
-        ones = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
-        return F.broadcast_mul(ones, F.reshape(constant, shape=(1, 1, -1)))
 
 
 class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
@@ -73,11 +64,11 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
 
     def __init__(
         self,
-        kernel: Union[Kernel, Sequence[Kernel]],
+        kernel: Kernels,
         outputs: int,
         rank: int = 1,
         coregionalization: Coregionalizations = None,
-        mean: Union[None, str, mx.gluon.HybridBlock] = None,
+        mean: Means = None,
         noise_variance: Union[float, Sequence[float], np.ndarray] = 1.0,
         precision: Optional[str] = None,
         **kwargs: Any,
@@ -95,19 +86,13 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
                 f"({outputs},), one for each output; give `noise` in the call for others."
             )
         with self.name_scope():
-            self.kernels: List[Any] = (
-                list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+            self.kernels = kernel_list(self.name, kernel)
+            self.coregionalizations = coregionalization_list(
+                self.name, coregionalization, self.kernels, outputs, rank
             )
-            for each in self.kernels:
-                if not isinstance(each, Kernel):
-                    raise TypeError(
-                        f"{self.name}: kernel is {each!r}, expected a gluon_linalg kernel."
-                    )
+            for each in (*self.kernels, *self.coregionalizations):
                 self.register_child(each)
-            self.coregionalizations = self._one_for_each_kernel(coregionalization, rank)
-            for each in self.coregionalizations:
-                self.register_child(each)
-            self.mean = _mean_block(mean, outputs)
+            self.mean = means_block(mean, outputs)
             self.noise_variance: PositiveParameter = positive_parameter(
                 self, "noise_variance", noise, lower=1e-10
             )
@@ -133,7 +118,7 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
     ) -> Array:
         outer = cast(str, self.dtype)
         dtype = self._precision or outer
-        x, y, noise, mask = self._seen(F, x, y, noise, mask, dtype)
+        x, y, noise, mask = seen_outputs(F, x, y, noise, mask, dtype, self.name)
         residual = self._residual(F, x, y, mask, dtype)
         if self._is_kronecker(noise, mask):
             value = self._kronecker_value(F, x, residual, dtype)
@@ -149,17 +134,17 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         noise: Optional[ArrayLike] = None,
         mask: Optional[ArrayLike] = None,
         include_noise: bool = False,
-    ) -> MultiOutputPredictor:
+    ) -> ExactMultiOutputPredictor:
         """The posterior given data, a `MultiOutputPredictor`: x -> (mean, variance), (B, m, k).
 
         x, y, noise, mask: as in a call of the layer, but NumPy arrays as well, and with or without
         the batch axis. Factored once, here: with the spectrum where the layer has it. The
         predictor holds copies. include_noise: whether its variance is that of new observations.
         """
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)[:4]
+        data = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
-        inputs, targets, variances, seen = self._seen(
-            mx.nd, data[0], data[1], data[2], data[3], dtype
+        inputs, targets, variances, seen = seen_outputs(
+            mx.nd, data[0], data[1], data[2], data[3], dtype, self.name
         )
         residual = self._residual(mx.nd, inputs, targets, seen, dtype)
         matrices = [c.matrix(mx.nd, inputs, dtype) for c in self.coregionalizations]
@@ -167,6 +152,7 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
             "kernels": self.kernels,
             "mean": self.mean,
             "inputs": inputs,
+            "targets": targets,
             "matrices": [matrix.detach() for matrix in matrices],
             "noise_variance": self._noise(mx.nd, inputs, dtype).detach(),
             "include_noise": include_noise,
@@ -175,16 +161,11 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
             if not self._is_kronecker(variances, seen):
                 covariance, flat = self._dense(mx.nd, inputs, residual, variances, seen, dtype)
                 factor, _, weights = fn.gaussian_weights(mx.nd, covariance, flat, self.name)
-                return DenseMultiOutputPredictor(
-                    factor=factor,
-                    weights=weights,
-                    mask=None if seen is None else by_output(mx.nd, seen),
-                    **given,
-                )
+                return DenseMultiOutputPredictor(factor, weights, mask=seen, **given)
             kernel, scale, root, residual = self._whitened(mx.nd, inputs, residual, dtype)
             spectrum = kronecker_spectrum(mx.nd, kernel, root)
             _, weights, _, _ = kronecker_adjoint(mx.nd, spectrum, residual)
-            return KroneckerPredictor(spectrum=spectrum, weights=weights, scale=scale, **given)
+            return KroneckerPredictor(spectrum, weights, scale, **given)
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         for kernel in self.kernels:
@@ -195,47 +176,8 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
                 f"outputs={self.outputs}."
             )
 
-    def _one_for_each_kernel(self, given: Coregionalizations, rank: int) -> List[Coregionalization]:
-        if given is None:
-            return [
-                Coregionalization(self.outputs, rank, prefix=f"coregionalization{i}_")
-                for i in range(len(self.kernels))
-            ]
-        found: List[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
-        for each in found:
-            if not isinstance(each, Coregionalization) or each.outputs != self.outputs:
-                raise TypeError(
-                    f"{self.name}: coregionalization is {each!r}, expected a Coregionalization of "
-                    f"{self.outputs} outputs."
-                )
-        if len(found) != len(self.kernels):
-            raise ValueError(
-                f"{self.name}: {len(found)} coregionalizations for {len(self.kernels)} kernels."
-            )
-        return found
-
     def _is_kronecker(self, noise: Optional[Array], mask: Optional[Array]) -> bool:
         return len(self.kernels) == 1 and noise is None and mask is None
-
-    def _seen(
-        self,
-        F: Namespace,
-        x: Array,
-        y: Array,
-        noise: Optional[Array],
-        mask: Optional[Array],
-        dtype: str,
-    ) -> Tuple[Array, Array, Optional[Array], Optional[Array]]:
-        """All arrays in `dtype`, with numbers where the mask hides what stands there."""
-        y, noise, mask = fn.seen_targets(F, y, noise, mask, dtype, self.name, axes=3)
-        x = seen_inputs(F, F.cast(x, dtype=dtype), None if mask is None else F.max(mask, axis=2))
-        if F is mx.nd:
-            for name, array in (("x", x), ("y", y)):
-                text = f"{self.name}: '{name}' contains NaN or infinity; a mask hides it."
-                rows = F.min(fn.finite(F, array), axis=2)
-                rows = rows if mask is None else F.maximum(rows, 1.0 - F.max(mask, axis=2))
-                fn.require_rows(F, array, rows, NonFiniteError, text, axes=3)
-        return x, y, noise, mask
 
     def _residual(
         self, F: Namespace, x: Array, y: Array, mask: Optional[Array], dtype: str
@@ -287,37 +229,18 @@ class MultiOutputGPLikelihoodLayer(LinearAlgebraBlock):
         mask: Optional[Array],
         dtype: str,
     ) -> Tuple[Array, Array]:
-        """A (B, k n, k n) and the residuals (B, k n), one output after the other."""
+        """A (B, n k, n k) and the residuals (B, n k), one row after the other."""
         covariance: Any = None
         for kernel, coregionalization in zip(self.kernels, self.coregionalizations):
             own = kernel.evaluate(F, x, None, dtype)
-            part = fn.kronecker(F, coregionalization.matrix(F, x, dtype), own)
+            part = fn.kronecker(F, own, coregionalization.matrix(F, x, dtype))
             covariance = part if covariance is None else covariance + part
         ones = fn.ones_like(F, residual)
         learned = F.expand_dims(self._noise(F, x, dtype), axis=1)
         variances = F.broadcast_mul(ones, learned)
-        variances = by_output(F, variances if noise is None else variances + noise)
-        covariance = fn.add_diagonal(F, covariance, variances)
-        seen = None if mask is None else by_output(F, mask)
-        flat = by_output(F, residual)
-        if seen is not None:
-            covariance, flat = fn.hide_missing(F, covariance, flat, seen)
+        variances = variances if noise is None else variances + noise
+        covariance = fn.add_diagonal(F, covariance, F.reshape(variances, shape=(0, -3)))
+        flat = F.reshape(residual, shape=(0, -3))
+        if mask is not None:
+            covariance, flat = fn.hide_missing(F, covariance, flat, F.reshape(mask, shape=(0, -3)))
         return covariance, flat
-
-
-def _mean_block(
-    mean: Union[None, str, mx.gluon.HybridBlock], outputs: int
-) -> Optional[mx.gluon.HybridBlock]:
-    if isinstance(mean, mx.gluon.HybridBlock):
-        return mean
-    if mean is None or mean == "zero":
-        return None
-    if mean == "constant":
-        return ConstantMeans(outputs, prefix="constant_means_")
-    if mean == "linear":
-        return mx.gluon.nn.Dense(
-            outputs, flatten=False, weight_initializer="zeros", prefix="linear_means_"
-        )
-    raise ValueError(
-        f"mean is {mean!r}, expected None, 'zero', 'constant', 'linear' or a HybridBlock."
-    )

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
+from ..functional.coregionalization import of_labels
 from ..functional.regression import (
     Observed,
     observed_data,
@@ -31,9 +32,11 @@ class CollapsedGPLayer(InducingBlock):
     square root of that of I + Φ S⁻¹ Φᵀ. Costs n m² time and n m memory.
 
     kernel, inducing_points, jitter: as in `InducingBlock`. mean, noise_variance: as in
-    `GPLikelihoodLayer`, but noise_variance is one number. precision: 'float64' computes a float32
-    layer in float64 inside; None computes the LQ in float32, in 0.8 of the time, which holds for
-    the value, to 1e-3 for hyperparameters, and not for Z where K(Z, Z) is ill-conditioned.
+    `GPLikelihoodLayer`, but noise_variance is one number, or one for each of the numbers from 0 on
+    that stand in the `noise_column` of x, such as that of an output. precision: 'float64' computes
+    a float32 layer in float64 inside; None computes the LQ in float32, in 0.8 of the time, which
+    holds for the value, to 1e-3 for hyperparameters, and not for Z where K(Z, Z) is
+    ill-conditioned.
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
@@ -46,9 +49,10 @@ class CollapsedGPLayer(InducingBlock):
         kernel: Kernel,
         inducing_points: ArrayLike,
         mean: Union[None, str, mx.gluon.HybridBlock] = None,
-        noise_variance: Optional[float] = 1.0,
+        noise_variance: Union[None, float, Sequence[float], np.ndarray] = 1.0,
         jitter: Union[float, str] = 1e-8,
         precision: Optional[str] = WIDE,
+        noise_column: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(kernel, inducing_points, mean, jitter, **kwargs)
@@ -56,15 +60,15 @@ class CollapsedGPLayer(InducingBlock):
             raise ValueError(
                 f"{self.name}: precision is {precision!r}, expected 'float64' or None."
             )
-        if np.ndim(noise_variance or 0.0) > 0:
+        if np.ndim(cast(Any, noise_variance)) > (0 if noise_column is None else 1):
             raise ShapeError(
-                f"{self.name}: noise_variance is one number; give `noise` in the call for those "
-                "of single observations."
+                f"{self.name}: noise_variance is one number, or one for each number in the "
+                "`noise_column` of x; give `noise` in the call for those of single observations."
             )
-        self._precision = precision
+        self._precision, self._noise_column = precision, noise_column
         with self.name_scope():
             self.noise_variance: Optional[PositiveParameter] = None
-            if noise_variance:
+            if noise_variance is not None and np.any(noise_variance):
                 self.noise_variance = positive_parameter(
                     self, "noise_variance", noise_variance, lower=1e-10
                 )
@@ -86,6 +90,7 @@ class CollapsedGPLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
+        x, y, noise, mask = self.rows(F, x, y, noise, mask)
         observed, added, _ = self._system(F, x, y, noise, mask, self._precision or outer)
         value = regression_nll(F, observed, _one(F, observed), 1, self.name) + added
         return F.cast(value, dtype=outer)
@@ -104,10 +109,10 @@ class CollapsedGPLayer(InducingBlock):
         the batch axis. The data are factored once, here, in float64; what the predictor keeps
         does not grow with them. include_noise: as in `GPLikelihoodLayer.condition`.
         """
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
+        x, y, noise, mask = self._all_data(x, y, noise, mask)
         check_include_noise(self, include_noise)
-        inputs = data[0]
-        observed, added, factor = self._system(mx.nd, inputs, data[1], data[2], data[3], WIDE)
+        inputs, targets, variances, seen = self.rows(mx.nd, x, y, noise, mask)
+        observed, added, factor = self._system(mx.nd, inputs, targets, variances, seen, WIDE)
         found = regression_posterior(mx.nd, observed, _one(mx.nd, observed), self.name)
         # Cov v = (L Lᵀ)⁻¹; no singular value of L is below 1.
         root = fn.triangular_solve(
@@ -115,7 +120,8 @@ class CollapsedGPLayer(InducingBlock):
         )
         likelihood = None
         if self.noise_variance is not None:
-            likelihood = Gaussian(self.noise_variance.value()[0], prefix="likelihood_")
+            values = self.noise_variance.value()
+            likelihood = Gaussian(values, self._noise_column, prefix="likelihood_")
             likelihood.initialize(ctx=factor.context)
             likelihood.cast(self.dtype)
         with self.name_scope():
@@ -151,7 +157,7 @@ class CollapsedGPLayer(InducingBlock):
 
     def _points_of(self, x: Array) -> Array:
         """The inducing points of each batch element, (B, m, d) in float64."""
-        points = self.inducing_points.data(x.context).astype(WIDE).detach()
+        points = self.points(mx.nd, x).detach()
         return mx.nd.broadcast_to(points, (x.shape[0], *points.shape[1:]))
 
     def _system(
@@ -175,7 +181,11 @@ class CollapsedGPLayer(InducingBlock):
             variances = F.cast(fn.checked_noise(F, noise, mask, self.name), dtype=dtype)
         if self.noise_variance is not None:
             stored = F.cast(parameter_array(F, self.noise_variance, x), dtype=dtype)
-            learned = F.reshape(self.noise_variance.natural(F, stored), shape=(1, 1))
+            learned = F.reshape(self.noise_variance.natural(F, stored), shape=(1, -1))
+            if self._noise_column is not None:
+                values, count = F.expand_dims(learned, axis=1), self.noise_variance.shape[0]
+                place = self._noise_column
+                learned = of_labels(F, values, x, place, count, dtype, self.name)
             variances = F.broadcast_add(variances, learned)
         seen = fn.ones_like(F, y) if mask is None else F.cast(fn.stop(F, mask), dtype=dtype)
         rest = F.cast(found.rest, dtype=dtype)

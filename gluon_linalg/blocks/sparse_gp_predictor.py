@@ -5,22 +5,24 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union, cast
 import mxnet as mx
 
 from .. import functional as fn
-from ..functional.gaussian import HALF_LOG_2PI
-from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
-from ..typing import Array, ArrayLike, Namespace
+from ..typing import Array, Namespace
 from .copying import frozen_copies
-from .gp_predictor import Folds, fold_numbers
-from .inducing import WIDE, Projection, hyperparameters, projection, seen_inputs
+from .inducing import (
+    WIDE,
+    Projection,
+    hyperparameters,
+    latent_axis,
+    latent_moments,
+    projection,
+)
 from .kernels import Kernel
 from .likelihoods import Gaussian, Likelihood
 from .mean import mean_values
 from .parameters import parameter_array
-from .posterior import HeldOut, Posterior
-
-DATA = (("x", "B n d"), ("y", "B n"), ("noise", "B n"), ("mask", "B n"))
+from .sparse_gp_observations import SparseObservations
 
 
-class SparseGPPredictor(Posterior):
+class SparseGPPredictor(SparseObservations):
     """x -> (mean, variance), or (x, y) -> log p(y), of a sparse posterior, (B, n, d) -> (B, n).
 
     f(x) = m(x) + φ(x)ᵀ v + e with φ(x) = L⁻¹ k(Z, x), L Lᵀ = K(Z, Z) and v ~ N(w, R Rᵀ):
@@ -51,7 +53,6 @@ class SparseGPPredictor(Posterior):
 
     arguments = (("x", "B n d"), ("y", "B n"))
     required = 1
-    views = {**Posterior.views, "cross_validation": (DATA, 2)}
     _compute_dtype = WIDE
 
     def __init__(
@@ -105,84 +106,6 @@ class SparseGPPredictor(Posterior):
         drawn = self.likelihood.draw(latent.reshape((-3, *latent.shape[2:])), inputs)
         return drawn.reshape((size, -1, drawn.shape[1]))
 
-    def negative_log_likelihood(self) -> mx.nd.NDArray:
-        """What the layer gave for the data, the bound or FITC's likelihood, (B,).
-
-        After updates that of all data so far. Of SVGP it is the value of the layer.
-        """
-        if self._value is None:
-            raise TypeError(
-                f"{self.name}: the bound of SVGP belongs to the layer: call it with the data."
-            )
-        return self._value.astype(self.dtype)
-
-    def leave_one_out(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """Mean and variance of each y_i given all others, (B, n) each; the data as conditioned on.
-
-        x, y, noise, mask: as in `condition`.
-        """
-        mean, variance, _ = self.cross_validation(x, y, None, noise, mask)
-        return mean, variance
-
-    def cross_validation(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        folds: Folds = None,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> HeldOut:
-        """Each y_i given all folds but its own: mean, variance and log density, (B, n) each.
-
-        x, y, noise, mask: the data that the predictor was conditioned on; folds: as in
-        `GPPredictor.cross_validation`. With q = Rᵀφ, e = y - m - φᵀw and G = q_I S_I^-½ of a fold
-
-            w_-I = w - R (I - G Gᵀ)⁻¹ G S_I^-½ e_I,   Cov v_-I = R (I - G Gᵀ)⁻¹ Rᵀ,
-
-        a factorization of (m, m) for each fold; of single rows 1 - |G|² is a number. Kernel and
-        inducing points stay. Needs normal noise. All three are 0 where the mask hides a row.
-        """
-        data = self._observations(x, y, noise, mask)
-        options = self._options("cross_validation", folds, data[1].shape[1])
-        if options:
-            options["folds"] = mx.nd.array(options["folds"], dtype=WIDE, ctx=data[0].context)
-        return HeldOut(*self._cross_validation_view(mx.nd, *data, **options))
-
-    # More and fewer observations.
-
-    def with_observations(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> "SparseGPPredictor":
-        """The posterior given k observations more, in m² (m + k) operations.
-
-        x, y, noise, mask: (B, k, d), (B, k), (B, k), (B, k) as in `condition`. From the LQ of
-        [R⁻ᵀ, φ S^-½], of which the first part is a root of Cov(v)⁻¹. Needs normal noise.
-        """
-        return self._updated(self._observations(x, y, noise, mask), 1.0)
-
-    def without_observations(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> "SparseGPPredictor":
-        """The posterior without k of its observations, which are given again.
-
-        Raises NotPositiveDefiniteError where they cannot have been among the data.
-        """
-        return self._updated(self._observations(x, y, noise, mask), -1.0)
-
     # Inside graphs.
 
     def _moments(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
@@ -204,96 +127,16 @@ class SparseGPPredictor(Posterior):
         own = self._own_inputs(x)
         return self.likelihood.predictive_log_density(F, mean, variance, y, own)
 
-    def _options(
-        self, name: str, folds: Folds = None, size: Optional[int] = None
-    ) -> Dict[str, Any]:
-        if name != "cross_validation" or folds is None:
-            return {}
-        if size is None:
-            if isinstance(folds, int):
-                raise TypeError(
-                    f"{self.name}: a view needs the fold of each row, (n,): the data are not known."
-                )
-            size = len(folds)
-        numbers = fold_numbers(self.name, folds, size)
-        return {"folds": numbers, "count": int(numbers.max()) + 1}
-
-    def _cross_validation_view(
-        self,
-        F: Namespace,
-        x: Array,
-        y: Array,
-        noise: Optional[Array] = None,
-        mask: Optional[Array] = None,
-        folds: Optional[Array] = None,
-        count: int = 0,
-    ) -> Tuple[Array, Array, Array]:
-        seen = self._evidence(F, x, y, noise, mask)
-        root = parameter_array(F, self.roots[0], x)
-        if folds is None:
-            step, learned = without_each(F, root, seen)
-        else:
-            step, learned = without_folds(F, root, seen, folds, count, self.name)
-        variance = learned + seen.rest + seen.noise
-        error = seen.residual + step
-        density = -0.5 * (F.square(error) / variance + F.log(variance)) - HALF_LOG_2PI
-        found = [F.cast(y, dtype=WIDE) - error, variance, density]
-        if mask is not None:
-            rows = F.cast(mask, dtype=WIDE)
-            found = [F.where(rows, a, fn.zeros_like(F, a)) for a in found]
-        mean, variance, density = (F.cast(a, dtype=self.dtype) for a in found)
-        return mean, variance, density
-
-    def _evidence(
-        self,
-        F: Namespace,
-        x: Array,
-        y: Array,
-        noise: Optional[Array],
-        mask: Optional[Array],
-    ) -> Evidence:
-        """Observations as the posterior sees them; a hidden row has the weight 0."""
-        self._one_process("this")
-        if mask is not None:
-            mask = fn.checked_mask(F, mask, self.name)
-            x = seen_inputs(F, x, mask)
-            y = F.where(mask, y, fn.zeros_like(F, y))
-        noise = None if noise is None else fn.checked_noise(F, noise, mask, self.name)
-        wide = self._wide(F, x)
-        features, _, rest = self._projection(F, 0, wide)[1:]
-        shift = mean_values(F, self.means[0], wide, WIDE, cast(str, self.dtype))
-        residual = F.cast(y, dtype=WIDE) - shift
-        residual = fn.finite_targets(F, residual, self.name)
-        variances = F.broadcast_mul(fn.ones_like(F, residual), self._noise_variance(F, wide))
-        if noise is not None:
-            variances = variances + F.cast(noise, dtype=WIDE)
-        total = variances + rest if self._rest_is_noise else variances
-        scale = F.rsqrt(total)
-        if mask is not None:
-            scale = scale * F.cast(mask, dtype=WIDE)
-        weights = F.slice_axis(parameter_array(F, self.weights, x), axis=2, begin=0, end=1)
-        known = fn.product(F, features, weights, transpose_a=True)
-        error = residual - F.reshape(known, shape=(0, -1))
-        return Evidence(features, error, variances, F.relu(rest), scale)
-
-    def _updated(self, data: Sequence[Any], sign: float) -> "SparseGPPredictor":
-        """The posterior with observations more (1), or less (-1)."""
-        seen = self._evidence(mx.nd, *data)
-        context = data[0].context
-        old = self.roots[0].data(context)
-        root, step = updated(old, seen, sign, self.name)
-        value = None
-        if self._value is not None:
-            added = added_nll(old, root, step, seen, sign)
-            if not self._rest_is_noise:
-                added = added + 0.5 * mx.nd.sum(seen.rest * mx.nd.square(seen.scale), axis=1)
-            value = self._value + sign * added
+    def _remade(
+        self, root: mx.nd.NDArray, weights: mx.nd.NDArray, value: Optional[mx.nd.NDArray]
+    ) -> "SparseGPPredictor":
+        context = root.context
         return SparseGPPredictor(
             self.kernels,
             self.means,
             self.inducing.data(context),
             [factor.data(context) for factor in self.factors],
-            self.weights.data(context) + step,
+            weights,
             [root],
             self.likelihood,
             self._include_noise,
@@ -346,17 +189,13 @@ class SparseGPPredictor(Posterior):
                 f"{self.name}: this needs normal noise; the likelihood is "
                 f"{type(self.likelihood).__name__}."
             )
-        noise = self.likelihood._natural(F, self.likelihood.noise_variance, like)
-        return F.cast(noise, dtype=WIDE)
+        return F.cast(self.likelihood.noise(F, like, like), dtype=WIDE)
 
     # The rest.
 
     def _has_likelihood(self, what: str) -> None:
         if self.likelihood is None:
             raise TypeError(f"{self.name}: without a likelihood there {what} of y.")
-
-    def _observations(self, *values: Optional[ArrayLike]) -> List[Any]:
-        return self._from_people(DATA, *values)
 
     def _constants(self, name: str, values: Sequence[mx.nd.NDArray]) -> List[Any]:
         found = []
@@ -396,36 +235,3 @@ class SparseGPPredictor(Posterior):
         shifts = [mean_values(F, m, wide, WIDE, outer) for m in self.means]
         mean = mean + latent_axis(F, shifts, len(roots))
         return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
-
-
-def latent_moments(
-    F: Namespace,
-    found: Sequence[Projection],
-    weights: Array,
-    roots: Sequence[Array],
-    triangular: bool = False,
-) -> Tuple[Array, Array]:
-    """φᵀw and k(x, x) - |φ|² + |Rᵀφ|², (B, n), or (B, n, p) of p > 1 latent values.
-
-    found: one `Projection` for all, or one for each; weights (B, m, p); roots (B, m, m) of each,
-    lower `triangular` or of any kind. The variance is not below ε k(x, x), where rounding would
-    make it negative.
-    """
-    times = fn.triangular_product if triangular else fn.product
-    means, variances = [], []
-    for i, root in enumerate(roots):
-        own = found[i % len(found)]
-        column = F.slice_axis(weights, axis=2, begin=i, end=i + 1)
-        mean = fn.product(F, own.features, column, transpose_a=True)
-        means.append(F.reshape(mean, shape=(0, -1)))
-        moved = times(F, root, own.features, True)
-        variance = own.rest + fn.column_squares(F, moved)
-        variances.append(F.maximum(variance, own.prior * fn.unit_roundoff(F, own.prior)))
-    return latent_axis(F, means, len(roots)), latent_axis(F, variances, len(roots))
-
-
-def latent_axis(F: Namespace, each: Sequence[Array], latents: int) -> Array:
-    """(B, n) of one latent value, or of each in (B, n, p); a list of one serves all."""
-    if latents == 1:
-        return each[0]
-    return F.stack(*(each[i % len(each)] for i in range(latents)), axis=2)

@@ -129,10 +129,10 @@ class StateSpaceGPLayer(ScanningBlock):
         `GPLikelihoodLayer.condition`.
         """
         check_include_noise(self, include_noise)
-        data: Tuple[Any, ...] = (*self._data(x, y, noise, mask), None, None)
+        data = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
-            times, table, passages, left_out, given = self._posterior(dtype, *data[:4])
+            times, table, passages, left_out, given = self._posterior(dtype, *data)
             variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
         with self.name_scope():
             return StateSpaceGPPredictor(

@@ -12,11 +12,20 @@ from ..functional.checks import likelihood_in_range
 from ..functional.lq import lq_factors
 from ..typing import Array, ArrayLike, Namespace
 from .given import given_parameter
-from .inducing import WIDE, InducingBlock, Kernels, Means, hyperparameters, seen_inputs
+from .inducing import (
+    WIDE,
+    InducingBlock,
+    Kernels,
+    Means,
+    hyperparameters,
+    latent_axis,
+    latent_moments,
+    seen_inputs,
+)
 from .likelihoods import Likelihood
 from .mean import mean_values
 from .parameters import parameter_array
-from .sparse_gp_predictor import SparseGPPredictor, latent_axis, latent_moments
+from .sparse_gp_predictor import SparseGPPredictor
 
 
 class SVGPLikelihoodLayer(InducingBlock):
@@ -91,6 +100,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         **stored: Any,
     ) -> Array:
         outer = cast(str, self.dtype)
+        x, y, _, mask = self.rows(F, x, y, None, mask)
         mask = None if mask is None else fn.checked_mask(F, mask, self.name)
         x = seen_inputs(F, x, mask)
         fn.require_inputs(F, x, self.name, mask)
@@ -123,8 +133,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         if not 0.0 < step <= 1.0:
             raise ValueError(f"{self.name}: step is {step!r}, expected a number in (0, 1].")
-        inputs, targets, seen = (*self._data(x, y, mask), None)[:3]
+        x, y, mask = self._all_data(x, y, mask)
         with mx.autograd.pause():
+            inputs, targets, _, seen = self.rows(mx.nd, x, y, None, mask)
             seen = None if seen is None else fn.checked_mask(mx.nd, seen, self.name)
             inputs = seen_inputs(mx.nd, inputs, seen)
             fn.require_inputs(mx.nd, inputs, self.name, seen)
@@ -153,7 +164,7 @@ class SVGPLikelihoodLayer(InducingBlock):
         """
         context = self.inducing_points.list_ctx()[0]
         batch = self.variational_mean.shape[0]
-        points = self.inducing_points.data(context).astype(WIDE)
+        points = self.points(mx.nd, self.inducing_points.data(context)).detach()
         points = mx.nd.broadcast_to(points, (batch, *points.shape[1:]))
         with mx.autograd.pause():
             weights, roots = self._variational(mx.nd, points)

@@ -5,12 +5,13 @@ Bonilla, Chai & Williams 2007.
 
 from typing import NamedTuple, Tuple
 
-from ..typing import Array, Namespace
+from ..typing import Array, Dtype, Namespace
 from . import lapack
 from .augmented_lq import augmented_lq
+from .checks import require
 from .gaussian import HALF_LOG_2PI
 from .matrix import product, symmetrize, transpose
-from .tangent import ones_like, stop
+from .tangent import ones_like, stop, zeros_like
 
 
 class KroneckerSpectrum(NamedTuple):
@@ -77,6 +78,48 @@ def kronecker_adjoint(
     adjoint_b = 0.5 * (_turned_diagonal(F, rows, by_output) - _turned_back(F, rows, inner_b))
     found = (value, weights, symmetrize(F, adjoint_k), symmetrize(F, adjoint_b))
     return tuple(stop(F, a) for a in found)  # type: ignore[return-value]
+
+
+def by_output(F: Namespace, values: Array) -> Array:
+    """(B, n, k) as (B, k n), one output after the other."""
+    return F.reshape(transpose(F, values), shape=(0, -3))
+
+
+def from_outputs(F: Namespace, values: Array, outputs: int) -> Array:
+    """(B, k n), one output after the other, as (B, n, k)."""
+    return transpose(F, F.reshape(values, shape=(0, outputs, -1)))
+
+
+def output_rows(F: Namespace, x: Array, outputs: int) -> Array:
+    """(B, n, d) as (B, k n, d + 1), with the number of the output in the last column."""
+    zeros = zeros_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
+    return F.concat(*(F.concat(x, zeros + float(a), dim=2) for a in range(outputs)), dim=1)
+
+
+def label_indicators(F: Namespace, labels: Array, count: int, name: str) -> Array:
+    """1 for the label of each row and 0 for the others, (B, n, 1) -> (B, n, count), a constant.
+
+    Raises ValueError where a label is not one of the numbers 0 to count - 1.
+    """
+    labels = stop(F, labels)
+    holds = (F.round(labels) == labels) * (labels >= 0.0) * (labels <= count - 1.0)
+    text = f"{name}: a label is not one of the numbers 0 to {count - 1}."
+    each = [labels == float(level) for level in range(count)]
+    found = F.concat(*each, dim=2) if len(each) > 1 else each[0]
+    return require(F, found, holds, ValueError, text)
+
+
+def of_labels(
+    F: Namespace, values: Array, x: Array, column: int, count: int, dtype: Dtype, name: str
+) -> Array:
+    """Of k = `count` values in `dtype` the one that the label in `column` of each row names.
+
+    (B or 1, n or 1, k), (B, n, d) -> (B, n).
+    """
+    end = None if column == -1 else column + 1
+    labels = F.cast(F.slice_axis(x, axis=2, begin=column, end=end), dtype=dtype)
+    indicators = label_indicators(F, labels, count, name)
+    return F.sum(F.broadcast_mul(indicators, values), axis=2)
 
 
 def _turned_diagonal(F: Namespace, v: Array, column: Array) -> Array:

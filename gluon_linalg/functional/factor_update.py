@@ -1,15 +1,15 @@
 """Cholesky factors after rows of the matrix have come or gone, in n² k operations for k rows."""
 
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
-from ..typing import Array
+from ..typing import Array, Namespace
 from . import lapack
 from .augmented_lq import augmented_lq, on_diagonal
-from .cholesky import cholesky, triangular_solve
-from .matrix import product, symmetrize, transpose
+from .cholesky import cholesky, cholesky_solve, factor_inverse, triangular_solve
+from .matrix import diagonal, product, symmetrize, transpose
 
 # Columns of a factor that are updated at a time.
 PANEL = 64
@@ -83,6 +83,28 @@ def with_products(factor: Array, columns: Array) -> Array:
             columns = _over(others - product(F, below, ratio), right)
         done.append(F.concat(*parts, dim=1) if len(parts) > 1 else parts[0])
     return F.concat(*done, dim=2) if len(done) > 1 else done[0]
+
+
+def left_out(
+    F: Namespace, factor: Array, residual: Array, folds: Optional[Array], name: str
+) -> Tuple[Array, Array]:
+    """r_i minus its mean given all folds but its own, and its variance then, (B, n) each.
+
+    factor: L of r ~ N(0, A), (B, n, n); residual: r (B, n); folds: the number of the fold of each,
+    (n,), or None for one for each. With I the values of a fold these are [A⁻¹]_II⁻¹ [A⁻¹r]_I and
+    the diagonal of [A⁻¹]_II⁻¹, blocks of the factorization of A⁻¹ with 0 between folds.
+    Rasmussen & Williams, section 5.4.2.
+    """
+    weights = cholesky_solve(F, factor, F.expand_dims(residual, axis=2))
+    precision = factor_inverse(F, factor)
+    if folds is None:
+        own = diagonal(F, precision)
+        return F.squeeze(weights, axis=2) / own, 1.0 / own
+    lines, columns = F.reshape(folds, shape=(1, -1, 1)), F.reshape(folds, shape=(1, 1, -1))
+    together = F.broadcast_equal(lines, columns)
+    blocks = cholesky(F, F.broadcast_mul(precision, together), name=name)
+    step = F.squeeze(cholesky_solve(F, blocks, weights), axis=2)
+    return step, diagonal(F, factor_inverse(F, blocks))
 
 
 def row_numbers(rows: object, size: int) -> Tuple[int, ...]:

@@ -30,7 +30,13 @@ class TargetUnits:
 
 
 def target_units(path: str, scaling: str, y: np.ndarray) -> TargetUnits:
-    """The units for the rule `data.target_scaling` and the training rows y (n,) or (n, k)."""
+    """The units for the rule `data.target_scaling` and the training rows y (n,) or (n, k).
+
+    Of several targets each has its own, of the values that are not NaN.
+    """
+    if np.ndim(y) == 2:
+        each = [target_units(path, scaling, column[~np.isnan(column)]) for column in y.T]
+        return TargetUnits([u.target_offset for u in each], [u.target_scale for u in each])
     mean, deviation = mean_and_deviation(y)
     offset = np.zeros(np.shape(mean)) if scaling == "raw" else mean
     scale = size(deviation, y) if scaling == "standardize" else np.ones(np.shape(mean))

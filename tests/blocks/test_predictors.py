@@ -96,6 +96,16 @@ POSTERIOR = (
 )
 
 
+# Of several outputs: in test_multi_output_data.py and test_multi_output_sparse.py.
+OF_DATA = (
+    "cross_validation",
+    "leave_one_out",
+    "view",
+    "with_observations",
+    "without_observations",
+)
+
+
 def densities(mean, covariance):
     """The rows of a table for those of new targets."""
     y, noisy = Y[:, :4], covariance + NOISE * np.eye(4)
@@ -131,8 +141,9 @@ def test_sparse_gp_predictor():
     check_methods(make, calls, random=("sample", "sample_targets"), elsewhere=POSTERIOR)
 
 
-def test_multi_output_predictor():
-    """Two outputs of covariance [[1, 0.6], [0.6, 0.9]] at each x."""
+@pytest.mark.parametrize("sparse", [False, True])
+def test_multi_output_predictor(sparse):
+    """Two outputs of covariance [[1, 0.6], [0.6, 0.9]] at each x; sparse through all rows."""
     y = np.stack([Y, Y[:, ::-1] - 0.2], axis=2)
     weights, kappa = np.array([[0.8], [0.75]]), np.array([0.36, 0.3375])
     between = weights @ weights.T + np.diag(kappa)
@@ -143,9 +154,13 @@ def test_multi_output_predictor():
 
     def make(dtype):
         own = gl.Coregionalization(2, 1, weights, kappa)
-        layer = gl.MultiOutputGPLikelihoodLayer(
-            k.Matern32(lengthscale=0.8), 2, coregionalization=own, noise_variance=NOISE
-        )
+        given = {"outputs": 2, "coregionalization": own, "noise_variance": NOISE}
+        kernel = k.Matern32(lengthscale=0.8)
+        if sparse:
+            points = gl.output_rows(X, 2)
+            layer = gl.MultiOutputSGPRLikelihoodLayer(kernel, points, jitter=0.0, **given)
+        else:
+            layer = gl.MultiOutputGPLikelihoodLayer(kernel, **given)
         return ready(layer, dtype).condition(nd(X, dtype), nd(y, dtype))
 
     a = kernel(X, X) + NOISE * np.eye(12)
@@ -164,7 +179,15 @@ def test_multi_output_predictor():
         "log_density": ([NEW, y[:, :4]], density),
         "sample": ([NEW], np.zeros((1, 2, 4, 2))),
     }
-    check_methods(make, calls, random=("sample",), elsewhere=("view",))
+    random, elsewhere = ("sample",), OF_DATA
+    if sparse:
+        noisy = joint + NOISE * np.eye(8)
+        residual = (y[:, :4] - mean).transpose(0, 2, 1).reshape(2, 8)
+        right = -gp_reference.negative_log_likelihood(noisy, residual)
+        calls["joint_log_density"] = ([NEW, y[:, :4]], right)
+        calls["sample_targets"] = calls["sample"]
+        random, elsewhere = ("sample", "sample_targets"), (*OF_DATA, "negative_log_likelihood")
+    check_methods(make, calls, random=random, elsewhere=elsewhere)
 
 
 def test_state_space_gp_predictor():
@@ -289,6 +312,7 @@ def test_every_block_made_from_data_is_here():
         "BLRPredictor",
         "MultiOutputPredictor",
         "SparseGPPredictor",
+        "SparseMultiOutputPredictor",
         "StateSpaceGPPredictor",
         "StructuralForecaster",
     }

@@ -66,6 +66,17 @@ JOBS = {
         },
         "training": {"optimizer": "adam", "iterations": 3},
     },
+    "targets": {
+        "task": "gp",
+        "data": {"path": "table.csv", "inputs": ["x"], "target": ["y", "z"]},
+        "model": {
+            "kernel": {"sum": [{"rbf": {}}, {"linear": {}}]},
+            "coregionalization": {"model": "linear"},
+            "method": "sgpr",
+            "inducing": {"count": 8},
+            "dtype": "float32",
+        },
+    },
     "dates": {
         "task": "gp",
         "data": {"path": "dated.csv", "inputs": ["day"], "target": "y"},
@@ -205,6 +216,7 @@ ROWS = {
     "pca": "y,z,x\n1,0.1,5\n2,1.50,0\n",
     "lda": "y,x\n-0.5,0\n1.25,2\n1,5\n",
     "sure": "y,x\n-0.5,0\n1.25,2\n1,5\n",
+    "targets": "x\n0.1\n1.50\n-3e-1\n",
     "dates": "day\n2020-07\n2021-02-03\n",
     "counted": "y\n1.5\n\n2.5\n2\n1\n",
     "panel": PANEL,

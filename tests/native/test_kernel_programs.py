@@ -162,6 +162,7 @@ def test_a_kernel_that_changes_its_formula_has_no_program():
     assert not Shifted().is_native(mx.nd, x)
     assert not (k.RBF() + 2.0 * Shifted()).is_native(mx.nd, x)
     assert Doubled().is_native(mx.nd, x)
+    assert k.Batched(2.0 * k.RBF(), 1).is_native(mx.nd, x)
     squared = ((points(1, 4)[0][:, None] - points(1, 4)[0]) ** 2).sum(axis=2)
     total = ready(k.RBF() + Shifted())(x).asnumpy()[0]
     np.testing.assert_allclose(total, np.exp(-0.5 * squared) + 1.0 / (1.0 + squared), rtol=1e-11)

@@ -14,9 +14,10 @@ from ..bounded import BoundedParameter
 from ..given import GivenParameter
 from ..parameters import PositiveParameter, parameter_array
 from .base import Kernel
+from .combination import Wrapper
 
 
-class Batched(Kernel):
+class Batched(Wrapper):
     """A kernel of which each of `batch` elements has its own hyperparameters.
 
     One graph then fits many processes. x: (batch, n, d). kernel: tells what is computed and where
@@ -54,42 +55,23 @@ class Batched(Kernel):
             self.params._params[full_name] = twin
             setattr(self, name, twin)
 
-    def plain(
+    def inside(
         self,
         F: Namespace,
-        x: Array,
-        z: Optional[Array],
-        dtype: str,
-        hyperparameters: Any = None,
-        constant: bool = False,
-    ) -> Array:
-        values = self.values(F, x, dtype, constant)
-        return self.kernel.evaluate(F, x, z, dtype, values, constant)
-
-    def plain_diagonal(
-        self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
-    ) -> Array:
-        return self.kernel.evaluate_diagonal(F, x, dtype, self.values(F, x, dtype))
-
-    def has_program(self) -> bool:
-        return super().has_program() and self.kernel.has_program()
-
-    def describe(
-        self,
-        F: Namespace,
-        program: native.KernelProgram,
         x: Array,
         z: Optional[Array],
         dtype: str,
         hyperparameters: Any,
         constant: bool,
-    ) -> None:
-        values = self.values(F, x, dtype, constant)
-        self.kernel.describe(F, program, x, z, dtype, values, constant)
-        self.write(program)
+    ) -> Tuple[Array, Optional[Array], Any]:
+        return x, z, self.values(F, x, dtype, constant)
 
-    def write(self, program: native.KernelProgram) -> None:
-        """Nothing: the kernel with these hyperparameters is all."""
+    def own(self, *args: Any, **keywords: Any) -> Dict[str, Array]:
+        """None: all are those of the kernel."""
+        return {}
+
+    def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
+        """Nothing, also without hyperparameters."""
 
     def linear_sde(
         self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
@@ -114,9 +96,6 @@ class Batched(Kernel):
     def hyperparameters(self) -> Dict[str, Any]:
         """None that others may give."""
         return {}
-
-    def check_columns(self, count: int) -> None:
-        self.kernel.check_columns(count)
 
     def values(
         self, F: Namespace, x: Array, dtype: str, constant: bool = False

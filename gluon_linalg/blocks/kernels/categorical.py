@@ -7,6 +7,7 @@ import numpy as np
 
 from ... import functional as fn
 from ...errors import ShapeError, wrong_columns
+from ...functional.coregionalization import label_indicators
 from ...typing import Array, ArrayLike, Namespace, given
 from ..given import given_parameter
 from ..parameters import positive_parameter
@@ -105,12 +106,7 @@ class Categorical(Kernel):
         """1 for the label of each row and 0 for the others, (B, n, levels)."""
         if self.one_hot:
             return F.cast(x, dtype=dtype)
-        labels = F.cast(fn.stop(F, x), dtype=dtype)
-        holds = (F.round(labels) == labels) * (labels >= 0.0) * (labels <= self.levels - 1.0)
-        text = f"{self.name}: a label is not one of the numbers 0 to {self.levels - 1}."
-        each = [labels == float(level) for level in range(self.levels)]
-        found = F.concat(*each, dim=2) if len(each) > 1 else each[0]
-        return fn.require(F, found, holds, ValueError, text)
+        return label_indicators(F, F.cast(x, dtype=dtype), self.levels, self.name)
 
 
 def _waves(levels: int, rank: int) -> np.ndarray:

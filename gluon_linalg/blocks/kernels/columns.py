@@ -20,6 +20,10 @@ class ActiveColumns:
         self._name = name
         self._runs = None if active_dims is None else _runs(name, active_dims)
 
+    @property
+    def sees_all(self) -> bool:
+        return self._runs is None
+
     def count(self, columns: Optional[int]) -> Optional[int]:
         """How many of `columns` columns are active; None where that depends on their number."""
         if self._runs is None:

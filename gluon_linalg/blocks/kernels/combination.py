@@ -136,19 +136,25 @@ class Product(Combination):
         program.write("multiply")
 
 
-class Scaled(Kernel):
-    """variance · k(x, z), the variance a learnable positive number.
+class Wrapper(Kernel):
+    """kernel(g(x), g(z)) with the hyperparameters that `inside` says.
 
-    >>> kernel = 0.5 * gl.kernels.RBF()
-    >>> kernel.initialize()
-    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
-    0.5
+    What a subclass does to the values it does in `plain`, `plain_diagonal`, and `write`.
     """
 
-    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kernel = kernel
-        self.variance = self._positive("variance", variance)
+    kernel: Kernel
+
+    def inside(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any,
+        constant: bool,
+    ) -> Tuple[Array, Optional[Array], Any]:
+        """g(x), g(z) and the hyperparameters of the kernel; here the active columns, its own."""
+        return (*self.select_both(F, x, z), inner(hyperparameters, "kernel"))
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
@@ -163,18 +169,14 @@ class Scaled(Kernel):
         hyperparameters: Any = None,
         constant: bool = False,
     ) -> Array:
-        x, z = self.select_both(F, x, z)
-        variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
-        matrix = self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
-        return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
+        x, z, own = self.inside(F, x, z, dtype, hyperparameters, constant)
+        return self.kernel.evaluate(F, x, z, dtype, own, constant)
 
     def plain_diagonal(
         self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
     ) -> Array:
-        x = self.select(F, x)
-        variance = self.own(F, x, dtype, hyperparameters)["variance"]
-        diagonal = self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
-        return F.broadcast_mul(diagonal, variance)
+        x, _, own = self.inside(F, x, None, dtype, hyperparameters, False)
+        return self.kernel.evaluate_diagonal(F, x, dtype, own)
 
     def has_program(self) -> bool:
         return super().has_program() and self.kernel.has_program()
@@ -189,13 +191,50 @@ class Scaled(Kernel):
         hyperparameters: Any,
         constant: bool,
     ) -> None:
-        x, z = self.select_both(F, x, z)
-        own = self.own(F, x, dtype, hyperparameters, constant)
-        self.kernel.describe(F, program, x, z, dtype, inner(hyperparameters, "kernel"), constant)
-        self.write(program, **own)
+        inputs = self.inside(F, x, z, dtype, hyperparameters, constant)
+        self.kernel.describe(F, program, *inputs[:2], dtype, inputs[2], constant)
+        self.write(program, **self.own(F, x, dtype, hyperparameters, constant))
 
-    def write(self, program: native.KernelProgram, variance: Array) -> None:
-        program.write("scale", program.hyperparameter(variance))
+    def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
+        """Nothing: the kernel of these is all."""
+
+
+class Scaled(Wrapper):
+    """variance · k(x, z), the variance a learnable positive number.
+
+    >>> kernel = 0.5 * gl.kernels.RBF()
+    >>> kernel.initialize()
+    >>> round(kernel.diag(mx.nd.array([[[0.0]]])).asnumpy().item(), 4)
+    0.5
+    """
+
+    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kernel = kernel
+        self.variance = self._positive("variance", variance)
+
+    def plain(
+        self,
+        F: Namespace,
+        x: Array,
+        z: Optional[Array],
+        dtype: str,
+        hyperparameters: Any = None,
+        constant: bool = False,
+    ) -> Array:
+        matrix = super().plain(F, x, z, dtype, hyperparameters, constant)
+        variance = self.own(F, x, dtype, hyperparameters, constant)["variance"]
+        return F.broadcast_mul(matrix, F.expand_dims(variance, axis=2))
+
+    def plain_diagonal(
+        self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
+    ) -> Array:
+        diagonal = super().plain_diagonal(F, x, dtype, hyperparameters)
+        variance = self.own(F, x, dtype, hyperparameters)["variance"]
+        return F.broadcast_mul(diagonal, variance)
+
+    def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
+        program.write("scale", program.hyperparameter(hyperparameters["variance"]))
 
     def linear_sde(
         self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
@@ -226,5 +265,7 @@ def _flatten(cls: Type[Combination], kernels: Sequence[Kernel]) -> List[Kernel]:
     for kernel in kernels:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"{cls.__name__}: {kernel!r} is not a kernel.")
-        flat.extend(kernel.kernels if type(kernel) is cls else [kernel])
+        # One of some columns only stays one.
+        is_same = type(kernel) is cls and kernel._columns.sees_all
+        flat.extend(kernel.kernels if is_same else [kernel])
     return flat

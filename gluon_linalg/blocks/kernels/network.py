@@ -6,17 +6,16 @@ from typing import Any, Optional, Tuple
 import mxnet as mx
 
 from ... import functional as fn
-from ... import native
 from ...typing import Array, Namespace
 from .base import ActiveDims, Kernel, Values
-from .combination import inner
+from .combination import Wrapper, inner
 from .stationary import Stationary
 
 # A lengthscale is within exp(±FARTHEST) of that of the kernel.
 FARTHEST = 20.0
 
 
-class Deep(Kernel):
+class Deep(Wrapper):
     """kernel(g(x), g(z)), g a network that is trained with the rest.
 
     network: a HybridBlock, active columns (B, n, d) -> features (B, n, k). kernel: of the features,
@@ -42,48 +41,24 @@ class Deep(Kernel):
             raise TypeError(f"{self.name}: kernel is {kernel!r}, expected a gluon_linalg kernel.")
         self.network, self.kernel = network, kernel
 
-    def plain(
+    def inside(
         self,
         F: Namespace,
-        x: Array,
-        z: Optional[Array],
-        dtype: str,
-        hyperparameters: Any = None,
-        constant: bool = False,
-    ) -> Array:
-        x, z = self._features(F, x, z, dtype, constant)
-        return self.kernel.evaluate(F, x, z, dtype, inner(hyperparameters, "kernel"), constant)
-
-    def plain_diagonal(
-        self, F: Namespace, x: Array, dtype: str, hyperparameters: Any = None
-    ) -> Array:
-        x, _ = self._features(F, x, None, dtype, False)
-        return self.kernel.evaluate_diagonal(F, x, dtype, inner(hyperparameters, "kernel"))
-
-    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
-        x, _ = self._features(F, x, None, dtype, False)
-        return self.kernel.weighted_sum(F, weights, x, dtype)
-
-    def has_program(self) -> bool:
-        return super().has_program() and self.kernel.has_program()
-
-    def describe(
-        self,
-        F: Namespace,
-        program: native.KernelProgram,
         x: Array,
         z: Optional[Array],
         dtype: str,
         hyperparameters: Any,
         constant: bool,
-    ) -> None:
-        x, z = self._features(F, x, z, dtype, constant)
-        own = inner(hyperparameters, "kernel")
-        self.kernel.describe(F, program, x, z, dtype, own, constant)
-        self.write(program)
+    ) -> Tuple[Array, Optional[Array], Any]:
+        return (*self._features(F, x, z, dtype, constant), inner(hyperparameters, "kernel"))
 
-    def write(self, program: native.KernelProgram) -> None:
-        """Nothing: the kernel of the features is all."""
+    def check_columns(self, count: int) -> None:
+        """Of x: how many features there are is for the network to say."""
+        Kernel.check_columns(self, count)
+
+    def weighted_sum(self, F: Namespace, weights: Array, x: Array, dtype: str) -> Array:
+        x, _ = self._features(F, x, None, dtype, False)
+        return self.kernel.weighted_sum(F, weights, x, dtype)
 
     def _features(
         self, F: Namespace, x: Array, z: Optional[Array], dtype: str, constant: bool

@@ -1,11 +1,14 @@
 """Likelihoods of real targets: normal noise of one or of changing size, and Student's t."""
 
 import math
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple, Union, cast
 
 import mxnet as mx
+import numpy as np
 
 from ... import functional as fn
+from ...errors import ShapeError
+from ...functional.coregionalization import of_labels
 from ...functional.gaussian import HALF_LOG_2PI
 from ...functional.quadrature import even_nodes, log_normal_expectation, log_sum_exp
 from ...functional.special import stirling_rest
@@ -22,7 +25,8 @@ class Gaussian(Likelihood):
     """y ~ N(f, noise_variance).
 
     E log p = -½ log(2π s) - ((y - m)² + v) / 2s,  p(y) = N(m, v + s),  s = noise_variance,
-    the initial value of a learnable parameter of that name.
+    the initial value of a learnable parameter of that name. column: of x (B, n, d), with numbers
+    from 0 on that say which of several noise variances each y has, such as that of its output.
 
     Rasmussen & Williams 2006, section 2.2.
 
@@ -33,17 +37,40 @@ class Gaussian(Likelihood):
     -1.4189
     """
 
-    def __init__(self, noise_variance: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        noise_variance: Union[float, Sequence[float], np.ndarray] = 1.0,
+        column: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
+        self.needs_inputs, self._column = column is not None, column
         super().__init__(**kwargs)
+        if np.ndim(noise_variance) > 1 or (column is None and np.size(noise_variance) != 1):
+            raise ShapeError(
+                f"{self.name}: noise_variance has shape {np.shape(noise_variance)}, expected one "
+                "number, or with `column` one for each number that stands there."
+            )
         with self.name_scope():
             self.noise_variance = positive_parameter(
                 self, "noise_variance", noise_variance, lower=1e-10
             )
 
+    def noise(self, F: Namespace, like: Array, x: Optional[Array] = None) -> Array:
+        """The variance of the noise inside a graph, (1, 1), or of each row of x, (B, n)."""
+        natural = self._natural(F, self.noise_variance, like)
+        if self._column is None:
+            return natural
+        if x is None:
+            raise TypeError(
+                f"{self.name}: the noise variance is that of column {self._column} of x: give x."
+            )
+        values, count = F.expand_dims(natural, axis=1), self.noise_variance.shape[0]
+        return of_labels(F, values, x, self._column, count, cast(str, self.dtype), self.name)
+
     def _expected_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        noise = self._natural(F, self.noise_variance, mean)
+        noise = self.noise(F, mean, x)
         squared = F.square(y - mean) + variance
         scaled = F.broadcast_div(squared, noise)
         return -0.5 * F.broadcast_add(scaled, F.log(noise)) - HALF_LOG_2PI
@@ -51,17 +78,17 @@ class Gaussian(Likelihood):
     def _predictive_log_density(
         self, F: Namespace, mean: Array, variance: Array, y: Array, x: Optional[Array] = None
     ) -> Array:
-        total = self.predictive_moments(F, mean, variance)[1]
+        total = self.predictive_moments(F, mean, variance, x)[1]
         return log_normal_density(F, y - mean, total)
 
     def predictive_moments(
         self, F: Namespace, mean: Array, variance: Array, x: Optional[Array] = None
     ) -> Tuple[Array, Array]:
-        noise = self._natural(F, self.noise_variance, mean)
+        noise = self.noise(F, mean, x)
         return F.identity(mean), F.broadcast_add(variance, noise)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
-        deviation = mx.nd.sqrt(self._natural(mx.nd, self.noise_variance, f))
+        deviation = mx.nd.sqrt(self.noise(mx.nd, f, x))
         return mx.nd.broadcast_add(f, mx.nd.broadcast_mul(_normal_like(f), deviation))
 
 

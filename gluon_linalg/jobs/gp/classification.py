@@ -20,7 +20,8 @@ from ..predictor import RowsPredictor, answers
 from ..regression.task import EXAMPLE_ROWS
 from ..task import export_model
 from .dataset import Units
-from .sparse_task import CHUNK, VariationalProcess
+from .sparse_task import CHUNK
+from .variational_task import VariationalProcess
 
 
 class ClassProcess(VariationalProcess):

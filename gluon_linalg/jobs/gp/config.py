@@ -45,7 +45,8 @@ class Data(RegressionData):
     target: Targets = Field(
         ...,
         description="The column to be modelled, or a list of columns for processes that depend on "
-        "each other, of `model.method` exact.",
+        "each other, of `model.method` exact, sgpr or svgp. Of a list an empty cell leaves out "
+        "that value alone.",
     )
     center_inputs: Literal["auto", "always", "never"] = Field(
         "auto",
@@ -71,6 +72,8 @@ class Data(RegressionData):
         return value
 
 
+# The methods for several targets.
+OF_SEVERAL = ("exact", "sgpr", "svgp")
 # Of what a target may be: numbers, counts, or classes.
 CLASSES = ("bernoulli", "categorical", "ordinal")
 COUNTS = ("poisson", "negative_binomial")
@@ -83,7 +86,8 @@ class Inducing(Section):
     start: Literal["variance", "kmeans", "random"] = Field(
         "variance",
         description="Where they begin: at rows each of which the others before it leave most "
-        "uncertain, at centres of clusters, or at rows drawn with `seed`.",
+        "uncertain, at centres of clusters, or at rows drawn with `seed`. Of several targets a "
+        "point is one of a row and a target, and centres are those of all targets.",
     )
     trained: bool = Field(True, description="Whether they move in training.")
 
@@ -91,6 +95,11 @@ class Inducing(Section):
 class Outputs(Section):
     """How several targets depend on each other: B = mixing mixingᵀ + diag(kappa)."""
 
+    model: Literal["intrinsic", "linear"] = Field(
+        "intrinsic",
+        description="intrinsic: one matrix B, times the kernel; linear: one for each part of a "
+        "`sum`, so that targets share each of them by itself.",
+    )
     rank: int = Field(
         1,
         ge=0,
@@ -262,16 +271,19 @@ class GaussianProcessJob(PredictingJob):
         model, count = self.model, len(self.data.targets)
         if model.likelihood != "gaussian":
             return ("model", "likelihood"), f"{model.likelihood} is of one target, not of {count}"
-        if model.method != "exact":
+        if model.method not in OF_SEVERAL:
             return (
                 ("model", "method"),
-                f"{model.method} is of one target; several need method: exact, or a table with a "
-                "row for each value and the name of its target in a column, and a product of the "
-                "kernel with a categorical kernel of that column",
+                f"{model.method} is of one target; several need method: {', '.join(OF_SEVERAL)}",
+            )
+        if model.coregionalization.model == "linear" and model.kernel.chosen()[0] != "sum":
+            return (
+                ("model", "coregionalization", "model"),
+                "linear has a matrix for each part of a sum; make model.kernel a sum",
             )
         if model.noise_variance == 0:
             return ("model", "noise_variance"), "several targets have noise; raise it"
-        if model.jitter:
+        if model.jitter and model.method == "exact":
             return ("model", "jitter"), "the model of several targets has none; remove it"
         if model.coregionalization.rank > count:
             return (

@@ -41,7 +41,13 @@ def read_dataset(job: GaussianProcessJob) -> Dataset:
 
 
 def _units(job: GaussianProcessJob, x: np.ndarray, y: np.ndarray) -> Units:
-    config = job.data
+    config, count = job.data, int(np.sum(~np.isnan(y)))
+    for name, column in zip(config.targets, y.reshape(len(y), -1).T):
+        if np.sum(~np.isnan(column)) < 2:
+            raise JobError(
+                f"{config.path}: column '{name}': fewer than 2 values to train on; fill some in, "
+                "or leave the column out of data.target"
+            )
     if len(y) > MOST_ROWS and job.model.method == "exact":
         raise JobError(
             f"{config.path}: {len(y)} rows to train on; an exact Gaussian process takes at "
@@ -49,9 +55,10 @@ def _units(job: GaussianProcessJob, x: np.ndarray, y: np.ndarray) -> Units:
             "or over time to statespace"
         )
     points = job.model.inducing.count
-    if points > len(y) and job.model.method in ("sgpr", "svgp"):
+    what = "rows" if y.ndim == 1 else "values"
+    if points > count and job.model.method in ("sgpr", "svgp"):
         raise JobError(
-            f"{config.path}: {points} inducing points for {len(y)} rows to train on; lower "
+            f"{config.path}: {points} inducing points for {count} {what} to train on; lower "
             "model.inducing.count"
         )
     center = config.center_inputs == "always" or (

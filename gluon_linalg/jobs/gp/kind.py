@@ -9,10 +9,12 @@ from ..task_kind import TaskKind
 from .classification import ClassPredictor, ClassProcess, told
 from .config import GaussianProcessJob
 from .dataset import Units
+from .several_sparse_task import SeveralSparse, SeveralVariational
 from .several_task import SeveralProcesses
-from .sparse_task import SparseProcess, VariationalProcess
+from .sparse_task import SparseProcess
 from .state_space_task import StateSpaceProcess
 from .task import GaussianProcess
+from .variational_task import VariationalProcess
 
 METHODS = {
     "exact": GaussianProcess,
@@ -20,6 +22,9 @@ METHODS = {
     "sgpr": SparseProcess,
     "svgp": VariationalProcess,
 }
+
+
+OF_SEVERAL = {"exact": SeveralProcesses, "sgpr": SeveralSparse, "svgp": SeveralVariational}
 
 
 class GaussianProcessPredictor(RegressionPredictor):
@@ -37,7 +42,7 @@ class GaussianProcessTask(GaussianProcess):
     def __new__(cls, job: GaussianProcessJob, dataset: Dataset, device: Any) -> Any:
         kind = ClassProcess if job.model.has_classes else METHODS[job.model.method]
         if len(job.data.targets) > 1:
-            kind = SeveralProcesses
+            kind = OF_SEVERAL[job.model.method]
         return kind(job, dataset, device)
 
 
@@ -46,7 +51,8 @@ def summary(metrics: Dict[str, Any]) -> Iterator[str]:
     if "targets" in metrics:
         yield from lines.likelihood({**metrics, "holdout": None})
         for name, found in (metrics["holdout"] or {}).items():
-            yield f"{name}, {lines.holdout_line(found)}"
+            if found is not None:
+                yield f"{name}, {lines.holdout_line(found)}"
         return
     if "classes" not in metrics:
         yield from lines.likelihood(metrics)

@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ...blocks.mean import mean_block
-from ...blocks.multi_output_gp import ConstantMeans
+from ...blocks.multi_output_parts import ConstantMeans
 from ...typing import Array, Dtype, Namespace
 from .inputs import Inputs
 

@@ -51,7 +51,8 @@ def _panels(pyplot, dataset, title, predict_new):
         if one:
             axes.set_ylabel(name)
             continue
-        ends = [min(y[:, k].min() for *_, y in groups), max(y[:, k].max() for *_, y in groups)]
+        every = np.concatenate([y[:, k] for *_, y in groups])
+        ends = [np.nanmin(every), np.nanmax(every)]
         axes.plot(ends, ends, color=MODEL, lw=1.2, label="predicted = observed", zorder=0)
         axes.set_xlabel(f"{name}, observed")
         axes.set_ylabel(f"{name}, predicted with 95 % band")

@@ -129,7 +129,7 @@ class GaussianProcess(RegressionTask):
         model = self.job.model
         x, y = self.x.asnumpy()[0].astype("float64"), self.dataset.model_target()
         offset = np.asarray(cast(Units, self.dataset.units).input_offset)
-        first = y if y.ndim == 1 else y[:, 0]
+        first = self.observed(y if y.ndim == 1 else y[:, 0])
         inputs = Inputs(self.dataset.inputs, x, first, offset=offset)
         kernel, learned = self._kernel_of(inputs)
         self.learned.update(learned)
@@ -217,14 +217,14 @@ class GaussianProcess(RegressionTask):
 
 
 class WithPriors(mx.gluon.HybridBlock):
-    """The loss of a layer with the priors of its parameters, (x, y) -> (1,)."""
+    """The loss of a layer with the priors of its parameters, (x, y, ...) -> (1,)."""
 
     def __init__(self, layer: mx.gluon.HybridBlock, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.layer, self.prior = layer, PriorLoss(layer)
 
-    def hybrid_forward(self, F: Namespace, x: Array, y: Array) -> Array:
-        return self.prior(self.layer(x, y))
+    def hybrid_forward(self, F: Namespace, x: Array, *others: Array) -> Array:
+        return self.prior(self.layer(x, *others))
 
 
 def _refuse_repeated_inputs(job, dataset, x):

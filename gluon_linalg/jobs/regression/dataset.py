@@ -28,7 +28,7 @@ class RegressionUnits(TargetUnits):
 class Dataset:
     """Rows in original units, (n, d) and (n,), in float64, with their lines in the file.
 
-    With a list of k targets y is (n, k).
+    With a list of k targets y is (n, k), with NaN for an empty cell.
 
     inputs: for each of the d the column of the file, which several have if it has names, whose
     `levels` they are; left_out: the number of rows that lacked a value; sample: of the inputs;
@@ -88,6 +88,7 @@ def read_rows(
         table_format=table_format,
         categorical=[*config.categorical, *(config.targets if has_classes else [])],
         incomplete=config.incomplete_rows,
+        with_gaps=config.targets if len(config.targets) > 1 else (),
     )
     levels = find_levels(table, config.categorical)
     x, y = encoded(table, columns, levels), table.columns[config.targets[0]]

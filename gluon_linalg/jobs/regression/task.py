@@ -46,17 +46,26 @@ class RegressionTask(TrainedTask):
         self.learned: Dict[str, Learned] = {}
         y = dataset.model_target()
         self.target_size = self.size_of_target(y)
-        self.loss_offset = len(y) * float(np.sum(np.log(self.target_size)))
+        counts = np.sum(~np.isnan(y), axis=0)
+        self.loss_offset = float(np.sum(counts * np.log(self.target_size)))
         dtype, path = job.model.dtype, dataset.path
         self.x = to_model_array(dataset.model_inputs()[None], dtype, device, path)
-        self.y = to_model_array(y[None] / self.target_size, dtype, device, path)
+        self.y = to_model_array(self.observed(y)[None] / self.target_size, dtype, device, path)
 
     def size_of_target(self, y: np.ndarray) -> Any:
         """In units of which the layer sees it: a number, or of k targets (k,)."""
         return root_mean_square(y)
 
-    def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
+    def observed(self, y: np.ndarray) -> np.ndarray:
+        """The target as the layer is given it, before it is divided: numbers."""
+        return y
+
+    def observations(self) -> Tuple[mx.nd.NDArray, ...]:
+        """The data as arguments of the layer."""
         return self.x, self.y
+
+    def arguments(self) -> Tuple[mx.nd.NDArray, ...]:
+        return self.observations()
 
     def start_at(self, start: Mapping[str, Any]) -> None:
         for path, values in start.items():
