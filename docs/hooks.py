@@ -7,6 +7,7 @@ and docstrings, which are plain text, as Markdown.
 import base64
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
@@ -22,6 +23,10 @@ BESIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
+# Of names that were.
+UNLINKED = {"changelog.md"}
+# A cell of so many characters has a sentence.
+LONG = 60
 LINK = re.compile(r"\[([^][]*)\]\(([^()\s:#]+)(#[^()\s]*)?\)")
 
 
@@ -38,6 +43,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links to what is a page in another place lead there; those to files that are no pages end."""
     folder = Path(page.file.src_uri).parent
+    if '<div class="pair"' in markdown:
+        # Code beside code needs the place of the contents.
+        page.meta["hide"] = ["toc"]
 
     def linked(found):
         text, target, anchor = found.groups()
@@ -51,7 +59,40 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{text}]({target[:-6]}.md{anchor or ''})"
         return text if name and path.exists() and not inside else found[0]
 
-    return LINK.sub(linked, markdown)
+    # Python-Markdown keeps the backslash that GitHub's tables need in code.
+    cells = re.sub(r"`[^`\n|]*\\\|[^`\n]*`", lambda code: code[0].replace("\\|", "|"), markdown)
+    return LINK.sub(linked, cells)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    content = re.sub(r"<table>.*?</table>", _listed, html, flags=re.DOTALL)
+    if page.file.src_uri in UNLINKED:
+        return content
+    return _linked_names(content, "functional." * (page.file.src_uri == "api/functional.md"))
+
+
+def _listed(found: Any) -> str:
+    """A table of sentences is a list where there is no room for it: cells say what they are."""
+    table = found[0]
+    # Numbers below each other stay a table, however long the names of the rows are.
+    cells = re.findall(r"</td>\s*<td[^>]*>(.*?)(?=</td>)", table, re.DOTALL)
+    heads = [re.sub(r"<[^>]*>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", table)]
+    longest = max(len(re.sub(r"<[^>]*>", "", cell)) for cell in cells)
+    if heads[0] != "key" and longest < LONG:
+        return table
+    # The meaning of a key needs no label, and one column beside the first none either.
+    labels = ["" if head == "meaning" or len(heads) < 3 else head for head in heads]
+    labels[0] = ""
+
+    def row(cells):
+        parts = cells[0].split("<td")
+        return parts[0] + "".join(
+            f'<td data-label="{label}: "{part}' if label else f"<td{part}"
+            for label, part in zip(labels, parts[1:])
+        )
+
+    body = re.sub(r"<tr>(?:(?!</tr>).)*<td.*?</tr>", row, table, flags=re.DOTALL)
+    return f'<div class="list">{body}</div>'
 
 
 def _moved(path: Path) -> str:
@@ -108,8 +149,8 @@ def _paragraph(text: str) -> str:
     done: List[str] = []
     inside = False
     for line in text.splitlines():
-        # An equation is indented, or has more than one space between its parts.
-        equation = line.startswith("    ") or "  " in line.strip()
+        # An equation is indented, or has more than one space between its parts; a table has bars.
+        equation = line.startswith(("    ", "|")) or "  " in line.strip()
         if equation != inside:
             done.append("```text" if equation else "```")
         inside = equation
@@ -118,27 +159,61 @@ def _paragraph(text: str) -> str:
 
 
 def _shown() -> Dict[str, str]:
-    """Names as docstrings have them, and where the reference has these."""
+    """Names as prose has them, and where the reference has these."""
     pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/api/*.md"))
     names: Dict[str, str] = {}
+    several = set()
     for path in re.findall(r"^::: (\S+)$", pages, re.MULTILINE):
         *modules, name = path.split(".")
         if "functional" in modules:
             names[f"functional.{name}"] = path
-        elif name[0].isupper():
-            names.setdefault(name, path)
-            names[f"{modules[-1]}.{name}"] = path
-    return names
+            continue
+        for prefix in ("gl.", "gluon_linalg.", f"{modules[-1]}."):
+            names.setdefault(prefix + name, path)
+        if name[0].isupper():
+            several.update({name} & set(names))
+            names[name] = path
+    # A name of two things is none of them without its module.
+    return {name: path for name, path in names.items() if name not in several}
 
 
 SHOWN = _shown()
+# What has links of its own, or should have none; code of one line; errors in docstrings.
+PARTS = re.compile(
+    r"(<pre.*?</pre>|<a .*?</a>|<autoref.*?</autoref>|<h\d.*?</h\d>|<code>[^<]*</code>"
+    r"|\b[A-Z]\w+Error\b)",
+    re.DOTALL,
+)
+NAME = re.compile(r"(?:<code>)?([\w.]+?)(\.[a-z_]+)?(?:\(.*\))?(?:</code>)?")
+
+
+def _linked_names(page: str, prefix: str) -> str:
+    """Names of the reference lead there; the prefix is what this page leaves out."""
+    parts = PARTS.split(page)
+    parts[1::2] = (_linked_name(part, prefix) for part in parts[1::2])
+    return "".join(parts)
+
+
+def _linked_name(part: str, prefix: str) -> str:
+    found = NAME.fullmatch(part)
+    if not found:
+        return part
+    name, method = found.groups(default="")
+    if prefix + name in SHOWN:
+        name = prefix + name
+    if name + method in SHOWN:
+        identifier, optional = SHOWN[name + method], ""
+    elif name in SHOWN:
+        identifier, optional = SHOWN[name] + method, " optional"
+    else:
+        return part
+    return f'<autoref identifier="{identifier}"{optional}>{part}</autoref>'
 
 
 def _escaped(line: str) -> str:
-    """Nothing in a line of prose is markup; names in backticks lead to where they are."""
+    """Nothing in a line of prose is markup."""
     parts = re.split(r"(``[^`]+``|`[^`]+`)", line)
-    for i, code in enumerate(parts):
-        if i % 2 and code.strip("`") in SHOWN:
-            parts[i] = f"[{code}][{SHOWN[code.strip('`')]}]"
-    parts[::2] = [re.sub(r"([\\*_<>\[\]#|])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"([\\*_\[\]#|])", r"\\\1", escape(part, quote=False)) for part in parts[::2]
+    ]
     return re.sub(r"^(\d+)\.", r"\1\\.", re.sub(r"^([-+])", r"\\\1", "".join(parts)))

@@ -86,15 +86,14 @@ def _choices(section: Type[OneOf]) -> str:
 
 
 def _chapters(section: Type[OneOf], level: str) -> Iterator[str]:
-    """A heading, the equation and a table for each choice that is no list of others."""
+    """A heading, an equation or sentence and a table for each choice that is no list of others."""
     for name, field in section.model_fields.items():
         own = _section_of(field.annotation)
         if own is section:
             continue
-        equation = " ".join(own.__doc__.split()).rstrip(".")
-        yield (
-            f"{level} {name}\n\n" + (f"{equation}." if "`" in equation else f"`{equation}`") + "\n"
-        )
+        text = " ".join(own.__doc__.split()).rstrip(".")
+        is_sentence = "`" in text or re.match("[A-Z][a-z]+ ", text)
+        yield f"{level} {name}\n\n" + (f"{text}." if is_sentence else f"`{text}`") + "\n"
         if own.model_fields:
             yield _table(own, f"{name}.", own.model_fields)
 
@@ -145,7 +144,7 @@ def _one(schema, root):
             return "a pair"
         inner = _words(schema["items"], root)
         if "enum" in schema["items"]:
-            return f"list of {inner}"
+            return f"list of {inner}" if inner else "empty list"
         return "list" if inner == "text" else f"list of {_several(inner)}"
     if kind == "boolean":
         return "true, false"

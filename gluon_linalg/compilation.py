@@ -16,14 +16,17 @@
   used. Here copies have none, and compile anew.
 * A graph that has refused shapes or dtypes says the next time that an attribute of its own is
   missing. Here it repeats its error.
+* MXNet looks for equal parts of a graph by comparing all its nodes with one another, which takes
+  tens of seconds where there are ten thousand of them. Here so large a graph is compiled as it is.
 * A graph that is run on the CPU has operators in C++ (`native`); the one that Gluon keeps, exports
   and infers shapes with has MXNet's own.
 """
 
 import contextlib
 import json
+import os
 import threading
-from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, Sequence, Set, Tuple
 
 import mxnet as mx
 
@@ -40,6 +43,10 @@ SAME_CONTEXT = "requires all inputs to live on the same context"
 # Operators that `static_shape` breaks: loops, branches, those that write running averages, and
 # recurrent layers.
 BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update", "RNN")
+
+# From so many nodes on equal parts are not looked for.
+MANY_NODES = 4000
+EQUAL_PARTS = "MXNET_ELIMINATE_COMMON_EXPR"
 
 _compile_lock = threading.RLock()
 
@@ -75,11 +82,14 @@ class CachedOp(mx.nd.CachedOp):
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
         if dict(flags).get("static_shape") and breaks_static_shape(sym):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
-        super().__init__(sym, flags, **kwargs)
+        self._is_large = len(json.loads(sym.tojson())["nodes"]) >= MANY_NODES
+        self._known: Set[Any] = set()
+        with self._compiling("built"):
+            super().__init__(sym, flags, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            with self._lock:
+            with self._compiling(_kind_of(args) if self._is_large else None), self._lock:
                 return super().__call__(*args, **kwargs)
         except mx.base.MXNetError as error:
             own = [from_loader(array) for array in args] if SAME_CONTEXT in str(error) else args
@@ -90,8 +100,34 @@ class CachedOp(mx.nd.CachedOp):
             self._refused = error
             raise
 
+    @contextlib.contextmanager
+    def _compiling(self, kind: Any) -> Iterator[None]:
+        """Inside it a large graph, which MXNet compiles anew for each kind of call, is as it is.
+
+        A setting of the user's own stays.
+        """
+        if not self._is_large or kind in self._known:
+            yield
+            return
+        with _compile_lock:
+            self._known.add(kind)
+            if EQUAL_PARTS in os.environ:
+                yield
+                return
+            os.environ[EQUAL_PARTS] = "0"
+            try:
+                yield
+            finally:
+                del os.environ[EQUAL_PARTS]
+
     def __reduce__(self) -> Tuple[Any, ...]:
         return _nothing, ()
+
+
+def _kind_of(args: Sequence[Array]) -> Any:
+    """What MXNet compiles a graph anew for."""
+    flags = mx.autograd.is_recording(), mx.autograd.is_training()
+    return (*flags, *((array.shape, str(array.context)) for array in args))
 
 
 def breaks_static_shape(symbol: Array) -> bool:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DEEP = Path(__file__).resolve().parent.parent / "examples" / "deep"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
-def run(name, *arguments):
-    specification = importlib.util.spec_from_file_location(f"example_{name}", DEEP / f"{name}.py")
+def run(name, *arguments, folder="deep"):
+    path = EXAMPLES / folder / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(f"example_{name}", path)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module.main(list(arguments))
@@ -54,3 +55,12 @@ def test_deep_canonical_correlation(tmp_path):
     assert np.isfinite([linear, deep]).all()
     # 10 correlations, each at most 1; independent halves would give about 0.
     assert 5.0 < linear + 0.5 < deep < 10.0
+
+
+@pytest.mark.slow
+def test_sunspots_have_a_sign():
+    """The loss of DeepAR in the same windows is 0.224; the figures are those of the docs."""
+    results = run("backtest", folder="sunspots")
+    assert results["with signs"]["quantile_loss"] == pytest.approx(0.204, abs=2e-3)
+    assert results["with signs"]["MASE"] == pytest.approx(0.745, abs=5e-3)
+    assert results["square roots"]["quantile_loss"] == pytest.approx(0.236, abs=2e-3)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Whitening against BatchNorm
 # BatchNorm gives each feature mean 0 and variance 1; `WhiteningBlock` also removes their
-# correlations (Huang et al. 2018). Does that help a classifier? Handwritten digits of scikit-
-# learn, a network of three layers, three seeds of each, the same number of steps.
+# correlations (Huang et al. 2018). Does that help a classifier? Handwritten digits of
+# scikit-learn, a network of three layers, three seeds of each, the same number of steps.
 
 # %%
 import gluon_linalg as gl

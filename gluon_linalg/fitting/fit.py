@@ -61,7 +61,8 @@ def fit(
     ends the search by returning True. progress: a bar; None for one on a terminal.
 
     Ctrl-C ends the search as well; the layer has the best point found. Raises what the layer raises
-    at the start, NonFiniteError where its loss is not finite there, ValueError, TypeError.
+    at the start, NonFiniteError where its loss is not finite there, UnidentifiedError where nothing
+    is observed, or no more than initial values take, ShapeError, ValueError, TypeError.
 
     >>> layer = gl.BLRLikelihoodLayer()
     >>> layer.initialize()

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..analysis.state_space import has_innovations, received
 from ..blocks.base import LinearAlgebraBlock
-from ..errors import LinearAlgebraError
+from ..errors import LinearAlgebraError, ShapeError, UnidentifiedError
 from .information import natural
 from .vector import ParameterVector
 
@@ -32,8 +32,11 @@ class Loss:
         self.given, self.keywords = arrays, keywords
         self._batches: Optional[Iterator[Any]] = None
         self._loader = arrays[0] if len(arrays) == 1 and _is_loader(arrays[0]) else None
+        _refuse_empty([*arrays, *keywords.values()])
         self.arrays = self._next_batch() if self._loader else _received(layer, arrays, keywords)
         self.device = next(a.context for a in self.arrays if isinstance(a, mx.nd.NDArray))
+        if self.is_likelihood:
+            self._refuse_too_few()
         # The error of a start that cannot be computed reaches the user; parameters get shapes.
         with mx.autograd.pause():
             self._of(self.arrays).wait_to_read()
@@ -110,6 +113,23 @@ class Loss:
             return np.inf, np.zeros_like(gradient)
         return value, gradient
 
+    def _refuse_too_few(self) -> None:
+        """Refuses data of which a likelihood hangs on no parameter."""
+        given = dict(zip([name for name, _ in getattr(self.layer, "arguments", ())], self.arrays))
+        y, mask = given.get("y"), given.get("mask")
+        if y is None or (mask is None and not hasattr(self.layer, "least_observations")):
+            return
+        count = int((mask if mask is not None else mx.nd.ones_like(y)).sum(axis=1).max().asscalar())
+        if not count:
+            raise UnidentifiedError("fit: nothing is observed, all of 'y' is missing.")
+        least = getattr(self.layer, "least_observations", 0)
+        if count <= least:
+            raise UnidentifiedError(
+                f"fit: {count} observations, but the initial values of the components alone take "
+                f"{least}. Give more observations, fewer components, or known priors (prior=(mean, "
+                "standard deviations))."
+            )
+
     def _of(self, arrays: Sequence[Any]) -> mx.nd.NDArray:
         if self._objective is not None:
             return self._objective(self.layer, *arrays).sum()
@@ -142,6 +162,13 @@ def _received(
         a if isinstance(a, mx.nd.NDArray) else mx.nd.array(np.asarray(a), dtype=dtype)
         for a in arrays
     )
+
+
+def _refuse_empty(arrays: Sequence[Any]) -> None:
+    for number, array in enumerate(arrays, start=1):
+        shape = getattr(array, "shape", None)
+        if shape is not None and 0 in shape:
+            raise ShapeError(f"fit: array {number} is empty, shape {tuple(shape)}.")
 
 
 def _is_loader(value: Any) -> bool:

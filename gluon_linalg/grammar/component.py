@@ -94,6 +94,12 @@ class Seasonal(Part):
         None, description="The variance by which the pattern changes; 0 for a fixed one."
     )
 
+    @property
+    def waves(self) -> List[float]:
+        """The periods of its waves, the longest first."""
+        count = self.harmonics or int(self.period // 2)
+        return [self.period / k for k in range(1, count + 1)]
+
 
 class Cycle(Part):
     """c_{t+1} = damping · (c_t cos λ + c*_t sin λ) + κ_t, λ = 2π / period, c* its partner."""

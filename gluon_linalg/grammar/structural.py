@@ -8,7 +8,7 @@ from typing_extensions import Annotated, Self
 
 from ..blocks import structural
 from ..errors import suggestion
-from .component import Arima, Component, Regression
+from .component import Arima, Component, Regression, Seasonal
 from .component_part import MOST_STATES, Part, Variance
 from .section import Fixable, Number
 
@@ -98,6 +98,9 @@ class StructuralDescription(Fixable):
         states = sum(_width(part, covariates) for _, part in parts)
         if states > MOST_STATES:
             return ("components",), f"{states} states; at most {MOST_STATES} are possible"
+        shared = _shared_wave(parts)
+        if shared is not None:
+            return shared
         unused = list(covariates)
         for index, (name, part) in enumerate(parts):
             if isinstance(part, Regression):
@@ -150,6 +153,23 @@ class StructuralDescription(Fixable):
                 parameters[f"components.{index}.{name}.{key}"] = parameter
             blocks.append(block)
         return blocks
+
+
+def _shared_wave(parts):
+    """Two seasons that both have a wave of one period, as (keys, message)."""
+    earlier = []
+    for index, (name, part) in enumerate(parts):
+        if not isinstance(part, Seasonal) or isinstance(part.prior, list):
+            continue
+        for other, wave in earlier:
+            if any(abs(wave / own - 1.0) < 1e-9 for own in part.waves):
+                message = (
+                    f"it and components.{other} both have a wave of {wave:g} steps and cannot be "
+                    "told apart; keep one, or give the other fewer harmonics"
+                )
+                return ("components", index, name), message
+        earlier += [(index, wave) for wave in part.waves]
+    return None
 
 
 def _width(part, covariates):

@@ -68,6 +68,11 @@ class Training(Section):
     @classmethod
     def optimizer_exists(cls, name: str) -> str:
         names = optimizer_names()
+        if name.lower() == EM:
+            raise ValueError(
+                "expectation maximization is for task: multivariate with process: linear; "
+                "here lbfgs finds the same maximum in fewer steps"
+            )
         if name.lower() not in names:
             raise ValueError(f"unknown optimizer; {suggestion(name.lower(), names)}")
         return name.lower()

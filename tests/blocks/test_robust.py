@@ -1,5 +1,7 @@
 """Student-t noise: its likelihood where that is known, and outliers that move nothing."""
 
+import os
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from scipy import stats
 
 import gluon_linalg as gl
 from gluon_linalg import structural as s
+from gluon_linalg.compilation import EQUAL_PARTS
 from harness import run_modes
 from harness.modes import assert_same
 
@@ -144,3 +147,26 @@ def test_execution_modes(dtype, tolerance, tmp_path):
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         s.RobustStructuralModel(s.LocalLevel(), **options)
+
+
+def test_a_large_graph_is_not_searched_for_equal_parts(monkeypatch):
+    """That takes the square of its nodes; other graphs and the environment are as they were."""
+    found, call = [], mx._ctypes.ndarray.CachedOp.__call__
+    monkeypatch.delenv(EQUAL_PARTS, raising=False)
+
+    def watched(self, *args, **kwargs):
+        found.append(os.environ.get(EQUAL_PARTS))
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(mx._ctypes.ndarray.CachedOp, "__call__", watched)
+    y = mx.nd.array(np.random.RandomState(0).randn(1, 12), dtype="float64")
+    for iterations, expected in ((6, ["0", None]), (1, [None, None])):
+        model = s.RobustStructuralModel(s.LocalLevel(0.1), 1.0, iterations=iterations)
+        model.initialize()
+        model.cast("float64")
+        right = model(y).asscalar()
+        model.hybridize(static_alloc=True, static_shape=True)
+        found.clear()
+        values = [model(y).asscalar() for _ in range(2)]
+        assert found == expected and EQUAL_PARTS not in os.environ
+        np.testing.assert_allclose(values, right, rtol=1e-12)

@@ -58,6 +58,20 @@ LEVEL = {"level": {}}
             "model.components.0: expected one component, found level, ar; write each as an item",
         ),
         (
+            components(LEVEL, {"seasonal": {"period": 6}}, {"seasonal": {"period": 4}}),
+            "model.components.2.seasonal: it and components.1 both have a wave of 2 steps and "
+            "cannot be told apart; keep one, or give the other fewer harmonics",
+        ),
+        (
+            components({"ar": {"order": 1, "coefficients": [1.2]}}),
+            "model.components.0.ar: the coefficients [1.2] are not those of a stationary process",
+        ),
+        (
+            {"training.optimizer": "em"},
+            "training.optimizer: 'em': expectation maximization is for task: multivariate with "
+            "process: linear; here lbfgs finds the same maximum in fewer steps",
+        ),
+        (
             components(LEVEL, {"seasonal": {"period": 1}}),
             "model.components.1.seasonal.period: '1': should be greater than or equal to 2",
         ),
@@ -259,6 +273,11 @@ DATES = "when,y\n1999-12-31,1\n2000-01-31,2\n2000-02-29,4\n2000-03-31,3\n"
             "year,y\n1,2\n2,nan\n",
             "row 3, column 'y': 'nan' is not a finite number; correct it or remove the row; leave "
             "the cell of a missing value empty",
+        ),
+        (
+            {},
+            "year,y\n1,1\n2,inf\n3,4\n",
+            "row 3, column 'y': 'inf' is not a finite number; correct it or remove the row",
         ),
         ({}, "year,y\n1,1e300\n2,-1e300\n", "the numbers are too large to average; rescale them"),
         (

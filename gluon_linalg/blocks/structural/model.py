@@ -100,6 +100,11 @@ class StructuralModel(ScanningBlock):
         self.arguments = (("y", "B T"), *covariates, ("mask", "B T"))
         self.required = 1 + len(covariates)
 
+    @property
+    def least_observations(self) -> int:
+        """The number of diffuse states, whose values so many observations of a series take."""
+        return sum(self.components.diffuse)
+
     def hybrid_forward(
         self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
     ) -> Array:

@@ -51,7 +51,7 @@ class StateSpace(TrainedTask):
         self._refuse_too_large(memory.available() if device.device_type == "cpu" else np.inf)
         self.batch_axis_size = len(dataset.members)
         # What the initial states of a series take before anything is learned from it.
-        self.least_observations = sum(self.layer.components.diffuse)
+        self.least_observations = self.layer.least_observations
         for member in dataset.members:
             if member.count < self.least_observations:
                 raise self._too_few(member.series.path, member.count, 1)
@@ -214,8 +214,9 @@ class StateSpace(TrainedTask):
             if names:
                 raise JobError(
                     f"{member.series.path}: the observations to train on leave open "
-                    f"{listing(names)}: a season must be seen in all its parts, and a covariate "
-                    "must move, apart from the others and from a trend; leave out what is open"
+                    f"{listing(names)}: a season must be seen in all its parts, a covariate must "
+                    "move, apart from the others and from a trend, and no two components may be "
+                    "the same; leave out what is open"
                 )
 
     def _targets(self, members, length):
