@@ -457,8 +457,16 @@ def pendulum(names):
     assert abs(names["mean"][0, -1, 0].asscalar() - (names["angle"] - 0.2 * names["speed"])) < 0.3
 
 
+def told_of_several(names):
+    ahead, table = names["ahead"], names["table"]
+    assert list(ahead.columns.levels[0]) == list(table.columns)
+    assert str(ahead.index[0]) == "2019Q1" and len(ahead) == 4
+    assert (ahead["north"]["upper_95"] > ahead["north"]["mean"]).all()
+
+
 CHECKS = {
     "class Pendulum": pendulum,
+    "found.forecast(4, levels=(80, 95))": told_of_several,
     "gl.CholeskySolveBlock()": solved,
     "phi = np.stack([x**power": regressed,
     "gl.WhiteningBlock()": components,

@@ -2,6 +2,7 @@
 
 from .components import ComponentAnalysis
 from .kinds import analyze
+from .multivariate import MultivariateAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
 from .state_space import StateSpaceAnalysis
@@ -9,6 +10,7 @@ from .structural import StructuralAnalysis
 
 __all__ = [
     "ComponentAnalysis",
+    "MultivariateAnalysis",
     "ProcessAnalysis",
     "RegressionAnalysis",
     "StateSpaceAnalysis",

@@ -10,6 +10,7 @@ from ..blocks.pca import PCABlock
 from ..blocks.state_space_gp import StateSpaceGPLayer
 from ..blocks.structural import StructuralModel
 from .components import ComponentAnalysis
+from .multivariate import MultivariateAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
 from .state_space import StateSpaceAnalysis
@@ -17,7 +18,7 @@ from .structural import StructuralAnalysis
 
 KINDS = (
     (StructuralModel, StructuralAnalysis),
-    (MultivariateModel, StateSpaceAnalysis),
+    (MultivariateModel, MultivariateAnalysis),
     (KalmanFilterLayer, StateSpaceAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),

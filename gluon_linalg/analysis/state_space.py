@@ -99,6 +99,7 @@ class StateSpaceAnalysis:
 
     def __init__(self, layer: Any, *arrays: Any, **keywords: Any) -> None:
         self.layer, self.given = layer, arrays[0] if arrays else keywords["y"]
+        self.given_covariates = keywords.get("covariates", arrays[1] if arrays[1:] else None)
         self.arrays = received(layer, arrays, keywords)
         y = self.arrays[0]
         if y.shape[0] != 1:
@@ -186,6 +187,26 @@ class StateSpaceAnalysis:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.layer).__name__})"
+
+
+def covariates_ahead(
+    seen: Any, steps: int, columns: int, covariates: Optional[Any]
+) -> mx.nd.NDArray:
+    """Covariates (1 or B, T, k) and after them those of the steps ahead, (steps, k) or (1, ., k).
+
+    columns: k. ValueError where there are none, or the model has none.
+    """
+    if not columns:
+        raise ValueError("forecast: the model has no regression; leave out covariates.")
+    later = None if covariates is None else np.asarray(covariates, "float64")
+    if later is None or later.shape not in ((steps, columns), (1, steps, columns)):
+        given = "none" if later is None else f"those of shape {later.shape}"
+        raise ValueError(
+            f"forecast: the model has a regression on {columns} covariates, and got {given}; "
+            f"give those of the steps ahead, ({steps}, {columns})."
+        )
+    later = mx.nd.array(later.reshape(1, steps, columns), dtype=seen.dtype, ctx=seen.context)
+    return mx.nd.concat(seen, later, dim=1)
 
 
 def tests_of(

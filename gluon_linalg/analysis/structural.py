@@ -8,7 +8,7 @@ import numpy as np
 from ..blocks.structural import StructuralModel
 from ..plots.series import SeriesPicture, plot_series
 from ..plots.style import Moments
-from .state_space import StateSpaceAnalysis
+from .state_space import StateSpaceAnalysis, covariates_ahead
 from .tables import LEVELS, frame, normal_columns
 
 
@@ -150,16 +150,7 @@ class StructuralAnalysis(StateSpaceAnalysis):
             return [_numpy(array) for array in self.layer.forecaster(steps)(*arguments)]
 
     def _covariates_ahead(self, steps, covariates):
-        seen, columns = self.arrays[1], self.layer.components.features
-        later = None if covariates is None else np.asarray(covariates, "float64")
-        if later is None or later.shape not in ((steps, columns), (1, steps, columns)):
-            given = "none" if later is None else f"those of shape {later.shape}"
-            raise ValueError(
-                f"forecast: the model has a regression on {columns} covariates, and got {given}; "
-                f"give those of the steps ahead, ({steps}, {columns})."
-            )
-        later = mx.nd.array(later.reshape(1, steps, columns), dtype=seen.dtype, ctx=seen.context)
-        return mx.nd.concat(seen, later, dim=1)
+        return covariates_ahead(self.arrays[1], steps, self.layer.components.features, covariates)
 
     def _picture(self, steps, covariates):
         arguments, count = list(self.arrays), self.arrays[0].shape[1]

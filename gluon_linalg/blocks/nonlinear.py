@@ -6,7 +6,8 @@ or y_t ~ p(y | h(x_t, v_t)) with a likelihood of `blocks.likelihoods`. The filte
 affine functions where the state is likely to be (`functional.sigma_points`), in square-root form.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, Union
+from itertools import count
+from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -14,11 +15,13 @@ import numpy as np
 from .. import functional as fn
 from ..errors import ShapeError
 from ..functional import linearization
-from ..functional.sigma_points import Rule, sigma_rule
+from ..functional.recursion import for_each_with
+from ..functional.sigma_points import Points, Rule, sigma_rule
 from ..typing import Array, Namespace, Rules
+from ..typing import given as known
 from .kalman import KalmanLayer, Outputs
 from .likelihoods import Likelihood
-from .nonlinear_calls import Calls, Model, at_each_time
+from .nonlinear_calls import Calls, Model, apart, over_all_times, over_batches, squared
 
 NOISE = ("observation_factor", "B? T? p q")
 ARGUMENTS: Rules = (
@@ -31,17 +34,6 @@ ARGUMENTS: Rules = (
     ("transition_input", "B? T? k"),
     ("emission_input", "B? T? l"),
 )
-
-
-class Passed(NamedTuple):
-    """What the filter says of each time: lists of T arrays, with h further ones of `predicted`."""
-
-    predicted: List[Tuple[Array, Array]]  # mean (B, d, 1), lower factor (B, d, d)
-    filtered: List[Tuple[Array, Array]]
-    about: List[Tuple[Array, Array]]  # those about which h was brought to an affine function
-    log_likelihood: List[Array]  # (B,)
-    model: Model
-    calls: Calls
 
 
 class NonlinearLayer(KalmanLayer):
@@ -69,8 +61,9 @@ class NonlinearLayer(KalmanLayer):
     linearization, García-Fernández et al. 2015; with 'extended' the iterated extended filter);
     step: how far towards that state, above 0 and at most 1.
 
-    The loop over time is unrolled: a graph is for one T, `length`, or that of the y of a call, for
-    each of which it is compiled anew. Inside the graph of another block a layer needs its length.
+    One graph is for any T: a loop. With length=T it is unrolled for this T, which is faster where T
+    is small, and takes long to compile where it is large. Blocks that were loaded from files
+    (`SymbolBlock`) are always unrolled, and need their length inside the graph of another block.
 
     Where f and h are affine, all results are those of the Kalman layers.
     """
@@ -88,8 +81,7 @@ class NonlinearLayer(KalmanLayer):
         length: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
-        # As of a parallel layer, the graph is for one T.
-        super().__init__(state_size, observation_size, "parallel", length, **kwargs)
+        super().__init__(state_size, observation_size, length=length, **kwargs)
         for block, what in ((transition, "transition"), (emission, "emission")):
             if not isinstance(block, mx.gluon.HybridBlock):
                 raise TypeError(
@@ -106,6 +98,8 @@ class NonlinearLayer(KalmanLayer):
         if likelihood is not None:
             self._check_likelihood(likelihood)
         self.transition, self.emission, self.likelihood = transition, emission, likelihood
+        # What is loaded from files is no part of the body of MXNet's loop.
+        self._is_unrolled = any(_has_files(block) for block in (transition, emission))
         self.arguments = tuple(a for a in ARGUMENTS if likelihood is None or a is not NOISE)
         self.required = len(self.arguments) - 3
 
@@ -157,78 +151,96 @@ class NonlinearLayer(KalmanLayer):
             given.update(y=F.concat(y, future, dim=1), mask=F.concat(seen, future, dim=1))
         return given
 
-    def _steps(self, F: Namespace, y: Array) -> int:
-        """How many times there are, those ahead included; y: with them."""
-        if self._length is not None:
-            return self._length + self._further
-        if F is mx.nd:
-            return y.shape[1]
-        if self._traced_length is None:
+    def _open_scans(self):
+        return [self] if self._is_unrolled and self._length is None else []
+
+    def _steps(self) -> Optional[int]:
+        """How many times there are, those ahead included, where the loop is unrolled in a graph."""
+        length = self._traced_length if self._length is None else self._length
+        if length is None and self._is_unrolled:
             raise ShapeError(
-                f"{self.name}: the loop over time is unrolled for one number of observations, "
-                "which the graph of the network around it does not tell; give length=T."
+                f"{self.name}: the loop over time is unrolled where 'transition' or 'emission' "
+                "comes from files; the graph of the network around it does not tell for how many "
+                "observations; give length=T."
             )
-        return self._traced_length + self._further
+        return None if length is None else length + self._further
 
-    def _pass(self, F: Namespace, given: dict) -> Passed:
-        """The filter over all times; only predictions for those ahead."""
-        length = self._steps(F, given["y"])
-        model = at_each_time(F, given, length, self.likelihood, self.name)
-        mean, factor = model.prior
-        points = self._rule.points(F, factor, self._states) if self._rule.has_points else None
-        calls = Calls(self, F, points)
-        passed = Passed([], [], [], [], model, calls)
-        for t in range(length):
-            passed.predicted.append((mean, factor))
-            if t < length - self._further:
-                found, about = self._updated(F, calls, model, t, mean, factor)
-                passed.about.append(about)
-                mean = mean + fn.product(F, factor, found.shift)
-                factor = fn.product(F, factor, found.spread)
-                passed.filtered.append((mean, factor))
-                passed.log_likelihood.append(found.log_likelihood)
-            if t < length - 1:
-                state = calls.transition(mean, factor, model.transition_input[t])
-                mean, factor = linearization.predicted(F, state, model.process_factor[t], self.name)
-        if length == 1:
-            # What the graph does not use would have no place among its arguments.
-            unused = F.sum(0.0 * model.process_factor[0])
-            mean = F.broadcast_add(mean, F.reshape(unused, shape=(1, 1, 1)))
-            passed.filtered[0] = mean, factor
-            passed.log_likelihood[0] = F.broadcast_add(passed.log_likelihood[0], unused)
-        return passed
+    def _pass(self, F: Namespace, given: dict, *wanted: str) -> List[Array]:
+        """What the filter says of each time, (1, T, B, m, n), with that of the steps ahead.
 
-    def _updated(self, F, calls, model, t, mean, factor):
-        """The state at t given y_t, linearized `updates` times more; about what at last."""
+        wanted: 'log_likelihood' (1, 1), 'predicted', 'filtered' or 'about', that about which the
+        emission was brought to an affine function: [mean, lower factor] (d, 1 + d).
+        """
+        model, (mean, factor) = over_all_times(F, given, self.likelihood, self.name)
+        points = self._points(F, F.squeeze(factor, axis=(0, 1)))
+        constants: Any = () if points is None else points[:3]
+        times = count()
+
+        def body(
+            arrays: List[Array], state: Array, constants: List[Array]
+        ) -> Tuple[List[Array], Array]:
+            own = None if points is None else Points._make([*constants, points.size])
+            calls, step = Calls(self, F, own), model.at(F, arrays)
+            found = self._updated(F, calls, step, next(times), *apart(F, state))
+            found["predicted"] = state
+            mean, factor = apart(F, found["filtered"])
+            moved = calls.transition(mean, factor, step.transition_input)
+            following = linearization.predicted(F, moved, step.process_factor, self.name)
+            return [found[name] for name in wanted], F.concat(*following, dim=2)
+
+        blocks = [b for b in (self.transition, self.emission, self.likelihood) if b is not None]
+        parameters = {p.name: p for block in blocks for p in block.collect_params().values()}
+        first = F.concat(mean, factor, dim=4)
+        if F is not mx.nd and any(p._deferred_init for p in parameters.values()):
+            # Whose shapes no graph finds through a loop.
+            first_moments = (F.squeeze(x, axis=(0, 1)) for x in (mean, factor))
+            nothing = Calls(self, F, points).nothing(model, *first_moments)
+            first = F.broadcast_add(first, F.reshape(nothing, shape=(1, 1, 1, 1, 1)))
+        return for_each_with(
+            F, body, model.arrays(), first, constants, parameters.values(), self._steps()
+        )
+
+    def _points(self, F: Namespace, factor: Array) -> Optional[Points]:
+        """The points of the rule, in the dtype of a factor (R, d, d)."""
+        return self._rule.points(F, factor, self._states) if self._rule.has_points else None
+
+    def _updated(
+        self, F: Namespace, calls: Calls, step: Model, time: int, mean: Array, factor: Array
+    ) -> Dict[str, Array]:
+        """The state given y_t, linearized `updates` times more, and the rest as in `_pass`."""
         shift = spread = None
         about, wide = mean, factor
         for k in range(self._updates + 1):
-            observation, variance = calls.emission(about, wide, model.emission_input[t])
-            noise = model.observation_factor[t] if variance is None else variance
+            observation, variance = calls.emission(about, wide, step.emission_input)
             found = linearization.updated(
                 F,
                 observation,
                 spread,
                 shift,
-                model.observed[t],
-                noise,
-                model.mask[t],
+                step.observed,
+                known(step.observation_factor if variance is None else variance),
+                step.mask,
                 self._observations,
-                t,
+                time,
                 self.name,
                 self.likelihood is None,
             )
             if k < self._updates:
-                step = found.shift if shift is None else found.shift - shift
-                shift = self._step * step if shift is None else shift + self._step * step
+                change = found.shift if shift is None else found.shift - shift
+                shift = self._step * change if shift is None else shift + self._step * change
                 spread = found.spread
                 about = mean + fn.product(F, factor, shift)
                 wide = fn.product(F, factor, spread)
-        if self.likelihood is None:
-            return found, (about, wide)
-        density = calls.log_density(mean, factor, model, t)
-        value = linearization.log_evidence(F, density, found, calls.points)
-        return found._replace(log_likelihood=value), (about, wide)
+        value = found.log_likelihood
+        if self.likelihood is not None:
+            density = calls.log_density(mean, factor, step)
+            value = linearization.log_evidence(F, density, found, calls.points)
+        after = mean + fn.product(F, factor, found.shift), fn.product(F, factor, found.spread)
+        return {
+            "log_likelihood": F.reshape(value, shape=(-1, 1, 1)),
+            "filtered": F.concat(*after, dim=2),
+            "about": F.concat(about, wide, dim=2),
+        }
 
 
 class NonlinearFilterLayer(NonlinearLayer):
@@ -239,7 +251,9 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     The density of y_t is normal, with the mean and the variance of the last linearization; with a
     `likelihood` it is ∫ p(y_t | x) N(x) dx by the rule about the updated state, exact up to the
-    rule for a normal x. Arguments as in `NonlinearLayer`. Everything is differentiable.
+    rule for a normal x. Everything is differentiable. Arguments, model (transition, emission,
+    state_size, observation_size) and its options (rule, likelihood, updates, step, length) as in
+    `NonlinearLayer`.
 
     Raises SingularMatrixError where an observation has no variance of its own, NonFiniteError,
     ShapeError, DtypeError, ValueError for a rule with negative weights or too many points.
@@ -253,31 +267,12 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     def __init__(
         self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
+        *model: Any,
         moments: Union[bool, str] = False,
         per_step: bool = False,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         if moments not in (False, True, "factor"):
             raise ValueError(
                 f"{self.name}: moments is {moments!r}, expected True, False or 'factor'."
@@ -286,22 +281,17 @@ class NonlinearFilterLayer(NonlinearLayer):
 
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
         """The results inside a graph, also that of another block."""
-        passed = self._pass(F, self._arrays(F, arrays))
-        likelihood = -F.stack(*passed.log_likelihood, axis=1)
+        wanted = ("log_likelihood", "filtered")[: 2 if self._moments else 1]
+        found, *moments = self._pass(F, self._arrays(F, arrays), *wanted)
+        likelihood = -F.squeeze(fn.batch_first(F, found), axis=(2, 3))
         if not self._per_step:
             likelihood = F.sum(likelihood, axis=1)
         if not self._moments:
             return likelihood
-        mean, factor = stacked(F, passed.filtered)
+        mean, factor = over_batches(F, moments[0])
         return likelihood, mean, factor if self._moments == "factor" else squared(F, factor)
 
 
-def stacked(F: Namespace, moments: List[Tuple[Array, Array]]) -> Tuple[Array, Array]:
-    """Means (B, T, d) and factors (B, T, d, d)."""
-    means, factors = zip(*moments)
-    return F.squeeze(F.stack(*means, axis=1), axis=3), F.stack(*factors, axis=1)
-
-
-def squared(F: Namespace, factor: Array) -> Array:
-    """L Lᵀ, bitwise symmetric, (B, T, d, d)."""
-    return fn.symmetrize(F, fn.product(F, factor, factor, transpose_b=True), axes=4)
+def _has_files(block: mx.gluon.Block) -> bool:
+    parts = (block, *block._children.values())
+    return isinstance(block, mx.gluon.SymbolBlock) or any(map(_has_files, parts[1:]))

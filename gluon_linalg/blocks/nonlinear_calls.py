@@ -1,6 +1,6 @@
 """The blocks of a nonlinear state space model, called on points, and its arrays at each time."""
 
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -8,13 +8,13 @@ from .. import functional as fn
 from ..errors import ShapeError
 from ..functional.checks import require_each
 from ..functional.linearization import Linearized, regression
+from ..functional.matrix import with_axis
 from ..functional.sigma_points import Points
-from ..functional.state_space import LinearGaussianSystem, over_batch
+from ..functional.state_space import LinearGaussianSystem, leading_axes, over_batch
 from ..typing import Array, Namespace
 
-# The arrays of a call by their names, and means (B, n, 1) with lower factors (B, n, n).
+# The arrays of a call by their names.
 Arguments = Mapping[str, Any]
-Moments = List[Tuple[Array, Array]]
 
 
 class Calls:
@@ -49,24 +49,35 @@ class Calls:
         noise = fn.diagonal_matrix(F, F.sqrt(variance))
         return regression(F, expected, self.points), noise
 
-    def log_density(
-        self, mean: Array, factor: Array, model: "Model", t: int
-    ) -> Callable[[Array], Array]:
-        """log p(y_t | x) of x = m + L u, u (R, d, S), over what is observed, (R, S)."""
+    def log_density(self, mean: Array, factor: Array, step: "Model") -> Callable[[Array], Array]:
+        """log p(y | x) of x = m + L u, u (R, d, S), over what is observed, (R, S)."""
         F, likelihood = self._F, self._layer.likelihood
 
         def of(u: Array) -> Array:
             x = F.broadcast_add(fn.product(F, factor, u), mean)
-            values = self._values("emission", x, model.emission_input[t])
-            observed = F.broadcast_add(model.observed[t], fn.zeros_like(F, values))
+            values = self._values("emission", x, step.emission_input)
+            observed = F.broadcast_add(step.observed, fn.zeros_like(F, values))
             latent, y = (F.reshape(x, shape=(0, -1)) for x in (values, observed))
             density = likelihood.expected_log_density(F, latent, fn.zeros_like(F, latent), y)
             density = F.reshape_like(density, values)
-            if model.mask[t] is not None:
-                density = F.broadcast_mul(density, model.mask[t])
+            if step.mask is not None:
+                density = F.broadcast_mul(density, step.mask)
             return F.sum(density, axis=1)
 
         return of
+
+    def nothing(self, model: "Model", mean: Array, factor: Array) -> Array:
+        """0, (1,), of a call of both blocks at the first step, which tells shapes."""
+        F = self._F
+        first = (F.slice_axis(x, axis=1, begin=0, end=1) for x in model.arrays())
+        step = model.at(F, [F.squeeze(x, axis=(0, 1)) for x in first])
+        found = (
+            self.transition(mean, factor, step.transition_input).mean,
+            self.emission(mean, factor, step.emission_input)[0].mean,
+        )
+        zeros = [fn.zeros_like(F, x) for x in found]
+        totals = [F.sum(F.where(zero, x, zero)) for zero, x in zip(zeros, found)]
+        return totals[0] + totals[1]
 
     def check(self, y: Array, given: Arguments) -> None:
         """Calls the blocks once, on zeros, and raises ShapeError for what they do not give."""
@@ -126,15 +137,26 @@ _HINTS = {
 
 
 class Model(NamedTuple):
-    """The arrays of a model at each of T times, (B, ...), None where there are none."""
+    """The arrays of a model, None where there are none, over all times or at one of them."""
 
-    observed: List[Array]  # (B, p, 1)
-    mask: List[Optional[Array]]  # (B, p, 1)
-    process_factor: List[Array]  # (B, d, r)
-    observation_factor: List[Array]  # (B, p, q)
-    transition_input: List[Optional[Array]]  # (B, k)
-    emission_input: List[Optional[Array]]  # (B, l)
-    prior: Tuple[Array, Array]  # (B, d, 1), lower (B, d, d)
+    observed: Array  # (1, T, B, p, 1), or (B, p, 1)
+    process_factor: Array  # (1, T, B, d, r)
+    mask: Optional[Array]  # (1, T, B, p, 1)
+    observation_factor: Optional[Array]  # (1, T, B, p, q)
+    transition_input: Optional[Array]  # (1, T, B, k, 1), or (B, k)
+    emission_input: Optional[Array]  # (1, T, B, l, 1), or (B, l)
+
+    def arrays(self) -> List[Array]:
+        """Those that there are."""
+        return [x for x in self if x is not None]
+
+    def at(self, F: Namespace, arrays: Sequence[Array]) -> "Model":
+        """The model at one time, of the `arrays` there."""
+        left = iter(arrays)
+        step = Model._make(None if x is None else next(left) for x in self)
+        inputs = (step.transition_input, step.emission_input)
+        known = (None if x is None else F.squeeze(x, axis=2) for x in inputs)
+        return Model(*step[:4], *known)
 
 
 def linear_model(F: Namespace, given: Arguments, name: str) -> LinearGaussianSystem:
@@ -161,14 +183,13 @@ def linear_model(F: Namespace, given: Arguments, name: str) -> LinearGaussianSys
     )
 
 
-def at_each_time(
-    F: Namespace,
-    given: Arguments,
-    length: int,
-    likelihood: Any,
-    name: str,
-) -> Model:
-    """The `Model` of T = `length` times; ValueError where y is not what the likelihood takes."""
+def over_all_times(
+    F: Namespace, given: Arguments, likelihood: Any, name: str
+) -> Tuple[Model, Tuple[Array, Array]]:
+    """The `Model`, and mean (1, 1, B, d, 1) and lower factor (1, 1, B, d, d) of the first state.
+
+    ValueError where y is not what the likelihood takes.
+    """
     system = linear_model(F, given, name)
     observed = system.observed
     if likelihood is not None:
@@ -177,38 +198,39 @@ def at_each_time(
         text = f"{name}: 'y' must be {likelihood.targets}."
         observed = require_each(F, observed, holds, ValueError, text)
 
-    def split(x: Optional[Array]) -> List[Any]:
-        return [None] * length if x is None else _split(F, x, observed, length)
-
-    def known(x: Optional[Array]) -> List[Any]:
-        if x is None:
-            return [None] * length
-        x = fn.time_first(F, F.expand_dims(x, axis=3))
-        return [F.squeeze(a, axis=2) for a in _split(F, x, observed, length)]
-
-    arrays = observed, system.mask, system.process_factor, system.observation_factor
-    mean, factor = (
-        F.squeeze(over_batch(F, x, observed), axis=(0, 1))
-        for x in (system.prior_mean, system.prior_factor)
+    inputs = (given[name] for name in ("transition_input", "emission_input"))
+    rest = (
+        system.mask,
+        None if likelihood is not None else system.observation_factor,
+        *(None if x is None else fn.time_first(F, with_axis(F, x, 3)) for x in inputs),
     )
+    model = Model(
+        observed,
+        fn.over_time(F, system.process_factor, observed),
+        *(None if x is None else fn.over_time(F, x, observed) for x in rest),
+    )
+    mean, factor = (over_batch(F, x, observed) for x in (system.prior_mean, system.prior_factor))
     square = fn.zeros_like(F, fn.product(F, factor, factor, transpose_b=True))
-    inputs = (known(given[name]) for name in ("transition_input", "emission_input"))
-    prior = mean, fn.lq(F, F.concat(factor, square, dim=2), name)[1]
-    return Model._make([*(split(x) for x in arrays), *inputs, prior])
+    wide = F.squeeze(F.concat(factor, square, dim=4), axis=(0, 1))
+    return model, (mean, leading_axes(F, fn.lq(F, wide, name)[1]))
 
 
-def each_time(F: Namespace, x: Array, y: Array, length: int) -> List[Array]:
-    """Arrays (B, m, n) of an argument (B or 1, T or 1, m, n), y being (B, T, p)."""
-    y = fn.time_first(F, F.expand_dims(y, axis=3))
-    return _split(F, fn.time_first(F, x), y, length)
+def apart(F: Namespace, joined: Array) -> Tuple[Array, Array]:
+    """Mean (B, d, 1) and factor (B, d, d) of [mean, factor]."""
+    mean = F.slice_axis(joined, axis=2, begin=0, end=1)
+    return mean, F.slice_axis(joined, axis=2, begin=1, end=None)
 
 
-def _split(F: Namespace, x: Array, like: Array, length: int) -> List[Array]:
-    """Arrays (B, m, n) of (1, T or 1, B or 1, m, n), over the times and the batch of `like`."""
-    x = F.squeeze(fn.over_time(F, x, like), axis=0)
-    if length == 1:
-        return [F.squeeze(x, axis=0)]
-    return list(F.split_v2(x, length, axis=0, squeeze_axis=True))
+def over_batches(F: Namespace, joined: Array) -> Tuple[Array, Array]:
+    """Means (B, T, d) and factors (B, T, d, d) of [mean, factor] (1, T, B, d, 1 + d)."""
+    joined = fn.batch_first(F, joined)
+    mean = F.squeeze(F.slice_axis(joined, axis=3, begin=0, end=1), axis=3)
+    return mean, F.slice_axis(joined, axis=3, begin=1, end=None)
+
+
+def squared(F: Namespace, factor: Array) -> Array:
+    """L Lᵀ, bitwise symmetric, (B, T, d, d)."""
+    return fn.symmetrize(F, fn.product(F, factor, factor, transpose_b=True), axes=4)
 
 
 def _first_rows(inputs: Array) -> Array:

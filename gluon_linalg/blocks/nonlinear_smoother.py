@@ -1,16 +1,13 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, List, Optional, Tuple, Union, cast
-
-import mxnet as mx
+from typing import Any, Optional, Tuple, Union
 
 from .. import functional as fn
 from ..functional import linearization
-from ..functional.sigma_points import Rule
 from ..typing import Array, Namespace
-from .likelihoods import Likelihood
-from .nonlinear import NonlinearLayer, Passed, squared, stacked
-from .nonlinear_calls import Arguments, Calls, Moments, each_time
+from ..typing import given as own
+from .nonlinear import NonlinearLayer
+from .nonlinear_calls import Arguments, Calls, over_batches, squared
 from .smoother import KalmanSmootherLayer
 
 
@@ -24,8 +21,8 @@ class NonlinearSmootherLayer(NonlinearLayer):
     posterior linearization, García-Fernández, Svensson & Särkkä 2017; with 'extended' Gauss-Newton
     steps to the mode, Bell 1994); `step` is how far the means of these go towards the new ones.
 
-    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments and errors as in
-    `NonlinearLayer` and `NonlinearFilterLayer`.
+    With `lag_one` also Cov(x_{t+1}, x_t | y_1..y_T), (B, T - 1, d, d). Arguments, model, options
+    and errors as in `NonlinearFilterLayer`.
 
     >>> same = mx.gluon.nn.HybridLambda(lambda F, x: 1.0 * x)
     >>> one = mx.nd.ones((1, 1, 1, 1))
@@ -36,32 +33,9 @@ class NonlinearSmootherLayer(NonlinearLayer):
     """
 
     def __init__(
-        self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
-        iterations: int = 0,
-        lag_one: bool = False,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        self, *model: Any, iterations: int = 0, lag_one: bool = False, **options: Any
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         self._iterations = self._count("iterations", iterations)
         self._smoother = KalmanSmootherLayer(
             self._states, self._observations, lag_one=lag_one, prefix=self.prefix
@@ -70,8 +44,8 @@ class NonlinearSmootherLayer(NonlinearLayer):
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
         """The results inside a graph, also that of another block."""
         given = self._arrays(F, arrays)
-        passed = self._pass(F, given)
-        before, after = (stacked(F, x) for x in (passed.about, passed.filtered))
+        found = self._pass(F, given, "about", "filtered")
+        before, after = (over_batches(F, x) for x in found)
         found = self._smoothed(F, given, after, before)
         mean = after[0]
         for k in range(self._iterations):
@@ -84,10 +58,7 @@ class NonlinearSmootherLayer(NonlinearLayer):
 
     def _smoothed(self, F, given, of_transition, of_emission):
         """The smoother of the model that is affine about these means and factors."""
-        points = None
-        if self._rule.has_points:
-            points = self._rule.points(F, _rows(F, of_transition[1]), self._states)
-        calls = Calls(self, F, points)
+        calls = Calls(self, F, self._points(F, _rows(F, of_transition[1])))
 
         def about(moments, inputs):
             mean, factor = moments
@@ -135,8 +106,9 @@ class NonlinearForecastLayer(NonlinearLayer):
 
     State mean (B, h, d) and covariance (B, h, d, d), observation mean (B, h, p) and covariance
     (B, h, p, p) at T + 1, ..., T + h; those of the observation include its noise. With
-    moments='factor' lower factors stand in place of the covariances. Arguments as in
-    `NonlinearLayer`, but arrays that vary in time have T + h entries (y and mask have T).
+    moments='factor' lower factors stand in place of the covariances. Arguments, model and options
+    as in `NonlinearFilterLayer`, but arrays that vary in time have T + h entries (y and mask have
+    T).
 
     Errors as in `NonlinearFilterLayer`.
 
@@ -149,32 +121,9 @@ class NonlinearForecastLayer(NonlinearLayer):
     """
 
     def __init__(
-        self,
-        transition: mx.gluon.HybridBlock,
-        emission: mx.gluon.HybridBlock,
-        state_size: int,
-        observation_size: int = 1,
-        rule: Union[str, Rule] = "cubature",
-        likelihood: Optional[Likelihood] = None,
-        updates: int = 0,
-        step: float = 1.0,
-        steps: int = 1,
-        moments: Union[bool, str] = True,
-        length: Optional[int] = None,
-        **kwargs: Any,
+        self, *model: Any, steps: int = 1, moments: Union[bool, str] = True, **options: Any
     ) -> None:
-        super().__init__(
-            transition,
-            emission,
-            state_size,
-            observation_size,
-            rule,
-            likelihood,
-            updates,
-            step,
-            length,
-            **kwargs,
-        )
+        super().__init__(*model, **options)
         self._further = self._size("steps", steps)
         if moments not in (True, "factor"):
             raise ValueError(f"{self.name}: moments is {moments!r}, expected True or 'factor'.")
@@ -183,31 +132,41 @@ class NonlinearForecastLayer(NonlinearLayer):
     def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
         """The results inside a graph, also that of another block."""
         given = self._arrays(F, arrays)
-        passed = self._pass(F, given)
-        ahead = passed.predicted[-self._further :]
-        mean, factor = stacked(F, ahead)
-        observed, spread = stacked(F, self._emitted(F, given, passed, ahead))
+        (found,) = self._pass(F, given, "predicted")
+        h = self._further
+        mean, factor = over_batches(F, F.slice_axis(found, axis=1, begin=-h, end=None))
+        observed, spread = self._emitted(F, given, mean, factor)
         if self._moments is True:
             factor, spread = squared(F, factor), squared(F, spread)
         return mean, factor, observed, spread
 
-    def _emitted(self, F: Namespace, given: Arguments, passed: Passed, ahead: Moments) -> Moments:
-        """Mean (B, p, 1) and lower factor (B, p, p) of the observations ahead."""
-        h = self._further
-        inputs, noises = passed.model.emission_input[-h:], cast(List[Array], [None] * h)
-        if self.likelihood is None:
+    def _emitted(
+        self, F: Namespace, given: Arguments, mean: Array, factor: Array
+    ) -> Tuple[Array, Array]:
+        """Mean (B, h, p) and lower factor (B, h, p, p) of the observations ahead."""
+        rows = _rows(F, factor)
+        calls = Calls(self, F, self._points(F, rows))
+        known = self._ahead(F, given, "emission_input")
+        if known is not None:
+            known = F.reshape(known, shape=(-3, 0))
+        seen, noise = calls.emission(F.reshape(mean, shape=(-3, -1, 1)), rows, known)
+        if noise is None:
             # That of the model is 0 where nothing was observed.
-            steps = self._steps(F, given["y"])
-            noises = each_time(F, given["observation_factor"], given["y"], steps)[-h:]
-        found = []
-        for (mean, factor), noise, known in zip(ahead, noises, inputs):
-            seen, variance = passed.calls.emission(mean, factor, known)
-            # Wide enough for its LQ.
-            padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
-            wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))
-            noise = noise if variance is None else variance
-            found.append(linearization.predicted(F, wide, noise, self.name))
-        return found
+            noise = _rows(F, own(self._ahead(F, given, "observation_factor")))
+        # Wide enough for its LQ.
+        padding = fn.zeros_like(F, fn.product(F, seen.slope, seen.slope, transpose_b=True))
+        wide = seen._replace(slope=F.concat(seen.slope, padding, dim=2))
+        expected, spread = linearization.predicted(F, wide, noise, self.name)
+        return F.squeeze(_like(F, expected, mean), axis=3), _like(F, spread, mean)
+
+    def _ahead(self, F: Namespace, given: Arguments, name: str) -> Optional[Array]:
+        """An argument (B or 1, T or 1, ...) at the times ahead, (B, h, ...)."""
+        x = given[name]
+        if x is None:
+            return None
+        row = F.slice_axis(given["y"], axis=2, begin=0, end=1)
+        corner = fn.zeros_like(F, row if name == "emission_input" else F.expand_dims(row, axis=3))
+        return F.slice_axis(F.broadcast_add(x, corner), axis=1, begin=-self._further, end=None)
 
 
 def _rows(F: Namespace, factor: Array) -> Array:

@@ -3,6 +3,7 @@
 from typing import Tuple
 
 from .. import functional as fn
+from ..functional.matrix import counted
 from ..typing import Array, Namespace
 
 # The axes of the arrays of a window, for the checks of `LinearAlgebraBlock`.
@@ -20,7 +21,7 @@ PAST_AXES = {**AXES, "target": "B L", "observed": "B L"}
 def centred_time(F: Namespace, features: Array) -> Array:
     """The steps from the middle of a window, for features (B, N, k) -> (B, N, 1)."""
     column = fn.zeros_like(F, F.slice_axis(features, axis=2, begin=0, end=1))
-    steps = F.contrib.arange_like(fn.stop(F, features), axis=1)
+    steps = counted(F, features, axis=1)
     steps = F.broadcast_sub(steps, F.mean(steps, axis=0, keepdims=True))
     return F.broadcast_add(column, F.reshape(steps, shape=(1, -1, 1)))
 

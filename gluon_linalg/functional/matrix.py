@@ -65,6 +65,11 @@ def with_axis(F: Namespace, x: Array, axis: int) -> Array:
     return F.stack(x, axis=axis)
 
 
+def counted(F: Namespace, x: Array, axis: int) -> Array:
+    """0, 1, ..., n - 1 in the dtype of x, a constant, for an axis of x that has n entries, (n,)."""
+    return F.contrib.arange_like(stop(F, x), axis=axis)
+
+
 def diagonal(F: Namespace, a: Array) -> Array:
     """The diagonals, (B, n, n) -> (B, n)."""
     return lapack.extractdiag(F, a)

@@ -8,13 +8,18 @@ Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gra
 arrays. Everything is passed as data or as a state.
 """
 
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple
+
+import mxnet as mx
 
 from .. import native
 from ..native import recursion as native_recursion
 from ..typing import Array, Namespace
 from .matrix import congruence, product, with_axis
 from .tangent import zeros_like
+
+# The axes before those of a constant of a loop: with them oneDNN leaves it alone.
+APART = (0, 1, 2, 3)
 
 # Composes two lists of arrays, (F, earlier, later) -> both.
 Combine = Callable[[Namespace, List[Array], List[Array]], List[Array]]
@@ -115,8 +120,89 @@ def for_each(
     """
     data = [F.squeeze(x, axis=0) for x in data]
     results, (final,) = F.contrib.foreach(body, data, [F.squeeze(initial, axis=(0, 1))])
-    final = with_axis(F, with_axis(F, final, 0), 0)
-    return [with_axis(F, x, 0) for x in results], final
+    return [with_axis(F, x, 0) for x in results], with_axis(F, with_axis(F, final, 0), 0)
+
+
+def for_each_with(
+    F: Namespace,
+    body: Callable[..., Tuple[List[Array], Array]],
+    data: Sequence[Array],
+    initial: Array,
+    constants: Sequence[Array],
+    parameters: Iterable[mx.gluon.Parameter],
+    length: Optional[int] = None,
+) -> List[Array]:
+    """Results of ``results, state = body(arrays, state, constants)`` at each time, (1, T, B, m, n).
+
+    The body may call blocks whose `parameters` are named here. In a graph without a `length` it is
+    a `for_each` over any T: constants and parameters are states of the loop, which stay what they
+    are, since nothing can be closed over; that takes their memory T times where gradients are
+    asked for. With `length`, and imperatively, the loop is unrolled.
+    """
+    if F is mx.nd or length is not None:
+        return _unrolled(F, body, data, initial, constants, length)
+    count, variables = len(constants), {p.name: p.var() for p in parameters}
+    kept = [_apart(F, x) for x in (*constants, *variables.values())]
+
+    def of_states(arrays: List[Array], states: List[Array]) -> Tuple[List[Array], List[Array]]:
+        own = [F.squeeze(x, axis=APART) for x in states[1:]]
+        results, following = body(arrays, states[0], own[:count])
+        after = [following, *states[1 : 1 + count]]
+        joined = F.Group([F.identity(x) for x in (*results, *after)])
+        used = set(joined.list_inputs())
+        named = {name: x for name, x in zip(variables, own[count:]) if name in used}
+        # A copy of all but what takes the place of the parameters.
+        found = list(joined(**named) if named else joined)
+        after = [*found[len(results) :], *(F.identity(x) for x in states[1 + count :])]
+        return found[: len(results)], after
+
+    results, final = F.contrib.foreach(
+        of_states,
+        [F.squeeze(x, axis=0) for x in data],
+        [F.squeeze(initial, axis=(0, 1)), *kept],
+    )
+    results = [with_axis(F, x, 0) for x in results]
+    # MXNet refuses to differentiate a loop of which one result is not used; of these nothing
+    # counts, NaN neither.
+    for state in final:
+        nothing = F.sum(F.where(zeros_like(F, state), state, zeros_like(F, state)))
+        results[0] = F.broadcast_add(results[0], F.reshape(nothing, shape=(1, 1, 1, 1, 1)))
+    return results
+
+
+def _apart(F: Namespace, x: Array) -> Array:
+    for axis in APART:
+        x = with_axis(F, x, axis)
+    return x
+
+
+def _unrolled(
+    F: Namespace,
+    body: Callable[..., Tuple[List[Array], Array]],
+    data: Sequence[Array],
+    initial: Array,
+    constants: Sequence[Array],
+    length: Optional[int],
+) -> List[Array]:
+    """The results of `for_each_with`, by one copy of the body for each time."""
+    count = data[0].shape[1] if length is None else length
+    state, found = F.squeeze(initial, axis=(0, 1)), []
+    split = [_at_each_time(F, x, count) for x in data]
+    for arrays in zip(*split):
+        results, state = body(list(arrays), state, list(constants))
+        found.append(results)
+    # What the graph does not use would have no place among its arguments.
+    nothing = F.sum(F.where(zeros_like(F, state), state, zeros_like(F, state)))
+    found[0][0] = F.broadcast_add(found[0][0], F.reshape(nothing, shape=(1, 1, 1)))
+    return [with_axis(F, F.stack(*x, axis=0), 0) for x in zip(*found)]
+
+
+def _at_each_time(F: Namespace, x: Array, count: int) -> List[Array]:
+    """Arrays (B, m, n) of (1, T, B, m, n)."""
+    x = F.squeeze(x, axis=0)
+    if count == 1:
+        return [F.squeeze(x, axis=0)]
+    return list(F.split_v2(x, count, axis=0, squeeze_axis=True))
 
 
 def scan(

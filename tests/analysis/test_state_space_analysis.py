@@ -174,7 +174,7 @@ def test_several_series_are_tested_each():
     own = gl.analyze(layer, y)
     assert list(own.residuals().columns) == ["output", "prices"]
     assert set(own.diagnostics().index.get_level_values(0)) == {"output", "prices"}
-    assert "output" in own.summary() and own.state_names[0] == "value of series 1"
+    assert "output" in own.summary() and own.state_names[0] == "value of output"
 
 
 def test_what_there_is_no_analysis_of_is_refused():

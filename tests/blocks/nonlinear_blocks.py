@@ -120,15 +120,16 @@ class Residual(mx.gluon.HybridBlock):
 
 def evaluated(layer, arrays):
     """Outputs, and by name the gradients of a weighted sum of them."""
-    given = {k: mx.nd.array(a, dtype="float64") for k, a in arrays.items()}
+    given = {
+        k: a if isinstance(a, mx.nd.NDArray) else mx.nd.array(a, dtype="float64")
+        for k, a in arrays.items()
+    }
     for array in given.values():
         array.attach_grad()
     random = np.random.RandomState(1)
     with mx.autograd.record():
         outputs = layer(**given)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        loss = sum(
-            (o * mx.nd.array(random.randn(*o.shape), dtype="float64")).sum() for o in outputs
-        )
+        loss = sum((o * mx.nd.array(random.randn(*o.shape), dtype=o.dtype)).sum() for o in outputs)
     loss.backward()
     return [o.asnumpy() for o in outputs], {k: a.grad.asnumpy() for k, a in given.items()}

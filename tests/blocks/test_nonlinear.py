@@ -147,7 +147,7 @@ class Masked(mx.gluon.HybridBlock):
         super().__init__()
         with self.name_scope():
             self.layer = layer(
-                Driven(2, 1, 2), Driven(2, 0, observations), 2, observations, length=3, **options
+                Driven(2, 1, 2), Driven(2, 0, observations), 2, observations, **options
             )
 
     def hybrid_forward(self, F, y, *arrays):
@@ -166,7 +166,7 @@ class Counted(Masked):
 
 def driven_cases(noise=True, counts=False, steps=0):
     random = np.random.RandomState(5)
-    for batch, length, columns in ((1, 3, 2), (2, 3, 1)):
+    for batch, length, columns in ((1, 3, 2), (2, 4, 1)):
         y = random.randn(batch, length, 1)
         y[0, 1] = 5.0
         case = [y, 0.5 * random.randn(1, 1, 2, columns)]
@@ -263,3 +263,104 @@ def test_harness_of_iterations(kind, tmp_path):
     cases = list(driven_cases(**cases))
     wrapper = Counted if is_count else Masked
     check_block(lambda: wrapper(layer, **options), cases, tmp_path, float32=1e-2)
+
+
+UNROLLED = {
+    "filter": (gl.NonlinearFilterLayer, {"moments": True, "updates": 1}),
+    "counts": (gl.NonlinearFilterLayer, {"likelihood": gl.likelihoods.Poisson()}),
+    "smoother": (gl.NonlinearSmootherLayer, {"rule": "unscented"}),
+    "forecast": (gl.NonlinearForecastLayer, {"steps": 2}),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "filter",
+        "counts",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("smoother", "forecast")),
+    ],
+)
+def test_the_loop_is_the_unrolled_one(kind):
+    """Bit for bit but for the order of sums, in float32 too, one graph for lengths of 1 and 6."""
+    make, options = UNROLLED[kind]
+    steps, noise = options.get("steps", 0), "likelihood" not in options
+    random = np.random.RandomState(2)
+
+    def built(length, dtype):
+        mx.random.seed(4)
+        layer = make(Driven(2, 1, 2), Driven(2, 1, 1), 2, 1, length=length, **options)
+        layer.initialize(mx.init.Uniform(0.8))
+        layer.cast(dtype)
+        layer.hybridize(static_alloc=True)
+        return layer
+
+    def run(layer, arrays):
+        found, gradients = evaluated(layer, arrays)
+        own = [p.grad().asnumpy() for p in layer.collect_params().values()]
+        return [*found, *gradients.values(), *own]
+
+    for dtype, tolerance in (("float64", 1e-13), ("float32", 1e-5)):
+        looped = built(None, dtype)
+        for length in (1, 6):
+            y, total = random.poisson(2.0, (2, length, 1)) * 1.0, length + steps
+            arrays = {
+                "y": y,
+                "process_factor": 0.3 * random.randn(1, total, 2, 2),
+                "prior_mean": random.randn(2, 2),
+                "prior_factor": np.eye(2)[None],
+                "mask": (random.rand(2, length, 1) < 0.8).astype("float64"),
+                "transition_input": random.randn(2, total, 1),
+                "emission_input": random.randn(1, total, 1),
+            }
+            if noise:
+                arrays["observation_factor"] = 0.5 + random.rand(2, total, 1, 1)
+            arrays = {k: mx.nd.array(a, dtype=dtype) for k, a in arrays.items()}
+            for found, right in zip(run(looped, arrays), run(built(length, dtype), arrays)):
+                scale = np.abs(right).max() or 1.0
+                np.testing.assert_allclose(found / scale, right / scale, rtol=0, atol=tolerance)
+
+
+def test_blocks_of_files_are_unrolled(tmp_path):
+    """They are no part of a loop: a network around the layer has to say for how many steps."""
+    blocks = Network()
+    for number, block in enumerate(blocks):
+        gl.export(block, str(tmp_path / str(number)), f64(np.ones((1, 2))))
+    loaded = [gl.load(str(tmp_path / str(number))) for number in range(2)]
+    one, y = np.ones((1, 1, 1, 1)), np.random.RandomState(0).randn(1, 4, 2)
+    eye = np.eye(2)[None]
+    arrays = [f64(a) for a in (y, one * eye, one * eye, np.zeros((1, 2)), eye)]
+    values = []
+    for pair in (blocks, loaded):
+        layer = gl.NonlinearFilterLayer(*pair, 2, 2)
+        layer.hybridize()
+        values.append(layer(*arrays).asscalar())
+    assert values[0] == pytest.approx(values[1], rel=1e-13)
+    net = Masked(gl.NonlinearFilterLayer, observations=1)
+    net.layer = gl.NonlinearFilterLayer(*loaded, 2, 2)
+    net.hybridize()
+    with pytest.raises(gl.errors.ShapeError, match="comes from files.* give length=T"):
+        net(*arrays, f64(np.zeros((1, 4, 1))))
+
+
+class Around(mx.gluon.HybridBlock):
+    """A network around a layer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def hybrid_forward(self, F, y, *arrays):
+        return self.layer(y, *arrays)
+
+
+def test_parameters_whose_shapes_are_open():
+    """A compiled network finds them, though no graph does through a loop."""
+    values, arrays = [], [mx.nd.array(a) for a in next(driven_cases())[:-1]]
+    for size in (0, 2):
+        blocks = (mx.gluon.nn.Dense(count, in_units=size) for count in (2, 1))
+        net = Around(gl.NonlinearFilterLayer(*blocks, 2, 1))
+        net.initialize(mx.init.Constant(0.3))
+        net.hybridize(size == 0)
+        values.append(net(*arrays).asscalar())
+    assert values[0] == pytest.approx(values[1], rel=1e-6)

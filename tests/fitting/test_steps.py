@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gluon_linalg as gl
-from gluon_linalg.fitting.steps import HALVINGS, NotFinite, steps
+from gluon_linalg.fitting.steps import HALVINGS, NotFinite, NotFiniteAtFirst, steps
 
 
 class Inside(mx.gluon.HybridBlock):
@@ -75,3 +75,55 @@ def test_what_is_beside_is_taken_back_as_well():
 
     with pytest.raises(NotFinite):
         list(steps(trainer, Nowhere(), [mx.cpu()], 0, 1))
+
+
+def test_no_step_is_taken_from_where_the_loss_is_not_finite():
+    block = net()
+    trainer = mx.gluon.Trainer([block.w], "sgd", {"learning_rate": 1.0}, kvstore=None)
+
+    class Loss:
+        def evaluate(self, iteration):
+            assert iteration == 3
+            return np.nan
+
+    def beside(iteration):
+        raise AssertionError("a step was taken")
+
+    with pytest.raises(NotFiniteAtFirst):
+        next(steps(trainer, Loss(), [mx.cpu()], 3, 9, beside))
+    assert block.w.data().asscalar() == pytest.approx(-0.9)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam"])
+def test_a_fit_from_where_the_loss_is_not_finite(method):
+    """Is refused whatever finds the minimum, and changes nothing."""
+    block = net()
+    block.w.set_data(mx.nd.array([2.0]))
+    with pytest.raises(gl.errors.NonFiniteError, match="not a finite number at the initial"):
+        gl.fit(block, np.ones(1), method=method)
+    assert block.w.data().asscalar() == 2.0
+
+
+class Dropped(mx.gluon.HybridBlock):
+    """-Σ log w x, where in training x is 0 for about half of its elements."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.w = self.params.get("w", shape=(1,), init=mx.init.Constant(0.5))
+            self.dropout = mx.gluon.nn.Dropout(0.5)
+
+    def hybrid_forward(self, F, x, w):
+        return F.sum(-F.log(F.broadcast_mul(self.dropout(x), w)))
+
+
+def test_a_fit_whose_noise_is_not_finite_at_first():
+    """Without noise the loss is a number: it is told, with the point where the search began."""
+    block = Dropped()
+    block.initialize()
+    result = gl.fit(block, np.ones(100), method="adam", iterations=5)
+    assert not result.converged and result.message == (
+        "the loss is not finite before the first step"
+    )
+    assert result.loss == pytest.approx(100 * np.log(2.0)) and len(result.curve) == 1
+    assert block.w.data().asscalar() == 0.5

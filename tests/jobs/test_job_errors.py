@@ -3,8 +3,10 @@
 import json
 
 import mxnet as mx
+import numpy as np
 import pytest
 
+from gluon_linalg.jobs.objective import Objective
 from gluon_linalg.jobs.reading import with_key
 
 
@@ -240,3 +242,32 @@ def test_an_option_for_what_is_no_section(refused, write_job):
     """What stands there is told, not the option."""
     message = refused("train", write_job({"training": 5}), "--kvstore", "dist_sync")
     assert message == "job.yaml: training: '5': expected keys and values below it"
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_initial_values_without_a_finite_likelihood(write_job, refused, workspace, optimizer):
+    rows = "".join(f"{i},0,{(-1) ** i}e200\n" for i in range(6))
+    (workspace / "table.csv").write_text("x,z,y\n" + rows)
+    line = refused(
+        "train", write_job({"data.target_scaling": "raw", "training.optimizer": optimizer})
+    )
+    assert "the likelihood of its rows is not a finite number at the initial values" in line
+
+
+def test_a_first_batch_without_a_finite_loss(write_job, run, workspace, monkeypatch):
+    """All rows have a loss, the first batch, or the noise of its dropout, has none."""
+    whole = Objective.evaluate
+
+    def evaluate(self, iteration=None):
+        return whole(self) if iteration is None else np.inf
+
+    job = write_job({"training.optimizer": "adam"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "evaluate", evaluate)
+        status, _, err = run("train", job)
+    assert status == 2 and err.endswith(
+        "training: the loss of the first batch is not a finite number\n"
+    )
+    assert not (workspace / "out" / "metrics.json").exists()
+    # The folder is taken up again where it was.
+    assert run("train", job)[0] == 0

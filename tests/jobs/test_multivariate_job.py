@@ -101,6 +101,15 @@ def test_a_vector_autoregression_with_covariates(train, workspace, run):
             mean, ahead.predicted_mean[:, number] + moved[STEPS:, number], rtol=1e-8
         )
         np.testing.assert_allclose(std, ahead.se_mean[:, number], rtol=1e-8)
+    # Of the training, whose steps are the rows but those that follow.
+    right = reference.smooth(parameters).filter_results.standardized_forecasts_error
+    for number, name in enumerate("ab"):
+        found = of_series("out/residuals.csv", name, "standardized_residual")
+        known = ~np.isnan(found)
+        whole = ~np.isnan(y[:, :2]).any(axis=1)
+        assert (known == ~np.isnan(y[:, number])).all()
+        np.testing.assert_allclose(found[whole], right[number, whole], atol=1e-8)
+    assert metrics["residual_tests"]["a"][1]["test"] == "Jarque-Bera"
     assert run("predict", "out", "--data", "table.csv")[0] == 0
     for name in ("mean", "std"):
         own, other = (columns_of(f"out/{file}.csv")[name] for file in ("forecast", "predictions"))

@@ -1,9 +1,10 @@
 """State space models of several series: VARMA, dynamic factors, common trends, any linear one."""
 
-from .base import MultivariateForecaster, MultivariateModel
+from .base import MultivariateForecaster, MultivariateModel, MultivariatePosterior
 from .common_trends import MultivariateStructuralModel
 from .dynamic_factor import DynamicFactorModel
 from .linear_gaussian import LinearGaussianModel
+from .stream import MultivariateStream
 from .vector_autoregression import VARMAModel
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "LinearGaussianModel",
     "MultivariateForecaster",
     "MultivariateModel",
+    "MultivariatePosterior",
+    "MultivariateStream",
     "MultivariateStructuralModel",
     "VARMAModel",
 ]

@@ -1,6 +1,6 @@
 """What the state space models of several series share: likelihood, smoothing, forecasts."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -15,6 +15,7 @@ from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
 from ..structural.arrays import scalar_one
 from ..structural.diffuse import REMEDY
 from .parameters import real_parameter
+from .stream import MultivariateStream
 
 
 class VectorSystem(NamedTuple):
@@ -28,6 +29,21 @@ class VectorSystem(NamedTuple):
     prior_factor: Array  # (1, d, s)
     directions: Optional[Array]  # (B or 1, d, u)
     emission_offset: Optional[Array]  # (1, 1, p)
+
+
+class MultivariatePosterior(NamedTuple):
+    """What a model says of its states and of y without noise, given all observations.
+
+    mean (B, T, d), covariance (B, T, d, d) of the states; signal (B, T, p), signal_covariance
+    (B, T, p, p); noise: the covariance that an observation has beside its signal, (p, p), a float64
+    NumPy array.
+    """
+
+    mean: mx.nd.NDArray
+    covariance: mx.nd.NDArray
+    signal: mx.nd.NDArray
+    signal_covariance: mx.nd.NDArray
+    noise: np.ndarray
 
 
 class MultivariateModel(ScanningBlock):
@@ -84,16 +100,17 @@ class MultivariateModel(ScanningBlock):
     ) -> Array:
         return F.cast(self.filter.results(F, *self.kalman_inputs(F, y, *rest)), self._dtype)
 
-    def smooth(
+    def posterior(
         self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
-    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """Mean (B, T, d) and covariance (B, T, d, d) of the states given all observations.
+    ) -> "MultivariatePosterior":
+        """States and signal given all observations, of one smoother.
 
         Arguments as in a call. Raises UnidentifiedError for states that the data leave open.
         """
         inputs = self.kalman_inputs(mx.nd, *self._data(y, *rest, **keywords))
-        mean, covariance = self.smoother.results(mx.nd, *inputs)
-        first = np.diagonal(covariance[:, 0].asnumpy(), axis1=1, axis2=2)
+        moments = self.smoother.results(mx.nd, *inputs)
+        mean, covariance = (array.asnumpy() for array in moments)
+        first = np.diagonal(covariance[:, 0], axis1=1, axis2=2)
         for element, own in enumerate(np.isinf(first)):
             if own.any():
                 names = [self.state_names[state] for state in np.flatnonzero(own)]
@@ -101,24 +118,45 @@ class MultivariateModel(ScanningBlock):
                     f"{self.name}: the observations of batch element {element} leave open "
                     f"{listing(names)}. {REMEDY}"
                 )
-        return mean.astype(self._dtype), covariance.astype(self._dtype)
+        emission, factor = (inputs[place].asnumpy()[0, 0] for place in (2, 4))
+        offset = 0.0 if inputs[-1] is None else inputs[-1].asnumpy()
+        signal = mean @ emission.T + offset, emission @ covariance @ emission.T
+        found = (mean, covariance, *signal)
+        device = inputs[0].context
+        arrays = (mx.nd.array(array, dtype=self._dtype, ctx=device) for array in found)
+        return MultivariatePosterior._make([*arrays, factor @ factor.T])
+
+    def smooth(
+        self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
+    ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean (B, T, d) and covariance (B, T, d, d) of the states given all observations.
+
+        Arguments and errors as in `posterior`.
+        """
+        found = self.posterior(y, *rest, **keywords)
+        return found.mean, found.covariance
 
     def signal(
         self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray
     ) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
         """Mean (B, T, p) and covariance (B, T, p, p) of y without its noise, given all of y.
 
-        Arguments and errors as in `smooth`.
+        Arguments and errors as in `posterior`.
         """
-        mean, covariance = (a.asnumpy() for a in self.smooth(y, *rest, **keywords))
-        inputs = self.kalman_inputs(mx.nd, *self._data(y, *rest, **keywords))
-        emission, offset = inputs[2].asnumpy()[0, 0], inputs[-1]
-        signal = mean @ emission.T + (0.0 if offset is None else offset.asnumpy())
-        spread = emission @ covariance @ emission.T
-        device = y.context
-        return tuple(
-            mx.nd.array(array, dtype=self._dtype, ctx=device) for array in (signal, spread)
-        )
+        found = self.posterior(y, *rest, **keywords)
+        return found.signal, found.signal_covariance
+
+    def named_states(self, names: Sequence[str]) -> List[str]:
+        """The `state_names` with the names of the series in place of their numbers."""
+        found = []
+        for state in self.state_names:
+            for number in range(self.series, 0, -1):
+                text = f"series {number}"
+                if state.endswith(f"of {text}"):
+                    state = state[: -len(text)] + names[number - 1]
+                    break
+            found.append(state)
+        return found
 
     def forecaster(self, steps: int) -> "MultivariateForecaster":
         """A block for `steps` observations after the last: (y, ...) -> mean, covariance.
@@ -128,6 +166,14 @@ class MultivariateModel(ScanningBlock):
         """
         with self.name_scope():
             return MultivariateForecaster(self, steps)
+
+    def stream(self, steps: int) -> MultivariateStream:
+        """A block that takes one step of y at a time, and forecasts `steps` after each.
+
+        It exports, and holds copies of the parameters, as `forecaster` does.
+        """
+        with self.name_scope():
+            return MultivariateStream(self, steps)
 
     def kalman_inputs(self, F: Namespace, y: Array, *rest: Optional[Array]) -> List[Any]:
         """The arguments of the Kalman layers, in float64, in a graph; arguments as in a call."""
@@ -143,12 +189,18 @@ class MultivariateModel(ScanningBlock):
         arrays = [y, *system[:6]]
         if system.directions is not None:
             arrays.append(system.directions)
-        offset = system.emission_offset
-        if covariates is not None and self.effects is not None:
-            effects = self.stored(F, self.effects, y)
-            found = F.dot(F.cast(covariates, "float64"), effects, transpose_b=True)
-            offset = found if offset is None else F.broadcast_add(found, offset)
+        offset = self.offset_of(F, y, covariates, system.emission_offset)
         return [*arrays, mask, None, offset]
+
+    def offset_of(
+        self, F: Namespace, y: Array, covariates: Optional[Array], offset: Optional[Array]
+    ) -> Optional[Array]:
+        """What is added to y, (B or 1, T or 1, p), by covariates (B or 1, T, k) too."""
+        if covariates is None or self.effects is None:
+            return offset
+        effects = self.stored(F, self.effects, y)
+        found = F.dot(F.cast(covariates, "float64"), effects, transpose_b=True)
+        return found if offset is None else F.broadcast_add(found, offset)
 
     def one(self, F: Namespace, y: Array) -> Array:
         """The number 1, (1, 1), from y (B, T, p)."""

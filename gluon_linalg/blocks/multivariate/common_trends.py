@@ -31,8 +31,8 @@ class MultivariateStructuralModel(MultivariateModel):
 
     covariates: how many there are; their `effects` on each series are learned, from 0 on.
 
-    Arguments, methods and errors as in `MultivariateModel`; ValueError for components that are
-    none, or a rank without its variance.
+    Arguments, options (covariates, method, length), methods and errors as in `MultivariateModel`;
+    ValueError for components that are none, or a rank without its variance.
 
     >>> model = gl.MultivariateStructuralModel(2, gl.structural.LocalLevel())
     >>> model.initialize()
@@ -47,10 +47,7 @@ class MultivariateStructuralModel(MultivariateModel):
         components: Union[Component, Sequence[Component]],
         rank: Optional[Mapping[str, int]] = None,
         noise_covariance: Any = 1.0,
-        method: str = "sequential",
-        length: Optional[int] = None,
-        covariates: int = 0,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         name = type(self).__name__
         checked_count(name, "series", series, 1)
@@ -66,9 +63,7 @@ class MultivariateStructuralModel(MultivariateModel):
             for k in range(series)
         ]
         size = series * sum(part.state_size for part in parts)
-        super().__init__(
-            series, size, len(self._diffuse_states), method, length, covariates, **kwargs
-        )
+        super().__init__(series, size, len(self._diffuse_states), **options)
         rank = dict(rank or {})
         # By number of the component and name of the variance.
         self.covariances: List[Dict[str, CovarianceParameter]] = []

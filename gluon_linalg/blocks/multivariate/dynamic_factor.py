@@ -39,7 +39,8 @@ class DynamicFactorModel(MultivariateModel):
     series of every = 1 are observation noise. Stock & Watson 2011; Mariano & Murasawa 2003, Journal
     of Applied Econometrics 18.
 
-    Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
+    Arguments, options (covariates, method, length), methods and errors as in `MultivariateModel`;
+    ValueError for what is none of these.
 
     >>> model = gl.DynamicFactorModel(3)
     >>> model.initialize()
@@ -60,10 +61,7 @@ class DynamicFactorModel(MultivariateModel):
         error_ar: Any = None,
         error_variance: Any = 1.0,
         mean: Any = None,
-        method: str = "sequential",
-        length: Optional[int] = None,
-        covariates: int = 0,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         name = type(self).__name__
         checked_count(name, "series", series, 2)
@@ -82,7 +80,7 @@ class DynamicFactorModel(MultivariateModel):
         # How many states the error of each series has; 0 where it is observation noise.
         self._widths = [0 if not error_order and len(w) == 1 else len(w) for w in self.weights]
         size = factors * self._lags + sum(self._widths)
-        super().__init__(series, size, 0, method, length, covariates, **kwargs)
+        super().__init__(series, size, 0, **options)
         loadings = waves(series, factors) if loadings is None else loadings
         self.loadings = real_parameter(self, "loadings", loadings, (series, factors))
         self.ar = vector_lag_polynomial(self, "ar", ar, order, factors)

@@ -1,6 +1,6 @@
 """Linear-Gaussian state space models whose matrices are learned."""
 
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class LinearGaussianModel(MultivariateModel):
     differs. Without means and covariates `expectation_maximization` learns the same model
     (`matrices`, `set_matrices`). Shumway & Stoffer 1982.
 
-    Arguments, methods and errors as in `MultivariateModel`; ValueError for what is none of these.
+    Arguments, options (covariates, method, length), methods and errors as in `MultivariateModel`;
+    ValueError for what is none of these.
 
     >>> model = gl.LinearGaussianModel(3, 2)
     >>> model.initialize()
@@ -47,15 +48,12 @@ class LinearGaussianModel(MultivariateModel):
         prior_mean: Any = None,
         prior_covariance: Any = None,
         mean: Any = None,
-        method: str = "sequential",
-        length: Optional[int] = None,
-        covariates: int = 0,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         name = type(self).__name__
         checked_count(name, "series", series, 1)
         checked_count(name, "states", states, 1)
-        super().__init__(series, states, 0, method, length, covariates, **kwargs)
+        super().__init__(series, states, 0, **options)
         transition = 0.9 * np.eye(states) if transition is None else transition
         emission = waves(series, states) if emission is None else emission
         self.transition = real_parameter(self, "transition", transition, (states, states))

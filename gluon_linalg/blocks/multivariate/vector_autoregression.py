@@ -1,6 +1,6 @@
 """Vector autoregressive moving averages."""
 
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +25,8 @@ class VARMAModel(MultivariateModel):
     (k, n), are learned, from 0 on. State: z_t, ..., z_{t-p+1}, ε_t, ..., ε_{t-q+1}. Lütkepohl 2005,
     chapter 11.
 
-    Arguments, methods and errors as in `MultivariateModel`; ValueError for what is not stationary,
-    NotPositiveDefiniteError for what is no covariance.
+    Arguments, options (covariates, method, length), methods and errors as in `MultivariateModel`;
+    ValueError for what is not stationary, NotPositiveDefiniteError for what is no covariance.
 
     >>> model = gl.VARMAModel(2, (1, 0))
     >>> model.initialize()
@@ -42,10 +42,7 @@ class VARMAModel(MultivariateModel):
         ma: Any = None,
         innovation_covariance: Any = None,
         mean: Any = None,
-        method: str = "sequential",
-        length: Optional[int] = None,
-        covariates: int = 0,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         name = type(self).__name__
         checked_count(name, "series", series, 1)
@@ -56,7 +53,7 @@ class VARMAModel(MultivariateModel):
             )
         self._lags, self._errors = max(orders[0], 1), orders[1]
         size = series * (self._lags + self._errors)
-        super().__init__(series, size, 0, method, length, covariates, **kwargs)
+        super().__init__(series, size, 0, **options)
         self.ar = self.ma = self.mean = None
         if orders[0]:
             self.ar = vector_lag_polynomial(self, "ar", ar, orders[0], series)

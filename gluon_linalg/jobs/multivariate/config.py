@@ -5,33 +5,19 @@ from typing import Any, Dict, List, Literal, Optional, Tuple
 from pydantic import Field, model_validator
 from typing_extensions import Annotated
 
-from ...grammar.section import Column, Name, Section
-from ..config import EM, EmTraining, TrainedJob
-from ..table_format import SeriesData
-from ..time_series.config import Forecast, Holdout, Step
-from .processes import Factors, Process
+from ...grammar.section import Column
+from ..config import EM, EmTraining
+from ..time_series.config import ComputedModel, SeriesJob, StepsData
+from .processes import Process
+from .stationary import Factors
 
 # The column of results with the names of the series.
 SERIES = "series"
 
 
-class Data(SeriesData):
+class Data(StepsData):
     """The table and the part its columns play."""
 
-    path: Name = Field(
-        ..., description="The CSV file, with a header; relative to the folder of the job file."
-    )
-    time: Optional[Column] = Field(
-        None,
-        description="The column of times, increasing: numbers, or dates such as 1958-03, "
-        "1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00; null to count the rows.",
-    )
-    step: Optional[Step] = Field(
-        None,
-        description="The time from one row to the next: a number, or for dates day, week, month, "
-        "quarter, year or a frequency of pandas such as 15min, h, B or BME. null when no row is "
-        "absent.",
-    )
     targets: Annotated[List[Column], Field(min_length=2)] = Field(
         ...,
         description="The columns to be modelled, each a series; an empty cell is a missing "
@@ -50,42 +36,23 @@ class Data(SeriesData):
         description="What is done to each target before training: nothing; its mean subtracted; "
         "also divided by its standard deviation. Results are in original units.",
     )
-    holdout: Optional[Holdout] = Field(
-        None, description="The steps kept from training; none for no such steps."
-    )
 
     @model_validator(mode="after")
     def columns_differ(self) -> "Data":
-        names = [*self.targets, *self.covariates, *([] if self.time is None else [self.time])]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise ValueError(f"the column '{name}' has two parts to play; name each once")
-        if self.step is not None and self.time is None:
-            raise ValueError("step needs the column of times; add time")
+        self.check_columns(*self.targets, *self.covariates)
         for name in self.every:
             if name not in self.targets:
                 raise ValueError(f"every has '{name}', which is not one of data.targets")
         return self
 
 
-class Model(Section):
+class Model(ComputedModel):
     """Several series that move together."""
 
     process: Process = Field(..., description="What the series are.")
-    method: Literal["sequential", "parallel"] = Field(
-        "sequential",
-        description="How the likelihood is computed in training: by a loop over the steps, or by "
-        "scans of logarithmic depth, which lose some digits. Results and the exported model use "
-        "the loop.",
-    )
-    dtype: Literal["float32", "float64"] = Field(
-        "float64",
-        description="The number type of the results of the exported model; what is computed is "
-        "float64.",
-    )
 
 
-class MultivariateJob(TrainedJob):
+class MultivariateJob(SeriesJob):
     """A state space model of several series."""
 
     task: Literal["multivariate"] = Field(
@@ -93,24 +60,10 @@ class MultivariateJob(TrainedJob):
     )
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
-    forecast: Forecast = Field(
-        default_factory=Forecast,  # type: ignore[arg-type]
-        description="How far ahead.",
-    )
     training: EmTraining = Field(
         default_factory=EmTraining,  # type: ignore[arg-type]
         description="How the parameters are found.",
     )
-
-    @property
-    def held_out(self) -> int:
-        """The number of steps in the hold-out."""
-        return 0 if self.data.holdout is None else self.data.holdout.last
-
-    @property
-    def steps(self) -> int:
-        """The number of steps to forecast."""
-        return self.forecast.after(self.data.holdout)
 
     @property
     def every(self) -> List[int]:
@@ -124,9 +77,9 @@ class MultivariateJob(TrainedJob):
             return ("model", "process", key), problem
         if max(self.every) > 1 and not isinstance(process, Factors):
             return ("data", "every"), f"{key} has one frequency; only factors has several"
-        if self.steps < self.held_out:
-            message = f"{self.steps} steps, but the hold-out has {self.held_out}; raise it"
-            return ("forecast", "steps"), message
+        ends_early = self.steps_problem()
+        if ends_early is not None:
+            return ("forecast", "steps"), ends_early
         if self.training.optimizer == EM and (key != "linear" or self.data.covariates):
             message = "em is for process: linear without covariates; choose lbfgs"
             return ("training", "optimizer"), message

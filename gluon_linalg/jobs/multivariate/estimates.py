@@ -1,11 +1,11 @@
 """What a trained model says of several series: signals, states, forecast; in original units."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 import numpy as np
 
 from ...blocks.multivariate import MultivariateModel
+from ..units import TargetUnits
 
 if TYPE_CHECKING:
     from .task import Multivariate
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 Moments = Tuple[np.ndarray, np.ndarray]
 
 
-@dataclass
-class Estimates:
-    """Of one series: means and variances of the signal at the T steps of the training, given all
-    of it, and of the h observations that follow, noise included."""
+class Estimates(NamedTuple):
+    """Means and variances given all T steps of the training, of h steps more too.
+
+    signal: of each series without its noise, (T + h, p) each; noise: what an observation has
+    beside it, (p,); forecast: of the last h observations, (h, p) each; states: of the T steps,
+    (T, d) each, in units of the model.
+    """
 
     signal: Moments
+    noise: np.ndarray
     forecast: Moments
+    states: Moments
 
 
-def estimate(task: "Multivariate", model: MultivariateModel) -> List[Estimates]:
-    """The `Estimates` of each series, of the trained `model`."""
-    dataset, found = task.dataset, []
-    signal = [array.asnumpy()[0] for array in model.signal(*task.arguments())]
-    ahead = [np.zeros((0, len(dataset.names))), np.zeros((0, *2 * [len(dataset.names)]))]
-    if dataset.steps:
-        forecaster = model.forecaster(dataset.steps)
-        ahead = [a.asnumpy()[0] for a in forecaster(*task.graph_arguments(dataset.steps))]
-    for number, units in enumerate(dataset.units):
-        own = [
-            (
-                units.mean_from_model(mean[:, number]),
-                units.variance_from_model(np.maximum(covariance[:, number, number], 0.0)),
-            )
-            for mean, covariance in (signal, ahead)
-        ]
-        found.append(Estimates(*own))
-    return found
+def estimate(task: "Multivariate", model: MultivariateModel) -> Estimates:
+    """The `Estimates` of the trained `model`, of one smoother.
+
+    Steps that nobody has observed are smoothed to their forecast, and change no other.
+    """
+    dataset, found = task.dataset, model.posterior(*task.padded_arguments(task.dataset.steps))
+    each = [own.as_dict() for own in dataset.units]
+    units = TargetUnits(*([own[key] for own in each] for key in ("target_offset", "target_scale")))
+    count, (mean, variance) = len(dataset.y), _moments(found.signal, found.signal_covariance)
+    mean, variance = units.mean_from_model(mean), units.variance_from_model(variance)
+    noise = units.variance_from_model(np.diagonal(found.noise))
+    states = _moments(found.mean[:, :count], found.covariance[:, :count])
+    return Estimates((mean, variance), noise, (mean[count:], variance[count:] + noise), states)
 
 
-def states(task: "Multivariate", model: MultivariateModel) -> Moments:
-    """Mean and variance of the states given all of the training, (T, d), in units of the model."""
-    mean, covariance = (array.asnumpy()[0] for array in model.smooth(*task.arguments()))
-    return mean, np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
+def _moments(mean, covariance):
+    """Means and variances of the only batch element."""
+    variance = np.diagonal(covariance.asnumpy()[0], axis1=1, axis2=2)
+    return mean.asnumpy()[0], np.maximum(variance, 0.0)

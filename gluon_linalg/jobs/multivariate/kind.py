@@ -3,6 +3,8 @@
 from .. import output as names
 from ..summary import likelihood
 from ..task_kind import TaskKind
+from ..time_series.residuals import RESIDUALS
+from ..time_series.streaming import STREAM
 from .config import MultivariateJob
 from .predict import MultivariatePredictor
 from .results import SMOOTHED, STATES
@@ -17,5 +19,13 @@ KIND = TaskKind(
     predictor=MultivariatePredictor,
     predicts="Series of their own, with the time, targets and covariates of the job; what follows "
     "the last row with an observation is forecast.",
-    files=(*names.GRAPH, names.FORECAST, SMOOTHED, STATES, names.PLOT),
+    files=(
+        *names.GRAPH,
+        *names.graph_files(STREAM),
+        names.FORECAST,
+        SMOOTHED,
+        STATES,
+        RESIDUALS,
+        names.PLOT,
+    ),
 )

@@ -1,55 +1,42 @@
 """Forecasts of an exported model of several series after the rows of a new file."""
 
-from datetime import date
-from typing import Any, Callable, Dict, List, Union
+from typing import Any, Dict, Union
 
 import mxnet as mx
 import numpy as np
 
 from ...typing import Device
-from ..axis import start_at
-from ..data import Column, TableRows
+from ..data import TableRows
 from ..errors import JobError
 from ..predictions import Columns, prediction_columns
-from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
 from ..time_series.long_table import joined
+from ..time_series.predictor import TableSeriesPredictor
 from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
 from .config import SERIES
 
-# The first step of a series of any length, where steps are dates.
-START = date(2000, 1, 1)
 
-
-class MultivariatePredictor(SeriesPredictor):
+class MultivariatePredictor(TableSeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
-    not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
-    item = None
-
     def __init__(self, description: Dict[str, Any]) -> None:
-        super().__init__(description)
-        self.time, self.step = description["time"], description["step"]
-        self.has_dates = description["has_dates"]
-        self.targets, self.covariates = description["targets"], description["covariates"]
-        self.steps, self.dtype = description["steps"], description["dtype"]
+        super().__init__(description, "targets")
         self.offsets = np.array(description["covariate_offsets"])
         self.scales = np.array(description["covariate_scales"])
-        self.known_ahead = self.steps if self.covariates else 0
-        self.units = {name: TargetUnits(**own) for name, own in description["units"].items()}
-        self.what = f"predictions of {', '.join(self.targets)}"
-        self.columns: List[Column] = []
-        if self.time is not None:
-            self.columns.append(Column(self.time, "date" if self.has_dates else "number"))
-        self.columns += [
-            Column(name, "number", may_be_empty=True) for name in [*self.targets, *self.covariates]
-        ]
+        each = [description["units"][name] for name in self.targets]
+        # Of all targets.
+        self.units = TargetUnits(
+            *([own[key] for own in each] for key in ("target_offset", "target_scale"))
+        )
 
     def read(self, path: Union[str, TableRows]) -> TableSeries:
         """A `TableSeries` with all targets."""
+        return self.read_one(path)
+
+    def read_one(self, rows: Union[str, TableRows]) -> TableSeries:
         return read_series(
-            path,
+            rows,
             self.time,
             self.step,
             self.targets,
@@ -63,32 +50,39 @@ class MultivariatePredictor(SeriesPredictor):
         return len(rows.y)
 
     def predict(self, rows: TableSeries, model: mx.gluon.Block, device: Device) -> Columns:
-        """The names and times, and mean, std and 95 % band of the observations there."""
-        count, end = len(rows.y), len(rows.y) + self.steps
-        observed, units = ~np.isnan(rows.y), [self.units[name] for name in self.targets]
-        y = np.column_stack([own.target_to_model(c) for own, c in zip(units, rows.y.T)])
-        arrays = [np.where(observed, y, 0.0), observed.astype(float)]
+        """The names and times, and mean, std and bands of the observations there."""
+        observed = ~np.isnan(rows.y)
+        y = np.where(observed, self.units.target_to_model(rows.y), 0.0)
+        arrays = [y, observed.astype(float)]
         if self.covariates:
-            known = rows.known_covariates(end, self.steps)
-            arrays.insert(1, (known - self.offsets) / self.scales)
+            arrays.insert(1, self.covariates_of(rows))
         inputs = [to_model_array(a[None], self.dtype, device, rows.path) for a in arrays]
         mean, covariance = (array.asnumpy()[0].astype("float64") for array in model(*inputs))
         variance = np.diagonal(covariance, axis1=1, axis2=2)
-        labels, tables = rows.labels(count, end), {}
-        for number, (name, own) in enumerate(zip(self.targets, units)):
+        for number, name in enumerate(self.targets):
             if np.isinf(variance[:, number]).any():
                 raise JobError(
                     f"{rows.path}: the {int(observed[:, number].sum())} observations of '{name}' "
                     "leave its forecast open; give more rows before"
                 )
-            tables[name] = prediction_columns(
-                {rows.times.name: labels},
-                own.mean_from_model(mean[:, number]),
-                own.variance_from_model(np.maximum(variance[:, number], 0.0)),
-            )
-        return joined(SERIES, tables)
+        variance = self.units.variance_from_model(np.maximum(variance, 0.0))
+        return self.forecast_columns(rows, self.units.mean_from_model(mean), variance)
 
-    def counted_times(self, texts: List[str]) -> Callable[[int], str]:
-        if self.has_dates:
-            return start_at(self.step, START).text
-        return lambda index: f"{index * self.step:.12g}"
+    def covariates_of(self, series: TableSeries) -> np.ndarray:
+        known = series.known_covariates(len(series.y) + self.steps, self.steps)
+        return (known - self.offsets) / self.scales
+
+    def stream_units(self, name: str, y: np.ndarray) -> TargetUnits:
+        return self.units
+
+    def forecast_columns(
+        self, series: TableSeries, mean: np.ndarray, variance: np.ndarray
+    ) -> Columns:
+        """Of each target; one that is open has no rows."""
+        count, tables = len(series.y), {}
+        for number, name in enumerate(self.targets):
+            own = variance[:, number]
+            end = 0 if np.isinf(own).any() else self.steps
+            labels = {series.times.name: series.labels(count, count + end)}
+            tables[name] = prediction_columns(labels, mean[:end, number], own[:end], self.bands)
+        return joined(SERIES, tables)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Dict
 
 import numpy as np
 
+from ...analysis.state_space import innovations_of, tests_of, tests_text
 from .. import output as names
 from ..files import write_json
 from ..metrics import holdout_metrics
@@ -11,8 +12,10 @@ from ..output import OutputFolder
 from ..predictions import Columns, cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
+from ..time_series.residuals import RESIDUALS, residual_columns, told
+from ..time_series.streaming import export_stream
 from .config import SERIES
-from .estimates import estimate, states
+from .estimates import estimate
 from .plot import plot_model
 
 if TYPE_CHECKING:
@@ -27,28 +30,41 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
     steps = exported_steps(dataset.steps)
     forecaster, dtype = model.forecaster(steps), task.job.model.dtype
     forecaster.cast(dtype)
-    example = (array.astype(dtype) for array in task.graph_arguments(steps))
-    export_model(forecaster, folder.file(names.MODEL), *example)
-    write_json(folder.file(names.MODEL_IO), describe_model(task))
-    estimates = dict(zip(dataset.names, estimate(task, model)))
+    example = task.graph_arguments(steps)
+    export_model(forecaster, folder.file(names.MODEL), *(array.astype(dtype) for array in example))
+    description = describe_model(task)
+    description["stream_start"] = export_stream(folder, model.stream(steps), example)
+    write_json(folder.file(names.MODEL_IO), description)
+    estimates = estimate(task, model)
     times, count = dataset.table.times.name, len(dataset.y)
     seen = dataset.table.labels(0, count)
     ahead = dataset.table.labels(count, count + dataset.steps)
-    tables = {n: prediction_columns({times: ahead}, *own.forecast) for n, own in estimates.items()}
-    write_columns(folder.file(names.FORECAST), joined(SERIES, tables))
-    tables = {}
-    for name, y in zip(dataset.names, dataset.y.T):
-        mean, variance = estimates[name].signal
-        tables[name] = [(times, seen), ("observed", cells(y)), ("signal", mean)]
-        tables[name].append(("signal_std", np.sqrt(variance)))
-    write_columns(folder.file(SMOOTHED), joined(SERIES, tables))
-    mean, variance = states(task, model)
+    forecasts: Dict[str, Columns] = {}
+    smoothed: Dict[str, Columns] = {}
+    for number, name in enumerate(dataset.names):
+        mean, variance = (array[:, number] for array in estimates.forecast)
+        forecasts[name] = prediction_columns({times: ahead}, mean, variance, task.job.levels)
+        mean, variance = (array[:count, number] for array in estimates.signal)
+        smoothed[name] = [(times, seen), ("observed", cells(dataset.y[:, number]))]
+        smoothed[name] += [("signal", mean), ("signal_std", np.sqrt(variance))]
+    write_columns(folder.file(names.FORECAST), joined(SERIES, forecasts))
+    write_columns(folder.file(SMOOTHED), joined(SERIES, smoothed))
+    mean, variance = estimates.states
     columns: Columns = [(times, seen)]
-    for number, name in enumerate(_state_names(task, model)):
+    for number, name in enumerate(model.named_states(dataset.names)):
         columns += [(name, mean[:, number]), (f"{name}_std", np.sqrt(variance[:, number]))]
     write_columns(folder.file(STATES), columns)
-    plot_model(folder.file(names.PLOT), dataset, list(estimates.values()))
-    return _metrics(task, estimates)
+    (innovations,) = innovations_of(model, task.arguments())
+    residuals = {
+        name: residual_columns((times, seen), innovations, number)
+        for number, name in enumerate(dataset.names)
+    }
+    write_columns(folder.file(RESIDUALS), joined(SERIES, residuals))
+    plot_model(folder.file(names.PLOT), dataset, estimates)
+    metrics, tests = _metrics(task, estimates), tests_of(innovations, dataset.names)
+    metrics["residual_tests"] = {name: told(own) for name, own in tests.items()}
+    task.report += tests_text(tests).splitlines()
+    return metrics
 
 
 def exported_steps(steps: int) -> int:
@@ -78,6 +94,7 @@ def describe_model(task: "Multivariate") -> Dict[str, Any]:
         "covariate_scales": dataset.scales.tolist(),
         "format": dataset.table.table_format._asdict(),
         "steps": steps,
+        "bands": task.job.levels,
         "units": {name: own.as_dict() for name, own in zip(dataset.names, dataset.units)},
         "dtype": task.job.model.dtype,
         "graph_inputs": {f"data{index}": text for index, text in enumerate(inputs)},
@@ -87,18 +104,6 @@ def describe_model(task: "Multivariate") -> Dict[str, Any]:
             f"(1, {steps}, {p}, {p}): their covariances, noise included",
         ],
     }
-
-
-def _state_names(task, model):
-    """Those of the block, with the names of the series."""
-    found = []
-    for name in model.state_names:
-        for number in range(len(task.dataset.names), 0, -1):
-            if name.endswith(f"of series {number}"):
-                name = name[: -len(f"series {number}")] + task.dataset.names[number - 1]
-                break
-        found.append(name)
-    return found
 
 
 def _metrics(task, estimates):
@@ -111,13 +116,16 @@ def _metrics(task, estimates):
             for name, own, row in zip(dataset.names, dataset.units, effects)
         }
     judged = {}
-    for name, y in zip(dataset.names, dataset.holdout_y.T):
+    for number, (name, y) in enumerate(zip(dataset.names, dataset.holdout_y.T)):
         observed = ~np.isnan(y)
         if observed.any():
-            moments = (array[: len(y)][observed] for array in estimates[name].forecast)
+            moments = (array[: len(y), number][observed] for array in estimates.forecast)
             judged[name] = (y[observed], *moments)
     metrics["holdout"] = None
     if judged:
-        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())))
-        metrics["holdout"]["each"] = {name: holdout_metrics(*own) for name, own in judged.items()}
+        levels = task.job.levels
+        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())), levels)
+        metrics["holdout"]["each"] = {
+            name: holdout_metrics(*own, levels) for name, own in judged.items()
+        }
     return metrics

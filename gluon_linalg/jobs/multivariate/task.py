@@ -16,7 +16,8 @@ from ..output import OutputFolder
 from ..task import TrainedTask, to_model_array
 from .config import MultivariateJob
 from .dataset import Dataset, read_dataset
-from .processes import Given, trained_parameters
+from .given import Given
+from .processes import trained_parameters
 from .results import write_results
 
 # The number type of what a job computes, whatever that of the exported model is.

@@ -23,7 +23,7 @@ LOCK = ".lock"
 class Streams:
     """The states of the series that grow, a JSON file each, written whole or not at all.
 
-    service: of a state space model; folder: of the states, for one server at a time. JobError for
+    service: of a model of series; folder: of the states, for one server at a time. JobError for
     another model, and for a folder that cannot be used.
     """
 
@@ -34,7 +34,7 @@ class Streams:
         if graph is None:
             raise JobError(
                 f"{self.model.folder}: no state can be kept for this model: --states needs one of "
-                "task: statespace, trained by this version"
+                "task: statespace or multivariate, trained by this version"
             )
         self._lock = _locked(folder)
         remove_unfinished(folder)

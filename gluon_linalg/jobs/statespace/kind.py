@@ -3,10 +3,11 @@
 from .. import output as names
 from ..summary import likelihood
 from ..task_kind import TaskKind
+from ..time_series.residuals import RESIDUALS
+from ..time_series.streaming import STREAM
 from .config import StateSpaceJob
 from .predict import StateSpacePredictor
-from .results import RESIDUALS, SMOOTHED
-from .streaming import STREAM
+from .results import SMOOTHED
 from .task import StateSpace
 
 KIND = TaskKind(

@@ -1,71 +1,68 @@
 """Forecasts of an exported model after the rows of a new file."""
 
-from datetime import date
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from ...typing import Device
-from ..axis import start_at
-from ..data import Column, TableRows
+from ..data import TableRows
 from ..errors import JobError
 from ..predictions import Columns, prediction_columns
-from ..series_predictor import SeriesPredictor
 from ..task import to_model_array
 from ..time_series.long_table import joined
+from ..time_series.predictor import TableSeriesPredictor
 from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
 from .panel import Panel, batches, panel_units, read_panel
-from .streaming import STREAM, StreamState, advance
-
-# The first step of a series of any length, where steps are dates.
-START = date(2000, 1, 1)
 
 
-class StateSpacePredictor(SeriesPredictor):
+class StateSpacePredictor(TableSeriesPredictor):
     """Forecasts what follows the series of a table; made of `describe_model`."""
 
-    not_finite = "the forecast is not finite; bring the numbers nearer to those of the training"
-
     def __init__(self, description: Dict[str, Any]) -> None:
-        super().__init__(description)
-        self.time, self.step = description["time"], description["step"]
-        self.has_dates = description["has_dates"]
-        self.target, self.covariates = description["target"], description["covariates"]
-        self.targets = [self.target]
-        self.steps, self.dtype = description["steps"], description["dtype"]
+        super().__init__(description, "target")
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
-        self.known_ahead = self.steps if self.covariates else 0
-        self.bands = description.get("bands", [95])
         self.least_observations = description["least_observations"]
-        # The state of a series that grows before its first step; None where nothing was exported.
-        self.stream_start = description.get("stream_start")
         # The column with the names of series, and what is known of those of the training.
-        self.series = self.item = description.get("series")
+        self.series = self.item
         if self.series is None:
-            self.units = {None: _units(description)}
+            self.units: Dict[Any, TargetUnits] = {None: _units(description)}
         else:
             known = description["units"]
             self.units = {name: _units(known[name]) for name in known}
             self.scaling = description["target_scaling"]
-        self.what = f"predictions of {self.target}"
-        self.columns = [] if self.series is None else [Column(self.series, "text")]
-        if self.time is not None:
-            self.columns.append(Column(self.time, "date" if self.has_dates else "number"))
-        for name in [self.target, *self.covariates]:
-            kind = "text" if name in self.levels else "number"
-            self.columns.append(Column(name, kind, may_be_empty=True))
-        self.stream_columns = [column for column in self.columns if column.name != self.series]
-        self.stream = None if self.stream_start is None else STREAM
 
     def read(self, path: Union[str, TableRows]) -> Union[TableSeries, Panel]:
         """A `TableSeries`, or a `Panel` if the model is one of many series."""
-        rest: Tuple[Any, ...] = (self.time, self.step, self.target, self.covariates, self.format)
-        rest += ([*self.levels], self.levels, True)
         if self.series is None:
-            return read_series(path, *rest)
-        return read_panel(path, self.series, *rest)
+            return self.read_one(path)
+        return read_panel(path, self.series, *self._reading())
+
+    def read_one(self, rows: Union[str, TableRows]) -> TableSeries:
+        return read_series(rows, *self._reading())
+
+    def _reading(self) -> Tuple[Any, ...]:
+        columns = (self.time, self.step, self.targets[0], self.covariates)
+        return (*columns, self.format, [*self.levels], self.levels, True)
+
+    def covariates_of(self, series: TableSeries) -> np.ndarray:
+        known = series.known_covariates(len(series.y) + self.steps, self.steps)
+        return known - self.covariate_offsets
+
+    def stream_units(self, name: str, y: np.ndarray) -> TargetUnits:
+        known = self.units.get(name if self.series is not None else None)
+        if known is not None:
+            return known
+        return panel_units(f"series '{name}'", self.scaling, y[~np.isnan(y)])
+
+    def forecast_columns(
+        self, series: TableSeries, mean: np.ndarray, variance: np.ndarray
+    ) -> Columns:
+        count = len(series.y)
+        end = 0 if np.isinf(variance).any() else self.steps
+        labels = {series.times.name: series.labels(count, count + end)}
+        return prediction_columns(labels, mean[:end], variance[:end], self.bands)
 
     def count(self, rows: Union[TableSeries, Panel]) -> int:
         """How many steps the graph computes, absent ones included."""
@@ -93,24 +90,6 @@ class StateSpacePredictor(SeriesPredictor):
                 labels = {series.times.name: series.labels(count, count + self.steps)}
                 tables[name] = prediction_columns(labels, moments[0], moments[1], self.bands)
         return joined(self.series, tables)
-
-    def advance(
-        self,
-        graph: mx.gluon.Block,
-        device: Device,
-        name: str,
-        rows: TableRows,
-        earlier: Optional[Dict[str, Any]],
-        most_steps: int,
-    ) -> Tuple[Dict[str, Any], Columns]:
-        before = None if earlier is None else StreamState(**earlier)
-        state, columns = advance(self, graph, device, name, rows, before, most_steps)
-        return state.as_dict(), columns
-
-    def counted_times(self, texts: List[str]) -> Callable[[int], str]:
-        if self.has_dates:
-            return start_at(self.step, START).text
-        return lambda index: f"{index * self.step:.12g}"
 
     def _refuse_open(self, series, moments):
         """Refuses a forecast of infinite variance, which hangs on what was not observed."""
@@ -143,9 +122,7 @@ class StateSpacePredictor(SeriesPredictor):
         is_observed = ~np.isnan(series.y)
         arguments = [np.where(is_observed, units.target_to_model(series.y), 0.0), is_observed]
         if self.covariates:
-            count = len(series.y) + self.steps
-            covariates = series.known_covariates(count, self.steps)
-            arguments.insert(1, covariates - self.covariate_offsets)
+            arguments.insert(1, self.covariates_of(series))
         return arguments
 
 

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Dict
 
-import mxnet as mx
 import numpy as np
 
 from ...analysis.residuals import residual_tests
@@ -15,16 +14,17 @@ from ..output import OutputFolder
 from ..predictions import cells, prediction_columns, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
+from ..time_series.residuals import RESIDUALS, residual_columns, told
+from ..time_series.streaming import export_stream
 from .config import COMPUTED
 from .dataset import Dataset
 from .estimates import estimate
 from .plot import plot_model
-from .streaming import STREAM
 
 if TYPE_CHECKING:
     from .task import StateSpace
 
-SMOOTHED, RESIDUALS = "smoothed.csv", "residuals.csv"
+SMOOTHED = "smoothed.csv"
 
 
 def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
@@ -39,8 +39,7 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     description = describe_model(task)
     if task.job.model.noise == "gaussian":
         stream = model.stream(exported_steps(dataset))
-        export_model(stream, folder.file(STREAM), *_stream_example(stream, example))
-        description["stream_start"] = [array.tolist() for array in stream.begin_state()]
+        description["stream_start"] = export_stream(folder, stream, example)
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
@@ -48,7 +47,10 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
             m.name: columns(m, own, task.job.levels) for m, own in zip(dataset.members, estimates)
         }
         write_columns(folder.file(name), joined(dataset.series, tables))
-    tables = {m.name: _residuals(m, own) for m, own in zip(dataset.members, estimates)}
+    tables = {}
+    for member, own in zip(dataset.members, estimates):
+        times = (member.series.times.name, member.series.labels(0, len(member.y)))
+        tables[member.name] = residual_columns(times, own.innovations)
     write_columns(folder.file(RESIDUALS), joined(dataset.series, tables))
     plot_model(folder.file(names.PLOT), dataset, estimates)
     tests = {
@@ -56,22 +58,10 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
         for member, own in zip(dataset.members, estimates)
     }
     metrics = _metrics(dataset, estimates, task.job.levels)
-    told = {name: _told(own) for name, own in tests.items()}
-    metrics["residual_tests"] = told.get(None, told)
+    each = {name: told(own) for name, own in tests.items()}
+    metrics["residual_tests"] = each.get(None, each)
     task.report += _report(metrics, tests)
     return metrics
-
-
-def _stream_example(stream, example):
-    """What the block of one step takes, from what the forecaster does."""
-    y, *covariates, mask = (array.astype(COMPUTED) for array in example)
-    state = (mx.nd.array(a, dtype=COMPUTED, ctx=y.context) for a in stream.begin_state())
-    return (
-        y[:, :1],
-        *(array[:, : 1 + stream.steps] for array in covariates),
-        mask[:, :1],
-        *state,
-    )
 
 
 def exported_steps(dataset: Dataset) -> int:
@@ -160,15 +150,6 @@ def _smoothed(member, estimates, levels):
     return columns
 
 
-def _residuals(member, estimates):
-    """Standardized residuals, and the t statistics of outliers; empty cells where there is none."""
-    found, count = estimates.innovations, len(member.y)
-    outliers = np.where(found.observed, found.outliers, np.nan)[:, 0]
-    residuals = ("standardized_residual", cells(found.standardized[:, 0]))
-    times = (member.series.times.name, member.series.labels(0, count))
-    return [times, residuals, ("outlier_t", cells(outliers))]
-
-
 def _report(metrics, tests):
     """Coefficients and tests of residuals as lines of text."""
     found = metrics.get("coefficients", {})
@@ -181,17 +162,6 @@ def _report(metrics, tests):
     heads = [*([] if is_flat else ["series"]), "coefficient", "mean", "std", "z"]
     lines = [*text_table(heads, rows), ""] if rows else []
     return [*lines, *tests_text(tests).splitlines()]
-
-
-def _told(tests):
-    """Tests as JSON has them."""
-    keys = ("test", "statistic", "p")
-    return [dict(zip(keys, map(_or_none, one))) for one in tests]
-
-
-def _or_none(value):
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _metrics(dataset, estimates, levels):

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
+from ...errors import listing
 from ..axis import Axis
 from ..categories import add_contrasts, find_levels
 from ..data import Table, TableRows, read_table
@@ -119,9 +120,10 @@ def make_series(
     """The `TableSeries` of a table whose rows are at the steps `indices` of `times`, increasing."""
     start, indices = indices[0], indices - indices[0]
     is_observed = ~np.isnan(table.array(_listed(target)))
-    for name, own in zip(_listed(target), is_observed.T):
-        if not own.any():
-            raise JobError(f"{path}: column '{name}': no value is observed; fill some cells in")
+    if not is_observed.any():
+        names = listing([f"'{name}'" for name in _listed(target)])
+        columns = "column" if isinstance(target, str) else "columns"
+        raise JobError(f"{path}: {columns} {names}: no value is observed; fill some cells in")
     last = np.flatnonzero(is_observed.any(axis=1))[-1]
     y = _on_steps(table, _listed(target), indices)[: indices[last] + 1]
     return TableSeries(
