@@ -85,12 +85,14 @@ from .fitting.inducing_points import inducing_points
 from .fitting.result import compare
 from .generators import install_generators as _install_generators
 from .native import backend_status, use_backend
+from .native.requests import install_requests as _install_requests
 
 _install_translation()
 _install_generators()
 _install_compilation()
 _install_cast_check()
 _install_copies()
+_install_requests()
 
 __all__ = [
     "BLRLikelihoodLayer",

@@ -26,12 +26,13 @@ import contextlib
 import json
 import os
 import threading
-from typing import Any, Callable, Iterable, Iterator, Sequence, Set, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, Set, Tuple
 
 import mxnet as mx
 
 from .host_memory import from_loader
 from .native import native_tracing, wanted_for
+from .native.library import PREFIX
 from .typing import Array
 
 # What MXNet says where shapes or dtypes were refused in an earlier call.
@@ -43,6 +44,9 @@ SAME_CONTEXT = "requires all inputs to live on the same context"
 # Operators that `static_shape` breaks: loops, branches, those that write running averages, and
 # recurrent layers.
 BROKEN = ("_foreach", "_while_loop", "_cond", "sgd_mom_update", "RNN")
+
+# Native operators whose gradients may be refused: a graph has NaN there, and asks nothing before.
+REFUSED = tuple(PREFIX + name for name in ("gelqf", "slogdet"))
 
 # From so many nodes on equal parts are not looked for.
 MANY_NODES = 4000
@@ -80,9 +84,11 @@ class CachedOp(mx.nd.CachedOp):
 
     def __init__(self, sym: Array, flags: Iterable[Tuple[str, Any]] = (), **kwargs: Any) -> None:
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
+        operators = _operators(sym)
+        self.is_one_operator = is_one_operator(operators)
         if dict(flags).get("static_shape") and breaks_static_shape(sym):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
-        self._is_large = len(json.loads(sym.tojson())["nodes"]) >= MANY_NODES
+        self._is_large = len(operators) >= MANY_NODES
         self._known: Set[Any] = set()
         with self._compiling("built"):
             super().__init__(sym, flags, **kwargs)
@@ -132,7 +138,17 @@ def _kind_of(args: Sequence[Array]) -> Any:
 
 def breaks_static_shape(symbol: Array) -> bool:
     """Whether a symbol contains an operator that static_shape breaks."""
-    return any(node["op"] in BROKEN for node in json.loads(symbol.tojson())["nodes"])
+    return any(name in BROKEN for name in _operators(symbol))
+
+
+def is_one_operator(operators: Sequence[str]) -> bool:
+    """Whether those of a graph are one native operator, which is called at less cost alone."""
+    found = [name for name in operators if name not in ("null", "_copy")]
+    return len(found) == 1 and found[0].startswith(PREFIX) and found[0] not in REFUSED
+
+
+def _operators(symbol: Array) -> List[str]:
+    return [node["op"] for node in json.loads(symbol.tojson())["nodes"]]
 
 
 def _nothing() -> None:

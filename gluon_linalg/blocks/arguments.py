@@ -1,6 +1,7 @@
 """The rule for the arguments of a block: by position or by name, and which axes they have."""
 
 import contextlib
+import functools
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import mxnet as mx
@@ -90,29 +91,35 @@ def axis_sizes(block: str, given: Iterable[Tuple[str, str, Tuple[int, ...]]]) ->
     owner: Dict[str, str] = {}
     misfits = []
     for name, axes, shape in given:
-        letters = axes.split()
-        if len(shape) != len(letters):
-            misfits.append((name, letters, shape))
+        axes_of_rule = _letters(axes)
+        if len(shape) != len(axes_of_rule):
+            misfits.append((name, axes.split(), shape))
             continue
         if 0 in shape:
             raise ShapeError(f"{block}: '{name}' is empty, shape {shape}.")
-        for letter, size in zip(letters, shape):
-            if letter.endswith("?"):
-                letter = letter[:-1]
-                if size == 1:
-                    continue
-            if sizes.setdefault(letter, size) != size:
+        for (letter, may_be_one), size in zip(axes_of_rule, shape):
+            if size == 1 and may_be_one:
+                continue
+            known = sizes.get(letter)
+            if known is None:
+                sizes[letter], owner[letter] = size, name
+            elif known != size:
                 raise ShapeError(
-                    f"{block}: '{name}' has shape {shape} for ({', '.join(letters)}), but "
-                    f"{letter} is {sizes[letter]} in '{owner[letter]}'."
+                    f"{block}: '{name}' has shape {shape} for ({', '.join(axes.split())}), but "
+                    f"{letter} is {known} in '{owner[letter]}'."
                 )
-            owner.setdefault(letter, name)
     for name, letters, shape in misfits:
         raise ShapeError(
             f"{block}: '{name}' has shape {shape}, expected {len(letters)} axes "
             f"({', '.join(letters)}){_remedy(shape, letters, sizes)}."
         )
     return sizes
+
+
+@functools.lru_cache(maxsize=None)
+def _letters(axes: str) -> Tuple[Tuple[str, bool], ...]:
+    """The letter of each axis, and whether it may be 1 as well."""
+    return tuple((letter.rstrip("?"), letter.endswith("?")) for letter in axes.split())
 
 
 def _remedy(shape: Tuple[int, ...], letters: List[str], sizes: Mapping[str, int]) -> str:

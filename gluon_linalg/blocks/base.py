@@ -10,6 +10,7 @@ from .. import functional as fn
 from ..compilation import Lock, compiling
 from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
+from ..native import applies
 from ..typing import Array, Device, Rules
 from .arguments import axis_sizes, bound, data_dtype, from_data
 from .casting import FLOATS, check_casts, dtype_name
@@ -52,6 +53,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
         if not self._active:
             self._settle_shapes(args)
             return self._imperatively(args)
+        if self._is_one_operator(args):
+            return self._imperatively(args)
         # Read the result at once: a failure is raised here, not wherever it is read later, and a
         # second, imperative run names the block and the batch element. One thread at a time: calls
         # of a static graph share its memory, and with it a failure.
@@ -77,6 +80,13 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             return super().forward(*args)
         with device:
             return self.hybrid_forward(mx.nd, *args, **stored)
+
+    def _is_one_operator(self, args: Sequence[Any]) -> bool:
+        """Whether the compiled graph for such a call is a native operator and nothing else."""
+        compiled = self._cached_op
+        if compiled is None or not compiled.is_one_operator:
+            return False
+        return self._pattern == self._pattern_of(args) and applies(mx.nd, args[0])
 
     def _run(self, args: Sequence[Any]) -> Tuple[Any, bool]:
         """The outputs of a compiled call, and whether they have NaN."""
@@ -188,10 +198,12 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
                 count = sum(arg is not None for arg in args)
                 names = iter(["data"] if count == 1 else [f"data{i}" for i in range(count)])
                 inputs = [None if arg is None else mx.sym.var(next(names)) for arg in args]
-                outputs = self.forward(*inputs)
+                # What has native operators runs in `forward` alone, which has checked the dtypes.
+                symbols = [symbol for symbol in inputs if symbol is not None]
+                checked = applies(mx.sym, symbols[0])
+                outputs = (super().forward if checked else self.forward)(*inputs)
                 self._in_format = [-1 if arg is None else 0 for arg in args]
                 self._out_format = [0] * len(outputs) if isinstance(outputs, (list, tuple)) else 0
-                symbols = [symbol for symbol in inputs if symbol is not None]
                 self._cached_graph: Any = (symbols, mx.sym.Group(listed(outputs)))
         return self._cached_graph
 
@@ -240,8 +252,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
 
     def _check(self, args: Sequence[Any]) -> None:
         given = self._given(args)
-        self._check_alike("dtype", [(n, dtype_name(a.dtype)) for n, _, a in given], DtypeError)
-        self._check_alike("device", [(n, a.context) for n, _, a in given], ContextError)
+        self._check_alike("dtype", given, [dtype_name(a.dtype) for _, _, a in given], DtypeError)
+        self._check_alike("device", given, [a.context for _, _, a in given], ContextError)
         self._check_parameters(given[0][2])
         self._check_sizes_of(given)
 
@@ -276,10 +288,14 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             )
 
     def _check_alike(
-        self, what: str, pairs: Sequence[Tuple[str, Any]], error: Type[Exception]
+        self,
+        what: str,
+        given: Sequence[Tuple[str, str, Any]],
+        values: Sequence[Any],
+        error: Type[Exception],
     ) -> None:
-        if any(value != pairs[0][1] for _, value in pairs):
-            listing = ", ".join(f"'{name}' is {value}" for name, value in pairs)
+        if values.count(values[0]) != len(values):
+            listing = ", ".join(f"'{name}' is {value}" for (name, *_), value in zip(given, values))
             raise error(f"{self.name}: mixed {what}s: {listing}. Bring all to one {what}.")
 
     def _check_parameters(self, array: Array) -> None:

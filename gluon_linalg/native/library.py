@@ -10,6 +10,7 @@ import mxnet as mx
 from mxnet.base import _LIB, OpHandle, c_str, check_call, py_str
 
 from ..typing import Array, Namespace
+from .requests import replaces
 
 PATH = Path(__file__).resolve().parent / "operators.so"
 PREFIX = "_gluon_linalg_"
@@ -56,8 +57,9 @@ _uses = itertools.count()
 def _added_to(F: Namespace, array: Array) -> Array:
     if F is mx.nd:
         # Imperatively only the gradient of a variable is added to what there is.
-        is_variable = mx.autograd.is_recording() and array.grad is not None
-        return F.identity(array) if is_variable else array
+        if replaces(array) or not mx.autograd.is_recording() or array.grad is None:
+            return array
+        return F.identity(array)
     return F.identity(array, attr={"__use__": str(next(_uses))})
 
 

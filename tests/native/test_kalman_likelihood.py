@@ -287,9 +287,13 @@ def test_threads_change_nothing_but_rounding(door, monkeypatch, missing):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11 * abs(b).max())
 
 
-def test_what_is_not_kept_is_computed_again(door):
-    """Alike with and without a record: here too long to be kept, there one element of it."""
-    system = long_system(30000, B=1, d=3)
+@pytest.mark.parametrize("length, d", [(30000, 3), (3000, 16)])
+def test_what_is_not_kept_is_computed_again(door, length, d):
+    """Alike with and without a record: here too long to be kept, there one element of it.
+
+    Of large systems more is kept.
+    """
+    system = long_system(length, B=1, d=d)
     many = dict(system, y=np.concatenate([system["y"]] * 3))
     node, value, _, _ = called(door, system)
     all_at_once, values, _, _ = called(door, many)

@@ -203,7 +203,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
     const bool is_last = t == problem.times - 1;
     E *now = layout.state_at(memory, t, kept), *next = layout.state_at(memory, t + 1, kept),
       *found = layout.at(memory, t, kept);
-    E broken{}, wrong{}, unseen{};
+    E broken{}, wrong{}, unseen{}, empty{};
     if (system.mask) {
       if (!load_mask(s, system, t, hidden, shown)) {
         for (int64_t i = 0; i < p; ++i)
@@ -249,6 +249,7 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
       broken += size * T(0);
       if (i >= p) continue;
       narrow = size * size > scale[i] * bound || arrays.hidden[i] > 0 ? narrow : E{} + T(1);
+      empty = size == T(0) ? E{} + T(1) : empty;
       logarithms.add(size);
       seen += arrays.shown[i];
     }
@@ -302,7 +303,8 @@ __attribute__((noinline)) Found<E> filter(const Problem& problem, const Layout<E
 
     const E zero{}, one = E{} + T(1);
     E kind = narrow > zero ? one * T(is_singular) : zero;
-    kind = broken == zero ? kind : one * T(not_finite);
+    // An innovation is infinite in units of a deviation that is exactly 0.
+    kind = broken == zero || empty > zero ? kind : one * T(not_finite);
     kind = unseen > zero ? one * T(bad_mask) : kind;
     kind = wrong == zero ? kind : one * T(bad_observation);
     const E time = one * T(t);

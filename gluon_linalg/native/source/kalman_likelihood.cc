@@ -17,10 +17,11 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-// What forward keeps for backward at most; of more it is computed again.
-constexpr int64_t most_kept = 16 << 20;
-// Of series that share their model; where it is more, each has its own gains.
-constexpr int64_t most_shared = 256 << 20;
+// What forward keeps for backward at most; of more it is computed again, which for small systems
+// takes less time than memory beyond the caches does, up to so many states and observations.
+constexpr int64_t most_kept = 16 << 20, small_system = 16;
+// Of large ones, and of series that share their model; where that is more, each has its own gains.
+constexpr int64_t most_of_all = 256 << 20;
 
 int inputs(const Attributes& attributes) { return Places(attributes).count; }
 
@@ -64,7 +65,8 @@ struct Plan {
   Plan(const Problem& problem, const Attributes& attributes) : layout(problem) {
     groups = groups_of<E>(problem.batch);
     kept = attributes.flag("record", true) &&
-           groups * layout.kept() * int64_t(sizeof(E)) <= most_kept;
+           groups * layout.kept() * int64_t(sizeof(E)) <=
+               (layout.s.n() > small_system ? most_of_all : most_kept);
     const double n = double(layout.s.n()), c = double(layout.s.c());
     nanoseconds = double(problem.times) * (300 + 0.5 * n * n * c) / together<E>;
   }
@@ -195,7 +197,7 @@ template <class T, int D, int P>
 bool forward_shared(const Call& call, const Problem& problem) {
   if (!shares_model<T>(problem)) return false;
   const Shared<T, D, P> shared(problem);
-  if (shared.kept() * int64_t(sizeof(T)) > most_shared) return false;
+  if (shared.kept() * int64_t(sizeof(T)) > most_of_all) return false;
   T* memory = behind<T>(call, shared.kept(), true);
   const Found<T> found = filter<T>(shared.alone, shared.layout, 0, 1, true, memory);
   if (found.failure != T(0) || memory[0] != T(1)) return false;

@@ -168,8 +168,8 @@ __attribute__((noinline)) void load_step(const S& s, System<E>& system, int64_t 
     return;
   }
   const E *A = system.transition(t), *G = system.process_factor(t);
+  transpose(A, d, d, d, below, across);
   for (int64_t i = 0; i < d; ++i) {
-    for (int64_t j = 0; j < d; ++j) below[j * across + i] = A[i * d + j];
     for (int64_t j = 0; j < r; ++j) noiseT[j * across + i] = G[i * r + j] * per_unit;
   }
 }

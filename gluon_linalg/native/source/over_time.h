@@ -257,7 +257,8 @@ class Writer {
       if (shared_ || !steps) return;
       T* to = data_ + window_.begin * steps_.time_step;
       if (steps_.time_step == size) {
-        separate(memory_, steps * size, to, steps_.batch_step, count_);
+        // Gradients are written from the last step to the first.
+        separate(memory_, steps * size, to, steps_.batch_step, count_, -steps * size);
         return;
       }
       for (int64_t k = 0; k < steps; ++k, to += steps_.time_step)

@@ -64,6 +64,8 @@ inline void copy_transposed(const T* from, int64_t from_step, int64_t numbers, T
 
 // width<T> batch elements whose numbers follow each other, `stride` apart: to registers of which
 // each holds one number of every element, and back. The last lanes repeat the first.
+// Where `separate` will write next, `ahead` of this, is asked for: so many places at once are more
+// than processors guess.
 template <class T>
 inline void interleave(const T* from, int64_t stride, int count, int64_t size, Lanes<T>* to) {
   constexpr int wide = width<T>;
@@ -79,15 +81,20 @@ inline void interleave(const T* from, int64_t stride, int count, int64_t size, L
 }
 
 template <class T>
-inline void separate(const Lanes<T>* from, int64_t size, T* to, int64_t stride, int count) {
+inline void separate(const Lanes<T>* from, int64_t size, T* to, int64_t stride, int count,
+                     int64_t ahead = 0) {
   constexpr int wide = width<T>;
   int64_t i = 0;
   for (; i + wide <= size; i += wide) {
     Lanes<T> x[wide];
     for (int j = 0; j < wide; ++j) x[j] = from[i + j];
     exchange<T>(x);
-    for (int j = 0; j < wide; ++j)
-      if (j < count) std::memcpy(to + j * stride + i, &x[j], sizeof x[j]);
+    for (int j = 0; j < wide; ++j) {
+      if (j >= count) break;
+      T* row = to + j * stride + i;
+      std::memcpy(row, &x[j], sizeof x[j]);
+      __builtin_prefetch(row + ahead, 1);
+    }
   }
   for (; i < size; ++i) store(to + i, stride, from[i], count);
 }

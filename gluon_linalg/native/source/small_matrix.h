@@ -8,7 +8,7 @@
 // Sizes may be known when the code is compiled: then they are of a type `Known`.
 #pragma once
 
-#include "lanes.h"
+#include "registers.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -275,7 +275,11 @@ inline void times(Factor<E> a, const E* b, E* c, int64_t m, int64_t k, int64_t a
 template <class E>
 void transpose(const E* a, int64_t rows, int64_t columns, int64_t across, E* to,
                int64_t to_across) {
-  for (int64_t i = 0; i < rows; ++i)
+  int64_t i = 0;
+  if constexpr (!is_batch<E>)
+    for (constexpr int wide = width<E>; i + wide <= rows; i += wide)
+      copy_transposed<wide>(a + i * across, across, columns, to + i, to_across);
+  for (; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) to[j * to_across + i] = a[i * across + j];
 }
 

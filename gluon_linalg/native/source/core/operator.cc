@@ -1,5 +1,6 @@
 #include "operator.h"
 
+#include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -30,16 +31,45 @@ bool Attributes::flag(const char* key, bool missing) const {
   return found ? !std::strcmp(found, "True") || !std::strcmp(found, "1") : missing;
 }
 
-Record::~Record() { std::free(data_); }
+namespace {
+
+// Large memory that was freed last, for the next record of that size: the system would hand it out
+// again page by page, each of them cleared.
+struct Block {
+  size_t bytes;
+};
+constexpr size_t head = 64, large = 1 << 20;
+std::atomic<Block*> spare{nullptr};
+
+void* taken(size_t bytes) {
+  if (bytes >= large) {
+    Block* found = spare.exchange(nullptr);
+    if (found && found->bytes == bytes) return reinterpret_cast<char*>(found) + head;
+    std::free(found);
+  }
+  auto* made = static_cast<Block*>(std::aligned_alloc(64, head + bytes));
+  if (!made) throw std::bad_alloc();
+  made->bytes = bytes;
+  return reinterpret_cast<char*>(made) + head;
+}
+
+void give_back(void* data) {
+  if (!data) return;
+  auto* block = reinterpret_cast<Block*>(static_cast<char*>(data) - head);
+  std::free(block->bytes >= large ? spare.exchange(block) : block);
+}
+
+}  // namespace
+
+Record::~Record() { give_back(data_); }
 
 void* Record::of(size_t bytes) {
   const size_t needed = (bytes + 64) / 64 * 64;
   if (needed != bytes_) {
-    std::free(data_);
+    give_back(data_);
     data_ = nullptr;
     bytes_ = 0;
-    data_ = std::aligned_alloc(64, needed);
-    if (!data_) throw std::bad_alloc();
+    data_ = taken(needed);
     bytes_ = needed;
   }
   return data_;

@@ -20,7 +20,7 @@ namespace {
 // What a thread has to have to do, in nanoseconds, to be woken for it: several times of what that
 // takes. And what is worth a turn: turns are taken from what is left, so that a thread that comes
 // late, or has to share its processor, holds up the others by the rest of one turn.
-constexpr double worth_a_thread = 100e3, worth_a_turn = 20e3;
+constexpr double worth_a_thread = 200e3, worth_a_turn = 20e3;
 constexpr int most_threads = 64, turns_of_a_thread = 8;
 // How often a thread looks before it sleeps: some microseconds, for the next call of many.
 constexpr int looks = 200;
