@@ -49,13 +49,15 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
     """What a person gives as data, as an NDArray of this dtype with its batch axis.
 
     value: an NDArray, which stays on its device, or what `numpy.asarray` takes; it may lack the
-    batch axis. Raises TypeError.
+    batch axis. Raises TypeError, ShapeError.
     """
     if not isinstance(value, mx.nd.NDArray):
         value = mx.nd.array(_numbers(block, name, value), dtype=dtype, ctx=device)
     elif isinstance(value, mx.np.ndarray):
         value = value.as_nd_ndarray()
     value = from_loader(value).astype(dtype, copy=False)
+    if 0 in value.shape:
+        raise ShapeError(f"{block}: '{name}' is empty, shape {value.shape}.")
     lacks_batch = value.ndim == len(axes.split()) - 1 and axes[0] in BATCH
     return value.expand_dims(axis=0) if lacks_batch else value
 

@@ -115,8 +115,8 @@ class OutputKernel(Categorical):
         self, coregionalization: Coregionalization, active_dims: ActiveDims = None
     ) -> None:
         Kernel.__init__(self, active_dims=active_dims)
-        self._levels, self._rank = coregionalization.outputs, coregionalization.rank
-        self._one_hot = False
+        self.levels, self._rank = coregionalization.outputs, coregionalization.rank
+        self.one_hot = False
         self.coregionalization = coregionalization
         self.factor, self.variance = coregionalization.mixing, coregionalization.kappa
 

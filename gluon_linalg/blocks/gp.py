@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import functional as fn
 from .. import native
-from ..errors import NonFiniteError, ShapeError
+from ..errors import ShapeError
 from ..typing import Array, Device, Namespace
 from .base import LinearAlgebraBlock
 from .cholesky import check_jitter
@@ -210,11 +210,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         dtype: str,
     ) -> Tuple[Array, Array, Optional[Array]]:
         """A, a constant (B, n, n), what it has beside k(x) (B, n), and what jitter added (B, 1)."""
-        if F is mx.nd:
-            text = f"{self.name}: 'x' contains NaN or infinity; a mask hides rows."
-            rows = F.min(fn.finite(F, x), axis=2)
-            rows = rows if mask is None else F.maximum(rows, 1.0 - mask)
-            fn.require_rows(F, x, rows, NonFiniteError, text)
+        fn.require_inputs(F, x, self.name, mask)
         variances, shift = self._variances(F, x, y, noise, mask, dtype)
         kernel = self.kernel.evaluate(F, x, None, dtype, constant=True)
         covariance = fn.add_diagonal(F, kernel, fn.stop(F, variances))

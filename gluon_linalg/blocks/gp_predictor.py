@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..errors import NonFiniteError, ShapeError
+from ..errors import ShapeError
 from ..functional.factor_update import left_out, row_numbers, with_rows, without_rows
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, ArrayLike, Namespace
@@ -156,9 +156,7 @@ class GPPredictor(Posterior):
         ]
         inputs, targets, variances = given
         F, context = mx.nd, inputs.context
-        text = f"{self.name}: 'x' contains NaN or infinity."
-        rows = F.min(fn.finite(F, inputs), axis=2)
-        fn.require_rows(F, inputs, rows, NonFiniteError, text)
+        fn.require_inputs(F, inputs, self.name)
         variances = F.zeros_like(targets) if variances is None else variances
         for shift in (self._jitter, self._noise_or_none(F, inputs)):
             if shift is not None:

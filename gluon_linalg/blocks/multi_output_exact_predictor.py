@@ -210,6 +210,7 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
 
     def _wide(self, F: Namespace, x: Array) -> Array:
         x = fn.require_columns(F, x, self._constant(F, "inputs", x), self.name, "x")
+        fn.require_inputs(F, x, self.name)
         return F.cast(x, dtype=self._compute_dtype)
 
     def _cross(self, F: Namespace, q: int, x: Array) -> Array:

@@ -165,8 +165,10 @@ class Posterior(Viewed):
         """mean + L ε; of p latent values noise is (B, m, s p) and the samples are (B, m, s, p)."""
         wide, count = self._wide(F, x), self.latents
         drawn = []
-        parts = [noise] if count == 1 else F.split(noise, num_outputs=count, axis=2)
-        for i, part in enumerate(parts):
+        # Not `split`, whose gradient MXNet does not have for GPUs.
+        noise = F.reshape(noise, shape=(0, 0, count, -1))
+        for i in range(count):
+            part = F.reshape(F.slice_axis(noise, axis=2, begin=i, end=i + 1), shape=(0, 0, -1))
             covariance = self._latent_covariance(F, i, wide)
             covariance = fn.add_diagonal(F, covariance, self._rounding(F, i, wide))
             factor = fn.cholesky(F, covariance, jitter="auto", name=self.name)
@@ -224,6 +226,7 @@ class Posterior(Viewed):
 
     def _wide(self, F: Namespace, x: Array) -> Array:
         x = fn.require_columns(F, x, self._points(F, x), self.name, "x")
+        fn.require_inputs(F, x, self.name)
         return F.cast(x, dtype=self._compute_dtype)
 
     def _cross(self, F: Namespace, i: int, x: Array) -> Array:
@@ -321,6 +324,7 @@ class Posterior(Viewed):
         return self.kernels[0].dtype
 
     def _check_parameters(self, array: Array) -> None:
+        self._check_dtype(array)
         self.kernels[0]._check_parameters(array)
 
     def _kernel(self, i: int) -> Kernel:

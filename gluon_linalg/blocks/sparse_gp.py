@@ -170,11 +170,15 @@ class CollapsedGPLayer(InducingBlock):
         dtype: str,
     ) -> Tuple[Observed, Array, Array]:
         """The regression on φ(x) in `dtype`, what is added to its φ (B,), and L in float64."""
+        mask = None if mask is None else fn.checked_mask(F, mask, self.name)
         x = seen_inputs(F, x, mask)
+        fn.require_inputs(F, x, self.name, mask)
         (found,) = self.projections(F, x)
         y = F.cast(y, dtype=dtype)
         y = y - mean_values(F, self.means[0], F.cast(x, dtype=dtype), dtype, cast(str, self.dtype))
-        variances = fn.zeros_like(F, y) if noise is None else F.cast(noise, dtype=dtype)
+        variances = fn.zeros_like(F, y)
+        if noise is not None:
+            variances = F.cast(fn.checked_noise(F, noise, mask, self.name), dtype=dtype)
         if self.noise_variance is not None:
             stored = F.cast(parameter_array(F, self.noise_variance, x), dtype=dtype)
             learned = F.reshape(self.noise_variance.natural(F, stored), shape=(1, -1))

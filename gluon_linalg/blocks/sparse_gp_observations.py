@@ -174,7 +174,7 @@ class SparseObservations(Posterior):
             mask = fn.checked_mask(F, mask, self.name)
             x = seen_inputs(F, x, mask)
             y = F.where(mask, y, fn.zeros_like(F, y))
-            noise = None if noise is None else F.where(mask, noise, fn.zeros_like(F, noise))
+        noise = None if noise is None else fn.checked_noise(F, noise, mask, self.name)
         wide = self._wide(F, x)
         features, _, rest = self._projection(F, 0, wide)[1:]
         shift = mean_values(F, self.means[0], wide, WIDE, cast(str, self.dtype))

@@ -32,8 +32,9 @@ class StateSpaceGPLayer(ScanningBlock):
     of moving them apart.
 
     kernel: Matern12, Matern32, Matern52, Matern72, Cosine, Constant, Linear, Polynomial, White,
-    exactly; RBF by `rbf_order` states (2 to 9) and Periodic by `periodic_order` harmonics; their
-    sums, products and multiples. `approximation_error()` bounds what the orders leave out. The cost is
+    exactly; RBF by `rbf_order` states (2 to 9), SpectralMixture by twice as many for each
+    component, and Periodic by `periodic_order` harmonics; their sums, products and multiples, also
+    `Batched`. `approximation_error()` bounds what the orders leave out. The cost is
     n d³ for d states, the sum of those of the parts of a sum, the product of those of a product.
     mean, noise_variance: as in `GPLikelihoodLayer`, but noise_variance is one number. method,
     length: as in `KalmanFilterLayer`. precision: 'float64' computes a float32 layer in float64
@@ -131,11 +132,19 @@ class StateSpaceGPLayer(ScanningBlock):
         data = self._all_data(x, y, noise, mask)
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
-            times, table, left_out, given = self._posterior(dtype, *data)
+            times, table, passages, left_out, given = self._posterior(dtype, *data)
             variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
         with self.name_scope():
             return StateSpaceGPPredictor(
-                self.kernel, self.mean, self._orders, times, table, left_out, variance, given
+                self.kernel,
+                self.mean,
+                self._orders,
+                times,
+                table,
+                passages,
+                left_out,
+                variance,
+                given,
             )
 
     def _kalman_inputs(
@@ -156,6 +165,9 @@ class StateSpaceGPLayer(ScanningBlock):
         gaps = fn.gaps_between(F, times)
         valid = fn.ones_like(F, F.squeeze(times, axis=2))
         valid = fn.require_ordered(F, valid, times, gaps, self.name)
+        if noise is not None:
+            shown = None if mask is None else F.reshape(mask, shape=(0, -1))
+            noise = fn.checked_noise(F, F.reshape(noise, shape=(0, -1)), shown, self.name)
         if mask is not None:
             mask = F.cast(F.reshape(mask, shape=(0, -1)), dtype=dtype)
             text = f"{self.name}: the mask hides all observations."
@@ -193,8 +205,9 @@ class StateSpaceGPLayer(ScanningBlock):
         return variances
 
     def _posterior(self, dtype, x, y, noise, mask):
-        """Times, `table_of_stretches` and `LeaveOneOut` of data, and what `JointTimes` has."""
+        """Times, `table_of_stretches`, `Passages` and `LeaveOneOut` of data, and residuals."""
         F, name = mx.nd, self.name
+        noise = None if noise is None else fn.checked_noise(F, noise, mask, name)
         (y3, *arrays), _ = self._kalman_inputs(F, x, y, noise, mask, dtype)
         system = fn.state_space_system(F, y3, *arrays, name=name)
         size, length = self.filter._states, self.filter._scan_length(F, system)
@@ -219,6 +232,13 @@ class StateSpaceGPLayer(ScanningBlock):
             by_batch(smoothed.precision_before, 2),
         )
         gain, inverse = filtered.gain, filtered.inverse_factor
+        emission, transition = (
+            fn.over_time(F, array, filtered.closed)
+            for array in (system.emission, system.transition)
+        )
+        passages = fn.passages(
+            F, *(by_batch(array, 2) for array in (filtered.whitened, inverse, emission, transition))
+        )
         certainty = fn.product(F, gain, fn.product(F, smoothed.precision_after, gain), True)
         certainty = by_batch(certainty + fn.product(F, inverse, inverse, True), 0)
         certainty = certainty.reshape((batch, -1))
@@ -231,7 +251,7 @@ class StateSpaceGPLayer(ScanningBlock):
             error, variance = (F.where(shown, a, hidden) for a in (error, variance))
         shown = None if mask is None else mask.astype("float64").reshape((batch, -1))
         given = y3.astype("float64").reshape((batch, -1)), variances, shown
-        return times, table, LeaveOneOut(y - error, variance), given
+        return times, table, passages, LeaveOneOut(y - error, variance), given
 
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
         """The arguments of a call, arrays of one column as vectors."""

@@ -1,4 +1,4 @@
-"""Several values of a Gaussian process in state space form at once, in O(n + m)."""
+"""Joint draws of a Gaussian process in state space form, in O(n + m)."""
 
 from typing import Any, List, Optional, Tuple
 
@@ -10,10 +10,10 @@ from .kernels import Kernel
 from .smoother import KalmanSamplerLayer
 
 
-class JointTimes:
-    """The posterior at m new times together: draws, and covariances between them.
+class JointDraws:
+    """Draws of the posterior at m new times together.
 
-    Both come from a filter over the times of the data and the new ones, at which a mask hides what
+    They come from a filter over the times of the data and the new ones, at which a mask hides what
     would be observed. kernel: frozen, of `size` states; times, residual, variances, mask: (B, n) in
     float64, of the data, the residual being y - m(x).
     """
@@ -54,33 +54,6 @@ class JointTimes:
             found[:, b] = np.einsum("sti,ti->st", states, emission[b])[:, places[b]]
         return found
 
-    def covariance(self, new: np.ndarray) -> np.ndarray:
-        """Cov(f(t_a), f(t_b)) given the data at new times (B, m), (B, m, m).
-
-        Cov(x_s, x_t) = P_s L_sᵀ ... L_{t-1}ᵀ (I - N_{t-1} P_t) of s < t (de Jong 1989), P the
-        predicted covariances, L = A - K H, and N the precision of what t and later times say.
-        """
-        arrays, emission, places = self._merged(new)
-        y, transition, row, factor, noise, mean, prior, mask = arrays
-        model = fn.state_space_system(
-            mx.nd, y, transition, row, factor, noise, mean, prior, mask, name="covariance"
-        )
-        d, length = emission.shape[2], emission.shape[1]
-        filtered, _ = fn.kalman_filter(mx.nd, model, d, 1, "square_root", length, "covariance")
-        smoothed = fn.backward_pass(mx.nd, model, filtered, d, length)
-        parts = (filtered.covariance, filtered.closed, smoothed.precision_before)
-        shape = (len(new), length, d, d)
-        predicted, closed, precision = (
-            np.broadcast_to(fn.batch_first(mx.nd, part).asnumpy(), shape) for part in parts
-        )
-        found = np.zeros((*new.shape, new.shape[1]))
-        for b, order in enumerate(np.argsort(places, axis=1)):
-            at = places[b][order]
-            found[b][np.ix_(order, order)] = _between(
-                predicted[b], closed[b], precision[b], emission[b], at
-            )
-        return found
-
     def _merged(self, new: np.ndarray) -> Tuple[List[Any], np.ndarray, np.ndarray]:
         """Arguments of Kalman layers with a mask, H (B, T, d), and where new times are, (B, m)."""
         times, residual, variances, mask = self._data
@@ -115,26 +88,3 @@ class JointTimes:
         ]
         rows_of = np.broadcast_to(emission.asnumpy()[:, :, 0], (*every.shape[:2], sde.size))
         return arrays, rows_of, places
-
-
-def _between(
-    predicted: np.ndarray,
-    closed: np.ndarray,
-    precision: np.ndarray,
-    emission: np.ndarray,
-    places: np.ndarray,
-) -> np.ndarray:
-    """The covariances of one batch element at rising places (m,), (m, m)."""
-    identity = np.eye(emission.shape[1])
-    moved = np.zeros((len(places), emission.shape[1]))  # L_{t-1} ... L_s P_s H_sᵀ of each s
-    found = np.zeros((len(places), len(places)))
-    step = None
-    for b, place in enumerate(places):
-        if step is not None:
-            for t in range(step, place):
-                moved[:b] = moved[:b] @ closed[t].T
-        moved[b] = predicted[place] @ emission[place]
-        row = emission[place] @ (identity - predicted[place] @ precision[place])
-        found[b, : b + 1] = found[: b + 1, b] = moved[: b + 1] @ row
-        step = place
-    return found

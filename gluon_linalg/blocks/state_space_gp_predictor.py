@@ -1,19 +1,21 @@
 """The posterior of a Gaussian process in state space form, at any times."""
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple, cast
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..errors import DtypeError, ShapeError
-from ..typing import Array, Namespace
-from .base import LinearAlgebraBlock
-from .casting import check_casts
+from ..typing import Array, Namespace, Rules
 from .copying import frozen_copies
 from .kernels import Kernel
 from .mean import mean_values
-from .state_space_gp_joint import JointTimes
+from .parameters import parameter_array
+from .state_space_gp_joint import JointDraws
+from .views import Viewed
+
+X = ("x", "B m")
 
 
 class LeaveOneOut(NamedTuple):
@@ -23,7 +25,7 @@ class LeaveOneOut(NamedTuple):
     variance: mx.nd.NDArray
 
 
-class StateSpaceGPPredictor(LinearAlgebraBlock):
+class StateSpaceGPPredictor(Viewed):
     """x -> (mean, variance) of the posterior, (B, m) or (B, m, 1) -> (B, m), (B, m).
 
     At any times, in any order, also those of the data: each costs d³ and the search for it, which
@@ -32,11 +34,13 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
 
     Made by `StateSpaceGPLayer.condition`. kernel, mean: of the layer, of which the predictor has
     copies; orders: of its approximations; times: (B, n); table: (B, n + 1, c), what the data say
-    (`functional.table_of_stretches`); left_out: their `LeaveOneOut`; noise_variance: of new
-    observations, which the variance then includes, or None; given: y - m(x), the noise variances
-    and the mask, (B, n) each.
+    (`functional.table_of_stretches`); passages: how errors pass them (`functional.passages`), for
+    covariances; left_out: their `LeaveOneOut`; noise_variance: of new observations, which the
+    variance then includes, or None; given: y - m(x), the noise variances and the mask, (B, n) each.
 
-    The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block.
+    The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block, and so
+    does each of its views, ``view("covariance")`` and ``view("samples")``, which take the data's
+    times one by one.
 
     Raises ShapeError, DtypeError.
 
@@ -47,7 +51,14 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
     [[1.]] [[0.5]]
     """
 
-    arguments = (("x", "B m"),)
+    arguments = (X,)
+    views = {
+        "mean": ((X,), 1),
+        "variance": ((X,), 1),
+        "covariance": ((X,), 1),
+        "samples": ((X, ("noise", "B m s")), 2),
+    }
+    _compute_dtype = "float64"
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
         orders: fn.Orders,
         times: mx.nd.NDArray,
         table: mx.nd.NDArray,
+        passages: fn.Passages,
         left_out: LeaveOneOut,
         noise_variance: Optional[mx.nd.NDArray],
         given: Tuple[mx.nd.NDArray, mx.nd.NDArray, Optional[mx.nd.NDArray]],
@@ -66,77 +78,61 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
         self._batch, self._count = times.shape
         with self.name_scope():
             self.kernel, self.mean_function = frozen_copies(self.prefix, kernel, mean)
-            self._joint = JointTimes(self.kernel, orders, times, *given)
+            self._draws = JointDraws(self.kernel, orders, times, *given)
+            self.noise_variance: Optional[mx.gluon.Parameter] = None
             constants = {"table": table.reshape((-3, 0)), **_search(times.asnumpy())}
             if noise_variance is not None:
                 constants["noise_variance"] = noise_variance.reshape((1, 1))
             for name, array in constants.items():
                 setattr(self, name, self.params.get_constant(name, array))
         self.params.initialize(ctx=times.context)
+        # Not among the block's own: a call does not read them.
+        of_views = mx.gluon.ParameterDict(self.prefix)
+        own = fn.Passages(passages.closings.reshape((-3, -3)), passages.steps)
+        kept = fn.Passages(*(of_views.get_constant(n, a) for n, a in own._asdict().items()))
+        of_views.initialize(ctx=times.context)
+        object.__setattr__(self, "_passages", kept)
+        object.__setattr__(self, "_of_views", of_views)
 
     @property
     def dtype(self) -> Optional[str]:
         return self.kernel.dtype
 
-    def hybrid_forward(
-        self,
-        F: Namespace,
-        x: Array,
-        table: Array,
-        ordered: Array,
-        first: Array,
-        first_row: Array,
-        noise_variance: Optional[Array] = None,
-    ) -> Tuple[Array, Array]:
-        outer = cast(str, self.dtype)
-        times = F.cast(F.reshape(x, shape=(0, -1, 1)), dtype="float64")
-        index = fn.stretch_of(F, times, ordered, first, self._count)
-        rows = F.take(table, F.broadcast_add(index, first_row), axis=0, mode="clip")
-        sde = self.kernel.linear_sde(F, times, self._orders)
-        mean, variance, prior = fn.moments_between(F, sde, rows, times)
-        mean = mean + mean_values(F, self.mean_function, times, "float64", outer)
-        mean = fn.require_times(F, mean, times, self.name)
-        variance = F.maximum(variance, prior * fn.unit_roundoff(F, prior))
-        if noise_variance is not None:
-            variance = F.broadcast_add(variance, noise_variance)
-        return F.cast(mean, dtype=outer), F.cast(variance, dtype=outer)
+    def hybrid_forward(self, F: Namespace, x: Array, **stored: Array) -> Tuple[Array, Array]:
+        moments = self._moments(F, x)
+        return moments.mean, moments.variance
 
     def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior mean, (B, m) or (B, m, 1) -> (B, m)."""
-        return self(x)[0]
+        return self._now("mean", x)
 
     def variance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior variance, (B, m) or (B, m, 1) -> (B, m)."""
-        return self(x)[1]
+        return self._now("variance", x)
 
     def covariance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The covariance of the latent function at new times, (B, m) or (B, m, 1) -> (B, m, m).
 
-        In any order; costs (n + m) d³ + (n + m) m d².
+        In any order; costs n m d² + m² d².
         """
-        new, like = self._new_times(x)
-        return mx.nd.array(self._joint.covariance(new), dtype=self.dtype, ctx=like.context)
+        return self._now("covariance", x)
 
     def sample(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
         """Joint samples of the latent function, (B, m) or (B, m, 1) -> (size, B, m).
 
-        From MXNet's random state; each costs (n + m) d³.
+        From MXNet's random state; each costs (n + m) d³, by filtering the data again with the new
+        times among them. ``view("samples")`` is a graph, which draws by the covariance.
         """
-        new, like = self._new_times(x)
-        drawn = self._joint.sample(new, size)
+        (like,) = self._arrays((X,), x)
+        times = like.astype("float64").reshape((0, -1, 1))
+        fn.require_times(mx.nd, times[:, :, 0], times, self.name)
+        new = times.asnumpy()[:, :, 0]
+        drawn = self._draws.sample(new, size)
         if self.mean_function is not None:
-            times = like.astype("float64").reshape((*new.shape, 1))
             outer = cast(str, self.dtype)
             shift = mean_values(mx.nd, self.mean_function, times, "float64", outer)
             drawn = drawn + shift.asnumpy()
         return mx.nd.array(drawn, dtype=self.dtype, ctx=like.context)
-
-    def _new_times(self, x: mx.nd.NDArray) -> Tuple[np.ndarray, mx.nd.NDArray]:
-        """New times (B, m) as numbers, checked as those of a call, and as they came."""
-        (like,) = self._received(x)
-        times = like.astype("float64").reshape((0, -1, 1))
-        fn.require_times(mx.nd, times[:, :, 0], times, self.name)
-        return times.asnumpy()[:, :, 0], like
 
     def leave_one_out(self) -> LeaveOneOut:
         """Mean and variance of each y_i given all others, (B, n) each (de Jong 1989).
@@ -153,10 +149,6 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
                 f"again: the data were filtered as {self.dtype}."
             )
 
-    def cast(self, dtype: str) -> None:
-        """Only to the dtype that the predictor has, which changes nothing."""
-        check_casts(self, dtype)
-
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         if sizes["B"] != self._batch:
             raise ShapeError(
@@ -164,12 +156,87 @@ class StateSpaceGPPredictor(LinearAlgebraBlock):
                 f"batch {self._batch}."
             )
 
+    # Views inside a graph.
+
+    def _mean_view(self, F: Namespace, x: Array) -> Array:
+        return self._moments(F, x).mean
+
+    def _variance_view(self, F: Namespace, x: Array) -> Array:
+        return self._moments(F, x).variance
+
+    def _covariance_view(self, F: Namespace, x: Array) -> Array:
+        return F.cast(self._covariance(F, self._moments(F, x)), dtype=self.dtype)
+
+    def _samples_view(self, F: Namespace, x: Array, noise: Array) -> Array:
+        moments = self._moments(F, x)
+        covariance = fn.add_diagonal(F, self._covariance(F, moments), moments.rounding)
+        factor = fn.cholesky(F, covariance, jitter="auto", name=self.name)
+        moved = fn.product(F, factor, F.cast(noise, dtype="float64"))
+        mean = F.expand_dims(F.cast(moments.mean, dtype="float64"), axis=2)
+        return F.cast(F.broadcast_add(moved, mean), dtype=self.dtype)
+
+    def _moments(self, F: Namespace, x: Array) -> "_Moments":
+        outer = cast(str, self.dtype)
+        times = F.cast(F.reshape(x, shape=(0, -1, 1)), dtype="float64")
+        ordered, first, first_row, table = (
+            parameter_array(F, parameter, x)
+            for parameter in (self.ordered, self.first, self.first_row, self.table)
+        )
+        index = fn.stretch_of(F, times, ordered, first, self._count)
+        places = F.broadcast_add(index, first_row)
+        rows = F.take(table, places, axis=0, mode="clip")
+        sde = self.kernel.linear_sde(F, times, self._orders)
+        known = fn.between(F, sde, rows, times)
+        mean, latent, prior = fn.moments_between(F, known)
+        mean = mean + mean_values(F, self.mean_function, times, "float64", outer)
+        mean = fn.require_times(F, mean, times, self.name)
+        rounding = prior * fn.unit_roundoff(F, prior)
+        latent = F.maximum(latent, rounding)
+        variance = latent
+        if self.noise_variance is not None:
+            variance = F.broadcast_add(latent, parameter_array(F, self.noise_variance, x))
+        mean, variance = (F.cast(a, dtype=outer) for a in (mean, variance))
+        return _Moments(mean, variance, latent, 16.0 * rounding, times, index, places, sde, known)
+
+    def _covariance(self, F: Namespace, moments: "_Moments") -> Array:
+        _, _, latent, _, times, index, places, sde, known = moments
+        closings, steps = (parameter_array(F, p, times) for p in self._passages)
+        # What a time that is NaN makes of its mean, the graph makes of all.
+        valid = F.sum(0.0 * times, axis=(1, 2))
+        found = fn.covariances_between(F, sde, known, times, latent, index, places, closings, steps)
+        return F.broadcast_add(found, F.reshape(valid, shape=(-1, 1, 1)))
+
+    # The rest.
+
+    def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
+        found = super()._viewed_params(select)
+        found.update(self._of_views)
+        return found
+
+    def _shaped(self, rules: Rules, arrays: Sequence[Any]) -> Tuple[Any, ...]:
+        pairs = zip(rules, arrays)
+        return tuple(as_vector(self.name, r[0], a) if r == X else a for r, a in pairs)
+
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
-        args = super()._bound(args, keywords)
-        return tuple(as_vector(self.name, rule[0], x) for rule, x in zip(self.arguments, args))
+        return self._shaped(self.arguments, super()._bound(args, keywords))
 
     def _check_parameters(self, array: Array) -> None:
+        self._check_dtype(array)
         self.kernel._check_parameters(array)
+
+
+class _Moments(NamedTuple):
+    """What is known of the process at times (B, m, 1); the first two as a call gives them."""
+
+    mean: Array
+    variance: Array
+    latent: Array  # the variance of f
+    rounding: Array  # how far that may be from the truth
+    times: Array
+    stretch: Array  # in which stretch each time is
+    places: Array  # the same, counted through the batch
+    sde: fn.LinearSDE
+    known: Any  # `functional.between`
 
 
 def as_vector(name: str, argument: str, value: Any) -> Any:

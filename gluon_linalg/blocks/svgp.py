@@ -103,7 +103,9 @@ class SVGPLikelihoodLayer(InducingBlock):
     ) -> Array:
         outer = cast(str, self.dtype)
         x, y, _, mask = self.rows(F, x, y, None, mask)
+        mask = None if mask is None else fn.checked_mask(F, mask, self.name)
         x = seen_inputs(F, x, mask)
+        fn.require_inputs(F, x, self.name, mask)
         weights, roots = self._variational(F, x)
         mean, variance = latent_moments(F, self.projections(F, x), weights, roots, True)
         expected = self._expected(F, x, y, mask, self._shifted(F, x, mean), variance)
@@ -136,7 +138,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         x, y, mask = self._all_data(x, y, mask)
         with mx.autograd.pause():
             inputs, targets, _, seen = self.rows(mx.nd, x, y, None, mask)
+            seen = None if seen is None else fn.checked_mask(mx.nd, seen, self.name)
             inputs = seen_inputs(mx.nd, inputs, seen)
+            fn.require_inputs(mx.nd, inputs, self.name, seen)
             found = self.projections(mx.nd, inputs)
             weights, roots = self._variational(mx.nd, inputs)
             mean, variance = latent_moments(mx.nd, found, weights, roots, True)
@@ -195,8 +199,9 @@ class SVGPLikelihoodLayer(InducingBlock):
         """w (B, m, p) and R (B, m, m) of each process, in float64."""
         weights = F.cast(parameter_array(F, self.variational_mean, like), dtype=WIDE)
         stored = F.cast(parameter_array(F, self.variational_factor, like), dtype=WIDE)
+        stored = lapack.lower_triangle(F, stored)
         each = [F.slice_axis(stored, axis=1, begin=i, end=i + 1) for i in range(self._latents)]
-        return weights, [lapack.lower_triangle(F, F.squeeze(a, axis=1)) for a in each]
+        return weights, [F.squeeze(a, axis=1) for a in each]
 
     def _shifted(self, F: Namespace, x: Array, mean: Array) -> Array:
         """The means of the latent values with m(x) added."""
@@ -222,7 +227,10 @@ class SVGPLikelihoodLayer(InducingBlock):
         mean, variance = (F.cast(a, dtype=outer) for a in (mean, variance))
         own = x if self.likelihood.needs_inputs else None
         each = self.likelihood.expected_log_density(F, mean, variance, y, own)
-        return each if mask is None else F.where(mask, each, fn.zeros_like(F, each))
+        if mask is None:
+            return each
+        # A mask that is none is NaN in a graph.
+        return F.where(mask, each, fn.zeros_like(F, each)) + 0.0 * mask
 
     def _scale(self, F: Namespace, y: Array, mask: Optional[Array]) -> Union[float, Array]:
         """N/b, (B,)."""

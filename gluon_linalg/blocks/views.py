@@ -1,6 +1,6 @@
 """Views of a posterior, each of which can be a block by itself, for graphs and files."""
 
-from typing import Any, Dict, List, Optional, Tuple, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
 import numpy as np
@@ -10,7 +10,7 @@ from ..errors import DtypeError, suggestion
 from ..typing import Array, ArrayLike, Device, Namespace, Rules
 from .arguments import axis_sizes, from_data
 from .base import LinearAlgebraBlock
-from .casting import check_casts
+from .casting import check_casts, dtype_name
 from .explaining import listed
 from .parameters import parameter_array
 
@@ -50,6 +50,19 @@ class Viewed(LinearAlgebraBlock):
         """Only to the dtype that the predictor has, which changes nothing."""
         check_casts(self, dtype)
 
+    def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
+        """What views may read: more than the block itself, where that is of views alone."""
+        return self.collect_params(select)
+
+    def _check_dtype(self, array: Array) -> None:
+        """DtypeError for a call in another dtype than that of the layer, which cannot change."""
+        dtype = dtype_name(array.dtype)
+        if dtype != self.dtype:
+            raise DtypeError(
+                f"{self.name}: the inputs are {dtype}, the layer that was conditioned is "
+                f"{self.dtype}; give array.astype('{self.dtype}')."
+            )
+
     def _options(self, name: str) -> Dict[str, Any]:
         """What the function of a view takes beside its arrays; NumPy arrays become parameters."""
         return {}
@@ -61,7 +74,11 @@ class Viewed(LinearAlgebraBlock):
 
     def _arrays(self, rules: Rules, *arrays: Any) -> Tuple[Any, ...]:
         """Arrays of a call by other rules than those of the block, checked alike."""
-        return _Rules(self, rules)._received(*arrays)
+        return _Rules(self, rules)._received(*self._shaped(rules, arrays))
+
+    def _shaped(self, rules: Rules, arrays: Sequence[Any]) -> Tuple[Any, ...]:
+        """Arrays of a call that may have other shapes than those of the rules."""
+        return tuple(arrays)
 
     def _from_people(self, rules: Rules, *values: Optional[ArrayLike]) -> List[Any]:
         """Data as people have them, or None, by other rules than those of the block."""
@@ -117,9 +134,12 @@ class View(LinearAlgebraBlock):
     def collect_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
         """Those of the posterior that the view reads, and its own."""
         found = super().collect_params(select)
-        every = self.posterior.collect_params(select)
+        every = self.posterior._viewed_params(select)
         found.update({name: p for name, p in every.items() if name in self._read})
         return found
+
+    def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
+        return self.posterior._shaped(self.arguments, super()._bound(args, keywords))
 
     @property
     def dtype(self) -> Optional[str]:

@@ -4,7 +4,9 @@ A function that has the name of its module, such as `functional.lq`, is the func
 """
 
 from .augmented_lq import augmented_lq
+from .between_covariances import Passages, covariances_between, passages
 from .between_times import (
+    between,
     halvings,
     moments_between,
     require_ordered,
@@ -14,7 +16,14 @@ from .between_times import (
 )
 from .canonical import canonical_correlations, canonical_view
 from .certain import uncertain_mask
-from .checks import finite, require, require_columns, require_dtype, require_rows
+from .checks import (
+    finite,
+    require,
+    require_columns,
+    require_dtype,
+    require_inputs,
+    require_rows,
+)
 from .cholesky import (
     add_jitter,
     checked_triangular_solve,
@@ -39,6 +48,7 @@ from .distance import centred, exp_below_zero, in_range, negative_half_squared_d
 from .eigen import covariance_factor, eigh
 from .gaussian import (
     checked_mask,
+    checked_noise,
     filled,
     finite_targets,
     gaussian_adjoint,
@@ -69,21 +79,14 @@ from .kalman_tangent import MomentTangents
 from .kalman_views import KalmanViews, Moments
 from .least_squares import least_squares, minimum_norm
 from .linear_sde import (
-    Features,
     LinearSDE,
-    Matern,
     Orders,
     ProductSDE,
     ScaledSDE,
     SumSDE,
     WhiteNoise,
     constant,
-    cosine_features,
     gaps_between,
-    periodic_error,
-    periodic_features,
-    polynomial_features,
-    rbf_chain,
 )
 from .lq import lq, qr
 from .lyapunov import stationary_factor
@@ -103,6 +106,17 @@ from .matrix import (
 from .matrix_exponential import discretized, matrix_exponential
 from .probabilistic_pca import ppca_nll
 from .regression import observed_data, regression_nll, regression_posterior
+from .sde_chains import (
+    Matern,
+    rbf_chain,
+)
+from .sde_features import (
+    Features,
+    cosine_features,
+    periodic_error,
+    periodic_features,
+    polynomial_features,
+)
 from .simulation import (
     drawn_observations,
     observation_marginals,
@@ -144,6 +158,7 @@ __all__ = [
     "OnlineState",
     "OnlineStep",
     "Orders",
+    "Passages",
     "ProductSDE",
     "ScaledSDE",
     "SumSDE",
@@ -153,10 +168,12 @@ __all__ = [
     "augmented_lq",
     "backward_pass",
     "batch_first",
+    "between",
     "canonical_correlations",
     "canonical_view",
     "centred",
     "checked_mask",
+    "checked_noise",
     "checked_triangular_solve",
     "cholesky",
     "cholesky_solve",
@@ -165,6 +182,7 @@ __all__ = [
     "cosine_features",
     "covariance",
     "covariance_factor",
+    "covariances_between",
     "determinant",
     "diagonal",
     "diagonal_matrix",
@@ -183,9 +201,9 @@ __all__ = [
     "filtered_factor",
     "filtered_mean",
     "finite",
-    "first_state",
     "finite_right_side",
     "finite_targets",
+    "first_state",
     "following_moments",
     "gaps_between",
     "gaussian_adjoint",
@@ -228,6 +246,7 @@ __all__ = [
     "ones_like",
     "online_system",
     "over_time",
+    "passages",
     "periodic_error",
     "periodic_features",
     "polynomial_features",
@@ -241,6 +260,7 @@ __all__ = [
     "require",
     "require_columns",
     "require_dtype",
+    "require_inputs",
     "require_ordered",
     "require_rows",
     "require_times",

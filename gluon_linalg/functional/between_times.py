@@ -9,7 +9,7 @@ t_i and t_{i+1}, with A and Q from t_i to t and B from t to t_{i+1},
 """
 
 import math
-from typing import Any, Optional, Tuple, Type
+from typing import Any, NamedTuple, Optional, Tuple, Type
 
 import mxnet as mx
 
@@ -86,13 +86,22 @@ def halvings(count: int) -> int:
     return math.ceil(math.log2(count + 1))
 
 
-def moments_between(
-    F: Namespace, sde: LinearSDE, rows: Array, times: Array
-) -> Tuple[Array, Array, Array]:
-    """Mean, variance and prior variance of the process at times (B, m, 1), (B, m) each.
+class Between(NamedTuple):
+    """What is known at times (B, m) between observations, with the A, Q, B and P of the module."""
 
-    rows: of the `table_of_stretches`, those of the times, (B, m, 2 + 2 d + 2 d²).
-    """
+    transition: Array  # A, (B, m, d, d)
+    following: Array  # B, (B, m, d, d)
+    row: Array  # H, (B, m, 1, d)
+    spread: Array  # P Hᵀ, (B, m, d, 1)
+    ahead: Array  # B P Hᵀ, (B, m, d, 1)
+    mean: Array  # m_i, (B, m, d, 1)
+    force: Array  # r_i, (B, m, d, 1)
+    covariance: Array  # P_i, (B, m, d, d)
+    precision: Array  # N_i, (B, m, d, d)
+
+
+def between(F: Namespace, sde: LinearSDE, rows: Array, times: Array) -> Between:
+    """Of times (B, m, 1), from their rows of the `table_of_stretches`, (B, m, 2 + 2 d + 2 d²)."""
     d, parts, at = sde.size, [], 0
     for width in (1, 1, d, d, d * d, d * d):
         parts.append(F.slice_axis(rows, axis=2, begin=at, end=at + width))
@@ -100,7 +109,7 @@ def moments_between(
     begin, end, mean, force, covariance, precision = parts
     mean, force = (F.expand_dims(x, axis=3) for x in (mean, force))
     covariance, precision = (F.reshape(x, shape=(0, 0, d, d)) for x in (covariance, precision))
-    before, after = F.relu(times - begin), F.relu(end - times)
+    before, after = (_from_zero(F, gap) for gap in (times - begin, end - times))
     transition, following, row, factor = _system(F, sde, times, before, after)
     column = transpose(F, row, axes=4)
     spread = product(F, covariance, product(F, transition, column, transpose_a=True))
@@ -108,12 +117,26 @@ def moments_between(
     if factor is not None:
         spread = spread + product(F, factor, product(F, factor, column, transpose_a=True))
     ahead = product(F, following, spread)
-    expected = product(F, row, product(F, transition, mean))
-    expected = expected + product(F, ahead, force, transpose_a=True)
-    told = product(F, ahead, product(F, precision, ahead), transpose_a=True)
-    variance, prior = product(F, row, spread) - told, product(F, row, column)
+    return Between(transition, following, row, spread, ahead, mean, force, covariance, precision)
+
+
+def moments_between(F: Namespace, known: Between) -> Tuple[Array, Array, Array]:
+    """Mean, variance and prior variance of the process at m times, (B, m) each."""
+    row, spread, ahead = known.row, known.spread, known.ahead
+    expected = product(F, row, product(F, known.transition, known.mean))
+    expected = expected + product(F, ahead, known.force, transpose_a=True)
+    told = product(F, ahead, product(F, known.precision, ahead), transpose_a=True)
+    variance, prior = product(F, row, spread) - told, product(F, row, row, transpose_b=True)
     expected, variance, prior = (F.squeeze(x, axis=(2, 3)) for x in (expected, variance, prior))
     return expected, variance, prior
+
+
+def _from_zero(F: Namespace, gaps: Array) -> Array:
+    """Gaps, or 0 before the first time and after the last; at an observation with a gradient.
+
+    Not `relu`, whose gradient at 0 is 0.
+    """
+    return gaps * (stop(F, gaps) >= 0.0)
 
 
 def _system(

@@ -6,7 +6,7 @@ the answer is read at once and the error names the block and the batch element; 
 called compiled rerun imperatively when they meet an error or NaN (`blocks.explaining`).
 """
 
-from typing import Mapping, Tuple, Type
+from typing import Mapping, Optional, Tuple, Type
 
 import mxnet as mx
 import numpy as np
@@ -48,6 +48,18 @@ def require_rows(
             named = "Row" if len(rows) == 1 else "Rows"
             text = f"{text} {named} {listing(rows)} of batch element {element}, counted from 0."
     return require(F, value, holds, error_class, text, axes)
+
+
+def require_inputs(F: Namespace, x: Array, name: str, mask: Optional[Array] = None) -> None:
+    """Raises NonFiniteError imperatively for rows of x (B, n, d) where a mask (B, n) is not 0.
+
+    A graph has NaN for them by itself.
+    """
+    if F is mx.nd:
+        rows = F.min(finite(F, x), axis=2)
+        if mask is not None:
+            rows = F.maximum(rows, F.cast(mask == 0.0, dtype=rows.dtype))
+        require_rows(F, x, rows, NonFiniteError, f"{name}: 'x' contains NaN or infinity.")
 
 
 def require_status(

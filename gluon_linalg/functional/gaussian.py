@@ -120,13 +120,22 @@ def seen_targets(
     """y, noise and a checked mask (B, n) in `dtype`, zeros where it hides what stands there."""
     y = F.cast(y, dtype=dtype)
     noise = None if noise is None else F.cast(noise, dtype=dtype)
-    if mask is None:
-        return y, noise, None
-    mask = checked_mask(F, F.cast(mask, dtype=dtype), name, axes)
-    y = F.where(mask, y, zeros_like(F, y))
-    if noise is not None:
+    if mask is not None:
+        mask = checked_mask(F, F.cast(mask, dtype=dtype), name, axes)
+        y = F.where(mask, y, zeros_like(F, y))
+    return y, None if noise is None else checked_noise(F, noise, mask, name, axes), mask
+
+
+def checked_noise(
+    F: Namespace, noise: Array, mask: Optional[Array], name: str, axes: int = 2
+) -> Array:
+    """Known variances (B, n), 0 where a mask hides them: ValueError where one is no variance."""
+    if mask is not None:
         noise = F.where(mask, noise, zeros_like(F, noise))
-    return y, noise, mask
+    holds = finite(F, noise) * (stop(F, noise) >= 0.0)
+    rows = holds if axes == 2 else F.min(holds, axis=2)
+    text = f"{name}: 'noise' must be variances, numbers from 0 on."
+    return require_rows(F, noise, rows, ValueError, text, axes)
 
 
 def checked_mask(F: Namespace, mask: Array, name: str, axes: int = 2) -> Array:

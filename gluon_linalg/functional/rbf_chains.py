@@ -1,6 +1,6 @@
 """Chains whose covariance is nearly that of the RBF kernel, and how nearly.
 
-Couplings and damping (`linear_sde.Chain`), in units of 1 / lengthscale, for which the
+Couplings and damping (`sde_chains.Chain`), in units of 1 / lengthscale, for which the
 largest difference between the covariance and exp(-h²/2), over all h, is least; and that
 difference. Without an end the chain would have the couplings √k and be exact. The series
 of 1 / S(ω) of Hartikainen & Särkkä 2010, with as many states, differs by 2e-2 for 4,

@@ -90,6 +90,12 @@ def test_likelihood_and_densities():
         )
 
 
+def network(units):
+    """Layers that the parameters of a test's kernel are drawn for, the same each time."""
+    mx.random.seed(5)
+    return mx.gluon.nn.Dense(units, in_units=2, flatten=False, activation="tanh")
+
+
 KERNELS = {
     "rbf": lambda: k.RBF(1.7, [0.8, 1.3]),
     "matern32": lambda: k.Matern32(1.7, 0.9),
@@ -101,6 +107,9 @@ KERNELS = {
     "product": lambda: (
         (k.RBF(1.7, 0.8) * k.Linear([0.5, 0.7])) * (0.5 * k.Matern52(active_dims=[1]))
     ),
+    "mixture": lambda: k.SpectralMixture([1.2, 0.5], [0.9, 2.0], [2.5, 1.4], [1]) + k.ArcCosine(2),
+    "change": lambda: k.ChangePoint(k.RBF(1.7, 0.9), k.Linear(0.5), 0.3, 0.6, 1),
+    "deep": lambda: k.Deep(network(3), k.RBF(1.7, 0.9)) + k.Gibbs(network(1), 1.3, [0.8, 1.9]),
     "active": lambda: k.RBF(1.7, 0.9, active_dims=[1]) * k.Linear(0.5) + k.RBF(active_dims=[0]),
 }
 
@@ -189,6 +198,12 @@ def test_views_export(name, mask, tmp_path):
     assert [n for n in read if n.endswith("factor")] or name == "mean"
 
 
+def composed(**options):
+    """Of the kernels whose derivatives have most parts."""
+    arc = k.ArcCosine(1, 0.7) + k.SpectralMixture([1.2], [[0.9, 2.0]], [[2.5, 1.4]])
+    return exact(own=k.ChangePoint(KERNELS["deep"](), arc, 0.3, 0.6, 1), **options)
+
+
 class InDtype:
     """A factory whose view is made in the dtype that the harness casts it to."""
 
@@ -209,6 +224,8 @@ class InDtype:
         pytest.param("joint_log_density", sparse, {}, marks=pytest.mark.slow),
         pytest.param("covariance", exact, {}, marks=pytest.mark.slow),
         pytest.param("gradient", sparse, {}, marks=pytest.mark.slow),
+        pytest.param("derivative", composed, {}, marks=pytest.mark.slow),
+        pytest.param("gradient", composed, {}, marks=pytest.mark.slow),
     ],
 )
 def test_views_in_all_modes(name, make, options, tmp_path):

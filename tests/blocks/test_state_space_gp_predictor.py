@@ -19,6 +19,7 @@ from test_state_space_gp import (
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
 from harness import check_block
+from plain_mxnet import run_plain
 
 # Before, after, at, between and beside the data, in no order.
 NEW = np.array([[0.3, -2.0, 0.2, 1e4, 0.2 + 3e-7, 703.0, TIMES[-1], 5.0, 0.3]])
@@ -44,35 +45,94 @@ Y = RANDOM.randn(2, 4)
 class InDtype:
     """A factory whose block is conditioned in the dtype that the harness casts it to."""
 
-    def __init__(self, **options):
-        self.options = options
+    def __init__(self, view=None, **options):
+        self.view, self.options = view, options
+
+    def of(self, dtype):
+        layer = ready(simple_layer(**self.options), dtype)
+        found = layer.condition(*nd(X, Y, dtype=dtype), include_noise=True)
+        return found.view(self.view) if self.view else found
 
     def __call__(self):
-        options = self.options
-        block = ready(simple_layer(**options)).condition(*nd(X, Y), include_noise=True)
-
-        def cast(dtype):
-            layer = ready(simple_layer(**options), dtype)
-            found = layer.condition(*nd(X, Y, dtype=dtype), include_noise=True)
-            block.__dict__.update(found.__dict__)
-
-        block.cast = cast
+        block = self.of("float64")
+        block.cast = lambda dtype: block.__dict__.update(self.of(dtype).__dict__)
         return block
+
+
+def dense_posterior(new):
+    """Mean and covariance given X and Y."""
+    both = simple_covariance(np.concatenate([X, new], axis=1))
+    known, across, own = both[:, :4, :4] + 0.3 * np.eye(4), both[:, :4, 4:], both[:, 4:, 4:]
+    solved = np.linalg.solve(known, across)
+    return np.einsum("bij,bi->bj", solved, Y), own - np.einsum("bij,bik->bjk", across, solved)
+
+
+CASES = [[np.array([[0.7, -3.0, 2.0], [0.0, 9.5, 3.1]])], [RANDOM.uniform(-2, 9, (2, 6))]]
 
 
 def test_modes(tmp_path):
     """Also without loops: a graph of any number of new times."""
 
     def oracle(new, _):
-        both = simple_covariance(np.concatenate([X, new], axis=1))
-        known, across, own = both[:, :4, :4] + 0.3 * np.eye(4), both[:, :4, 4:], both[:, 4:, 4:]
-        solved = np.linalg.solve(known, across)
-        variance = own - np.einsum("bij,bik->bjk", across, solved)
-        mean = np.einsum("bij,bi->bj", solved, Y)
-        return mean, variance.diagonal(axis1=1, axis2=2) + 0.3
+        mean, covariance = dense_posterior(new)
+        return mean, covariance.diagonal(axis1=1, axis2=2) + 0.3
 
-    cases = [[np.array([[0.7, -3.0, 2.0], [0.0, 9.5, 3.1]])], [RANDOM.uniform(-2, 9, (2, 6))]]
-    check_block(InDtype(), cases, tmp_path, oracle)
+    check_block(InDtype(), CASES, tmp_path, oracle)
+
+
+@pytest.mark.slow
+def test_covariances_in_all_modes(tmp_path):
+    """A graph for any number of new times, between and beside the data, which exports."""
+    cases = [CASES[0], [np.array([[0.5, 0.1, 0.3, 0.5, -2.0], [3.2, 3.1, 12.0, 9.0, 8.0]])]]
+    oracle = lambda new, _: dense_posterior(new)[1]  # noqa: E731
+    check_block(InDtype("covariance"), cases, tmp_path, oracle)
+
+
+@pytest.mark.slow
+def test_draws_in_all_modes(tmp_path):
+    def oracle(new, noise, _):
+        mean, covariance = dense_posterior(new)
+        return np.linalg.cholesky(covariance) @ noise + mean[:, :, None]
+
+    cases = [[*case, RANDOM.randn(2, case[0].shape[1], 3)] for case in CASES]
+    check_block(InDtype("samples"), cases, tmp_path, oracle, oracle_tolerance=1e-9)
+
+
+@pytest.mark.parametrize("name", ["samples", pytest.param("covariance", marks=pytest.mark.slow)])
+def test_joint_views_on_plain_mxnet(name, tmp_path):
+    """With a mask and a mean; the call has no arrays of the views."""
+    layer = gl.StateSpaceGPLayer(
+        k.Matern12(1.3, 0.9) * k.Cosine(0.8, 1.2) + k.White(0.2), "linear", 0.2
+    )
+    seen = np.array([[1.0, 1, 0, 1], [1, 0, 1, 1]])
+    predictor = ready(layer).condition(X, np.where(seen, Y, np.nan), mask=seen)
+    assert not any(n.endswith(("closings", "steps")) for n in predictor.collect_params())
+    given = [CASES[1][0], RANDOM.randn(2, 6, 3)][: 1 + (name == "samples")]
+    arrays, view = [nd(a) for a in given], predictor.view(name)
+    column = view(arrays[0].expand_dims(axis=2), *arrays[1:]).asnumpy()
+    view.hybridize()
+    expected = view(*arrays)
+    np.testing.assert_array_equal(column, expected.asnumpy().reshape(column.shape))
+    gl.export(view, str(tmp_path / "view"), *arrays)
+    (found,) = run_plain(tmp_path / "view", given, "float64", tmp_path)
+    np.testing.assert_allclose(found, expected.asnumpy(), rtol=1e-11, atol=1e-11)
+
+
+def test_gradients_at_the_times_of_data():
+    """Of moments and covariances by new times that are those of data, and by one another's."""
+    layer = ready(gl.StateSpaceGPLayer(k.Matern32(1.3, 0.9), noise_variance=0.2))
+    dense = ready(gl.GPLikelihoodLayer(k.Matern32(1.3, 0.9), noise_variance=0.2))
+    new, found = np.array([[0.5, 0.1, 0.3, 1.7, 0.5], [3.4, -1.0, 9.0, 3.0, -2.0]]), []
+    weights = nd(RANDOM.randn(2, 5)), nd(RANDOM.randn(2, 5, 5))
+    for predictor in (layer.condition(X, Y), dense.condition(X[:, :, None], Y)):
+        times = nd(new[:, :, None])
+        times.attach_grad()
+        with mx.autograd.record():
+            (mean, variance), whole = predictor(times), predictor.covariance(times)
+            total = ((mean + variance) * weights[0]).sum() + (whole * weights[1]).sum()
+        total.backward()
+        found.append(times.grad.asnumpy()[:, :, 0])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-9)
 
 
 def test_leave_one_out():

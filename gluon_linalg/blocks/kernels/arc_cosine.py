@@ -42,7 +42,7 @@ class ArcCosine(Kernel):
         super().__init__(active_dims=active_dims, **kwargs)
         if order not in ORDERS:
             raise ValueError(f"{self.name}: order is {order!r}, expected 0, 1 or 2.")
-        self._order = int(order)
+        self.order = int(order)
         self.variance = self._positive("variance", variance)
         self.weight_variance = self._positive("weight_variance", weight_variance)
         self.offset = self._positive("offset", offset)
@@ -63,7 +63,7 @@ class ArcCosine(Kernel):
         variance = F.expand_dims(F.cast(variance, dtype="float64"), axis=2)
         left = F.broadcast_mul(fn.ones_like(F, norm), variance)
         right = fn.ones_like(F, others[1])
-        for _ in range(self._order):
+        for _ in range(self.order):
             left, right = left * norm, right * others[1]
         factor = fn.product(F, left, right, transpose_b=True)
         return angular * F.cast(factor, dtype=dtype)
@@ -82,9 +82,9 @@ class ArcCosine(Kernel):
         )
         norm = F.broadcast_add(F.sum(squares, axis=2), offset)
         total = fn.ones_like(F, norm)
-        for _ in range(self._order):
+        for _ in range(self.order):
             total = total * norm
-        return F.broadcast_mul(total, _AT_ZERO[self._order] * variance)
+        return F.broadcast_mul(total, AT_ZERO[self.order] * variance)
 
     def _direction(
         self, F: Namespace, x: Array, weight_variance: Array, offset: Array
@@ -120,12 +120,12 @@ class ArcCosine(Kernel):
         angle = F.where(is_near, 2.0 * half, math.pi - 2.0 * half)
         rest = F.where(is_near, math.pi - 2.0 * half, 2.0 * half)
         sine, cosine = F.sin(angle), F.cos(angle)
-        if self._order == 0:
+        if self.order == 0:
             value = rest
             # dθ/d cos θ = -1 / sin θ.
             differs = (sine > 0.0) * (near != 0.0) * (far != 0.0)
             slope = differs / F.where(differs, sine, fn.ones_like(F, sine))
-        elif self._order == 1:
+        elif self.order == 1:
             value, slope = sine + rest * cosine, rest
         else:
             value = 3.0 * sine * cosine + rest * (1.0 + 2.0 * F.square(cosine))
@@ -137,4 +137,4 @@ class ArcCosine(Kernel):
 
 
 # J(0)/π.
-_AT_ZERO = (1.0, 1.0, 3.0)
+AT_ZERO = (1.0, 1.0, 3.0)

@@ -1,6 +1,7 @@
 """A kernel with hyperparameters for each element of the batch."""
 
-from typing import Any, Dict, Optional, Tuple
+import copy
+from typing import Any, Dict, List, Optional, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -63,7 +64,7 @@ class Batched(Wrapper):
         hyperparameters: Any,
         constant: bool,
     ) -> Tuple[Array, Optional[Array], Any]:
-        return x, z, self._values(F, x, dtype, constant)
+        return x, z, self.values(F, x, dtype, constant)
 
     def own(self, *args: Any, **keywords: Any) -> Dict[str, Array]:
         """None: all are those of the kernel."""
@@ -72,11 +73,33 @@ class Batched(Wrapper):
     def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
         """Nothing, also without hyperparameters."""
 
+    def linear_sde(
+        self, F: Namespace, like: Array, orders: fn.Orders, hyperparameters: Any = None
+    ) -> fn.LinearSDE:
+        return self.kernel.linear_sde(F, like, orders, self.values(F, like, "float64"))
+
+    def without_state_space(self) -> List[Kernel]:
+        return self.kernel.without_state_space()
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """The largest of all elements."""
+        twin = copy.deepcopy(self.kernel)
+        found = []
+        for element in range(self._batch):
+            for name, parameter in twin.hyperparameters().items():
+                values = self._reg_params[name].value()[element]
+                parameter.set_value(values.reshape(parameter.shape))
+            found.append(twin.state_space_bounds(orders))
+        largest, errors = zip(*found)
+        return max(largest), max(errors)
+
     def hyperparameters(self) -> Dict[str, Any]:
         """None that others may give."""
         return {}
 
-    def _values(self, F: Namespace, x: Array, dtype: str, constant: bool) -> Dict[str, Array]:
+    def values(
+        self, F: Namespace, x: Array, dtype: str, constant: bool = False
+    ) -> Dict[str, Array]:
         """Natural values (batch, k) by the names of the kernel."""
         if F is mx.nd and len(x) != self._batch:
             raise ShapeError(

@@ -56,7 +56,7 @@ class Categorical(Kernel):
                 f"{self.name}: 'variance' has shape {np.shape(variance)}, expected one number or "
                 f"{levels}."
             )
-        self._levels, self._rank, self._one_hot = int(levels), values.shape[1], one_hot
+        self.levels, self._rank, self.one_hot = int(levels), values.shape[1], one_hot
         self.factor = given_parameter(self, "factor", values) if self._rank else None
         each = np.broadcast_to(variance, (levels,))
         self.variance = positive_parameter(self, "variance", each)
@@ -86,9 +86,9 @@ class Categorical(Kernel):
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
-        seen, wanted = given(self._columns.count(count)), self._levels if self._one_hot else 1
+        seen, wanted = given(self._columns.count(count)), self.levels if self.one_hot else 1
         if seen != wanted:
-            raise wrong_columns(self.name, "levels" if self._one_hot else "label", wanted, seen)
+            raise wrong_columns(self.name, "levels" if self.one_hot else "label", wanted, seen)
 
     def _root(
         self, F: Namespace, x: Array, dtype: str, variance: Array, factor: Optional[Array]
@@ -98,15 +98,15 @@ class Categorical(Kernel):
         parts = [F.broadcast_mul(indicators, F.expand_dims(F.sqrt(variance), axis=1))]
         if factor is not None:
             # (B or 1, 1, levels, rank): a product would want as many matrices as there are x.
-            values = F.reshape(factor, shape=(0, 1, self._levels, self._rank))
+            values = F.reshape(factor, shape=(0, 1, self.levels, self._rank))
             parts.append(F.sum(F.broadcast_mul(F.expand_dims(indicators, axis=3), values), axis=2))
         return F.concat(*parts, dim=2) if len(parts) > 1 else parts[0]
 
     def _indicators(self, F: Namespace, x: Array, dtype: str) -> Array:
         """1 for the label of each row and 0 for the others, (B, n, levels)."""
-        if self._one_hot:
+        if self.one_hot:
             return F.cast(x, dtype=dtype)
-        return label_indicators(F, F.cast(x, dtype=dtype), self._levels, self.name)
+        return label_indicators(F, F.cast(x, dtype=dtype), self.levels, self.name)
 
 
 def _waves(levels: int, rank: int) -> np.ndarray:

@@ -3,13 +3,14 @@
 import math
 from functools import reduce
 from operator import add
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ... import functional as fn
 from ... import native
 from ...errors import ShapeError, wrong_columns
+from ...functional.rbf_chains import RBF_CHAINS
 from ...typing import Array, Namespace, given
 from ..parameters import positive_parameter
 from .base import ActiveDims, Kernel
@@ -49,7 +50,7 @@ class SpectralMixture(Kernel):
                 f"{self.name}: 'variance' has shape {np.shape(variance)}, expected one number for "
                 "each component."
             )
-        self._count = len(variance)
+        self.components = len(variance)
         self.variance = positive_parameter(self, "variance", variance)
         sizes = {
             name: self._of_components(name, value)
@@ -62,7 +63,7 @@ class SpectralMixture(Kernel):
         for name, values in sizes.items():
             if self._width > 1:
                 values = values[:, None] if values.ndim == 1 else values
-                values = np.broadcast_to(values, (self._count, self._width))
+                values = np.broadcast_to(values, (self.components, self._width))
             setattr(self, name, positive_parameter(self, name, values))
 
     def covariance(
@@ -79,10 +80,10 @@ class SpectralMixture(Kernel):
         lengthscale, period = (F.cast(a, dtype="float64") for a in (lengthscale, period))
         columns = self._column_pairs(x, z)
         parts = []
-        for q in range(self._count):
-            part = self._decay(F, x, z, dtype, self._of(lengthscale, q))
+        for q in range(self.components):
+            part = self._decay(F, x, z, dtype, self.of_component(lengthscale, q))
             for d, (left, right) in enumerate(columns):
-                part = part * _wave(F, left, right, self._of(period, q, d), dtype)
+                part = part * _wave(F, left, right, self.of_component(period, q, d), dtype)
             part = F.broadcast_mul(part, F.expand_dims(_element(variance, q), axis=2))
             parts.append(part)
         return reduce(add, parts)
@@ -103,17 +104,33 @@ class SpectralMixture(Kernel):
         period: Array,
     ) -> None:
         columns = self._column_pairs(x, z)
-        for q in range(self._count):
-            lengths = program.hyperparameter(self._of(lengthscale, q))
+        for q in range(self.components):
+            lengths = program.hyperparameter(self.of_component(lengthscale, q))
             program.write("distance", program.points(x, z), lengths)
             program.write("rbf")
             for d, pair in enumerate(columns):
-                own = program.hyperparameter(self._of(period, q, d))
+                own = program.hyperparameter(self.of_component(period, q, d))
                 program.write("waves", program.points(*pair), own)
                 program.write("multiply")
             program.write("scale", program.hyperparameter(_element(variance, q)))
             if q:
                 program.write("add")
+
+    def state_space(
+        self, F: Namespace, orders: fn.Orders, variance: Array, lengthscale: Array, period: Array
+    ) -> fn.LinearSDE:
+        """Each component the product of the states of an RBF and of a wave."""
+        parts: List[fn.LinearSDE] = []
+        for q in range(self.components):
+            own, length, wave = (_element(array, q) for array in (variance, lengthscale, period))
+            decay = fn.rbf_chain(orders.rbf, 1.0 / length)
+            parts.append(fn.ScaledSDE(fn.ProductSDE(decay, fn.cosine_features(wave)), own))
+        return parts[0] if len(parts) == 1 else fn.SumSDE(*parts)
+
+    def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
+        """A wave makes what an RBF leaves out no larger."""
+        total = float(self.variance.value().sum())
+        return total, total * RBF_CHAINS[orders.rbf][1]
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
@@ -124,16 +141,16 @@ class SpectralMixture(Kernel):
     def _of_components(self, name: str, value: Components) -> np.ndarray:
         values = np.asarray(value, dtype="float64")
         if values.ndim == 0:
-            values = np.full(self._count, float(values))
-        if values.ndim > 2 or len(values) != self._count or 0 in values.shape:
+            values = np.full(self.components, float(values))
+        if values.ndim > 2 or len(values) != self.components or 0 in values.shape:
             raise ShapeError(
-                f"{self.name}: '{name}' has shape {values.shape}, expected ({self._count},) or "
-                f"({self._count}, d): one number, or one for each active column, for each of "
-                f"{self._count} components."
+                f"{self.name}: '{name}' has shape {values.shape}, expected ({self.components},) or "
+                f"({self.components}, d): one number, or one for each active column, for each of "
+                f"{self.components} components."
             )
         return values
 
-    def _of(self, values: Array, q: int, d: Optional[int] = None) -> Array:
+    def of_component(self, values: Array, q: int, d: Optional[int] = None) -> Array:
         """Those of component q, or its one of column d, from (B or 1, Q d)."""
         begin = q * self._width
         if d is None:

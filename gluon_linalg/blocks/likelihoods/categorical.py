@@ -13,6 +13,8 @@ from .base import Likelihood, whole_numbers
 
 # exp(-TAIL) counts as no probability, and beyond exp(-x) = LARGEST is nothing but 0.
 TAIL, LARGEST, TINY = 24.0, 64.0, 1e-30
+# Beyond exp(±FARTHEST) a product with another is as good as 0 or infinite, in float32 too.
+FARTHEST = 80.0
 
 
 class Categorical(Likelihood):
@@ -51,7 +53,7 @@ class Categorical(Likelihood):
     ) -> Array:
         chosen = F.sum(self._indicator(F, y) * mean, axis=2)
         first, by_mean, by_variance = self._log_normalizer(
-            F, fn.stop(F, mean), fn.stop(F, variance)
+            F, fn.stop(F, mean), fn.stop(F, variance), quick=True
         )
         linear = F.sum(by_mean * mean + by_variance * variance, axis=2)
         return chosen - fn.with_gradient(F, F.reshape_like(first, chosen), linear)
@@ -89,11 +91,11 @@ class Categorical(Likelihood):
         return mx.nd.argmax(f - mx.nd.log(-mx.nd.log(uniform)), axis=2).astype(f.dtype)
 
     def _log_normalizer(
-        self, F: Namespace, mean: Array, variance: Array
+        self, F: Namespace, mean: Array, variance: Array, quick: bool = False
     ) -> Tuple[Array, Array, Array]:
         """E log Σ_c exp(f_c) and its derivatives by the means and variances."""
         u, step, (largest, end) = self._grid(F, mean, variance)
-        below, slope, bend = self._below(F, mean, variance, u)
+        below, slope, bend = self._below(F, mean, variance, u, quick)
         log_below = F.log(below + TINY)
         together = F.sum(log_below, axis=1, keepdims=True)
         area = F.sum(F.squeeze(F.exp(together), axis=1), axis=1, keepdims=True) * step
@@ -136,17 +138,23 @@ class Categorical(Likelihood):
         return F.broadcast_sub(u, f), F.expand_dims(log_weights, axis=0)
 
     def _below(
-        self, F: Namespace, mean: Array, variance: Array, u: Array
+        self, F: Namespace, mean: Array, variance: Array, u: Array, quick: bool = False
     ) -> Tuple[Array, Array, Array]:
-        """F_c(u), its slope and its bend, (R, C, N) each."""
-        apart, log_weights = self._apart(F, mean, variance, u, self.latents)
-        rate = F.exp(-F.maximum(apart, -math.log(LARGEST)))
-        below = F.exp(-rate)
+        """F_c(u), its slope and its bend, (R, C, N) each; `quick` to ε, not to ε of each."""
+        nodes, log_weights = gauss_hermite(F, u, self._points)
+        mean, variance = (F.reshape(a, shape=(-1, self.latents, 1)) for a in (mean, variance))
+        # exp(f - u) as a product: N + H exponentials for each F_c, and not N H.
+        moved = F.broadcast_mul(F.sqrt(2.0 * variance), nodes)
+        ahead = F.broadcast_sub(mean, F.expand_dims(u, axis=1))
+        own, further = (F.exp(F.clip(a, a_min=-FARTHEST, a_max=FARTHEST)) for a in (moved, ahead))
+        falling = F.broadcast_mul(F.expand_dims(-further, axis=3), F.expand_dims(own, axis=2))
+        falling = F.maximum(falling, -LARGEST)
+        below = _exp(F, falling) if quick else F.exp(falling)
         weights = F.reshape(F.exp(log_weights), shape=(-1, 1))
-        slope = rate * below
-        sums = (F.dot(a, weights) for a in (below, slope, slope * (rate - 1.0)))
-        first, second, third = (F.squeeze(a, axis=3) for a in sums)
-        return first, second, third
+        first = falling * below
+        sums = (F.dot(a, weights) for a in (below, first, falling * first))
+        value, first, second = (F.squeeze(a, axis=3) for a in sums)
+        return value, -first, second + first
 
     def _rows(self, F: Namespace, values: Array) -> Array:
         """(B, n, C) -> (B n, C, 1)."""
@@ -156,3 +164,8 @@ class Categorical(Likelihood):
         """Rows of 0 and a single 1, (B, n, C)."""
         numbers = constants(F, y, tuple(range(self.latents)))
         return F.broadcast_equal(F.expand_dims(y, axis=2), numbers)
+
+
+def _exp(F: Namespace, x: Array) -> Array:
+    """exp(x) of constants x <= 0, to an ε of 1: a fifth of the time of `exp` in float32."""
+    return F.LeakyReLU(x, act_type="elu", slope=1.0) + 1.0
