@@ -78,11 +78,11 @@ from .blocks.copying import install_copies as _install_copies
 from .compilation import install_compilation as _install_compilation
 from .errors import install_translation as _install_translation
 from .export import export, load
+from .fitting.compare import compare
 from .fitting.expectation_maximization import expectation_maximization
 from .fitting.fit import fit
 from .fitting.fit_each import fit_each
 from .fitting.inducing_points import inducing_points
-from .fitting.result import compare
 from .generators import install_generators as _install_generators
 from .native import backend_status, use_backend
 from .native.requests import install_requests as _install_requests

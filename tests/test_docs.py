@@ -93,6 +93,13 @@ def told_of_rows(names):
     assert list(names["weights"].coefficients().index) == ["1", "x", "x²", "x³"]
 
 
+def told_of_counts(names):
+    table = names["visits"].posterior([1.0, 5.0], levels=(80,))
+    true = np.exp(1.0 + np.sin([1.0, 5.0]))
+    assert (table["lower_80"] <= true).all() and (table["upper_80"] >= true).all()
+    assert np.trace(names["busy"].confusion()) > 55
+
+
 def told_of_components(names):
     assert names["components"].explained()["explained_ratio"].iloc[0] > 0.6
 
@@ -493,13 +500,14 @@ CHECKS = {
     "objective=penalized": penalized,
     "found.decompose()": told_of_series,
     "weights.coefficients()": told_of_rows,
+    "busy.confusion()": told_of_counts,
     "components.loadings()": told_of_components,
     "cross_val_score(": scored,
     "predictor.cross_validation(": posterior_views,
     "gl.MultiOutputGPLikelihoodLayer(": outputs,
     "gl.SGPRLikelihoodLayer(kernel, points": sparse,
     "gl.output_rows(places": sparse_outputs,
-    "gl.SVGPLikelihoodLayer(": classes,
+    "likelihoods.Bernoulli(), count=600": classes,
     "priors.PriorLoss(": with_priors,
     "gl.use_backend(": backend,
     "check_block(MatrixCubeBlock": harness,

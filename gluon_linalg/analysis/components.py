@@ -1,9 +1,10 @@
 """What principal components explain, and of which columns they are made."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..blocks.ppca import PPCALikelihoodLayer
 from ..plots.components import plot_components, plot_loadings, plot_scree
 from .index import index_of
 from .tables import frame, text_table
@@ -37,8 +38,10 @@ def components_text(
 
 
 class ComponentAnalysis:
-    """Principal components of data (n, d); made by `gluon_linalg.analyze` of a `PCABlock`.
+    """Principal components of data (n, d); made by `gluon_linalg.analyze`.
 
+    block: a `PCABlock`, of the components of these data, or a trained `PPCALikelihoodLayer`, of
+    the model's own: the principal axes of W, with variances of W Wᵀ + σ² I along them.
     names: of the columns, those of a DataFrame if None. The loadings are the components
     themselves, of length 1, whether or not the block whitens.
     """
@@ -46,17 +49,21 @@ class ComponentAnalysis:
     def __init__(self, block: Any, x: Any, names: Optional[Sequence[str]] = None) -> None:
         data = np.asarray(x.asnumpy() if hasattr(x, "asnumpy") else x, dtype="float64")
         data = data.reshape(-1, data.shape[-1])
-        self.projection = block.fit(data)
-        self.variances = np.asarray(self.projection.values, dtype="float64").reshape(-1)
-        self.total = float(np.var(data, axis=0, ddof=1).sum())
-        matrix = self.projection.matrix.data().asnumpy().astype("float64")
+        if isinstance(block, PPCALikelihoodLayer):
+            block.check_shapes({"d": data.shape[1]})
+            mean, matrix, self.variances, self.total = _principal_axes(block)
+        else:
+            projection = block.fit(data)
+            mean, self.total = data.mean(axis=0), float(np.var(data, axis=0, ddof=1).sum())
+            self.variances = np.asarray(projection.values, dtype="float64").reshape(-1)
+            matrix = projection.matrix.data().asnumpy().astype("float64")
         self._matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
         given = names if names is not None else getattr(x, "columns", None)
         self.names = (
             [f"x{k + 1}" for k in range(data.shape[1])] if given is None else [*map(str, given)]
         )
         self.index = index_of(x)
-        self._scores = (data - data.mean(axis=0)) @ matrix
+        self._scores = (data - mean) @ matrix
 
     def explained(self) -> Any:
         """explained_variance, explained_ratio and cumulative_ratio of each: a DataFrame."""
@@ -95,3 +102,12 @@ class ComponentAnalysis:
 
     def _numbers(self) -> List[int]:
         return list(range(1, len(self.variances) + 1))
+
+
+def _principal_axes(layer: PPCALikelihoodLayer) -> Tuple[Any, np.ndarray, np.ndarray, float]:
+    """Mean (d,), axes (d, k), the variances along them (k,), and that of all columns."""
+    loading = layer.loading.data().asnumpy().astype("float64")
+    noise = float(layer.noise_variance.value()[0])
+    axes, sizes, _ = np.linalg.svd(loading, full_matrices=False)
+    total = float(np.sum(sizes**2) + len(loading) * noise)
+    return layer.mean.data().asnumpy().astype("float64"), axes, sizes**2 + noise, total

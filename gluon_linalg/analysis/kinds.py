@@ -4,17 +4,29 @@ from typing import Any
 
 from ..blocks.blr import BLRLikelihoodLayer
 from ..blocks.gp import GPLikelihoodLayer
-from ..blocks.kalman import KalmanFilterLayer
+from ..blocks.kalman import KalmanFilterLayer, KalmanLayer
+from ..blocks.multi_output_gp import MultiOutputGPLikelihoodLayer
+from ..blocks.multi_output_sparse import (
+    MultiOutputSGPRLikelihoodLayer,
+    MultiOutputSVGPLikelihoodLayer,
+)
 from ..blocks.multivariate.base import MultivariateModel
+from ..blocks.nonlinear import NonlinearLayer
 from ..blocks.pca import PCABlock
+from ..blocks.posterior import Posterior
+from ..blocks.ppca import PPCALikelihoodLayer
+from ..blocks.sparse_gp import CollapsedGPLayer
 from ..blocks.state_space_gp import StateSpaceGPLayer
 from ..blocks.structural import StructuralModel
+from ..blocks.svgp import SVGPLikelihoodLayer
 from .components import ComponentAnalysis
 from .multivariate import MultivariateAnalysis
+from .outputs import OutputsAnalysis
 from .process import ProcessAnalysis
 from .regression import RegressionAnalysis
 from .state_space import StateSpaceAnalysis
 from .structural import StructuralAnalysis
+from .variational import analysis_of
 
 KINDS = (
     (StructuralModel, StructuralAnalysis),
@@ -22,18 +34,32 @@ KINDS = (
     (KalmanFilterLayer, StateSpaceAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),
+    (MultiOutputSGPRLikelihoodLayer, OutputsAnalysis),
+    (MultiOutputSVGPLikelihoodLayer, OutputsAnalysis),
+    (CollapsedGPLayer, ProcessAnalysis),
+    (SVGPLikelihoodLayer, analysis_of),
+    (MultiOutputGPLikelihoodLayer, OutputsAnalysis),
     (BLRLikelihoodLayer, RegressionAnalysis),
     (PCABlock, ComponentAnalysis),
+    (PPCALikelihoodLayer, ComponentAnalysis),
 )
+# What to do with others.
+INSTEAD = (
+    (NonlinearLayer, "call NonlinearSmootherLayer and NonlinearForecastLayer for states and what "
+     "comes next"),
+    (KalmanLayer, "give the KalmanFilterLayer of the same model, and the same arrays"),
+    (Posterior, "give the layer that it was conditioned by, and its data"),
+)  # fmt: skip
 
 
 def analyze(layer: Any, *arrays: Any, **keywords: Any) -> Any:
     """What a model says of data, in tables and pictures: an object of `gluon_linalg.analysis`.
 
-    layer: a `StructuralModel`, a model of several series, a `KalmanFilterLayer`, a
-    `GPLikelihoodLayer` or `StateSpaceGPLayer`, a `BLRLikelihoodLayer`, or a `PCABlock`. arrays: the
-    data of one of them, as its call takes them, NumPy arrays and pandas' Series and DataFrames
-    included, whose index and names come back. Tables need pandas, and pictures matplotlib.
+    layer: a `StructuralModel`, a model of several series, a `KalmanFilterLayer`, a layer of
+    Gaussian processes (exact, in time, sparse, variational, of several outputs), a
+    `BLRLikelihoodLayer`, a `PCABlock` or a `PPCALikelihoodLayer`. arrays: the data of one of them,
+    as its call takes them, NumPy arrays and pandas' Series and DataFrames included, whose index
+    and names come back. Tables need pandas, and pictures matplotlib.
 
     Raises TypeError for other blocks, and what the layer raises.
 
@@ -46,5 +72,14 @@ def analyze(layer: Any, *arrays: Any, **keywords: Any) -> Any:
     for kind, analysis in KINDS:
         if isinstance(layer, kind):
             return analysis(layer, *arrays, **keywords)
+    name = type(layer).__name__
+    for other, instead in INSTEAD:
+        if isinstance(layer, other):
+            raise TypeError(f"analyze: there are no tables of {name}; {instead}.")
+    if hasattr(layer, "predict") and hasattr(layer, "prediction_length"):
+        raise TypeError(
+            f"analyze: {name} forecasts series of a GluonTS dataset; judge it by a job of `task: "
+            "forecast` with data.backtest, or by gluonts.evaluation."
+        )
     known = ", ".join(kind.__name__ for kind, _ in KINDS)
-    raise TypeError(f"analyze: {type(layer).__name__} is none of {known}.")
+    raise TypeError(f"analyze: {name} is none of {known}.")

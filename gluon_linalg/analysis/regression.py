@@ -7,7 +7,7 @@ import numpy as np
 from ..plots.regression import plot_coefficients
 from ..plots.style import Moments
 from .index import index_of, name_of
-from .process import RowsAnalysis
+from .rows import RowsAnalysis, index_of_seen, seen_rows
 from .tables import figure, frame, normal_columns, text_table
 
 
@@ -59,7 +59,10 @@ class RegressionAnalysis(RowsAnalysis):
         bound = layer._bound(arrays, keywords)
         data = layer._data(*bound)
         if data[1].ndim != 2 or len(data[1]) != 1:
-            raise ValueError("analyze: a regression of one target (n,), and one set of data.")
+            raise ValueError(
+                "analyze: give a BLRLikelihoodLayer of one target, y of shape (n,), and one set of "
+                "data; the weights of several targets are those of each by itself."
+            )
         self.predictor = layer.condition(*bound)
         self._data = data
         count = data[0].shape[2]
@@ -67,21 +70,22 @@ class RegressionAnalysis(RowsAnalysis):
         self.names = [f"w[{k}]" for k in range(count)] if given is None else [str(n) for n in given]
         if len(self.names) != count:
             raise ValueError(f"analyze: {len(self.names)} names for {count} features.")
-        self.index, self.name = index_of(bound[1]), name_of(bound[1])
+        self.seen = seen_rows(layer, data)
+        self.index, self.name = index_of_seen(index_of(bound[1]), self.seen), name_of(bound[1])
 
     @property
     def targets(self) -> np.ndarray:
-        return self._data[1].asnumpy()[0].astype("float64")
+        return self._data[1].asnumpy()[0, self.seen].astype("float64")
 
     def coefficients(self, levels: Sequence[float] = (95,)) -> Any:
         """Mean, std, intervals and z of each weight given the data: a DataFrame."""
         return frame(coefficient_columns(*self._weights(), levels), self.names)
 
     def left_out(self) -> Moments:
-        mean, variance = (a.asnumpy()[0].astype("float64") for a in self.predictor(self._data[0]))
-        given = (
-            self._data[2].asnumpy()[0] if len(self._data) > 2 and self._data[2] is not None else 0.0
-        )
+        found = self.predictor(self._data[0])
+        mean, variance = (a.asnumpy()[0, self.seen].astype("float64") for a in found)
+        noise = self._data[2] if len(self._data) > 2 else None
+        given = 0.0 if noise is None else noise.asnumpy()[0, self.seen]
         learned = self.layer.noise_variance
         noise = given + (0.0 if learned is None else float(learned.value()[0]))
         least = float(np.finfo(self._data[0].dtype).eps)

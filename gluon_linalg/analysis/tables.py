@@ -1,5 +1,6 @@
 """Tables of text, and tables of normal distributions."""
 
+import html
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -23,6 +24,13 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> List[s
     return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same in HTML."""
+    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings)
+    lines = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
 def figure(value: float) -> str:
     """A number with five digits; nothing for NaN."""
     return "" if np.isnan(value) else f"{value:.5g}"
@@ -44,9 +52,14 @@ def normal_width(level: float) -> float:
     """How many standard deviations the interval of a level in percent reaches from the mean."""
     from scipy.special import ndtri
 
+    return float(ndtri(0.5 + checked_level(level) / 200.0))
+
+
+def checked_level(level: float) -> float:
+    """A level in percent; ValueError for what is none."""
     if not 0.0 < level < 100.0:
         raise ValueError(f"levels: {level!r} is no percentage between 0 and 100, such as 95.")
-    return float(ndtri(0.5 + level / 200.0))
+    return level
 
 
 def frame(columns: Any, index: Any = None) -> Any:

@@ -27,6 +27,10 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
     the first `required` ones may be left out, and any may be passed by its name.
     """
 
+    # Whether the loss is that of a bound on the likelihood, and what is trained to make it tight.
+    bounds_likelihood = False
+    auxiliary: Tuple[str, ...] = ()
+
     arguments: Rules = ()
     required: Optional[int] = None
     # False where a call has several right results: vectors of equal eigenvalues, for one.

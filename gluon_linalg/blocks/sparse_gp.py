@@ -223,6 +223,9 @@ class SGPRLikelihoodLayer(CollapsedGPLayer):
     True
     """
 
+    bounds_likelihood = True
+    auxiliary = ("inducing_points",)
+
     def with_rest(
         self, F: Namespace, noise: Array, rest: Array, seen: Array
     ) -> Tuple[Array, Array]:

@@ -56,6 +56,8 @@ class SVGPLikelihoodLayer(InducingBlock):
     """
 
     arguments = (("x", "B n d"), ("y", "B n"), ("mask", "B n"))
+    bounds_likelihood = True
+    auxiliary = ("inducing_points", "variational_mean", "variational_factor")
     required = 2
 
     def __init__(

@@ -13,8 +13,20 @@ except ImportError:  # Before scikit-learn 1.6 it is a method.
 
 
 def fitted_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
-    """X (n, d), or X and y (n,), to be fitted to; remembers how many columns there were."""
+    """X (n, d), or X and y (n,) or (n, k), to be fitted to; remembers the columns of X."""
     return validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=2, **options)
+
+
+class SeveralTargets:
+    """Tells scikit-learn that y may have several columns, in the way of its version."""
+
+    def _more_tags(self) -> Any:
+        return {"multioutput": True}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.target_tags.multi_output = True
+        return tags
 
 
 def new_data(estimator: Any, X: Any) -> np.ndarray:

@@ -10,9 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..blocks import SVGPLikelihoodLayer, kernels, likelihoods
 from ..fitting.fit import fit
-from ..fitting.inducing_points import inducing_points
 from .checked import fitted_data, new_data
-from .gaussian_process import initialize, seed_of, starting_kernel
+from .gaussian_process import initialize, starting_kernel, starting_points
 
 # Of the posterior under fixed hyperparameters, and how often the two take turns.
 STEPS, ROUNDS = 4, 3
@@ -62,7 +61,10 @@ class GPClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("y has one class only; a classifier needs two or more classes.")
         likelihood = likelihoods.Bernoulli() if count == 2 else likelihoods.Categorical(count)
         layer = SVGPLikelihoodLayer(
-            starting_kernel(self.kernel, X), self._points(X), likelihood, jitter=1e-6
+            starting_kernel(self.kernel, X),
+            starting_points(X, self.n_inducing, self.random_state),
+            likelihood,
+            jitter=1e-6,
         )
         initialize(layer)
         variational = (layer.variational_mean, layer.variational_factor, layer.inducing_points)
@@ -91,12 +93,6 @@ class GPClassifier(ClassifierMixin, BaseEstimator):
         """The most probable classes, (m, d) -> (m,)."""
         chosen = self.predict_proba(X).argmax(axis=1)
         return self.classes_[chosen]
-
-    def _points(self, X: np.ndarray) -> np.ndarray:
-        rows = np.unique(X, axis=0)
-        if len(rows) <= self.n_inducing:
-            return rows
-        return inducing_points(X, self.n_inducing, "kmeans", seed=seed_of(self.random_state))
 
 
 def _settle(layer: SVGPLikelihoodLayer, data: Tuple[np.ndarray, np.ndarray]) -> None:

@@ -82,7 +82,7 @@ def fit(
         first = loss.at(start)[0]
         if not np.isfinite(first):
             raise NonFiniteError("fit: the loss is not a finite number at the initial values.")
-        run = _Run(loss, start, first, iterations, patience, callbacks, progress)
+        run, limits = _Run(loss, start, first, iterations, patience, callbacks, progress), None
         with contextlib.closing(run):
             if method != LBFGS:
                 converged, message = run.by_optimizer(method, learning_rate)
@@ -90,7 +90,8 @@ def fit(
                 limits = _stored_bounds(loss, bounds)
                 starts = [start, *_drawn(start, restarts, spread, seed)]
                 converged, message = run.by_descent(starts, limits, tolerance, gradient_tolerance)
-    return FitResult(layer, loss, run.best, run.best_loss, first, run.curve, converged, message)
+    found = run.best, run.best_loss, first, run.curve, converged, message
+    return FitResult(layer, loss, *found, limits=limits)
 
 
 class _Noisy:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # and where the curvature is not known yet.
 SHARE = {True: 1e-2, False: 1e-1}
 FIRST = {True: 1e-4, False: 1e-2}
+# Of eigenvalues of curvatures over the largest, which differences bring no nearer to 0.
+FLAT = 1e-4
 # Of difference quotients of what is smooth and computed in float64.
 STEP = 1e-5
 
@@ -40,6 +42,24 @@ def observed_information(loss: "Loss", vector: np.ndarray, is_double: bool) -> n
             step = min(SHARE[is_double] / np.sqrt(row[index]), longest[index])
         hessian[index] = row
     return 0.5 * (hessian + hessian.T)
+
+
+def profiled(information: np.ndarray, auxiliary: np.ndarray) -> np.ndarray:
+    """The information of the minimum over some elements, with 0 for these: a Schur complement.
+
+    Combinations of them along which the loss is flat, to the error of the differences, move
+    nothing. auxiliary: whether an element is one of them, (k,).
+    """
+    inner = information[np.ix_(auxiliary, auxiliary)]
+    size = np.sqrt(np.maximum(np.diag(inner), 0.0))
+    scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 0.0)
+    values, vectors = np.linalg.eigh(scale[:, None] * inner * scale)
+    kept = values > FLAT * values.max(initial=0.0)
+    moved = (vectors[:, kept].T * scale) @ information[np.ix_(auxiliary, ~auxiliary)]
+    found = np.zeros_like(information)
+    rest = np.ix_(~auxiliary, ~auxiliary)
+    found[rest] = information[rest] - moved.T @ (moved / values[kept, None])
+    return found
 
 
 def natural(parameter: mx.gluon.Parameter, stored: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..analysis.state_space import has_innovations, received
 from ..blocks.base import LinearAlgebraBlock
+from ..blocks.ppca import PPCALikelihoodLayer
 from ..errors import LinearAlgebraError, ShapeError, UnidentifiedError
 from .information import natural
 from .vector import ParameterVector
@@ -52,9 +53,14 @@ class Loss:
 
     @property
     def observations(self) -> Optional[int]:
-        """The numbers that were observed, if the layer calls them y: without what is masked."""
+        """The numbers that were observed, if the layer calls them y: without what is masked.
+
+        Of probabilistic components the samples, which are rows of x.
+        """
         rules = [name for name, _ in getattr(self.layer, "arguments", ())]
         given = dict(zip(rules, self.arrays))
+        if isinstance(self.layer, PPCALikelihoodLayer):
+            return int(np.prod(given["x"].shape[:2]))
         if given.get("y") is None:
             return None
         mask = given.get("mask")
@@ -63,7 +69,29 @@ class Loss:
     @property
     def is_likelihood(self) -> bool:
         """Whether the loss is that of the layer itself, on all data."""
-        return self._objective is None and self._loader is None
+        return self._objective is None and self._loader is None and not self.is_bound
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the loss is that of a bound on the likelihood, on all data."""
+        is_own = self._objective is None and self._loader is None
+        return is_own and getattr(self.layer, "bounds_likelihood", False)
+
+    @property
+    def auxiliary(self) -> Sequence[str]:
+        """The names of what is trained to make a bound tight, and is no part of the model."""
+        return getattr(self.layer, "auxiliary", ()) if self.is_bound else ()
+
+    @property
+    def fixed(self) -> Dict[str, np.ndarray]:
+        """The natural values of what could be trained and is not, by name."""
+        found = {}
+        for name, parameter in self.layer._collect_params_with_prefix().items():
+            is_learnable = not isinstance(parameter, mx.gluon.parameter.Constant)
+            if parameter.grad_req == "null" and parameter._differentiable and is_learnable:
+                stored = parameter.data(self.device).asnumpy()
+                found[name] = natural(parameter, stored.astype("float64"))
+        return found
 
     def vector(self) -> np.ndarray:
         """What the parameters store, as one float64 vector."""

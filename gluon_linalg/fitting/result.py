@@ -14,12 +14,14 @@ from ..analysis.state_space import (
     residual_tests_of,
     tests_text,
 )
-from ..analysis.tables import figure, normal_width, text_table
+from ..analysis.tables import html_table, normal_width, text_table
 from ..blocks.parameters import PositiveParameter
-from .information import expected_information, jacobian, observed_information
+from .information import expected_information, jacobian, observed_information, profiled
+from .notes import MOST_ELEMENTS, find_notes
+from .report import HEADINGS, facts, row
 
 KINDS = ("observed", "expected")
-HEADINGS = ("parameter", "estimate", "std. error", "z", "P>|z|", "lower", "upper")
+Limits = Optional[Sequence[Tuple[Optional[float], Optional[float]]]]
 
 
 class Progress(NamedTuple):
@@ -69,11 +71,12 @@ class FitResult:
         curve: Sequence[float],
         converged: bool,
         message: str,
+        limits: Limits = None,
     ) -> None:
         self.layer, self.loss, self.start_loss = layer, value, start_loss
         self.curve, self.converged, self.message = list(curve), converged, message
         self.vector, self.evaluations = vector, loss.evaluations
-        self._of = loss
+        self._of, self._limits = loss, limits
         self._information: Dict[str, np.ndarray] = {}
 
     @property
@@ -92,13 +95,18 @@ class FitResult:
         return self._of.observations
 
     @property
+    def auxiliary(self) -> Sequence[str]:
+        """The names of what only makes a bound on the likelihood tight."""
+        return tuple(self._of.auxiliary)
+
+    @property
     def log_likelihood(self) -> float:
-        """-loss; NaN where the loss is an objective of the user's, or that of a batch."""
+        """-loss; NaN where the loss is a bound, an objective of the user's, or that of a batch."""
         return -self.loss if self._of.is_likelihood else math.nan
 
     @property
     def aic(self) -> float:
-        """2 k - 2 log L with k elements fitted (Akaike 1974)."""
+        """2 k - 2 log L with k elements fitted (Akaike 1974); NaN without a likelihood."""
         return 2.0 * len(self.vector) - 2.0 * self.log_likelihood
 
     @property
@@ -131,9 +139,14 @@ class FitResult:
         """Of the estimates of the stored parameters, (k, k); NaN where the data leave them open.
 
         Left open is a direction without curvature, such as the logarithm of a variance that is 0.
+        An element at one of its `bounds` stays there, and has none either. `notes` says which. Of
+        a bound on the likelihood it is that of its maximum over what is `auxiliary`.
         """
         found = self.information(information)
-        known = np.diag(found) > self._least_curvature()
+        if self.auxiliary:
+            # The bound is at its largest in these, whatever the others are.
+            found = profiled(found, self._is_auxiliary())
+        known = (np.diag(found) > self._least_curvature()) & ~self._at_limit()
         covariance = np.full(found.shape, np.nan)
         inner = np.ix_(known, known)
         try:
@@ -148,7 +161,14 @@ class FitResult:
         """An `Estimate` of each element, with intervals of that level."""
         if not 0.0 < level < 1.0:
             raise ValueError(f"estimates: level is {level!r}, expected a number between 0 and 1.")
-        covariance, quantile = self.covariance(information), normal_width(100.0 * level)
+        return self._estimates(level, self.covariance(information))
+
+    def notes(self, information: str = "observed") -> List[str]:
+        """Why what has no standard error has none: sentences, which `summary` ends with."""
+        return find_notes(self, self._of, self._at_limit(), information)
+
+    def _estimates(self, level: float, covariance: np.ndarray) -> List[Estimate]:
+        quantile = normal_width(100.0 * level)
         width = quantile * np.sqrt(np.diag(covariance))
         turn = jacobian(self._natural, self.vector)
         value = self._natural(self.vector)
@@ -178,9 +198,10 @@ class FitResult:
 
     def summary(self, level: float = 0.95, information: str = "observed") -> str:
         """All of it as text, with the tests of the residuals of one series."""
-        rows = [_row(estimate) for estimate in self.estimates(level, information)]
-        lines = [f"{name + ':':<20}{text}" for name, text in self._facts()]
+        rows = self._shown_rows(level, information)
+        lines = [f"{name + ':':<20}{text}" for name, text in facts(self, self._of)]
         lines += ["", *text_table(HEADINGS, rows), "", f"lower, upper: {100 * level:g} % intervals"]
+        lines += self.notes(information)
         return "\n".join([*lines, *self._of_residuals()]) + "\n"
 
     def to_frame(self, level: float = 0.95, information: str = "observed") -> Any:
@@ -190,16 +211,13 @@ class FitResult:
         return pandas.DataFrame(self.estimates(level, information)).set_index("name")
 
     def _repr_html_(self) -> str:
-        facts = "".join(
+        head = "".join(
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-            for name, text in self._facts()
+            for name, text in facts(self, self._of)
         )
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in _row(e)) + "</tr>"
-            for e in self.estimates()
-        )
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in HEADINGS)
-        return f"<table>{facts}</table><table><tr>{head}</tr>{rows}</table>"
+        rows = html_table(HEADINGS, self._shown_rows(0.95, "observed"))
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.notes())
+        return f"<table>{head}</table>{rows}{notes}"
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
@@ -217,6 +235,32 @@ class FitResult:
             may_be_zero = not is_positive or bool(getattr(parameter, "mixes", False))
             for index in np.ndindex(np.shape(values)):
                 yield (name if np.size(values) == 1 else f"{name}{list(index)}"), may_be_zero
+
+    def _shown_rows(self, level: float, information: str) -> List[Tuple[str, ...]]:
+        """What tables of all have: of too many elements without what takes long to compute."""
+        if len(self.vector) > MOST_ELEMENTS:
+            if not 0.0 < level < 1.0:
+                raise ValueError(f"summary: level is {level!r}, expected one between 0 and 1.")
+            estimates = self._estimates(level, np.full((len(self.vector),) * 2, np.nan))
+        else:
+            estimates = self.estimates(level, information)
+        return [row(e) for e in estimates if e.name.split("[")[0] not in self.auxiliary]
+
+    def _is_auxiliary(self) -> np.ndarray:
+        """Whether each element is of what is auxiliary."""
+        pieces = zip(self._of.parameters, self._of.pieces(self.vector))
+        own = [np.full(np.size(v), name in self.auxiliary) for name, (_, v) in pieces]
+        return np.concatenate(own)
+
+    def _at_limit(self) -> np.ndarray:
+        """Whether each element is at one of the `bounds` of the fit."""
+        found = np.zeros(len(self.vector), dtype=bool)
+        for place, ends in enumerate(self._limits or ()):
+            near = 1e-8 * max(1.0, abs(self.vector[place]))
+            found[place] = any(
+                end is not None and abs(self.vector[place] - end) <= near for end in ends
+            )
+        return found
 
     def _moments(self, vector: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         if not has_innovations(self.layer):
@@ -242,51 +286,3 @@ class FitResult:
             for p in self._of.parameters.values()
         ]
         return np.concatenate(least)
-
-    def _facts(self) -> List[Tuple[str, str]]:
-        facts = [("model", self._of.title), ("loss", f"{self.loss:.6f}")]
-        if self._of.is_likelihood:
-            facts += [("log likelihood", f"{self.log_likelihood:.6f}"), ("AIC", f"{self.aic:.3f}")]
-        if self._of.is_likelihood and self.observations:
-            facts += [("BIC", f"{self.bic:.3f}"), ("observations", str(self.observations))]
-        facts += [("iterations", str(self.iterations)), ("evaluations", str(self.evaluations))]
-        return [*facts, ("converged", f"{'yes' if self.converged else 'no'}: {self.message}")]
-
-
-def compare(**results: FitResult) -> Any:
-    """Several fits in one pandas DataFrame, a row for each name, the lowest AIC first.
-
-    >>> y = np.cumsum(np.random.RandomState(0).randn(30))
-    >>> level = gl.StructuralModel(gl.structural.LocalLevel())
-    >>> trend = gl.StructuralModel(gl.structural.LocalLinearTrend())
-    >>> level.initialize()
-    >>> trend.initialize()
-    >>> table = gl.compare(level=gl.fit(level, y), trend=gl.fit(trend, y))
-    >>> sorted(table.index)
-    ['level', 'trend']
-    """
-    import pandas
-
-    rows = {
-        name: {
-            "log likelihood": result.log_likelihood,
-            "parameters": len(result.vector),
-            "observations": result.observations,
-            "AIC": result.aic,
-            "BIC": result.bic,
-            "converged": result.converged,
-        }
-        for name, result in results.items()
-    }
-    return pandas.DataFrame.from_dict(rows, orient="index").sort_values("AIC")
-
-
-def _row(estimate: Estimate) -> Tuple[str, ...]:
-    numbers = (figure(number) for number in estimate[1:3])
-    return (
-        estimate.name,
-        *numbers,
-        "" if math.isnan(estimate.z) else f"{estimate.z:.2f}",
-        "" if math.isnan(estimate.p) else f"{estimate.p:.3f}",
-        *(figure(number) for number in estimate[5:]),
-    )

@@ -20,6 +20,8 @@ def likelihood(metrics: Dict[str, Any]) -> Iterator[str]:
         f"NLML {nlml['initial']:.4f} -> {nlml['trained']:.4f} "
         f"({nlml['trained_per_observation']:.5f} per observation, {metrics['rows']} rows)"
     )
+    if nlml.get("is_bound"):
+        yield "  a bound: the NLML itself is at most that"
     yield training(metrics["training"])
     for path, value in metrics["parameters"]["trained"].items():
         yield f"  {path} = {_short(value)}"

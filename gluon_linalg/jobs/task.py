@@ -83,6 +83,8 @@ class TrainedTask(Task):
     batch_axis_size = 1
     # What each loss counts in the sum, when all of `arguments()` is evaluated.
     weight = 1.0
+    # What is trained to make a bound tight, and is no part of the model, by path.
+    auxiliary: Tuple[str, ...] = ()
     # What the loss in units of the job has beside that of the layer, which may see others.
     loss_offset = 0.0
 
@@ -90,6 +92,11 @@ class TrainedTask(Task):
     def has_likelihood(self) -> bool:
         """Whether the loss is that of a likelihood, and not of a bound on one or with priors."""
         return True
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the loss is that of a bound on the likelihood, without priors."""
+        return False
 
     def arguments(self) -> Sequence[mx.nd.NDArray]:
         """What the layer is called with."""
@@ -161,7 +168,8 @@ class TrainedTask(Task):
 
     def loss_metrics(self, initial: float, trained: float) -> Dict[str, Any]:
         """What the metrics tell of the first and the last loss, under the name of the loss."""
-        return {"nlml": nlml_metrics(initial, trained, self.dataset.count)}
+        found = nlml_metrics(initial, trained, self.dataset.count)
+        return {"nlml": {**found, "is_bound": True} if self.is_bound else found}
 
     def typical_size(self, path: str) -> Union[float, np.ndarray]:
         """Of one of the `values`, which is NaN where none is known."""

@@ -19,10 +19,13 @@ class JobLoss:
 
     arrays: Tuple[Any, ...] = ()
     given, keywords = arrays, {}  # type: ignore[var-annotated]
+    fixed = {}  # type: ignore[var-annotated]
 
     def __init__(self, task: TrainedTask, objective: Objective) -> None:
         self.task, self.objective, self.parameters = task, objective, objective.parameters
         self.title, self.is_likelihood = task.job.task, task.has_likelihood
+        self.is_bound = task.is_bound
+        self.auxiliary = task.auxiliary if self.is_bound else ()
         self.observations: Optional[int] = task.dataset.count
 
     @property
@@ -69,6 +72,8 @@ def standard_errors(result: FitResult) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     for estimate in result.estimates():
         path = estimate.name.split("[")[0]
+        if path in result.auxiliary:
+            continue
         error = estimate.standard_error
         found.setdefault(path, []).append(error if np.isfinite(error) else None)
     return {path: own[0] if len(own) == 1 else own for path, own in found.items()}

@@ -130,7 +130,10 @@ def _draw_rows(pyplot, figure, axes, scores, ratios, color, color_name):
         )
         figure.colorbar(points, ax=axes, label=color_name, shrink=0.7)
     elif color is not None and len(axes.get_legend_handles_labels()[1]) <= MOST_NAMES:
-        axes.legend(title=color_name or None, fontsize=9)
+        # Beside the rows, which may be anywhere.
+        axes.legend(
+            title=color_name or None, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0)
+        )
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     if scores.shape[1] > 1:

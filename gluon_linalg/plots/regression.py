@@ -14,6 +14,7 @@ from .style import (
     dot_size,
     draw_band,
     drawn,
+    judged,
     legend_row,
 )
 
@@ -33,13 +34,15 @@ def plot_function(
     target: str,
     name: str,
     title: Optional[str] = None,
+    told: str = "",
 ) -> Any:
     """The function above, and below it what it leaves of the data: a figure.
 
     predict: x (m, 1) -> mean and variance of observations; groups: the rows to train on, and those
-    held out, if any; target, name: of y and x.
+    held out, if any; target, name: of y and x; told: how well rows are predicted from others, in
+    words, in place of which a hold-out has its own.
     """
-    return drawn(draw_function, predict, groups, target, name, title)
+    return drawn(draw_function, predict, groups, target, name, title, told)
 
 
 def plot_agreement(target: str, groups: Sequence[Predicted]) -> Any:
@@ -57,13 +60,6 @@ def plot_coefficients(names: Sequence[str], moments: Moments) -> Any:
     return drawn(_draw_coefficients, names, moments)
 
 
-def judged(observed: np.ndarray, moments: Moments) -> str:
-    """RMSE, and the share inside of the 95 % band, in words."""
-    residual = np.abs(observed - moments[0])
-    inside = np.mean(residual <= BAND * np.sqrt(moments[1]))
-    return f"RMSE {np.sqrt(np.mean(residual**2)):.3g}, {inside:.0%} inside the 95 % band"
-
-
 def draw_function(
     pyplot: Any,
     predict: Callable[[np.ndarray], Moments],
@@ -71,6 +67,7 @@ def draw_function(
     target: str,
     name: str,
     title: Optional[str] = None,
+    told: str = "",
 ) -> Any:
     figure = pyplot.figure(figsize=(10, 7), constrained_layout=True)
     grid_spec = figure.add_gridspec(3, 1, height_ratios=[0.22, 3, 1])
@@ -85,12 +82,13 @@ def draw_function(
             axes, grid, (center, variance), MODEL, alpha=0.25, label="95 % band of an observation"
         )
         axes.plot(grid, center, color=MODEL, lw=1.2, label="mean")
-    told, found = [], [predict(x[:, None]) for _, x, _ in groups]
+    found = [predict(x[:, None]) for _, x, _ in groups]
     for (label, x, y), moments, color in zip(groups, found, COLORS):
         dots = {"color": color, "ms": dot_size(len(points)), "mew": 0, "label": label}
         upper.plot(x, y, "o", **dots)
         lower.plot(x, y - moments[0], "o", **dots)
-        told.append(f"{label}: {judged(y, moments)}")
+        if label != groups[0][0]:
+            told = f"{label}: {judged(y, moments)}"
     # By the data, and not by how wide the band gets where there are none.
     ends = [_ends(y, m) for (_, _, y), m in zip(groups, found)]
     _limit(upper, np.concatenate(ends))
@@ -110,11 +108,11 @@ def draw_function(
     figure.text(
         0.995,
         0.99,
-        told[-1] if len(told) > 1 else "",
+        told,
         ha="right",
         va="top",
         fontsize=9,
-        color=HELD_OUT,
+        color=HELD_OUT if len(groups) > 1 else INK,
     )
     figure.align_ylabels([upper, lower])
     return figure

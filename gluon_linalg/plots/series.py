@@ -15,6 +15,7 @@ from .style import (
     dot_size,
     draw_band,
     drawn,
+    judged,
     legend_row,
 )
 
@@ -57,6 +58,15 @@ class SeriesPicture:
         """T"""
         return len(self.y)
 
+    def told(self) -> str:
+        """How the hold-out was forecast, in words; nothing without one."""
+        later, known = self.later, np.isfinite(self.later)
+        if not known.any():
+            return ""
+        ahead = slice(self.count, self.count + len(later))
+        mean, variance = (values[ahead][known] for values in self.signal)
+        return f"hold-out: {judged(later[known], (mean, variance + self.noise_variance))}"
+
     def parts(self) -> List[Tuple[str, Moments, bool]]:
         """(label, moments, whether in steps) of what a panel is for: none that repeats another."""
         own = list(self.components.items())
@@ -90,6 +100,7 @@ def draw_series(pyplot: Any, picture: SeriesPicture) -> Any:
     _draw_signal(signal, picture, 0)
     done = "observed, smoothed and forecast" if steps else "observed and smoothed"
     signal.set_title(f"{picture.target}: {done}")
+    _tell(signal, picture)
     if is_long:
         shown = min(max(2 * steps, LEAST_RECENT), count)
         recent = rest.pop(0)
@@ -123,6 +134,7 @@ def draw_panel(pyplot: Any, pictures: Dict[str, SeriesPicture]) -> Any:
     for axes, (name, picture) in zip(panels, shown.items()):
         _draw_signal(axes, picture, 0)
         axes.set_title(name, pad=5)
+        _tell(axes, picture)
         _mark_end(axes, picture)
     ends = [place for picture in shown.values() for place in picture.places]
     _limit(panels[-1], sorted(ends))
@@ -185,6 +197,13 @@ def _draw_signal(axes, picture, begin):
         here = places[count : count + len(picture.later)]
         axes.plot(here, picture.later, "o", color=HELD_OUT, label="hold-out", **dots)
     axes.set_ylabel(picture.target)
+
+
+def _tell(axes, picture):
+    """Above the panel, where the title leaves room."""
+    axes.set_title(
+        picture.told(), loc="right", fontsize=9, fontweight="normal", color=HELD_OUT, pad=5
+    )
 
 
 def _draw_part(axes, picture, moments, in_steps):

@@ -56,6 +56,13 @@ def draw_band(axes: Any, places: Any, moments: Moments, color: str, **look: Any)
     axes.fill_between(places, mean - spread, mean + spread, color=color, lw=0, **look)
 
 
+def judged(observed: np.ndarray, moments: Moments) -> str:
+    """RMSE, and the share inside of the 95 % band, in words."""
+    residual = np.abs(observed - moments[0])
+    inside = np.mean(residual <= BAND * np.sqrt(moments[1]))
+    return f"RMSE {np.sqrt(np.mean(residual**2)):.3g}, {inside:.0%} inside the 95 % band"
+
+
 def legend_row(axes: Any, panels: Sequence[Any], columns: int = 5) -> None:
     """The labels of all panels, each once, in axes of their own: no curve is behind them."""
     axes.axis("off")

@@ -6,8 +6,10 @@ import pandas
 import pytest
 
 import gluon_linalg as gl
+from gluon_linalg.plots.components import plot_components
 from gluon_linalg.plots.kernels import plot_kernel
 from gluon_linalg.plots.regression import plot_agreement, plot_function
+from gluon_linalg.plots.series import SeriesPicture, plot_panel, plot_series
 
 matplotlib.use("Agg")
 
@@ -143,3 +145,24 @@ def test_a_biplot_is_coloured_and_has_equal_axes():
     numbers = own.plot_biplot(np.linspace(0, 1, 30))
     assert len(numbers.axes) == len(figure.axes) + 1  # the bar of colours
     assert own.plot_scree().axes and own.plot_loadings().axes
+
+
+def test_a_picture_tells_how_the_hold_out_was_forecast():
+    count, later = 20, np.array([1.0, np.nan, 5.0])
+    moments = np.linspace(0.0, 1.0, 23), np.full(23, 0.5)
+    picture = SeriesPicture("y", "time", range(23), np.zeros(count), moments, 0.5, later)
+    ahead = moments[0][20:]
+    error = np.sqrt(np.mean((later - ahead)[[0, 2]] ** 2))
+    told = f"hold-out: RMSE {error:.3g}, 50% inside the 95 % band"
+    for figure in (plot_series(picture), plot_panel({"a": picture})):
+        assert figure.axes[1].get_title(loc="right") == told
+    assert SeriesPicture("y", "time", range(20), np.zeros(20), moments, 0.5).told() == ""
+
+
+def test_names_of_groups_are_beside_the_rows():
+    random = np.random.RandomState(0)
+    scores, names = random.normal(size=(30, 2)), [*"ab" * 15]
+    figure = plot_components(np.array([0.6, 0.4]), scores, np.eye(2), ["x", "z"], names)
+    axes = next(axes for axes in figure.axes if axes.get_legend() and axes.get_xlabel()[0] == "s")
+    figure.canvas.draw()
+    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1

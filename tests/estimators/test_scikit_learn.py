@@ -32,7 +32,9 @@ def test_checks_of_scikit_learn(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([GPRegressor(), GPClassifier(n_inducing=20, iterations=5)])
+@parametrize_with_checks(
+    [GPRegressor(), GPRegressor(n_inducing=20), GPClassifier(n_inducing=20, iterations=5)]
+)
 def test_checks_of_scikit_learn_with_processes(estimator, check):
     run(check, estimator)
 
@@ -120,6 +122,76 @@ def test_process_regression_beside_that_of_scikit_learn():
     np.testing.assert_allclose(draws.mean(axis=1), ours.predict(new), atol=0.4)
     twin = pickle.loads(pickle.dumps(ours))
     np.testing.assert_array_equal(twin.predict(new), ours.predict(new))
+
+
+def two_targets():
+    random = np.random.RandomState(2)
+    x = random.uniform(-3, 3, (40, 2))
+    y = np.stack([5.0 + np.sin(2 * x[:, 0]), 300.0 * x[:, 1] - 7.0], axis=1)
+    return x, y + [0.1, 30.0] * random.normal(size=(40, 2)), random.uniform(-3, 3, (5, 2))
+
+
+def test_processes_of_several_targets_have_one_kernel():
+    x, y, new = two_targets()
+    ours = GPRegressor().fit(x, y)
+    kernel = ConstantKernel(1.0) * RBF([1.0, 1.0]) + WhiteKernel(0.1)
+    theirs = gaussian_process.GaussianProcessRegressor(kernel, normalize_y=True, alpha=0.0)
+    theirs.fit(x, y)
+    np.testing.assert_allclose(
+        ours.log_marginal_likelihood_, theirs.log_marginal_likelihood_value_, rtol=1e-6
+    )
+    mean, covariance = theirs.predict(new, return_cov=True)
+    np.testing.assert_allclose(ours.predict(new), mean, rtol=1e-3, atol=1e-3)
+    found = ours.predict(new, return_cov=True)[1]
+    assert found.shape == (5, 5, 2)
+    np.testing.assert_allclose(found, covariance, rtol=2e-2, atol=1e-3)
+    deviations = ours.predict(new, return_std=True)[1]
+    np.testing.assert_allclose(deviations**2, np.diagonal(found).T, rtol=1e-9)
+    assert ours.sample_y(new, 3, random_state=0).shape == (5, 2, 3)
+    assert ours.noise_variance_.shape == (2,)
+
+
+def test_weights_of_several_targets_are_those_of_each():
+    x, y, new = two_targets()
+    ours = BayesianRegressor().fit(x, y)
+    found = ours.result_.parameters
+    noise, prior = (float(found[n][0]) for n in ("noise_variance", "prior_variance"))
+    phi, scaled = (x - x.mean(0)) / x.std(0), (y - y.mean(0)) / y.std(0)
+    weights = np.linalg.solve(phi.T @ phi + noise / prior * np.eye(2), phi.T @ scaled)
+    expected = (weights * y.std(0)).T / x.std(0)
+    np.testing.assert_allclose(ours.coef_, expected, rtol=1e-8)
+    np.testing.assert_allclose(ours.intercept_, y.mean(0) - expected @ x.mean(0), rtol=1e-8)
+    mean, deviation = ours.predict(new, return_std=True)
+    np.testing.assert_allclose(mean, ours.intercept_ + new @ expected.T, rtol=1e-8)
+    assert deviation.shape == (5, 2)
+    np.testing.assert_allclose(deviation[:, 1] / deviation[:, 0], y.std(0)[1] / y.std(0)[0])
+
+
+def test_a_sparse_process_is_near_the_exact_one():
+    random = np.random.RandomState(3)
+    x = random.uniform(0, 6, (80, 1))
+    y = 9.0 + 4.0 * np.sin(2 * x[:, 0]) + random.normal(size=80)
+    exact, sparse = GPRegressor().fit(x, y), GPRegressor(n_inducing=20).fit(x, y)
+    assert sparse.predictor_.inducing.shape[1] == 20
+    assert sparse.log_marginal_likelihood_ <= exact.log_marginal_likelihood_ + 1e-6
+    new = np.linspace(0.2, 5.8, 9)[:, None]
+    for ours, theirs in zip(
+        sparse.predict(new, return_std=True), exact.predict(new, return_std=True)
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=0.02)
+
+
+def test_names_of_columns_go_through_a_pipeline():
+    table = datasets.load_wine(as_frame=True)
+    x, y = table.data, table.target
+    pipeline = make_pipeline(StandardScaler(), PCA(2)).set_output(transform="pandas")
+    assert list(pipeline.fit_transform(x)) == ["pca0", "pca1"]
+    model = LDA().fit(x, y)
+    assert list(model.feature_names_in_) == list(x.columns) and model.n_features_in_ == 13
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(x[x.columns[::-1]])
+    with pytest.raises(TypeError, match="sample_weight"):
+        BayesianRegressor().fit(x, y, sample_weight=np.ones(len(x)))
 
 
 def test_the_kernel_given_stays_as_it_is():

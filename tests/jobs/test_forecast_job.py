@@ -61,7 +61,8 @@ def finished(tmp_path_factory):
     """The folder of a deep state job."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "series.csv").write_text(as_csv(series()))
-    job = changed(FORECAST_JOB, {**of("deep_state"), "output": str(folder / "out")})
+    changes = {**of("deep_state"), "levels": [50, 95], "output": str(folder / "out")}
+    job = changed(FORECAST_JOB, changes)
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
     train(read_job(str(folder / "job.yaml")))
     return folder / "out"
@@ -80,13 +81,14 @@ def metrics(folder):
 def test_the_folder_of_results(finished):
     assert {path.name for path in finished.iterdir()} == FILES
     found = rows(finished / "forecast.csv")
-    assert list(found[0]) == ["item", "time", "mean", "0.1", "0.5", "0.9"]
+    bands = ["lower_50", "upper_50", "lower_95", "upper_95"]
+    assert list(found[0]) == ["item", "time", "mean", "0.1", "0.5", "0.9", *bands]
     assert [row["item"] for row in found] == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
     # a has 48 months from 2000-01 on.
     assert [row["time"] for row in found[:4]] == ["2004-01", "2004-02", "2004-03", "2004-04"]
     for row in found:
-        low, middle, high = (float(row[level]) for level in ("0.1", "0.5", "0.9"))
-        assert low < middle < high
+        ends = ("lower_95", "0.1", "lower_50", "0.5", "upper_50", "0.9", "upper_95")
+        assert (np.diff([float(row[name]) for name in ends]) > 0).all()
     known = metrics(finished)
     # Each series without its backtest of two windows and its missing month 6.
     assert known["rows"] == sum(48 + 4 * i - 8 - 1 for i in range(3))
@@ -95,6 +97,12 @@ def test_the_folder_of_results(finished):
     assert list(curve[0]) == ["iteration", "seconds", "loss"]
     assert float(curve[0]["loss"]) == known["loss"]["initial"]
     assert (finished / "plot.png").read_bytes().startswith(b"\x89PNG")
+    told = (finished / "summary.txt").read_text()
+    shares = ", ".join(
+        f"{known['backtest'][f'coverage_{level}']:.1%} inside the {level} % band"
+        for level in (50, 80, 95)
+    )
+    assert shares in told
 
 
 @pytest.mark.parametrize("prefix", ["", "seasonal_naive_"])
@@ -129,6 +137,13 @@ def test_backtest_metrics_are_those_of_the_written_forecasts(finished, prefix):
             "mase": np.mean(np.abs(y - levels[:, 4])[seen])
             / np.nanmean(np.abs(past[12:] - past[:-12])),
             "inside": ((levels[:, 0] <= y) & (y <= levels[:, -1]))[seen],
+            **{
+                f"inside_{level}": [
+                    float(row[f"lower_{level}"]) <= value <= float(row[f"upper_{level}"])
+                    for row, value, is_seen in zip(steps, y, seen) if is_seen
+                ]
+                for level in (50, 95)
+            },
         })  # fmt: skip
 
     def expected(parts):
@@ -138,6 +153,12 @@ def test_backtest_metrics_are_those_of_the_written_forecasts(finished, prefix):
             "MASE": np.mean([part["mase"] for part in parts]),
             "RMSE": np.sqrt(np.mean([part["mse"] for part in parts])),
             "coverage_80": np.mean(np.concatenate([part["inside"] for part in parts])),
+            **{
+                f"coverage_{level}": np.mean(
+                    np.concatenate([part[f"inside_{level}"] for part in parts])
+                )
+                for level in ((50, 95) if not prefix else ())
+            },
         }
 
     total = expected([part for parts in items.values() for part in parts])
@@ -174,9 +195,10 @@ def test_predict_is_what_gluonts_makes_of_the_folder(run, workspace, finished):
         own = table[4 * number :][:4]
         times = [f"2002-{7 + step:02d}" for step in range(4)]
         assert number > 0 or [row["time"] for row in own] == times
-        for level in (0.1, 0.5, 0.9):
+        names = {0.1: "0.1", 0.25: "lower_50", 0.5: "0.5", 0.025: "lower_95", 0.975: "upper_95"}
+        for quantile, name in names.items():
             np.testing.assert_allclose(
-                [float(row[f"{level}"]) for row in own], forecast.quantile(level), rtol=1e-12
+                [float(row[name]) for row in own], forecast.quantile(quantile), rtol=1e-12
             )
     # Of the series of the training: the forecast of the job.
     (workspace / "same.jsonl").write_text(as_json_lines(series()))

@@ -73,14 +73,25 @@ def test_sgpr_ends_where_the_exact_process_does(run, write_job, workspace):
     metrics, _ = trained(run, workspace, write_job(changes))
     found = metrics["parameters"]["trained"]
     y = COLUMNS["y"] - COLUMNS["y"].mean()
-    values = (found[f"kernel.rbf.{name}"] for name in ("variance", "lengthscale"))
+    values = [found[f"kernel.rbf.{name}"] for name in ("variance", "lengthscale")]
     expected = dense_nlml(X, y, *values, found["noise_variance"])
     assert metrics["nlml"]["trained"] == pytest.approx(expected, rel=1e-5)
     assert metrics["nlml"]["trained"] >= expected - 1e-6
+    assert metrics["nlml"]["is_bound"] and "inducing" not in str(metrics["parameters"])
+    told = (workspace / "out" / "summary.txt").read_text()
+    assert "lower bound:" in told and "AIC, BIC:           none" in told
+    assert "numbers that make the bound tight" in told and "inducing.points[" not in told
+    matrix = values[0] * np.exp(-0.5 * np.subtract.outer(X, X) ** 2 / values[1] ** 2)
+    inverse = np.linalg.inv(matrix + found["noise_variance"] * np.eye(60))
+    left_out = np.sqrt(np.mean((inverse @ y / np.diag(inverse)) ** 2))
+    assert f"data, each left out once: RMSE {left_out:.4g}" in told
     exact, _ = trained(run, workspace, write_job({**changes, "model.method": "exact"}))
     assert metrics["nlml"]["trained"] == pytest.approx(exact["nlml"]["trained"], rel=1e-4)
     for name, value in exact["parameters"]["trained"].items():
         assert found[name] == pytest.approx(value, rel=0.02), name
+    errors = (one["parameters"]["standard_errors"] for one in (metrics, exact))
+    for own, theirs in zip(*(each.values() for each in errors)):
+        assert own == pytest.approx(theirs, rel=0.05)
 
 
 @pytest.mark.parametrize("mean", ["zero", "linear"])

@@ -49,6 +49,8 @@ class RobustStructuralModel(StructuralModel):
     2
     """
 
+    bounds_likelihood = True
+
     def __init__(
         self,
         components: Union[Component, Sequence[Component]],

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .dataset import ForecastData
-from .forecasting import forecasts
+from .forecasting import band_of, forecasts
 
 if TYPE_CHECKING:
     from gluonts.model.predictor import Predictor
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 QUANTILES = tuple(round(0.1 * number, 1) for number in range(1, 10))
 # Names of GluonTS's Evaluator; mean_wQuantileLoss is the CRPS, on these quantiles.
 METRICS = ("mean_wQuantileLoss", "MASE", "RMSE")
-COVERAGE = "coverage_80"
+# That of this level is always told.
+COVERED = 80
 NAIVE = "seasonal_naive"
 
 Metrics = Dict[str, Optional[float]]
@@ -58,10 +59,13 @@ def naive_predictor(season: int, prediction_length: int) -> "Predictor":
     return SeasonalNaivePredictor(prediction_length, season)
 
 
-def judge(windows: Sequence[Window], season: int) -> Tuple[Metrics, Dict[str, Metrics]]:
+def judge(
+    windows: Sequence[Window], season: int, levels: Sequence[float] = ()
+) -> Tuple[Metrics, Dict[str, Metrics]]:
     """The metrics of all windows as a dict, and a dict of those of each item.
 
-    season: the steps from one value to that with which the MASE compares it.
+    season: the steps from one value to that with which the MASE compares it; levels: of the bands
+    of which it is told how many observations are inside, that of 80 % besides.
     """
     from gluonts.evaluation import Evaluator
 
@@ -74,10 +78,10 @@ def judge(windows: Sequence[Window], season: int) -> Tuple[Metrics, Dict[str, Me
         frame = frame.astype(dict.fromkeys(numbers, "float64"))
         items = [one.item for one in windows]
         each = {
-            name: _metrics(evaluator, own, [one for one in windows if one.item == name])
+            name: _metrics(evaluator, own, [one for one in windows if one.item == name], levels)
             for name, own in frame.groupby(items, sort=False)
         }
-        return _metrics(evaluator, frame, windows), each
+        return _metrics(evaluator, frame, windows, levels), each
 
 
 def observed(window: Window) -> np.ndarray:
@@ -85,19 +89,22 @@ def observed(window: Window) -> np.ndarray:
     return window.series.to_numpy()[-window.forecast.prediction_length :]
 
 
-def _metrics(evaluator: Any, frame: pd.DataFrame, windows: Sequence[Window]) -> Metrics:
+def _metrics(
+    evaluator: Any, frame: pd.DataFrame, windows: Sequence[Window], levels: Sequence[float]
+) -> Metrics:
     totals, _ = evaluator.get_aggregate_metrics(frame)
     found = {name: _number(totals[name]) for name in METRICS}
-    found[COVERAGE] = _coverage(windows)
+    for level in sorted({COVERED, *levels}):
+        found[f"coverage_{level:g}"] = coverage(windows, level)
     return found
 
 
-def _coverage(windows: Sequence[Window]) -> Optional[float]:
-    """The share of the observations between the quantiles 0.1 and 0.9."""
+def coverage(windows: Sequence[Window], level: float) -> Optional[float]:
+    """The share of the observations inside of the band of a level."""
     inside, count = 0, 0
     for one in windows:
         y = observed(one)
-        low, high = (one.forecast.quantile(q) for q in (0.1, 0.9))
+        low, high = band_of(one.forecast, level)
         known = np.isfinite(y)
         inside += int(((low <= y) & (y <= high))[known].sum())
         count += int(known.sum())

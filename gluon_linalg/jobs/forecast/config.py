@@ -1,13 +1,13 @@
 """The job file of the task `forecast`."""
 
 import math
-from typing import Any, Dict, Literal, Optional, Tuple
+from typing import Any, Dict, List, Literal, Optional, Tuple
 
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Annotated
 
 from ...grammar.section import Column, Name, Number, Section
-from ..config import LBFGS, Optimizer, TrainedJob, Training
+from ..config import LBFGS, Level, Optimizer, PredictingJob, Training
 from ..data import NUMBER
 from ..table_format import SeriesData
 
@@ -123,7 +123,7 @@ class ForecastTraining(Training):
         return self
 
 
-class ForecastJob(TrainedJob):
+class ForecastJob(PredictingJob):
     """Forecasts of many series."""
 
     task: Literal["forecast"] = Field(
@@ -134,6 +134,11 @@ class ForecastJob(TrainedJob):
     training: ForecastTraining = Field(
         default_factory=ForecastTraining,  # type: ignore[arg-type]
         description="How the network is trained.",
+    )
+    levels: Annotated[List[Level], Field(min_length=1, max_length=20)] = Field(
+        [80, 95],
+        description="Of the bands of forecasts, in percent: each level has two columns, such as "
+        "lower_95 and upper_95, with as much of the forecast below as above them.",
     )
 
     def has_steps(self) -> bool:

@@ -25,8 +25,14 @@ def summary(metrics: Dict[str, Any]) -> Iterator[str]:
             f"CRPS {_figure(backtest['mean_wQuantileLoss'])} "
             f"(seasonal naive {_figure(naive['mean_wQuantileLoss'])}), "
             f"MASE {_figure(backtest['MASE'])} ({_figure(naive['MASE'])}), "
-            f"{_figure(backtest['coverage_80'], '.1%')} inside the 80 % band"
+            + ", ".join(_coverages(backtest))
         )
+
+
+def _coverages(backtest):
+    for name, share in backtest.items():
+        if name.startswith("coverage_"):
+            yield f"{_figure(share, '.1%')} inside the {name.split('_')[1]} % band"
 
 
 def _figure(value, style=".4g"):
@@ -41,7 +47,7 @@ KIND = TaskKind(
     summary=summary,
     predictor=ForecastPredictor,
     predicts="Series like those of the job, as CSV or JSON lines; what follows each is forecast, "
-    "with the quantiles 0.1, 0.5 and 0.9.",
+    "with the quantiles 0.1, 0.5 and 0.9, and the bands of the levels of the job.",
     load=load_predictor,
     files=(names.MODEL_IO, names.FORECAST, BACKTEST, BACKTEST_FORECASTS, names.PLOT),
     folders=(PREDICTOR,),

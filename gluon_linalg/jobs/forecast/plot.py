@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any, Sequence
 import numpy as np
 import pandas as pd
 
+from ...errors import listing
 from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, dot_size, legend_row
 from ..picture import save_picture
-from .forecasting import periods_of
+from .backtest import coverage
+from .forecasting import band_of, periods_of
 
 if TYPE_CHECKING:
     from .backtest import Window
@@ -22,13 +24,17 @@ FORECASTS_SEEN, STEPS_SEEN = 6, 60
 
 
 def plot_forecasts(
-    path: str, dataset: "ForecastData", found: Sequence[Any], windows: Sequence["Window"]
+    path: str,
+    dataset: "ForecastData",
+    found: Sequence[Any],
+    windows: Sequence["Window"],
+    levels: Sequence[float],
 ) -> None:
-    """Of the first series: observations, and medians with 80 % bands of backtest and forecast."""
-    save_picture(path, lambda pyplot: _draw(pyplot, dataset, found, windows))
+    """Of the first series: observations, and medians with bands of backtest and forecast."""
+    save_picture(path, lambda pyplot: _draw(pyplot, dataset, found, windows, levels))
 
 
-def _draw(pyplot, dataset, found, windows):
+def _draw(pyplot, dataset, found, windows, levels):
     entries = dataset.entries[:MOST_SERIES]
     count = len(entries)
     figure, panels = pyplot.subplots(
@@ -36,18 +42,30 @@ def _draw(pyplot, dataset, found, windows):
         gridspec_kw={"height_ratios": [0.15, *[1.0] * count]},
     )  # fmt: skip
     legend, *panels = panels
+    named = listing([f"{level:g}" for level in sorted(levels)])
+    bands = f"{named} % band" + ("s" if len(levels) > 1 else "")
     seen = max(STEPS_SEEN, (FORECASTS_SEEN + dataset.windows) * dataset.prediction_length)
     for axes, entry, forecast in zip(panels, entries, found):
         _draw_observed(axes, entry, seen, dataset)
         own = [one.forecast for one in windows if one.item == entry["item_id"]]
         for index, one in enumerate(own):
             # Windows that touch are told apart by their colour and their beginning.
-            _draw_forecast(axes, one, WINDOWS[index % 2], None if index else "backtest, 80 % band")
-        _draw_forecast(axes, forecast, FORECAST, "forecast, 80 % band")
+            label = None if index else f"backtest, {bands}"
+            _draw_forecast(axes, one, levels, WINDOWS[index % 2], label)
+        _draw_forecast(axes, forecast, levels, FORECAST, f"forecast, {bands}")
         axes.set_title(entry["item_id"] if len(dataset.entries) > 1 else "Backtest and forecast")
+        shares = [_inside(windows, entry["item_id"], level) for level in sorted(levels)]
+        axes.set_title(", ".join(filter(None, shares)), loc="right", fontsize=9,
+                       fontweight="normal", color=HELD_OUT)  # fmt: skip
         _limit(axes, entry, forecast, seen)
     legend_row(legend, panels[:1])
     return figure
+
+
+def _inside(windows, item, level):
+    """The share of the backtest of an item inside of the bands of a level, in words."""
+    share = coverage([one for one in windows if one.item == item], level)
+    return None if share is None else f"{share:.0%} inside the {level:g} % bands"
 
 
 def _draw_observed(axes, entry, seen, dataset):
@@ -67,18 +85,18 @@ def _draw_observed(axes, entry, seen, dataset):
         )
 
 
-def _draw_forecast(axes, forecast, color, label):
+def _draw_forecast(axes, forecast, levels, color, label):
     times = _places(periods_of(forecast))
     axes.axvline(times[0], color=color, lw=0.7, ls=(0, (3, 3)), alpha=0.8)
-    low, middle, high = (forecast.quantile(q) for q in (0.1, 0.5, 0.9))
-    if len(times) == 1:
-        # A single step would have no width.
-        axes.errorbar(
-            times, middle, [middle - low, high - middle], fmt=".", color=color, lw=1.2, label=label
-        )
-        return
-    axes.fill_between(times, low, high, color=color, alpha=0.25, lw=0)
-    axes.plot(times, middle, color=color, lw=1.2, label=label)
+    middle = forecast.quantile(0.5)
+    for level in sorted(levels, reverse=True):
+        low, high = band_of(forecast, level)
+        if len(times) > 1:
+            axes.fill_between(times, low, high, color=color, alpha=0.2, lw=0)
+        else:
+            # A single step would have no width.
+            axes.errorbar(times, middle, [middle - low, high - middle], color=color, capsize=3)
+    axes.plot(times, middle, "-" if len(times) > 1 else ".", color=color, lw=1.2, label=label)
 
 
 def _limit(axes, entry, forecast, seen):

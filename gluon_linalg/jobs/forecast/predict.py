@@ -39,6 +39,8 @@ class ForecastPredictor(SeriesPredictor):
         self.targets = [self.target]
         self.steps, self.seed = description["prediction_length"], description["seed"]
         self.features = description["features"]
+        # Of a model that has none there were only quantiles.
+        self.bands = description.get("bands", [])
         self.what = "forecast steps"
         self.columns = [] if self.item is None else [Column(self.item, "text")]
         self.columns += [Column(self.time, "text"), Column(self.target, may_be_empty=True)]
@@ -63,13 +65,13 @@ class ForecastPredictor(SeriesPredictor):
         return sum(len(entry["target"]) for entry in rows.entries)
 
     def predict(self, rows: Entries, predictor: Any, device: Device) -> Columns:
-        """item, time, mean and the quantiles 0.1, 0.5 and 0.9 of the next steps."""
+        """item, time, mean, the quantiles 0.1, 0.5 and 0.9, and the bands of the next steps."""
         from .forecasting import forecast_columns, forecasts
 
         names = [entry["item_id"] for entry in rows.entries]
         found = forecasts(predictor, rows.entries, self.seed, rows.path)
         times = {entry["item_id"]: entry.times for entry in rows.entries}
-        return forecast_columns(names, found, times)
+        return forecast_columns(names, found, times, self.bands)
 
     def counted_times(self, texts: List[str]) -> Callable[[int], str]:
         times = self._times(texts)

@@ -31,14 +31,14 @@ def write_results(folder: OutputFolder, task: "Forecasting") -> Dict[str, Any]:
     predictor = task.predictor()
     items = [entry["item_id"] for entry in dataset.entries]
     found = forecasts(predictor, dataset.entries, job.seed, dataset.path)
-    columns = forecast_columns(items, found, dataset.times())
+    columns = forecast_columns(items, found, dataset.times(), job.levels)
     _refuse_not_finite(dataset.path, columns)
     windows = backtest(predictor, dataset, job.seed)
     judged = _judge(folder, job, dataset, windows) if windows else None
     write_columns(folder.file(names.FORECAST), columns)
     _write_predictor(folder.file(PREDICTOR), predictor)
     write_json(folder.file(names.MODEL_IO), describe(job, dataset))
-    plot_forecasts(folder.file(names.PLOT), dataset, found, windows)
+    plot_forecasts(folder.file(names.PLOT), dataset, found, windows, job.levels)
     return {"series": len(items), "backtest": judged}
 
 
@@ -55,6 +55,7 @@ def describe(job: ForecastJob, dataset: ForecastData) -> Dict[str, Any]:
         "estimator": model.estimator,
         "features": dataset.features,
         "prediction_length": model.prediction_length,
+        "bands": job.levels,
         "dtype": model.dtype,
         "seed": job.seed,
     }
@@ -63,7 +64,10 @@ def describe(job: ForecastJob, dataset: ForecastData) -> Dict[str, Any]:
 def _judge(folder, job, dataset, windows):
     season = season_of(period_frequency(job.data.freq))
     naive = backtest(naive_predictor(season, job.model.prediction_length), dataset, job.seed)
-    (total, each), (naive_total, naive_each) = (judge(w, season) for w in (windows, naive))
+    (total, each), (naive_total, naive_each) = (
+        judge(windows, season, job.levels),
+        judge(naive, season),
+    )
     values = np.concatenate([observed(one) for one in windows])
     rows = {
         item: {**own, **{f"{NAIVE}_{name}": value for name, value in naive_each[item].items()}}
@@ -72,7 +76,7 @@ def _judge(folder, job, dataset, windows):
     header = list(next(iter(rows.values())))
     columns = [(name, [_cell(own[name]) for own in rows.values()]) for name in header]
     write_columns(folder.file(BACKTEST), [("item", list(rows)), *columns])
-    _write_windows(folder.file(BACKTEST_FORECASTS), dataset, windows, values)
+    _write_windows(folder.file(BACKTEST_FORECASTS), dataset, windows, values, job.levels)
     return {
         "windows": dataset.windows,
         "observations": int(np.isfinite(values).sum()),
@@ -81,9 +85,9 @@ def _judge(folder, job, dataset, windows):
     }
 
 
-def _write_windows(path, dataset, windows, values):
+def _write_windows(path, dataset, windows, values, levels):
     items, found = [one.item for one in windows], [one.forecast for one in windows]
-    columns = forecast_columns(items, found, dataset.times(), QUANTILES)
+    columns = forecast_columns(items, found, dataset.times(), levels, QUANTILES)
     numbers = [1 + one.number for one in windows for _ in range(one.forecast.prediction_length)]
     cells = [_cell(None if np.isnan(value) else value) for value in values.tolist()]
     write_columns(

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List
 import mxnet as mx
 import numpy as np
 
+from ...analysis.classes import calibration, class_probabilities, judged_classes
 from ...blocks import SparseGPPredictor
 from ...plots.classes import draw_classes
 from ...typing import Array, Device, Namespace
@@ -12,7 +13,7 @@ from .. import output as names
 from ..categories import encoded
 from ..data import Column, Table
 from ..files import write_json
-from ..metrics import Band, calibration, classification_metrics
+from ..metrics import Band
 from ..output import OutputFolder
 from ..picture import save_picture
 from ..predictions import Columns, class_columns
@@ -59,7 +60,7 @@ class ClassProcess(VariationalProcess):
         curves = [calibration(p, labels) for _, p, labels in judged]
         picture = folder.file(names.PLOT)
         save_picture(picture, draw_classes, str(dataset.target), classes, judged, curves)
-        found = [classification_metrics(p, labels) for _, p, labels in judged]
+        found = [judged_classes(p, labels) for _, p, labels in judged]
         return {
             "rows_left_out": dataset.left_out,
             "classes": {name: int(np.sum(dataset.y == k)) for k, name in enumerate(classes)},
@@ -90,14 +91,7 @@ class Probabilities(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Namespace, x: Array) -> Array:
         mean, variance = self.predictor(x)
-        likelihood: Any = self.predictor.likelihood
-        if hasattr(likelihood, "probabilities"):
-            return likelihood.probabilities(F, mean, variance)
-        if hasattr(likelihood, "log_probabilities"):
-            return F.exp(likelihood.log_probabilities(F, mean, variance))
-        second, _ = likelihood.predictive_moments(F, mean, variance)
-        first, _ = likelihood.predictive_moments(F, -mean, variance)
-        return F.stack(first, second, axis=2)
+        return class_probabilities(F, self.predictor.likelihood, mean, variance)
 
 
 class ClassPredictor(RowsPredictor):

@@ -5,7 +5,7 @@ from typing import Callable
 import numpy as np
 
 from ...plots.regression import grid_of
-from ...plots.style import BAND, HELD_OUT, INK, MODEL, Moments, draw_band
+from ...plots.style import BAND, HELD_OUT, INK, MODEL, Moments, draw_band, judged, legend_row
 from ..picture import save_picture
 from ..regression.dataset import Dataset
 
@@ -22,10 +22,7 @@ def plot_several(
 
 def _panels(pyplot, dataset, title, predict_new):
     count, one = len(dataset.target), len(dataset.inputs) == 1
-    shape = {"nrows": count, "figsize": (10, 3.0 * count), "sharex": True}
-    if not one:
-        shape = {"ncols": count, "figsize": (5.0 * count, 5.0)}
-    figure, panels = pyplot.subplots(constrained_layout=True, **shape)
+    figure, legend, panels = _axes(pyplot, count, one)
     groups = [("data", INK, dataset.x, dataset.y)]
     if len(dataset.holdout_y):
         groups.append(("hold-out", HELD_OUT, dataset.holdout_x, dataset.holdout_y))
@@ -48,16 +45,37 @@ def _panels(pyplot, dataset, title, predict_new):
             mean, spread = found[0][:, k], BAND * np.sqrt(found[1][:, k])
             axes.vlines(y[:, k], mean - spread, mean + spread, color=color, lw=1.0, alpha=0.35)
             axes.plot(y[:, k], mean, "o", **dots)
+        if len(groups) > 1:
+            held = groups[1][3][:, k]
+            moments = [values[:, k] for values in predict_new(groups[1][2])]
+            axes.set_title(f"hold-out: {judged(held, moments)}", loc="right", fontsize=9,
+                           fontweight="normal", color=HELD_OUT)  # fmt: skip
         if one:
             axes.set_ylabel(name)
             continue
         every = np.concatenate([y[:, k] for *_, y in groups])
         ends = [np.nanmin(every), np.nanmax(every)]
         axes.plot(ends, ends, color=MODEL, lw=1.2, label="predicted = observed", zorder=0)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.locator_params(nbins=5)
         axes.set_xlabel(f"{name}, observed")
         axes.set_ylabel(f"{name}, predicted with 95 % band")
     if one:
         panels[-1].set_xlabel(dataset.inputs[0] + (" (year)" if dataset.dates else ""))
     figure.suptitle(f"{', '.join(dataset.target)}: {title}")
-    panels[0].legend(loc="best")
+    legend_row(legend, panels)
     return figure
+
+
+def _axes(pyplot, count, one):
+    """Panels below one another, or side by side, under a row for the legend."""
+    size = (10, 3.0 * count + 0.4) if one else (5.0 * count, 5.4)
+    figure = pyplot.figure(figsize=size, constrained_layout=True)
+    rows, columns = (count, 1) if one else (1, count)
+    ratios = [0.4 / (3.0 if one else 5.0), *[1.0] * rows]
+    grid = figure.add_gridspec(1 + rows, columns, height_ratios=ratios)
+    panels = []
+    for k in range(count):
+        shared = {"sharex": panels[0]} if one and panels else {}
+        panels.append(figure.add_subplot(grid[1 + k, 0] if one else grid[1, k], **shared))
+    return figure, figure.add_subplot(grid[0, :]), panels

@@ -3,7 +3,6 @@
 import copy
 from typing import Any, List, Optional, Tuple
 
-import mxnet as mx
 import numpy as np
 
 from ...blocks import SGPRLikelihoodLayer
@@ -11,7 +10,6 @@ from ...blocks.kernels import Kernel
 from ...blocks.parameters import PositiveParameter
 from ...fitting.inducing_points import inducing_points
 from ..errors import JobError
-from ..predictor import answers
 from .inputs import Inputs
 from .mean import build_mean
 from .task import GaussianProcess
@@ -25,7 +23,7 @@ CHUNK = 8192
 class SparseProcess(GaussianProcess):
     """An `SGPRLikelihoodLayer` with its data."""
 
-    data_label = "data"
+    auxiliary = ("inducing.points", "variational.mean", "variational.factor")
     singular = (
         "the covariance matrix of the inducing points is not positive definite at the initial "
         "values; lower model.inducing.count, or set model.jitter: auto"
@@ -35,12 +33,12 @@ class SparseProcess(GaussianProcess):
     def has_likelihood(self) -> bool:
         return False
 
-    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
-        """Of the rows themselves: what the process keeps does not know them one by one."""
-        x = self.x.asnumpy()[0]
-        dtype, path = self.job.model.dtype, self.dataset.path
-        mean, variance = answers(predictor, x, dtype, self.device, path, CHUNK)
-        return [mean, variance + self.noise_variance() / self.target_size**2]
+    @property
+    def is_bound(self) -> bool:
+        return not self.job.model.priors
+
+    def leave_one_out(self, predictor: Any) -> List[np.ndarray]:
+        return [a.asnumpy()[0] for a in predictor.leave_one_out(self.x, self.y)]
 
     def _layer(self, kernel: Kernel, inputs: Inputs) -> Tuple[Any, Optional[PositiveParameter]]:
         model = self.job.model

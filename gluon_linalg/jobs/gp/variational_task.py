@@ -30,6 +30,7 @@ from ...typing import Array, Device, Namespace
 from ..config import LBFGS
 from ..errors import JobError
 from ..metrics import Band
+from ..predictor import answers
 from ..regression.dataset import Dataset
 from ..regression.learned import learn
 from .config import GaussianProcessJob
@@ -50,6 +51,7 @@ class VariationalProcess(SparseProcess):
     """An `SVGPLikelihoodLayer` with its data, whose losses are those of rows."""
 
     process: SVGPLikelihoodLayer
+    data_label = "data"
 
     def __init__(self, job: GaussianProcessJob, dataset: Dataset, device: Device) -> None:
         count = dataset.count
@@ -78,6 +80,13 @@ class VariationalProcess(SparseProcess):
             index = mx.nd.array(chosen, dtype="int32", ctx=device)
             self._some = tuple(array.take(index) for array in self._rows)
             self.weight = count / MOST_EVALUATED
+
+    def leave_one_out(self, predictor: mx.gluon.HybridBlock) -> List[np.ndarray]:
+        """Of the rows themselves, of which there may be very many."""
+        x = self.x.asnumpy()[0]
+        dtype, path = self.job.model.dtype, self.dataset.path
+        mean, variance = answers(predictor, x, dtype, self.device, path, CHUNK)
+        return [mean, variance + self.noise_variance() / self.target_size**2]
 
     def size_of_target(self, y: np.ndarray) -> float:
         model = self.job.model

@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterator, List
 
 import numpy as np
 
+from ...analysis.classes import judged_classes
 from ...analysis.tables import text_table
 from ...blocks import LDABlock
 from ...blocks.projection import ProjectionBlock
@@ -13,7 +14,6 @@ from ...typing import Device
 from .. import output as names
 from ..errors import JobError
 from ..files import write_json
-from ..metrics import classification_metrics
 from ..output import OutputFolder
 from ..picture import save_picture
 from ..predictions import Columns, class_columns, in_all_rows, write_columns
@@ -76,8 +76,8 @@ class Discriminants(Task):
             },
             "classes": dict(zip(dataset.classes, dataset.shares().tolist())),
             "rows_left_out": dataset.left_out,
-            "training": classification_metrics(probabilities[kept], dataset.labels[kept]),
-            "holdout": classification_metrics(probabilities[held], dataset.labels[held])
+            "training": judged_classes(probabilities[kept], dataset.labels[kept]),
+            "holdout": judged_classes(probabilities[held], dataset.labels[held])
             if held.any()
             else None,
         }

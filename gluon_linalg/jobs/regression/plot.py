@@ -5,7 +5,7 @@ from typing import Any, Callable, List
 import numpy as np
 
 from ...plots.regression import draw_agreement, draw_function
-from ...plots.style import Moments
+from ...plots.style import Moments, judged
 from ..picture import save_picture
 from .dataset import Dataset
 
@@ -37,4 +37,5 @@ def plot_model(
     (name,) = dataset.inputs
     shown = name + (" (year)" if dataset.dates else "")
     title = f"{target} by {name}: {title}"
-    save_picture(path, draw_function, predict_new, groups, target, shown, title)
+    told = f"{label}: {judged(dataset.y, leave_one_out)}"
+    save_picture(path, draw_function, predict_new, groups, target, shown, title, told)

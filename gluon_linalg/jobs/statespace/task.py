@@ -70,6 +70,10 @@ class StateSpace(TrainedTask):
         """Whether the noise is normal: that of heavy tails has a bound."""
         return self.job.model.noise == "gaussian"
 
+    @property
+    def is_bound(self) -> bool:
+        return not self.has_likelihood
+
     def arguments(self) -> List[mx.nd.NDArray]:
         return self._arguments
 
