@@ -6,8 +6,10 @@ or y_t ~ p(y | h(x_t, v_t)) with a likelihood of `blocks.likelihoods`. The filte
 affine functions where the state is likely to be (`functional.sigma_points`), in square-root form.
 """
 
+import contextlib
+from functools import partial
 from itertools import count
-from typing import Any, Dict, List, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -19,6 +21,7 @@ from ..functional.recursion import for_each_with
 from ..functional.sigma_points import Points, Rule, sigma_rule
 from ..typing import Array, Namespace, Rules
 from ..typing import given as known
+from .casting import dtype_name
 from .kalman import KalmanLayer, Outputs
 from .likelihoods import Likelihood
 from .nonlinear_calls import Calls, Model, apart, over_all_times, over_batches, squared
@@ -67,6 +70,10 @@ class NonlinearLayer(KalmanLayer):
 
     Where f and h are affine, all results are those of the Kalman layers.
     """
+
+    # The dtype of a call, and of one while a graph is traced; None where nobody knows it.
+    outer: Optional[str] = None
+    _traced_dtype: Optional[str] = None
 
     def __init__(
         self,
@@ -139,10 +146,49 @@ class NonlinearLayer(KalmanLayer):
             Calls(self, mx.nd, None).check(given["y"], given)
             self._checked.add(kind)
 
-    def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> dict:
+    def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
+        """The results inside a graph, also that of another block."""
+        self.outer = known(arrays[0]).dtype if F is mx.nd else self.dtype or self._traced_dtype
+        found = self._results(F, self._arrays(F, arrays))
+        if isinstance(found, tuple):
+            return tuple(self.cast_from(F, x) for x in found)
+        return self.cast_from(F, found)
+
+    def cast_to(self, F: Namespace, x: Array) -> Array:
+        """x in the dtype of the computation.
+
+        That is float64, in which oneDNN computes nothing: MXNet's loop does not wait for what goes
+        in, and resets what oneDNN keeps with memory that it is to write to (`for_each`). In the
+        graph of a network around a layer whose blocks have no parameters it is that of the arrays,
+        which nobody knows there.
+        """
+        return x if self.outer is None else F.cast(x, dtype="float64")
+
+    def cast_from(self, F: Namespace, x: Array) -> Array:
+        """x in the dtype of the arrays and of the blocks."""
+        return x if self.outer is None else F.cast(x, dtype=self.outer)
+
+    @contextlib.contextmanager
+    def tracing(self, *arrays: Optional[mx.nd.NDArray]) -> Iterator[None]:
+        with super().tracing(*arrays):
+            self._traced_dtype = dtype_name(known(arrays[0]).dtype)
+            try:
+                yield
+            finally:
+                self._traced_dtype = None
+
+    def _pattern_of(self, args):
+        return (*super()._pattern_of(args), dtype_name(args[0].dtype))
+
+    def _results(self, F: Namespace, given: Dict[str, Any]) -> Outputs:
+        raise NotImplementedError(f"{type(self).__name__} does not implement _results")
+
+    def _arrays(self, F: Namespace, arrays: Tuple[Optional[Array], ...]) -> Dict[str, Any]:
         """The arrays of a call by their names, y and mask with the steps ahead."""
         names = [name for name, _ in self.arguments]
-        given: Dict[str, Any] = dict(zip(names, [*arrays, *[None] * (len(names) - len(arrays))]))
+        given: Dict[str, Any] = dict.fromkeys(names)
+        for name, x in zip(names, arrays):
+            given[name] = None if x is None else self.cast_to(F, x)
         if self._further:
             y, mask = given["y"], given["mask"]
             first = fn.zeros_like(F, F.slice_axis(y, axis=1, begin=0, end=1))
@@ -197,7 +243,14 @@ class NonlinearLayer(KalmanLayer):
             nothing = Calls(self, F, points).nothing(model, *first_moments)
             first = F.broadcast_add(first, F.reshape(nothing, shape=(1, 1, 1, 1, 1)))
         return for_each_with(
-            F, body, model.arrays(), first, constants, parameters.values(), self._steps()
+            F,
+            body,
+            model.arrays(),
+            first,
+            constants,
+            parameters.values(),
+            self._steps(),
+            partial(self.cast_to, F),
         )
 
     def _points(self, F: Namespace, factor: Array) -> Optional[Points]:
@@ -279,10 +332,9 @@ class NonlinearFilterLayer(NonlinearLayer):
             )
         self._moments, self._per_step = moments, bool(per_step)
 
-    def results(self, F: Namespace, *arrays: Optional[Array]) -> Outputs:
-        """The results inside a graph, also that of another block."""
+    def _results(self, F: Namespace, given: Dict[str, Any]) -> Outputs:
         wanted = ("log_likelihood", "filtered")[: 2 if self._moments else 1]
-        found, *moments = self._pass(F, self._arrays(F, arrays), *wanted)
+        found, *moments = self._pass(F, given, *wanted)
         likelihood = -F.squeeze(fn.batch_first(F, found), axis=(2, 3))
         if not self._per_step:
             likelihood = F.sum(likelihood, axis=1)

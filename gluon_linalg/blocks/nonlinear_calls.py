@@ -1,5 +1,6 @@
 """The blocks of a nonlinear state space model, called on points, and its arrays at each time."""
 
+from functools import partial
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import mxnet as mx
@@ -12,6 +13,7 @@ from ..functional.matrix import with_axis
 from ..functional.sigma_points import Points
 from ..functional.state_space import LinearGaussianSystem, leading_axes, over_batch
 from ..typing import Array, Namespace
+from .explaining import listed
 
 # The arrays of a call by their names.
 Arguments = Mapping[str, Any]
@@ -43,7 +45,7 @@ class Calls:
         if layer.likelihood is None:
             return regression(F, values, self.points), None
         rows = F.reshape(values, shape=(0, -1))
-        moments = layer.likelihood.conditional_moments(F, rows)
+        moments = self._of_block(partial(layer.likelihood.conditional_moments, F), rows)
         expected, variance = (F.reshape_like(x, values) for x in moments)
         variance = F.sum(F.broadcast_mul(variance, self.points.weights), axis=2)
         noise = fn.diagonal_matrix(F, F.sqrt(variance))
@@ -58,7 +60,9 @@ class Calls:
             values = self._values("emission", x, step.emission_input)
             observed = F.broadcast_add(step.observed, fn.zeros_like(F, values))
             latent, y = (F.reshape(x, shape=(0, -1)) for x in (values, observed))
-            density = likelihood.expected_log_density(F, latent, fn.zeros_like(F, latent), y)
+            certain = fn.zeros_like(F, latent)
+            of_block = partial(likelihood.expected_log_density, F)
+            (density,) = self._of_block(of_block, latent, certain, y)
             density = F.reshape_like(density, values)
             if step.mask is not None:
                 density = F.broadcast_mul(density, step.mask)
@@ -101,6 +105,12 @@ class Calls:
                         f"{x.shape}; expected {expected}: {_HINTS[layer._rule.has_points]}"
                     )
 
+    def _of_block(self, block: Callable[..., Any], *arrays: Array) -> List[Array]:
+        """What a block gives, which computes in the dtype of its parameters."""
+        F, layer = self._F, self._layer
+        found = block(*(layer.cast_from(F, x) for x in arrays))
+        return [layer.cast_to(F, x) for x in listed(found)]
+
     def _at_points(self, mean: Array, factor: Array) -> Array:
         """x (R, d, S)."""
         F = self._F
@@ -112,7 +122,7 @@ class Calls:
         size = layer._states if what == "transition" else layer._observations
         rows = F.reshape(F.transpose(x, axes=(0, 2, 1)), shape=(-1, layer._states))
         known = [] if inputs is None else [F.repeat(inputs, repeats=self.points.size, axis=0)]
-        values = getattr(layer, what)(rows, *known)
+        (values,) = self._of_block(getattr(layer, what), rows, *known)
         values = F.reshape(values, shape=(-1, self.points.size, size))
         # A graph refuses what has another number of rows.
         ends = {"lhs_begin": 0, "lhs_end": 1, "rhs_begin": 0, "rhs_end": 1}
@@ -124,7 +134,7 @@ class Calls:
         F, layer = self._F, self._layer
         size = layer._states if what == "transition" else layer._observations
         known = [] if inputs is None else [inputs]
-        value, jacobian = block(F.squeeze(mean, axis=2), *known)
+        value, jacobian = self._of_block(block, F.squeeze(mean, axis=2), *known)
         value = F.reshape(value, shape=(-1, size, 1))
         jacobian = F.reshape(jacobian, shape=(-1, size, layer._states))
         return Linearized(value, fn.product(F, jacobian, factor), None)

@@ -1,6 +1,6 @@
 """What a nonlinear state space model says of its states: smoother and forecaster."""
 
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from .. import functional as fn
 from ..functional import linearization
@@ -41,9 +41,7 @@ class NonlinearSmootherLayer(NonlinearLayer):
             self._states, self._observations, lag_one=lag_one, prefix=self.prefix
         )
 
-    def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
-        """The results inside a graph, also that of another block."""
-        given = self._arrays(F, arrays)
+    def _results(self, F: Namespace, given: Dict[str, Any]) -> Tuple[Array, ...]:
         found = self._pass(F, given, "about", "filtered")
         before, after = (over_batches(F, x) for x in found)
         found = self._smoothed(F, given, after, before)
@@ -129,9 +127,7 @@ class NonlinearForecastLayer(NonlinearLayer):
             raise ValueError(f"{self.name}: moments is {moments!r}, expected True or 'factor'.")
         self._moments = moments
 
-    def results(self, F: Namespace, *arrays: Optional[Array]) -> Tuple[Array, ...]:
-        """The results inside a graph, also that of another block."""
-        given = self._arrays(F, arrays)
+    def _results(self, F: Namespace, given: Dict[str, Any]) -> Tuple[Array, ...]:
         (found,) = self._pass(F, given, "predicted")
         h = self._further
         mean, factor = over_batches(F, F.slice_axis(found, axis=1, begin=-h, end=None))

@@ -8,7 +8,8 @@ Nothing is closed over by a loop body: compiled, MXNet 1.9.1 returns garbage gra
 arrays. Everything is passed as data or as a state.
 """
 
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple
+import contextlib
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 
@@ -131,30 +132,50 @@ def for_each_with(
     constants: Sequence[Array],
     parameters: Iterable[mx.gluon.Parameter],
     length: Optional[int] = None,
+    cast: Callable[[Array], Array] = lambda x: x,
 ) -> List[Array]:
     """Results of ``results, state = body(arrays, state, constants)`` at each time, (1, T, B, m, n).
 
     The body may call blocks whose `parameters` are named here. In a graph without a `length` it is
     a `for_each` over any T: constants and parameters are states of the loop, which stay what they
     are, since nothing can be closed over; that takes their memory T times where gradients are
-    asked for. With `length`, and imperatively, the loop is unrolled.
+    asked for. With `length`, and imperatively, the loop is unrolled. cast: to the dtype of the
+    results, where parameters have another one.
     """
-    if F is mx.nd or length is not None:
+    if F is mx.nd:
         return _unrolled(F, body, data, initial, constants, length)
+    with _dense_as_products():
+        if length is not None:
+            return _unrolled(F, body, data, initial, constants, length)
+        return _looped(F, body, data, initial, constants, parameters, cast)
+
+
+def _looped(
+    F: Namespace,
+    body: Callable[..., Tuple[List[Array], Array]],
+    data: Sequence[Array],
+    initial: Array,
+    constants: Sequence[Array],
+    parameters: Iterable[mx.gluon.Parameter],
+    cast: Callable[[Array], Array],
+) -> List[Array]:
+    """The results of `for_each_with`, by a loop over any number of times."""
     count, variables = len(constants), {p.name: p.var() for p in parameters}
     kept = [_apart(F, x) for x in (*constants, *variables.values())]
 
     def of_states(arrays: List[Array], states: List[Array]) -> Tuple[List[Array], List[Array]]:
         own = [F.squeeze(x, axis=APART) for x in states[1:]]
-        results, following = body(arrays, states[0], own[:count])
-        after = [following, *states[1 : 1 + count]]
-        joined = F.Group([F.identity(x) for x in (*results, *after)])
+        # Blocks may compute by oneDNN, which then keeps something with the memory of copies only.
+        arrays, state = [_copied(F, x) for x in arrays], _copied(F, states[0])
+        results, following = body(arrays, state, own[:count])
+        joined = F.Group([F.identity(x) for x in (*results, following, *states[1 : 1 + count])])
         used = set(joined.list_inputs())
         named = {name: x for name, x in zip(variables, own[count:]) if name in used}
         # A copy of all but what takes the place of the parameters.
         found = list(joined(**named) if named else joined)
-        after = [*found[len(results) :], *(F.identity(x) for x in states[1 + count :])]
-        return found[: len(results)], after
+        own = [*found[len(results) + 1 :], *(F.identity(x) for x in states[1 + count :])]
+        results = [_copied(F, x) for x in found[: len(results) + 1]]
+        return results[:-1], [results[-1], *own]
 
     results, final = F.contrib.foreach(
         of_states,
@@ -165,9 +186,44 @@ def for_each_with(
     # MXNet refuses to differentiate a loop of which one result is not used; of these nothing
     # counts, NaN neither.
     for state in final:
-        nothing = F.sum(F.where(zeros_like(F, state), state, zeros_like(F, state)))
+        nothing = cast(F.sum(F.where(zeros_like(F, state), state, zeros_like(F, state))))
         results[0] = F.broadcast_add(results[0], F.reshape(nothing, shape=(1, 1, 1, 1, 1)))
     return results
+
+
+@contextlib.contextmanager
+def _dense_as_products() -> Iterator[None]:
+    """Inside it dense layers of graphs are products.
+
+    Without a record oneDNN brings the weights of a dense layer into an order of its own, after the
+    layer. What is meant for parameters crashes loops: theirs are intermediate results, whose memory
+    has another use by then.
+    """
+    given = mx.sym.FullyConnected
+
+    def product_of(
+        data: Array,
+        weight: Array,
+        bias: Optional[Array] = None,
+        num_hidden: Optional[int] = None,
+        no_bias: bool = False,
+        flatten: bool = True,
+        **others: Any,
+    ) -> Array:
+        rows = mx.sym.reshape(data, shape=(0, -1)) if flatten else data
+        values = mx.sym.dot(rows, weight, transpose_b=True, **others)
+        return values if no_bias or bias is None else mx.sym.broadcast_add(values, bias)
+
+    mx.sym.FullyConnected = product_of
+    try:
+        yield
+    finally:
+        mx.sym.FullyConnected = given
+
+
+def _copied(F: Namespace, x: Array) -> Array:
+    """x in memory of its own, without oneDNN."""
+    return F.squeeze(with_axis(F, x, 0), axis=0)
 
 
 def _apart(F: Namespace, x: Array) -> Array:

@@ -59,7 +59,7 @@ def test_every_kernel_can_be_described_and_is_tested_and_documented():
     # The first has no formula of two points, and the others have tests of their own.
     assert set(KERNELS) == described - {"White", "Gibbs", "Categorical"}
     page = (ROOT / "docs" / "blocks.md").read_text(encoding="utf-8")
-    row = next(line for line in page.splitlines() if line.startswith("| `kernels.*` |"))
+    row = next(line for line in page.splitlines() if "`kernels.*`" in line)
     named = re.findall(r"\w+", row.replace("12/32/52/72", "12 Matern32 Matern52 Matern72"))
     assert described <= set(named)
 
