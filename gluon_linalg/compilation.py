@@ -174,6 +174,7 @@ def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
             # Unless another thread has built it meanwhile.
             if self._cached_op is before:
                 native = _is_native(self, args)
+                _settle_shapes(self, args, native)
                 with _native_graph(self, args) if native else contextlib.nullcontext():
                     build(self, *args)
                 self._cached_op.native = native
@@ -181,17 +182,34 @@ def _one_at_a_time(build: Callable[..., None]) -> Callable[..., None]:
     return _build_cache
 
 
+def _settle_shapes(block: Any, args: Sequence[Any], native: bool) -> None:
+    """Parameters get their shapes before a graph is compiled that takes no part in inferring them.
+
+    Native operators take none. Blocks with `shapes_need_a_graph` put into their graph what only
+    that needs: it is traced anew.
+    """
+    parts = _parts(block)
+    anew = any(getattr(part, "shapes_need_a_graph", False) for part in parts)
+    parameters = block.collect_params().values()
+    if (native or anew) and any(parameter._deferred_init for parameter in parameters):
+        block._deferred_infer_shape(*args)
+        for parameter in parameters:
+            parameter._finish_deferred_init()
+        if anew:
+            block._cached_graph = ()
+
+
+def _parts(block: Any) -> List[Any]:
+    """A block and all that it holds."""
+    return [block, *(part for child in block._children.values() for part in _parts(child))]
+
+
 @contextlib.contextmanager
 def _native_graph(block: Any, args: Sequence[Any]) -> Iterator[None]:
     """Inside it the block is traced with native operators, its own graph being kept aside.
 
-    They take no part in the inference of shapes: parameters get theirs first. A block that is never
-    exported may say so (`is_exported`), and has no graph of its own then.
+    A block that is never exported may say so (`is_exported`), and has no graph of its own then.
     """
-    if any(parameter._deferred_init for parameter in block.collect_params().values()):
-        block._deferred_infer_shape(*args)
-        for parameter in block.collect_params().values():
-            parameter._finish_deferred_init()
     plain = block._get_graph(*args) if getattr(block, "is_exported", True) else ()
     block._cached_graph = ()
     try:

@@ -71,6 +71,8 @@ class NonlinearLayer(KalmanLayer):
     Where f and h are affine, all results are those of the Kalman layers.
     """
 
+    # A graph for them calls the blocks before the loop, where oneDNN may not be.
+    shapes_need_a_graph = True
     # The dtype of a call, and of one while a graph is traced; None where nobody knows it.
     outer: Optional[str] = None
     _traced_dtype: Optional[str] = None
