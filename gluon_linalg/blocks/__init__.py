@@ -2,7 +2,7 @@
 
 from ..functional import sigma_points
 from . import likelihoods, priors, structural
-from .base import LinearAlgebraBlock
+from .base import LinearAlgebraBlock as LinearAlgebraBlock
 from .blr import BLRLikelihoodLayer
 from .blr_predictor import BLRPredictor
 from .cca import CCABlock
@@ -80,7 +80,6 @@ __all__ = [
     "LDABlock",
     "LQBlock",
     "LeastSquaresBlock",
-    "LinearAlgebraBlock",
     "LinearGaussianModel",
     "LogDetBlock",
     "MatrixExpBlock",

@@ -237,7 +237,8 @@ def _raise_if_failed(a: Array, factor: Array, name: str) -> None:
     except NotPositiveDefiniteError:
         failed = [i for i in range(len(a)) if not _factors(a[i : i + 1])]
     else:
-        failed = [i for i, d in enumerate(diagonals) if not ((d > 0) & np.isfinite(d)).all()]
+        sound = (diagonals > 0) & np.isfinite(diagonals)
+        failed = np.flatnonzero(~sound.all(axis=1)).tolist()
     if not failed:
         return
     matrix = a[failed[0]].asnumpy().astype("float64")

@@ -31,8 +31,8 @@ from ..typing import Array, Namespace
 from .cholesky import unit_roundoff
 from .gaussian import HALF_LOG_2PI
 from .matrix import diagonal_matrix, product, transpose, with_axis
+from .prefix_scan import scan
 from .recursion import before_steps, for_each
-from .scan import scan
 from .state_space import LinearGaussianSystem, leading_axes, lower_factor, over_batch, over_time
 from .svd import singular_vectors
 from .tangent import ones_like, stop, zeros_like

@@ -18,7 +18,7 @@ from . import lapack
 from .cholesky import triangular_solve
 from .kalman_elements import Element, step_elements, times
 from .matrix import identity_like, product, transpose
-from .scan import every_second, interleaved
+from .prefix_scan import every_second, interleaved
 from .state_space import Joint, LinearGaussianSystem, lower_factor
 from .tangent import zeros_like
 

@@ -17,7 +17,7 @@ from .. import native
 from ..native import recursion as native_recursion
 from ..typing import Array, Namespace
 from .matrix import congruence, product, with_axis
-from .scan import scan
+from .prefix_scan import scan
 from .tangent import zeros_like
 
 # The axes before those of a constant of a loop: with them oneDNN leaves it alone.
