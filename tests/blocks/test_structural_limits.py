@@ -91,8 +91,11 @@ def test_noise_without_a_level_that_moves():
     np.testing.assert_allclose(spread, variance * (1 + 1 / n), rtol=1e-4)
 
 
-def dense_part(y, part, noise, level, seasons):
-    """Mean and variance of one part, by generalized least squares with flat initial states."""
+def dense(y, noise, level, seasons, part=None):
+    """Mean and variance of one part, or of an observation, and log p(y).
+
+    By generalized least squares with flat initial states.
+    """
     t = np.arange(len(y))
     walk = np.minimum(t[:, None], t)
     maps, covariances = [np.ones((len(y), 1))], [level * walk]
@@ -105,21 +108,34 @@ def dense_part(y, part, noise, level, seasons):
         covariances.append(variance * walk * turned)
     seen = np.isfinite(y)
     everything = np.concatenate(maps, axis=1)
-    spread = (sum(covariances) + noise * np.eye(len(y)))[np.ix_(seen, seen)]
-    weights = np.linalg.solve(spread, covariances[part][seen]).T
-    begin = sum(m.shape[1] for m in maps[:part])
-    own = np.zeros_like(everything)
-    own[:, begin : begin + maps[part].shape[1]] = maps[part]
-    left = own - weights @ everything[seen]
+    whole = sum(covariances) + noise * np.eye(len(y))
+    spread = whole[np.ix_(seen, seen)]
     precision = everything[seen].T @ np.linalg.solve(spread, everything[seen])
     states = np.linalg.solve(precision, everything[seen].T @ np.linalg.solve(spread, y[seen]))
-    covariance = covariances[part] - weights @ covariances[part][seen]
-    covariance = covariance + left @ np.linalg.solve(precision, left.T)
-    return weights @ y[seen] + left @ states, np.diag(covariance)
+    rest = y[seen] - everything[seen] @ states
+    value = -0.5 * (
+        (seen.sum() - len(states)) * np.log(2 * np.pi)
+        + np.linalg.slogdet(spread)[1]
+        + np.linalg.slogdet(precision)[1]
+        + rest @ np.linalg.solve(spread, rest)
+    )
+    own, covariance = everything, whole
+    if part is not None:
+        own, covariance = np.zeros_like(everything), covariances[part]
+        begin = sum(m.shape[1] for m in maps[:part])
+        own[:, begin : begin + maps[part].shape[1]] = maps[part]
+    weights = np.linalg.solve(spread, covariance[seen]).T
+    left = own - weights @ everything[seen]
+    covariance = covariance - weights @ covariance[seen] + left @ np.linalg.solve(precision, left.T)
+    return weights @ y[seen] + left @ states, np.diag(covariance), value
 
 
 def test_several_seasons_of_broken_periods():
-    """Likelihood and forecast are those of statsmodels, the parts those of least squares."""
+    """Likelihood, parts and forecast are those of least squares.
+
+    Not those of statsmodels, whose exact diffuse filter loses digits here: its likelihood is off by
+    2e-5, and another one on each machine.
+    """
     periods, variances = ((7.3, 2), (30.44, 3)), (0.05, 0.3, 0.02, 0.01)
     noise, level, *seasonal = variances
     random, t = np.random.RandomState(5), np.arange(120)
@@ -130,25 +146,17 @@ def test_several_seasons_of_broken_periods():
         s.Seasonal(period, "trigonometric", harmonics, variance)
         for (period, harmonics), variance in zip(periods, seasonal)
     ]
-    model = built([s.LocalLevel(level), *parts], noise)
-    reference = UnobservedComponents(
-        y,
-        level="local level",
-        freq_seasonal=[{"period": period, "harmonics": count} for period, count in periods],
-        use_exact_diffuse=True,
-    )
-    states, data = 1 + 2 * 2 + 2 * 3, (nd(np.nan_to_num(y)), nd(y == y))
-    right = reference.loglike(list(variances)) + states * HALF_LOG_2PI
-    assert -model(*data).asscalar() == pytest.approx(right, rel=1e-8)
-    smoothed = reference.smooth(list(variances))
+    model, data = built([s.LocalLevel(level), *parts], noise), (nd(np.nan_to_num(y)), nd(y == y))
+    oracle = (noise, level, list(zip(periods, seasonal)))
+    assert -model(*data).asscalar() == pytest.approx(dense(y, *oracle)[2], rel=1e-10)
     for part, (mean, variance) in zip(range(1, 3), list(model.decompose(*data).values())[1:]):
-        right = dense_part(y, part, noise, level, list(zip(periods, seasonal)))
+        right = dense(y, *oracle, part=part)
         np.testing.assert_allclose(mean.asnumpy()[0], right[0], atol=1e-6)
         np.testing.assert_allclose(variance.asnumpy()[0], right[1], rtol=1e-6)
     mean, variance = (a.asnumpy()[0] for a in model.forecaster(10)(*data))
-    forecast = smoothed.get_forecast(10)
-    np.testing.assert_allclose(mean, forecast.predicted_mean, rtol=1e-6)
-    np.testing.assert_allclose(variance, forecast.var_pred_mean, rtol=1e-6)
+    right = dense(np.append(y, np.full(10, np.nan)), *oracle)
+    np.testing.assert_allclose(mean, right[0][-10:], rtol=1e-8)
+    np.testing.assert_allclose(variance, right[1][-10:], rtol=1e-8)
 
 
 SEASONS = [s.LocalLevel, lambda: s.Seasonal(12)]
