@@ -86,7 +86,7 @@ class CachedOp(mx.nd.CachedOp):
         flags, self._refused, self._lock = list(flags), None, threading.RLock()
         operators = _operators(sym)
         self.is_one_operator = is_one_operator(operators)
-        if dict(flags).get("static_shape") and breaks_static_shape(sym):
+        if dict(flags).get("static_shape") and breaks_static_shape(operators):
             flags = [pair for pair in flags if pair[0] != "static_shape"]
         self._is_large = len(operators) >= MANY_NODES
         self._known: Set[Any] = set()
@@ -136,9 +136,9 @@ def _kind_of(args: Sequence[Array]) -> Any:
     return (*flags, *((array.shape, str(array.context)) for array in args))
 
 
-def breaks_static_shape(symbol: Array) -> bool:
-    """Whether a symbol contains an operator that static_shape breaks."""
-    return any(name in BROKEN for name in _operators(symbol))
+def breaks_static_shape(operators: Sequence[str]) -> bool:
+    """Whether those of a graph have one among them that static_shape breaks."""
+    return any(name in BROKEN for name in operators)
 
 
 def is_one_operator(operators: Sequence[str]) -> bool:
