@@ -55,42 +55,47 @@ def oracle(kind, system):
     return list(found) if isinstance(found, tuple) else [found]
 
 
+def check(door, system, kinds, dtype, tolerance, random):
+    """Values, and gradients along a random direction of each array; what is hidden is NaN."""
+    system = dict(system, y=np.where(system["mask"] == 1, system["y"], np.nan))
+    shown = dict(system, y=np.nan_to_num(system["y"]))
+    node, results, status = called(door, system, kinds, dtype)
+    assert (status == 0).all()
+    expected = [array for kind in kinds for array in oracle(kind, shown)]
+    found = [array for kind in kinds for array in results[kind]]
+    for a, b in zip(found, expected):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * abs(b).max())
+    heads = [random.randn(*array.shape) for array in expected]
+    gradients = node.backward(*heads, np.zeros_like(status))
+    given = (*reference.ARGUMENTS[:7], *OPTIONS)
+    for argument, gradient in zip(given, gradients):
+        if argument == "mask":
+            assert not gradient.any()
+            continue
+        direction = random.randn(*system[argument].shape)
+
+        def outputs(moved, kinds=kinds):
+            return tuple(array for kind in kinds for array in oracle(kind, moved))
+
+        moved = reference.derivative(outputs, shown, argument, direction)
+        terms = [head * change for head, change in zip(heads, moved)]
+        size = sum(abs(term).sum() for term in terms) + 1e-3
+        difference = sum(term.sum() for term in terms) - (gradient * direction).sum()
+        assert abs(difference) <= tolerance * size, (kinds, argument)
+
+
 @pytest.mark.parametrize(
     "name, dtype, tolerance",
     [*((name, "float64", 1e-11) for name in SYSTEMS), ("one", "float32", 2e-3)],
 )
 def test_values_and_gradients(door, name, dtype, tolerance):
     system = reference.random_system(7, **SYSTEMS[name])
-    system["y"] = np.where(system["mask"] == 1, system["y"], np.nan)
-    shown = dict(system, y=np.nan_to_num(system["y"]))
     random = np.random.RandomState(1)
     alone = [[kind] for kind in ORACLES] if name in ("one", "many") else []
     for kinds in [*alone, list(ORACLES)]:
         kinds = [kind for kind in kinds if kind != "lag_one" or SYSTEMS[name]["T"] > 1]
-        node, results, status = called(door, system, kinds, dtype)
-        assert (status == 0).all()
-        expected = [array for kind in kinds for array in oracle(kind, shown)]
-        found = [array for kind in kinds for array in results[kind]]
-        for a, b in zip(found, expected):
-            assert a.shape == b.shape
-            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * abs(b).max())
-        heads = [random.randn(*array.shape) for array in expected]
-        gradients = node.backward(*heads, np.zeros_like(status))
-        given = (*reference.ARGUMENTS[:7], *OPTIONS)
-        for argument, gradient in zip(given, gradients):
-            if argument == "mask":
-                assert not gradient.any()
-                continue
-            direction = random.randn(*system[argument].shape)
-
-            def outputs(moved, kinds=kinds):
-                return tuple(array for kind in kinds for array in oracle(kind, moved))
-
-            moved = reference.derivative(outputs, shown, argument, direction)
-            terms = [head * change for head, change in zip(heads, moved)]
-            size = sum(abs(term).sum() for term in terms) + 1e-3
-            difference = sum(term.sum() for term in terms) - (gradient * direction).sum()
-            assert abs(difference) <= tolerance * size, (kinds, argument)
+        check(door, system, kinds, dtype, tolerance, random)
 
 
 def test_what_is_hidden_has_no_gradient(door):

@@ -23,6 +23,7 @@ struct Adjoint {
   const Outputs<E>& given;  // the gradients of the outputs
   Writer<E>* to;  // those of the inputs
   E* record;
+  const E* sums = nullptr;  // at each time, of series that share this model
   int64_t prior_first;
   int prior_count;
   const Sizes<E>& s;
@@ -95,6 +96,14 @@ struct Adjoint {
     times(turned(inverse, ap), wide, now.weighted, p, p, ad);
     clear(ap, now.z);
     add_rows(kept_ + layout.innovation, inverse, p, ap, now.z);
+  }
+
+  void run() {
+    if (problem.smooths) {
+      forces();
+      smoothing();
+    }
+    filtering();
   }
 
   // r and N of all times, back in time.
@@ -304,6 +313,13 @@ struct Adjoint {
         clear(ad, next_mean);
       }
       clear(p * ap, R_bar);
+      const Sums<E> places(layout);
+      const E* shared = sums ? sums + t * places.slot : nullptr;
+      if (shared) {
+        add_multiple(d * ad, E{} + 1, shared + places.covariance, P_bar);
+        add_multiple(d * ap, E{} + 1, shared + places.gain, W);
+        add_symmetric(shared + places.innovation, p, ap, -0.5, F_bar);
+      }
       give(transition_offset, t, mean_bar, d, 1, 1, 1.0);
       // The next prediction.
       add_outer(mean_bar, now.z, d, ap, W);
@@ -347,6 +363,7 @@ struct Adjoint {
         for (int64_t k = 0; k < d; ++k) along[k] = given.of[filtered_mean].get(t, k);
         clear(d * ap, W);
         add_outer(along, now.z, d, ap, W);
+        if (shared) add_multiple(d * ap, E{} + 1, shared + places.filtered_gain, W);
         through(filtered_closed, filtered_gain, V, filtered_bar, W, seen, nullptr, H_bar, R_bar,
                 P_bar);
         for (int64_t i = 0; i < p; ++i)

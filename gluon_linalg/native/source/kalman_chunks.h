@@ -1,12 +1,63 @@
 // Series that share their model, some at a time, and the arrays that these take: their means are the
-// columns of matrices (d, across), whose rows are in registers.
+// columns of matrices (d, across), whose rows are in registers. Where their gradients go.
+//
+// Likelihood and moments have a `Problem` each, of which this takes what is alike in both: it comes
+// after that.
 #pragma once
 
-#include "kalman_likelihood.h"
+#include "over_time.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
+
+// Whether all series have one model, of these arrays, and the same of them is missing.
+template <class T, int count>
+bool shares_model(const Problem& problem, const int (&model)[count]) {
+  if (problem.batch < 2) return false;
+  for (int i : model)
+    if (problem.given[i] && problem.array[i].batch_step) return false;
+  const Steps& seen = problem.array[mask];
+  if (!problem.given[mask] || !seen.batch_step) return true;
+  const T* first = static_cast<const T*>(seen.data);
+  for (int64_t b = 1; b < problem.batch; ++b)
+    if (std::memcmp(first, first + b * seen.batch_step, sizeof(T) * seen.batch_step)) return false;
+  return true;
+}
+
+// The problem of one series of zeros with that model. zeros: of states and observations.
+inline Problem without_data(const Problem& problem, void* zeros) {
+  Problem alone = problem;
+  alone.batch = 1;
+  alone.given[transition_offset] = alone.given[emission_offset] = false;
+  const int data[] = {observed, prior_mean};
+  for (int i : data) {
+    Steps& steps = alone.array[i];
+    steps.data = zeros;
+    steps.time_step = steps.batch_step = 0;
+    steps.batch = 1;
+  }
+  alone.array[mask].batch_step = 0, alone.array[mask].batch = 1;
+  return alone;
+}
+
+// What a record begins with: whether the series shared their model.
+struct Beginning {
+  bool shared;
+};
+constexpr int64_t beginning = 64;
+
+// What a record holds behind its beginning.
+template <class E>
+E* behind(const Call& call) {
+  return reinterpret_cast<E*>(static_cast<char*>(call.record->data()) + beginning);
+}
+// Of so many elements, in a new one.
+template <class E>
+E* behind(const Call& call, int64_t size, bool shared) {
+  static_cast<Beginning*>(call.record->of(beginning + sizeof(E) * size))->shared = shared;
+  return behind<E>(call);
+}
 
 // How the batch is divided: into chunks of four registers, or at most so many of more.
 template <class T>
@@ -126,6 +177,71 @@ struct Offset {
         for (int64_t k = 0; k < across / width<T>; ++k) row[k] += x;
       }
     }
+  }
+};
+
+// Where a chunk's part of a gradient goes: to sums over the batch, or to rows of its own.
+template <class T>
+struct Destination {
+  typedef Lanes<T> E;
+  typedef typename Element<T>::Row Row;
+  Writer<E> sums;
+  Steps steps;
+  E *rows = nullptr, *lost = nullptr;
+
+  static int64_t room(const Steps& steps, int64_t across) {
+    if (!steps.batch_step) return Writer<E>::room(steps);
+    return (steps.times + 1) * steps.size * across / width<T>;
+  }
+  // memory: `room` registers.
+  void begin(const Gradient<T>& gradient, int64_t part, const Chunk<T>& chunk, E* memory) {
+    steps = gradient.steps;
+    if (!steps.batch_step) {
+      sums = Writer<E>(gradient, part, 0, width<T>, memory);
+      return;
+    }
+    const int64_t registers = chunk.across / width<T>;
+    rows = memory, lost = memory + steps.times * steps.size * registers;
+    clear((steps.times + 1) * steps.size * registers, memory);
+  }
+  explicit operator bool() const { return rows || sums; }
+  // Vectors (size, across) times a sign.
+  void add(int64_t t, const T* found, int64_t across, T sign) {
+    const int64_t registers = across / width<T>;
+    const auto* from = reinterpret_cast<const Row*>(found);
+    if (!rows) {
+      sums(t, [&](int64_t i, int64_t) {
+        E sum{};
+        for (int64_t k = 0; k < registers; ++k) sum += from[i * registers + k];
+        return sum * sign;
+      });
+      return;
+    }
+    E* to = rows + (steps.time_step ? t * steps.size * registers : 0);
+    for (int64_t k = 0; k < steps.size * registers; ++k) {
+      const E x = from[k] * sign;
+      if (steps.time_step)
+        to[k] = x;
+      else
+        add_to(x, to + k, lost + k);
+    }
+  }
+  // The products of rows of x (rows, across) and of y (columns, across) times a sign, to a sum.
+  void add_outer(int64_t t, T sign, const T* x, const T* y, int64_t across) {
+    const int64_t registers = across / width<T>;
+    const auto *left = reinterpret_cast<const Row*>(x), *right = reinterpret_cast<const Row*>(y);
+    sums(t, [&](int64_t i, int64_t j) {
+      const Row *a = left + i * registers, *b = right + j * registers;
+      E sum = a[0] * b[0];
+      for (int64_t k = 1; k < registers; ++k) sum += a[k] * b[k];
+      return sum * sign;
+    });
+  }
+  void end(const Chunk<T>& chunk) {
+    if (rows)
+      chunk.store(reinterpret_cast<const T*>(rows), steps);
+    else if (sums)
+      sums.end();
   }
 };
 

@@ -36,24 +36,6 @@ void fill(const Array& array) {
   std::memset(array.data, 0, array.shape.elements() * (array.type == float64 ? 8 : 4));
 }
 
-// What a record begins with: whether the series shared their model.
-struct Beginning {
-  bool shared;
-};
-constexpr int64_t beginning = 64;
-
-// What a record holds behind its beginning.
-template <class E>
-E* behind(const Call& call) {
-  return reinterpret_cast<E*>(static_cast<char*>(call.record->data()) + beginning);
-}
-// Of so many elements, in a new one.
-template <class E>
-E* behind(const Call& call, int64_t size, bool shared) {
-  static_cast<Beginning*>(call.record->of(beginning + sizeof(E) * size))->shared = shared;
-  return behind<E>(call);
-}
-
 // Where forward keeps its memory, and what a call costs for each batch element.
 template <class E, int D, int P>
 struct Plan {
@@ -195,7 +177,7 @@ struct Shared {
 // Whether that was all: not where anything has failed, or is in other units.
 template <class T, int D, int P>
 bool forward_shared(const Call& call, const Problem& problem) {
-  if (!shares_model<T>(problem)) return false;
+  if (problem.diffuse || !shares_model<T>(problem, model_inputs)) return false;
   const Shared<T, D, P> shared(problem);
   if (shared.kept() * int64_t(sizeof(T)) > most_of_all) return false;
   T* memory = behind<T>(call, shared.kept(), true);

@@ -167,7 +167,22 @@ struct Layout {
     header = Element<E>::block;
   }
   int64_t kept() const { return header + times * slot; }
-  E* at(E* memory, int64_t t) const { return memory + header + t * slot; }
+  template <class M>
+  M* at(M* memory, int64_t t) const { return memory + header + t * slot; }
+};
+
+// What the means of series that share their model leave in the gradient of that at one time, summed
+// over them: X of (X + Xᵀ) / 2 in P, (d, across d); in W, (d, across p); X of -(X + Xᵀ) / 2 in F,
+// (p, across p); in the W of filtering, (d, across p).
+template <class E>
+struct Sums {
+  int64_t covariance = 0, gain, innovation, filtered_gain, slot;
+
+  explicit Sums(const Layout<E>& layout) {
+    const int64_t d = layout.s.d(), p = layout.s.p();
+    gain = d * layout.ad, innovation = gain + d * layout.ap;
+    filtered_gain = innovation + p * layout.ap, slot = filtered_gain + d * layout.ap;
+  }
 };
 
 // The arrays of the last step where what it leads to is asked for: NaN and infinity count as 0.

@@ -10,9 +10,10 @@
 // the general way.
 #pragma once
 
-#include "kalman_chunks.h"
 #include "kalman_filter.h"
 #include "kalman_score.h"
+// After what a problem is.
+#include "kalman_chunks.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -21,36 +22,6 @@ namespace {
 // The arrays that have to be the same for all series.
 constexpr int model_inputs[] = {transition, emission, process_factor, observation_factor,
                                 prior_factor};
-
-// Whether all series have one model, and the same of them is missing.
-template <class T>
-bool shares_model(const Problem& problem) {
-  if (problem.batch < 2 || problem.diffuse) return false;
-  for (int i : model_inputs)
-    if (problem.array[i].batch_step) return false;
-  const Steps& seen = problem.array[mask];
-  if (!problem.given[mask] || !seen.batch_step) return true;
-  const T* first = static_cast<const T*>(seen.data);
-  for (int64_t b = 1; b < problem.batch; ++b)
-    if (std::memcmp(first, first + b * seen.batch_step, sizeof(T) * seen.batch_step)) return false;
-  return true;
-}
-
-// The problem of one series of zeros with that model. zeros: of states and observations.
-inline Problem without_data(const Problem& problem, void* zeros) {
-  Problem alone = problem;
-  alone.batch = 1;
-  alone.given[transition_offset] = alone.given[emission_offset] = false;
-  const int data[] = {observed, prior_mean};
-  for (int i : data) {
-    Steps& steps = alone.array[i];
-    steps.data = zeros;
-    steps.time_step = steps.batch_step = 0;
-    steps.batch = 1;
-  }
-  alone.array[mask].batch_step = 0, alone.array[mask].batch = 1;
-  return alone;
-}
 
 // The means of a chunk forward in time; squares: Σ e², and behind it
 // what was lost of it.
@@ -136,71 +107,6 @@ struct Returns {
   const T* at(int64_t t) const { return memory.as<T>() + t * slot; }
 };
 
-// Where a chunk's part of a gradient goes: to sums over the batch, or to rows of its own.
-template <class T>
-struct Destination {
-  typedef Lanes<T> E;
-  typedef typename Element<T>::Row Row;
-  Writer<E> sums;
-  Steps steps;
-  E *rows = nullptr, *lost = nullptr;
-
-  static int64_t room(const Steps& steps, int64_t across) {
-    if (!steps.batch_step) return Writer<E>::room(steps);
-    return (steps.times + 1) * steps.size * across / width<T>;
-  }
-  // memory: `room` registers.
-  void begin(const Gradient<T>& gradient, int64_t part, const Chunk<T>& chunk, E* memory) {
-    steps = gradient.steps;
-    if (!steps.batch_step) {
-      sums = Writer<E>(gradient, part, 0, width<T>, memory);
-      return;
-    }
-    const int64_t registers = chunk.across / width<T>;
-    rows = memory, lost = memory + steps.times * steps.size * registers;
-    clear((steps.times + 1) * steps.size * registers, memory);
-  }
-  explicit operator bool() const { return rows || sums; }
-  // Vectors (size, across) times a sign.
-  void add(int64_t t, const T* found, int64_t across, T sign) {
-    const int64_t registers = across / width<T>;
-    const auto* from = reinterpret_cast<const Row*>(found);
-    if (!rows) {
-      sums(t, [&](int64_t i, int64_t) {
-        E sum{};
-        for (int64_t k = 0; k < registers; ++k) sum += from[i * registers + k];
-        return sum * sign;
-      });
-      return;
-    }
-    E* to = rows + (steps.time_step ? t * steps.size * registers : 0);
-    for (int64_t k = 0; k < steps.size * registers; ++k) {
-      const E x = from[k] * sign;
-      if (steps.time_step)
-        to[k] = x;
-      else
-        add_to(x, to + k, lost + k);
-    }
-  }
-  // Less the products of rows of x (rows, across) and of y (columns, across).
-  void subtract_outer(int64_t t, const T* x, const T* y, int64_t across) {
-    const int64_t registers = across / width<T>;
-    const auto *left = reinterpret_cast<const Row*>(x), *right = reinterpret_cast<const Row*>(y);
-    sums(t, [&](int64_t i, int64_t j) {
-      const Row *a = left + i * registers, *b = right + j * registers;
-      E sum = a[0] * b[0];
-      for (int64_t k = 1; k < registers; ++k) sum += a[k] * b[k];
-      return -sum;
-    });
-  }
-  void end(const Chunk<T>& chunk) {
-    if (rows)
-      chunk.store(reinterpret_cast<const T*>(rows), steps);
-    else if (sums)
-      sums.end();
-  }
-};
-
 // The part of a chunk in the score, back in time; heads: the gradients of all values.
 template <class T, int D, int P>
 __attribute__((noinline)) void score_means(const Problem& problem, const Layout<T, D, P>& layout,
@@ -248,21 +154,21 @@ __attribute__((noinline)) void score_means(const Problem& problem, const Layout<
     }
     solve_transposed(p, across, triangleT, an, remaining);
     weigh(remaining, p, weighted_seen);
-    if (to[emission]) to[emission].subtract_outer(t, weighted_seen, smoothed, across);
+    if (to[emission]) to[emission].add_outer(t, T(-1), weighted_seen, smoothed, across);
     if (to[observation_factor]) {
       product<set, T>(q, p, across, turned(model.noise_rows(t), q), remaining, across, pulled,
                       across);
-      to[observation_factor].subtract_outer(t, weighted_seen, pulled, across);
+      to[observation_factor].add_outer(t, T(-1), weighted_seen, pulled, across);
     }
     if (to[observed]) to[observed].add(t, weighted_seen, across, T(1));
     if (to[emission_offset]) to[emission_offset].add(t, weighted_seen, across, T(-1));
     if (!is_last) {
       weigh(force, d, weighted);
-      if (to[transition]) to[transition].subtract_outer(t, weighted, smoothed, across);
+      if (to[transition]) to[transition].add_outer(t, T(-1), weighted, smoothed, across);
       if (to[process_factor]) {
         product<set, T>(r, d, across, turned(model.at(process_factor, t), r), force, across,
                         pulled, across);
-        to[process_factor].subtract_outer(t, weighted, pulled, across);
+        to[process_factor].add_outer(t, T(-1), weighted, pulled, across);
       }
       if (to[transition_offset]) to[transition_offset].add(t, weighted, across, T(-1));
     }
@@ -274,7 +180,7 @@ __attribute__((noinline)) void score_means(const Problem& problem, const Layout<
   if (to[prior_factor]) {
     product<set, T>(prior, d, across, turned(model.at(prior_factor, 0), prior), force, across,
                     pulled, across);
-    to[prior_factor].subtract_outer(0, weighted, pulled, across);
+    to[prior_factor].add_outer(0, T(-1), weighted, pulled, across);
   }
   for (int i = 0; i < all_inputs; ++i)
     if (to[i]) to[i].end(chunk);

@@ -11,26 +11,35 @@ constexpr double half_log_two_pi = 0.91893853320467274178;
 // As in `functional/kalman_gains.py`.
 constexpr double singular = 4.0;
 
+// What the smoother needs of each time: Sᵀ (d, across d), [Ω; Θ] (n, across d), ΨᵀΨ (d, across d).
+template <class E>
+struct Path {
+  int64_t factor = 0, head, gram, slot;
+  bool whole;  // or of two times
+  E* memory;   // `room` elements
+
+  explicit Path(const Layout<E>& layout, bool whole) : whole(whole) {
+    const int64_t square = layout.s.d() * layout.ad;
+    head = square, gram = head + layout.s.n() * layout.ad, slot = gram + square;
+  }
+  int64_t room(const Problem& problem) const { return (whole ? problem.times + 1 : 2) * slot; }
+  E* at(int64_t t) const { return memory + (whole ? t : t % 2) * slot; }
+};
+
 // The filter, and the smoother after it, for a group of batch elements.
 template <class E>
 void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int count,
-               const Outputs<E>& out, E* record) {
+               const Outputs<E>& out, E* record, const Path<E>& path) {
   typedef typename Element<E>::T T;
   const auto& s = layout.s;
   const int64_t d = s.d(), p = s.p(), n = s.n(), c = s.c(), q = s.q, ad = layout.ad,
                 ap = layout.ap, an = layout.an, ac = layout.ac, times_ = problem.times,
                 prior = problem.prior_columns;
-  // What the smoother needs of each time: Sᵀ, [Ω; Θ], ΨᵀΨ.
-  const int64_t path = d * ad + n * ad + d * ad;
   const bool smooths = problem.smooths;
-  const int64_t paths = (smooths ? times_ + 1 : 2) * path;
-  Memory<E> memory(paths + StepArrays<E>::size(s) +
+  Memory<E> memory(StepArrays<E>::size(s) +
                    (2 * c + n + 3) * an + n * ac + (prior + c + 3 * d + p + 9) * ad +
                    padded<E>(d * prior) + 4 * ap + n * padded<E>(c) + s.r * an +
-                   Given<E>::room(problem), paths);
-  const auto path_at = [&](int64_t t) { return memory.scratch.template as<E>() +
-                                               (smooths ? t : t % 2) * path; };
-  memory.take(paths);
+                   Given<E>::room(problem));
   const StepArrays<E> arrays(s, memory.take(StepArrays<E>::size(s)));
   E *arrayT = memory.take(c * an), *seenT = memory.take(c * an), *triangleT = memory.take(n * an),
     *lengths = memory.take(an), *moved = memory.take(an), *pivots = memory.take(an),
@@ -45,14 +54,14 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
   for (int64_t k = 0; k < d; ++k)
     for (int64_t j = 0; j < prior; ++j)
       priorT[j * ad + k] = fetched<E>(problem.array[prior_factor], b, k * prior + j, count);
-  lower_factor<E>(d, prior, priorT, row, path_at(0));
+  lower_factor<E>(d, prior, priorT, row, path.at(0));
   for (int64_t k = 0; k < d; ++k) mean[k] = fetched<E>(problem.array[prior_mean], b, k, count);
 
   const T roundoff = sizeof(T) == 8 ? T(0x1p-53) : T(0x1p-24);
   const T bound = T(singular) * roundoff * T(singular) * roundoff;
   E poison{};
   for (int64_t t = 0; t <= times_; ++t) {
-    E* now = path_at(t);
+    E* now = path.at(t);
     if (out.of[predicted_mean] && t >= problem.first && t < times_ + problem.follows) {
       const int64_t at = t - problem.first;
       times(turned(now, ad), now, x, d, d, ad);
@@ -61,7 +70,7 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
     }
     if (t == times_) break;
     const bool is_last = t == times_ - 1 && !problem.follows;
-    E *slot = layout.at(record, t), *next = path_at(t + 1);
+    E *slot = layout.at(record, t), *next = path.at(t + 1);
     load_arrays(problem, layout, given, t, t == 0, arrays);
     if (problem.regular) {
       if (t > 0) {
@@ -172,7 +181,7 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
     }
 
     // The smoother's coordinates, and Φ P = S⁺ Θ Sᵀ.
-    E *head = now + d * ad, *gram = head + n * ad;
+    E *head = now + path.head, *gram = now + path.gram;
     first_columns<E>(is_last ? p : n, c, d, ac, u, head, rest);
     if (smooths) times(turned(rest, ad), rest, gram, d, c, ad);
     clear(d * ad, slot + layout.carried);
@@ -196,7 +205,7 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
     clear(ad, rho);
     for (int64_t t = times_ - 1; t >= 0; --t) {
       const bool is_last = t == times_ - 1 && !problem.follows;
-      const E *now = path_at(t), *head = now + d * ad, *gram = head + n * ad,
+      const E *now = path.at(t), *head = now + path.head, *gram = now + path.gram,
               *slot = layout.at(record, t);
       clear(ad, rho_before);
       add_rows(slot + layout.innovation, head, p, ad, rho_before);
@@ -209,7 +218,7 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
         if (out.of[lag_one] && t < times_ - 1) {
           E* crossed = rest;
           times(as_is(half, ad), now, x, d, d, ad);
-          times(turned(path_at(t + 1), ad), x, crossed, d, d, ad);
+          times(turned(path.at(t + 1), ad), x, crossed, d, d, ad);
           out.of[lag_one].set_matrix(t, crossed, d, d, ad);
         }
         times(turned(theta, ad), half, spread, d, d, ad);
