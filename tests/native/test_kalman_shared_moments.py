@@ -52,11 +52,11 @@ def test_a_shared_model_gives_what_its_copies_give(door, dtype, tolerance, keywo
         for name in ("transition", "process_factor", "transition_offset"):
             system[name][:, -1] = np.inf
     apart = {k: np.repeat(a, 70, axis=0) if k in OF_MODEL else a for k, a in system.items()}
-    wanted, random, found = [*ORACLES], np.random.RandomState(1), []
+    wanted, random, heads, found = [*ORACLES], np.random.RandomState(1), None, []
     for arrays in (system, apart):
         node, _, status = called(door, arrays, wanted, dtype, **keywords)
         assert not status.any()
-        heads = [random.randn(*a.shape) for a in node.outputs] if not found else heads
+        heads = heads or [random.randn(*a.shape) for a in node.outputs]
         found.append([*node.outputs, *node.backward(*heads)])
     names = [f"output {i}" for i in range(len(heads))] + [*ARRAYS]
     for name, a, b in zip(names, *found):

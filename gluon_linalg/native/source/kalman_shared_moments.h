@@ -238,11 +238,23 @@ struct AdjointOfMeans {
   // What rows x (rows, across) and y (columns, across) leave in a sum at time t.
   void add_sum(int64_t t, int64_t place, const T* x, int64_t rows, const T* y, int64_t columns,
                T sign) const {
+    typedef typename Element<T>::Row Row;
+    constexpr int wide = width<T>;
     T* sum = sums + t * places.slot + place;
-    const int64_t row = padded<T>(columns);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j)
-        sum[i * row + j] += sign * dot(across, x + i * across, y + j * across);
+    const int64_t row = padded<T>(columns), registers = across / wide;
+    for (int64_t i = 0; i < rows; ++i, sum += row, x += across) {
+      int64_t j = 0;
+      for (; j + wide <= columns; j += wide) {
+        const auto *left = reinterpret_cast<const Row*>(x),
+                   *right = reinterpret_cast<const Row*>(y + j * across);
+        Lanes<T> products[wide] = {};
+        for (int64_t k = 0; k < registers; ++k)
+          for (int l = 0; l < wide; ++l) products[l] += left[k] * right[l * registers + k];
+        add_up<T>(products);
+        reinterpret_cast<Row*>(sum + j)[0] += sign * products[0];
+      }
+      for (; j < columns; ++j) sum[j] += sign * dot(across, x, y + j * across);
+    }
   }
 
   void run() {

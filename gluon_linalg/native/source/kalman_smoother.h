@@ -193,9 +193,9 @@ void run_group(const Problem& problem, const Layout<E>& layout, int64_t b, int c
     add_rows(residual, gain, p, ad, mean);
     if (t == times_ - 1) continue;
     for (int64_t k = 0; k < d; ++k) poison += mean[k] * 0;
-    for (int64_t k = 0; k < d * ad; ++k) y[k] = next[k] * 0;
-    for (int64_t j = 0; j < d; ++j)
-      for (int64_t k = 0; k < d; ++k) poison += y[j * ad + k];
+    clear(ad, y);
+    for (int64_t j = 0; j < d; ++j) add_multiple(ad, E{}, next + j * ad, y);
+    for (int64_t k = 0; k < d; ++k) poison += y[k];
   }
 
   if (smooths) {

@@ -197,11 +197,14 @@ GL_INLINE void moved_factor(const S& s, const E* factorT, const E* matrixT,
         return;
       }
     }
-    for (int64_t j = 0; j < d; ++j) {
+    // Of rows of registers some at once, with the zeros of S, lest each waits for its numbers.
+    constexpr int64_t together_ = is_batch<E> ? 1 : 4;
+    for (int64_t j = 0; j < d; j += together_) {
+      const int64_t rows = d - j < together_ ? d - j : together_;
       E* to = arrayT + j * across;
-      product<set, E>(1, d - j, across, {factorT + j * across_d + j, 0, 1}, matrixT + j * across,
-                      across, to, across);
-      add_squares(across, to, lengths);
+      product<set, E>(rows, d - j, across, {factorT + j * across_d + j, across_d, 1},
+                      matrixT + j * across, across, to, across);
+      for (int64_t i = 0; i < rows; ++i) add_squares(across, to + i * across, lengths);
     }
   } else {
     typedef typename Element<E>::Row Row;

@@ -245,20 +245,52 @@ GL_INLINE void turn_back_all(int64_t n, int64_t c, int64_t stride, const E* u, c
   }
 }
 
+// Some registers of u wᵀ taken out of the rows w of `rest` (c, across), and what is then left of
+// them in the next row of Q, in the row after `head`: one pass over them.
+template <int count, class E>
+GL_INLINE void turn_tile(int64_t c, int64_t across, int64_t first, const E* u, const E* next,
+                         E* head, E* rest) {
+  typedef typename Element<E>::Row Row;
+  Row gone[count], sum[2][count];
+#pragma GCC unroll 2
+  for (int k = 0; k < count; ++k) {
+    gone[k] = reinterpret_cast<const Row*>(head + first)[k];
+    sum[0][k] = sum[1][k] = Row{};
+  }
+  const auto step = [&](int64_t j, int way) __attribute__((always_inline)) {
+    auto* row = reinterpret_cast<Row*>(rest + j * across + first);
+#pragma GCC unroll 2
+    for (int k = 0; k < count; ++k) {
+      const Row x = row[k] = row[k] - spread<E>(u[j]) * gone[k];
+      if (next) sum[way][k] += spread<E>(next[j]) * x;
+    }
+  };
+  int64_t j = 0;
+  for (; j + 2 <= c; j += 2) step(j, 0), step(j + 1, 1);
+  if (j < c) step(j, 0);
+  if (next)
+    for (int k = 0; k < count; ++k)
+      reinterpret_cast<Row*>(head + across + first)[k] = sum[0][k] + sum[1][k];
+}
+
 // The first d columns of the orthogonal matrix that Q is part of: Ω and Θ in the rows of
 // head (n, across d), and Ψ, what completes them, in those of rest (c, across d).
 template <class E>
 __attribute__((noinline)) void first_columns(int64_t n, int64_t c, int64_t d, int64_t stride,
-                                             const E* u, E* head,
-                          E* rest) {
+                                             const E* u, E* head, E* rest) {
+  constexpr int64_t block = Element<E>::block;
   const int64_t across = padded<E>(d);
   clear(c * across, rest);
   for (int64_t j = 0; j < d; ++j) rest[j * across + j] += 1;
-  for (int64_t i = 0; i < n; ++i) {
-    const E* own = u + i * stride;
-    E* row = head + i * across;
-    product<set, E>(1, c, across, {own, 0, 1}, rest, across, row, across);
-    product<subtract, E>(c, 1, across, {own, 1, 0}, row, across, rest, across);
+  if (n == 0) return;
+  copy(across, u, head);
+  for (int64_t k = d; k < across; ++k) head[k] = E{};
+  for (int64_t i = 0; i < n; ++i, u += stride, head += across) {
+    const E* next = i + 1 < n ? u + stride : nullptr;
+    int64_t first = 0;
+    for (; across - first >= 2 * block; first += 2 * block)
+      turn_tile<2>(c, across, first, u, next, head, rest);
+    for (; across > first; first += block) turn_tile<1>(c, across, first, u, next, head, rest);
   }
 }
 

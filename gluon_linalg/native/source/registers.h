@@ -32,6 +32,22 @@ GL_INLINE void exchange(Lanes<T>* x) {
   }
 }
 
+// The sums of the numbers of each of as many registers as one has numbers, in x[0]; x is used up.
+template <class T, int step = 1>
+GL_INLINE void add_up(Lanes<T>* x) {
+  constexpr int wide = width<T>;
+  if constexpr (step < wide) {
+    typename Pack<T>::Mask low, high;
+    for (int i = 0; i < wide; ++i) {
+      low[i] = i & step ? wide + i - step : i;
+      high[i] = i & step ? wide + i : i + step;
+    }
+    for (int i = 0; i < wide; i += 2 * step)
+      x[i] = __builtin_shuffle(x[i], x[i + step], low) + __builtin_shuffle(x[i], x[i + step], high);
+    add_up<T, 2 * step>(x);
+  }
+}
+
 // Copies the transpose of `rows` rows, of so many numbers each: to[j * to_step + i] = from[i *
 // from_step + j].
 template <int rows, class T>

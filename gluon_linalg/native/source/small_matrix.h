@@ -96,22 +96,40 @@ struct Factor {
 
 enum Result { set, add, subtract };
 
-// A tile of c of so many rows and registers, from as many of a and b.
+// A tile of c of so many rows and registers, from as many of a and b. One row alone is two sums, or
+// each number would wait for the one before it.
 template <Result result, int rows, int count, class E, class Row>
 GL_INLINE void product_tile(int64_t inner, const E* a, int64_t a_row, int64_t a_column,
                             const Row* b, int64_t b_row, Row* c, int64_t c_row) {
-  Row sum[rows][count];
-  for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < count; ++j) sum[i][j] = result == set ? Row{} : c[i * c_row + j];
-  for (int64_t k = 0; k < inner; ++k, a += a_column, b += b_row) {
+  constexpr int ways = rows == 1 && count <= 2 ? 2 : 1;
+  Row sum[ways][rows][count];
+#pragma GCC unroll 2
+  for (int way = 0; way < ways; ++way)
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+      for (int j = 0; j < count; ++j)
+        sum[way][i][j] = result == set || way ? Row{} : c[i * c_row + j];
+  const auto step = [&](int way) __attribute__((always_inline)) {
+#pragma GCC unroll 8
     for (int i = 0; i < rows; ++i) {
       const Row factor = spread<E>(a[i * a_row]);
+#pragma GCC unroll 8
       for (int j = 0; j < count; ++j)
-        sum[i][j] = result == subtract ? sum[i][j] - factor * b[j] : sum[i][j] + factor * b[j];
+        sum[way][i][j] = result == subtract ? sum[way][i][j] - factor * b[j]
+                                            : sum[way][i][j] + factor * b[j];
     }
-  }
+    a += a_column, b += b_row;
+  };
+  int64_t k = 0;
+  if constexpr (ways == 2)
+    for (; k + 2 <= inner; k += 2) step(0), step(1);
+  for (; k < inner; ++k) step(0);
+#pragma GCC unroll 8
   for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < count; ++j) c[i * c_row + j] = sum[i][j];
+#pragma GCC unroll 8
+    for (int j = 0; j < count; ++j)
+      c[i * c_row + j] = ways == 2 ? sum[0][i][j] + sum[ways - 1][i][j] : sum[0][i][j];
 }
 template <Result result, int rows, class E, class Row>
 GL_INLINE void product_rows(int64_t inner, int64_t count, const E* a, int64_t a_row,
@@ -136,14 +154,15 @@ __attribute__((noinline)) void product_apart(int64_t rows, int64_t inner, int64_
   const int64_t count = across / block, b_row = across_b / block, c_row = across_c / block;
   const auto* from = reinterpret_cast<const Row*>(b);
   auto* to = reinterpret_cast<Row*>(c);
-  for (; rows >= 4; rows -= 4, a.data += 4 * a.row, to += 4 * c_row)
+  // One row alone takes as long as four.
+  for (; rows >= 4 && rows != 5; rows -= 4, a.data += 4 * a.row, to += 4 * c_row)
     product_rows<result, 4>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
-  if (rows >= 2) {
-    product_rows<result, 2>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
-    rows -= 2, a.data += 2 * a.row, to += 2 * c_row;
+  switch (rows) {
+    case 5: return product_rows<result, 5>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    case 3: return product_rows<result, 3>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    case 2: return product_rows<result, 2>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    case 1: return product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
   }
-  if (rows)
-    product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
 }
 
 // The same in straight code, for small matrices.
