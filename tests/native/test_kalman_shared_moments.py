@@ -12,11 +12,12 @@ from native.door import Door
 pytestmark = pytest.mark.skipif(not library.PATH.exists(), reason="the operators were not compiled")
 
 ARRAYS = (*reference.ARGUMENTS[:7], *OPTIONS)
+# Of three states: few series with less than that are computed one beside the other.
 MODELS = {
     "constant": dict(B=9, T=4, d=3, p=2, r=1, time_varying=False, missing=False),
     "changing": dict(B=5, T=3, d=3, p=2, q=3, s=2, missing=False),
-    "one time": dict(B=5, T=1, d=2, p=2, missing=False),
-    "changing, alike missing": dict(B=6, T=4, d=2, p=3, r=1),
+    "one time": dict(B=5, T=1, d=3, p=2, missing=False),
+    "changing, alike missing": dict(B=6, T=4, d=3, p=3, r=1),
 }
 
 

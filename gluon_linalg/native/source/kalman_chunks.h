@@ -1,11 +1,11 @@
-// Series that share their model, some at a time, and the arrays that these take: their means are the
-// columns of matrices (d, across), whose rows are in registers. Where their gradients go.
+// Series that share their model, some at a time, and the arrays that these take: their means are
+// the columns of matrices (d, across), whose rows are in registers. Where their gradients go.
 //
 // Likelihood and moments have a `Problem` each, of which this takes what is alike in both: it comes
 // after that.
 #pragma once
 
-#include "over_time.h"
+#include "kalman_gradients.h"
 
 namespace gluon_linalg {
 namespace GL_LEVEL {
@@ -242,6 +242,29 @@ struct Destination {
       chunk.store(reinterpret_cast<const T*>(rows), steps);
     else if (sums)
       sums.end();
+  }
+};
+
+// Those of a chunk, and their memory.
+template <class T>
+struct Destinations {
+  Destination<T> to[all_inputs];
+  Scratch memory;
+
+  Destinations(const Gradients<T>& gradients, int64_t part, const Chunk<T>& chunk)
+      : memory(sizeof(Lanes<T>) * room(gradients, chunk.across)) {
+    auto* free = memory.as<Lanes<T>>();
+    for (int i = 0; i < all_inputs; ++i) {
+      if (!gradients.wants(i)) continue;
+      to[i].begin(gradients.of[i], part, chunk, free);
+      free += Destination<T>::room(gradients.of[i].steps, chunk.across);
+    }
+  }
+  static int64_t room(const Gradients<T>& gradients, int64_t across) {
+    int64_t total = 0;
+    for (int i = 0; i < all_inputs; ++i)
+      if (gradients.wants(i)) total += Destination<T>::room(gradients.of[i].steps, across);
+    return total;
   }
 };
 

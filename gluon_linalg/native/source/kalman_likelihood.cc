@@ -31,11 +31,6 @@ void shapes(const Attributes&, const Shape* input, Shape* output) {
   output[1] = Shape::of(input[0][0], int64_t(2));
 }
 
-// Zeros.
-void fill(const Array& array) {
-  std::memset(array.data, 0, array.shape.elements() * (array.type == float64 ? 8 : 4));
-}
-
 // Where forward keeps its memory, and what a call costs for each batch element.
 template <class E, int D, int P>
 struct Plan {
@@ -78,55 +73,6 @@ void forward_of(const Call& call, const Problem& problem) {
   });
 }
 
-// The gradients of a call: sums over the batch of so many parts, 0 of what is constant.
-template <class T>
-struct Gradients {
-  const Call& call;
-  const Problem& problem;
-  Gradient<T> of[all_inputs];
-  Scratch sums;
-
-  Gradients(const Call& call, const Problem& problem, int64_t parts)
-      : call(call), problem(problem), sums(sizeof(double) * size(call, problem, parts)) {
-    double* free = sums.as<double>();
-    for (int i = 0; i < all_inputs; ++i) {
-      if (!wants(i)) continue;
-      const Steps steps = steps_of(call, problem, i);
-      of[i].begin(steps, free, parts, problem.batch);
-      free += Gradient<T>::room(steps, parts, problem.batch);
-    }
-  }
-  bool wants(int i) const { return problem.given[i] && !problem.constant[i]; }
-  // What writers of all of them take.
-  template <class E>
-  int64_t room() const {
-    int64_t total = 0;
-    for (int i = 0; i < all_inputs; ++i)
-      if (wants(i)) total += Writer<E>::room(of[i].steps);
-    return total;
-  }
-  void end() const {
-    for (int i = 0; i < all_inputs; ++i) {
-      if (wants(i))
-        of[i].end();
-      else if (problem.given[i])
-        fill(call.input_gradient[problem.places.of[i]]);
-    }
-  }
-
- private:
-  static Steps steps_of(const Call& call, const Problem& problem, int i) {
-    return Problem::steps(i, call.input_gradient[problem.places.of[i]]);
-  }
-  static int64_t size(const Call& call, const Problem& problem, int64_t parts) {
-    int64_t total = 0;
-    for (int i = 0; i < all_inputs; ++i)
-      if (problem.given[i] && !problem.constant[i])
-        total += Gradient<T>::room(steps_of(call, problem, i), parts, problem.batch);
-    return total;
-  }
-};
-
 template <class E, int D, int P>
 void backward_of(const Call& call, const Problem& problem) {
   typedef typename Element<E>::T T;
@@ -134,25 +80,18 @@ void backward_of(const Call& call, const Problem& problem) {
   const auto& layout = plan.layout;
   E* record = plan.kept ? behind<E>(call) : nullptr;
   const T* head = call.output_gradient[0].as<T>();
-  Gradients<T> gradients(call, problem, parts_of(plan.groups));
-  const int64_t room = gradients.template room<E>();
+  const Gradients<T> gradients(call, problem, parts_of(plan.groups));
   over_parts<E>(problem.batch, 2 * plan.nanoseconds, [&](int64_t part, int64_t first, int count) {
-    Scratch scratch(sizeof(E) * ((record ? 0 : layout.kept()) + room));
-    E *memory = record ? plan.memory(record, first) : scratch.as<E>(),
-      *own = scratch.as<E>() + (record ? 0 : layout.kept());
+    Scratch scratch(sizeof(E) * (record ? 0 : layout.kept()));
+    E* memory = record ? plan.memory(record, first) : scratch.as<E>();
     if (!record) filter<E>(problem, layout, first, count, true, memory);
-    Writer<E> to[all_inputs];
-    for (int i = 0; i < all_inputs; ++i) {
-      if (!gradients.wants(i)) continue;
-      to[i] = Writer<E>(gradients.of[i], part, first, count, own);
-      own += Writer<E>::room(gradients.of[i].steps);
-    }
+    Writers<E> writers(gradients, part, first, count, [](int) { return true; });
     E factor;
     if constexpr (is_batch<E>)
       factor = load(head + first, 1, count);
     else
       factor = head[first];
-    score<E>(problem, layout, first, count, memory, factor, to);
+    score<E>(problem, layout, first, count, memory, factor, writers.to);
   });
   gradients.end();
 }
@@ -208,37 +147,19 @@ bool backward_shared(const Call& call, const Problem& problem) {
   const Chunks<T>& chunks = shared.chunks;
   const T *memory = behind<T>(call), *heads = call.output_gradient[0].as<T>();
   // The sums over the batch are those of the chunks and of the model itself.
-  Gradients<T> gradients(call, problem, chunks.count + 1);
+  const Gradients<T> gradients(call, problem, chunks.count + 1);
   double total = 0;
   for (int64_t b = 0; b < problem.batch; ++b) total += double(heads[b]);
-  Scratch own(sizeof(T) * gradients.template room<T>());
-  Writer<T> to_model[all_inputs];
-  T* free = own.as<T>();
-  for (int i : model_inputs)
-    if (gradients.wants(i)) {
-      to_model[i] = Writer<T>(gradients.of[i], chunks.count, 0, 1, free);
-      free += Writer<T>::room(gradients.of[i].steps);
-    }
-  score<T>(shared.alone, layout, 0, 1, memory, T(total), to_model);
+  Writers<T> writers(gradients, chunks.count, 0, 1, is_of_model);
+  score<T>(shared.alone, layout, 0, 1, memory, T(total), writers.to);
   const Returns<T, D, P> returns(problem, layout, memory);
   parallel_for(chunks.count, 3 * chunk_nanoseconds(problem, chunks),
                [&](int64_t begin, int64_t end) {
     for (int64_t number = begin; number < end; ++number) {
       const Chunk<T> chunk(chunks, number, problem,
                            const_cast<T*>(memory) + shared.of_model());
-      Destination<T> to[all_inputs];
-      int64_t room = 0;
-      for (int i = 0; i < all_inputs; ++i)
-        if (gradients.wants(i))
-          room += Destination<T>::room(gradients.of[i].steps, chunk.across);
-      Scratch scratch(sizeof(Lanes<T>) * room);
-      auto* place = scratch.as<Lanes<T>>();
-      for (int i = 0; i < all_inputs; ++i)
-        if (gradients.wants(i)) {
-          to[i].begin(gradients.of[i], number, chunk, place);
-          place += Destination<T>::room(gradients.of[i].steps, chunk.across);
-        }
-      score_means<T>(problem, layout, memory, returns, chunk, heads, to);
+      Destinations<T> destinations(gradients, number, chunk);
+      score_means<T>(problem, layout, memory, returns, chunk, heads, destinations.to);
     }
   });
   gradients.end();

@@ -93,6 +93,9 @@ struct Problem {
   }
   // Whether the score takes the smoothed states.
   bool smooths() const { return !constant[transition] || !constant[emission]; }
+  // Whether there is a gradient of an input, and where that input is.
+  bool wants(int i) const { return given[i] && !constant[i]; }
+  int place(int i) const { return places.of[i]; }
   static Steps steps(int i, const Array& array) {
     return Steps::of(array, is_prior(i) ? -1 : 1, 0, is_vector(i) ? 1 : 2);
   }

@@ -95,6 +95,9 @@ struct Problem {
         fail("kalman_moments: B or T of the arrays do not fit together");
     }
   }
+  // Whether there is a gradient of an input, and where that input is.
+  bool wants(int i) const { return given[i] && i != mask; }
+  int place(int i) const { return places.input[i]; }
   static Steps steps(int i, const Array& array) {
     return Steps::of(array, is_prior(i) ? -1 : 1, 0, is_vector(i) ? 1 : 2);
   }

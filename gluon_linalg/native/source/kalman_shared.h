@@ -22,6 +22,11 @@ namespace {
 // The arrays that have to be the same for all series.
 constexpr int model_inputs[] = {transition, emission, process_factor, observation_factor,
                                 prior_factor};
+inline bool is_of_model(int input) {
+  for (int i : model_inputs)
+    if (i == input) return true;
+  return false;
+}
 
 // The means of a chunk forward in time; squares: Σ e², and behind it
 // what was lost of it.

@@ -1,17 +1,8 @@
-// Moments of series that share their model: what does not depend on the observations is found once
-// for all.
-//
-// Covariances and gains are those of one series of zeros, by `run_group`, and so is most of their
-// part of the gradients, by `Adjoint`. The means of the others, and the gradients in them, are found
-// in chunks (`kalman_chunks.h`). These leave more in the gradients of the model: in A and H
-
-//     Σ_b r r̄ᵀ + m̄ aᵀ,   Σ_b u r̄ᵀ - v̄ aᵀ,
-//
-// with r̄, m̄ and v̄ the gradients in r, a and v, and at each time in P, W and F the `Sums` that
-// `Adjoint` takes back. Whatever is not plain (a failure) is left to the general way.
+// Moments of series that share their model: covariances and gains are those of one series of zeros,
+// by `run_group`, and the means of the others are found in chunks (`kalman_chunks.h`). Whatever is
+// not plain (a failure) is left to the general way.
 #pragma once
 
-#include "kalman_adjoint.h"
 #include "kalman_smoother.h"
 // After what a problem is.
 #include "kalman_chunks.h"
@@ -23,6 +14,11 @@ namespace {
 // The arrays that have to be the same for all series.
 constexpr int model_inputs[] = {transition,         emission,     process_factor,
                                 observation_factor, prior_factor, prior_covariance};
+inline bool is_of_model(int input) {
+  for (int i : model_inputs)
+    if (i == input) return true;
+  return false;
+}
 
 // The vectors (B, times, size) of an output or its gradient.
 inline Steps vectors_of(const Array& array, int64_t size) {
@@ -84,8 +80,8 @@ __attribute__((noinline)) bool find_means(const Problem& problem, const Layout<T
   const Offset<T> of_seen(problem, emission_offset, chunk, take(of_seen_)),
       of_next(problem, transition_offset, chunk, take(of_next_));
   T *left = take(p * across), *following = take(d * across), *coordinates = take(d * across),
-    *before = take(d * across), *filtered = take(filters * means), *smoothed = take(smooths * means),
-    *values = take(likelihood * times_ * across);
+    *before = take(d * across), *filtered = take(filters * means),
+    *smoothed = take(smooths * means), *values = take(likelihood * times_ * across);
   auto* poison = reinterpret_cast<Row*>(take(across));
   const StepOfMeans<T> step(layout, model, across);
   const auto check = [&](const T* rows, int64_t count) {
@@ -163,187 +159,105 @@ __attribute__((noinline)) bool find_means(const Problem& problem, const Layout<T
   return true;
 }
 
-// The gradients in the means of a chunk, forward in time and back, and what they leave: in arrays of
-// each series, A and H, and in the sums of each time.
+// What a call for series that share their model keeps: the slots of the model, then the chunks.
 template <class T>
-struct AdjointOfMeans {
-  const Problem& problem;
-  const Layout<T>& layout;
-  const T* record;
-  const Chunk<T>& chunk;
-  Destination<T>* to;
-  T* sums;
-  const Sums<T> places;
-  int64_t d, p, ad, ap, across, steps;
-  Memory<T> memory;
-  Model<T> model;
-  StepOfMeans<T> step;
-  // Of all times: the gradients of outputs; r of all and one more; v̄.
-  T *smoothed, *filtered, *predicted, *values, *forces = nullptr, *residuals;
-  T *z, *u, *short_, *long_;
+struct Shared {
+  Scratch zeros;
+  Problem alone;
+  Layout<T> layout;
+  Chunks<T> chunks;
 
-  // What is overwritten as a whole, and all.
-  static int64_t paths(const Problem& problem, int64_t across) {
-    const Places& given = problem.places;
-    const int64_t predictions = problem.times + problem.follows - problem.first,
-                  vectors = (2 * problem.times + 1) * given.gives(smoothed_mean) +
-                            problem.times * given.gives(filtered_mean) +
-                            predictions * given.gives(predicted_mean);
-    return (vectors * problem.states + problem.times * given.gives(step_likelihood)) * across;
+  explicit Shared(const Problem& problem)
+      : zeros(sizeof(T) * padded<T>(problem.states + problem.observations)),
+        alone(without_data(problem, zeros.as<T>())), layout(alone), chunks(problem.batch) {
+    clear(padded<T>(problem.states + problem.observations), zeros.as<T>());
   }
-  static int64_t size(const Problem& problem, int64_t across) {
-    return paths(problem, across) +
-           (5 * problem.states + (problem.times + 3) * problem.observations) * across +
-           Model<T>::room(problem);
+  int64_t of_model() const { return padded<T>(layout.kept()); }
+  int64_t kept() const { return of_model() + chunks.count * Chunk<T>::size(chunks, alone); }
+  Chunk<T> chunk(int64_t number, T* memory) const {
+    return Chunk<T>(chunks, number, alone, memory + of_model());
   }
-  AdjointOfMeans(const Problem& problem, const Layout<T>& layout, const T* record,
-                 const Chunk<T>& chunk, const Array* heads, Destination<T>* to, T* sums)
-      : problem(problem), layout(layout), record(record), chunk(chunk), to(to), sums(sums),
-        places(layout), d(layout.s.d()), p(layout.s.p()), ad(layout.ad), ap(layout.ap),
-        across(chunk.across), steps(problem.times),
-        memory(size(problem, across), paths(problem, across)),
-        model{problem, p, nullptr}, step(layout, model, across) {
-    const auto load = [&](Output which, int64_t size) -> T* {
-      const int place = problem.places.output[which];
-      if (place < 0) return nullptr;
-      T* rows = memory.take(heads[place].shape[1] * size * across);
-      chunk.load(vectors_of(heads[place], size), rows);
-      return rows;
-    };
-    smoothed = load(smoothed_mean, d), filtered = load(filtered_mean, d);
-    predicted = load(predicted_mean, d), values = load(step_likelihood, 1);
-    if (smoothed) {
-      forces = memory.take((steps + 1) * d * across);
-      clear(d * across, force(steps));
-    }
-    model.rows = memory.take(Model<T>::room(problem));
-    residuals = memory.take(steps * p * across);
-    z = memory.take(p * across), u = memory.take(p * across);
-    short_ = memory.take(p * across), long_ = memory.take(d * across);
-  }
-
-  T* force(int64_t t) const { return forces + t * d * across; }
-  T* residual(int64_t t) const { return residuals + t * p * across; }
-  bool is_end(int64_t t) const { return t == steps - 1 && !problem.follows; }
-  void weigh(int64_t t) const {
-    step.weigh(layout.at(record, t), chunk.innovations + t * p * across, z);
-  }
-  // u = z - Kᵀ r.
-  void use(int64_t t) const {
-    weigh(t);
-    copy(p * across, z, u);
-    step.template apply<subtract>(p, d, as_is(layout.at(record, t) + layout.gain, ad), force(t + 1),
-                                  u);
-  }
-  // What rows x (rows, across) and y (columns, across) leave in a sum at time t.
-  void add_sum(int64_t t, int64_t place, const T* x, int64_t rows, const T* y, int64_t columns,
-               T sign) const {
-    typedef typename Element<T>::Row Row;
-    constexpr int wide = width<T>;
-    T* sum = sums + t * places.slot + place;
-    const int64_t row = padded<T>(columns), registers = across / wide;
-    for (int64_t i = 0; i < rows; ++i, sum += row, x += across) {
-      int64_t j = 0;
-      for (; j + wide <= columns; j += wide) {
-        const auto *left = reinterpret_cast<const Row*>(x),
-                   *right = reinterpret_cast<const Row*>(y + j * across);
-        Lanes<T> products[wide] = {};
-        for (int64_t k = 0; k < registers; ++k)
-          for (int l = 0; l < wide; ++l) products[l] += left[k] * right[l * registers + k];
-        add_up<T>(products);
-        reinterpret_cast<Row*>(sum + j)[0] += sign * products[0];
-      }
-      for (; j < columns; ++j) sum[j] += sign * dot(across, x, y + j * across);
-    }
-  }
-
-  void run() {
-    if (smoothed) {
-      for (int64_t t = steps - 1; t >= 0; --t) {
-        use(t);
-        step.template apply<set>(d, p, step.H_turned(t), u, force(t));
-        if (!is_end(t)) step.template apply<add>(d, d, step.A_turned(t), force(t + 1), force(t));
-      }
-      smoothing();
-    }
-    filtering();
-    for (int i = 0; i < all_inputs; ++i)
-      if (to[i]) to[i].end(chunk);
-  }
-
-  // The gradients in r, forward in time.
-  void smoothing() {
-    T *bar = memory.take(d * across), *next = long_, *seen = short_;
-    for (int64_t t = 0; t < steps; ++t) {
-      const T *slot = layout.at(record, t), *head = smoothed + t * d * across, *after = force(t + 1);
-      step.template apply<add>(d, d, as_is(slot + layout.covariance, ad), head, bar);
-      add_sum(t, places.covariance, head, d, force(t), d, T(1));
-      use(t);
-      if (to[emission]) to[emission].add_outer(t, T(1), u, bar, across);
-      // v̄ = F⁻¹ H r̄.
-      step.template apply<set>(p, d, step.H(t), bar, seen);
-      T* residual_bar = residual(t);
-      step.template apply<set>(p, p, as_is(slot + layout.inverse, ap), seen, u);
-      step.template apply<set>(p, p, turned(slot + layout.inverse, ap), u, residual_bar);
-      add_sum(t, places.innovation, residual_bar, p, z, p, T(1));
-      if (is_end(t)) break;
-      if (to[transition]) to[transition].add_outer(t, T(1), after, bar, across);
-      add_sum(t, places.gain, after, d, residual_bar, p, T(-1));
-      step.template apply<set>(d, d, step.A(t), bar, next);
-      step.template apply<subtract>(d, p, turned(slot + layout.gain, ad), seen, next);
-      T* swap = bar;
-      bar = next, next = swap;
-    }
-  }
-
-  // The gradients in a and v, back in time.
-  void filtering() {
-    T *bar = memory.take(d * across), *before = memory.take(d * across);
-    if (predicted && problem.follows)
-      copy(d * across, predicted + (steps - problem.first) * d * across, bar);
-    for (int64_t t = steps - 1; t >= 0; --t) {
-      const T *slot = layout.at(record, t), *a = chunk.means + t * d * across;
-      T* residual_bar = residual(t);
-      weigh(t);
-      if (smoothed)
-        copy(d * across, smoothed + t * d * across, before);
-      else
-        clear(d * across, before);
-      if (!is_end(t)) {
-        if (to[transition_offset]) to[transition_offset].add(t, bar, across, T(1));
-        if (to[transition]) to[transition].add_outer(t, T(1), bar, a, across);
-        add_sum(t, places.gain, bar, d, z, p, T(1));
-        step.template apply<add>(p, d, as_is(slot + layout.gain, ad), bar, residual_bar);
-        step.template apply<add>(d, d, step.A_turned(t), bar, before);
-      }
-      if (values) {
-        const T* weight = values + t * across;
-        for (int64_t i = 0; i < p; ++i)
-          for (int64_t k = 0; k < across; ++k) u[i * across + k] = weight[k] * z[i * across + k];
-        add_sum(t, places.innovation, u, p, z, p, T(-0.5));
-        add_multiple(p * across, T(-1), u, residual_bar);
-      }
-      if (filtered) {
-        const T* head = filtered + t * d * across;
-        add_sum(t, places.filtered_gain, head, d, z, p, T(1));
-        step.template apply<set>(d, d, as_is(slot + layout.covariance, ad), head, long_);
-        step.template apply<set>(p, d, step.H(t), long_, short_);
-        step.template apply<set>(p, p, as_is(slot + layout.inverse, ap), short_, u);
-        step.template apply<add>(p, p, turned(slot + layout.inverse, ap), u, residual_bar);
-        add_multiple(d * across, T(1), head, before);
-      }
-      step.template apply<subtract>(d, p, step.H_turned(t), residual_bar, before);
-      if (to[emission]) to[emission].add_outer(t, T(-1), residual_bar, a, across);
-      if (to[observed]) to[observed].add(t, residual_bar, across, T(1));
-      if (to[emission_offset]) to[emission_offset].add(t, residual_bar, across, T(-1));
-      if (predicted && t >= problem.first)
-        add_multiple(d * across, T(1), predicted + (t - problem.first) * d * across, before);
-      T* swap = bar;
-      bar = before, before = swap;
-    }
-    if (to[prior_mean]) to[prior_mean].add(0, bar, across, T(1));
+  // What a chunk costs about, forward.
+  double nanoseconds() const {
+    const double d = double(alone.states), n = d + double(alone.observations);
+    return double(alone.times) * (100 + 2.5 * d * n * double(chunks.each / width<T>));
   }
 };
+
+inline bool is_covariance(int output) {
+  return output == predicted_covariance || output == filtered_covariance ||
+         output == filtered_factor || output == smoothed_covariance || output == lag_one;
+}
+
+// What moving so many bytes through the caches costs about.
+inline double moving_nanoseconds(int64_t bytes) { return 0.06 * double(bytes); }
+
+// The arrays of covariances that the call gives, which are those of the first series for all.
+template <class T>
+struct Copies {
+  const Array* from[all_outputs];
+  int count = 0;
+  int64_t size = 0;  // of a series
+
+  explicit Copies(const Call& call, const Places& places) {
+    for (int i = 0; i < all_outputs; ++i) {
+      if (places.output[i] < 0 || !is_covariance(i)) continue;
+      from[count++] = &call.output[places.output[i]];
+      size += size_of(*from[count - 1]);
+    }
+  }
+  static int64_t size_of(const Array& array) { return array.shape.product(1, array.shape.axes); }
+  void make(int64_t b) const {
+    for (int i = 0; i < count; ++i) {
+      const int64_t own = size_of(*from[i]);
+      std::memcpy(from[i]->as<T>() + b * own, from[i]->as<T>(), sizeof(T) * own);
+    }
+  }
+};
+
+// Whether series share their model, and more than one or two states of it, or more series than
+// one register holds: of fewer all moments take less time than means beside them (measured).
+template <class T>
+bool is_shared(const Problem& problem) {
+  if (problem.times == 0 || (problem.states <= 2 && problem.batch <= width<T>)) return false;
+  return shares_model<T>(problem, model_inputs);
+}
+
+// Whether that was all: not where anything has failed.
+template <class T>
+bool run_shared(const Call& call, const Problem& problem) {
+  if (!is_shared<T>(problem)) return false;
+  const Shared<T> shared(problem);
+  const Places& places = problem.places;
+  T* record = behind<T>(call, shared.kept(), true);
+  Path<T> path(shared.layout, true);
+  Scratch memory(sizeof(T) * (path.room(problem) + problem.times));
+  path.memory = memory.as<T>();
+  run_group<T>(shared.alone, shared.layout, 0, 1, Outputs<T>(places, call.output, 0, 1), record,
+               path);
+  if (record[0] != T(0)) return false;
+  T* steps = path.memory + path.room(problem);
+  if (places.gives(step_likelihood))
+    std::memcpy(steps, call.output[places.output[step_likelihood]].data, sizeof(T) * problem.times);
+  const Copies<T> copies(call, places);
+  const int64_t chunks = shared.chunks.count;
+  const double copying = moving_nanoseconds(sizeof(T) * copies.size * shared.chunks.each);
+  bool whole[most_parts];
+  parallel_for(chunks, shared.nanoseconds() + copying, [&](int64_t begin, int64_t end) {
+    for (int64_t number = begin; number < end; ++number) {
+      const Chunk<T> chunk = shared.chunk(number, record);
+      whole[number] =
+          find_means<T>(problem, shared.layout, record, path, chunk, steps, call.output);
+      for (int64_t b = chunk.first > 0 ? chunk.first : 1; b < chunk.first + chunk.count; ++b)
+        copies.make(b);
+    }
+  });
+  for (int64_t number = 0; number < chunks; ++number)
+    if (!whole[number]) return false;
+  for (int64_t b = 0; b < problem.batch; ++b)
+    call.output[places.output[status]].as<T>()[b] = T(0);
+  return true;
+}
 
 }  // namespace
 }  // namespace GL_LEVEL

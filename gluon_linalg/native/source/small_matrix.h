@@ -154,14 +154,17 @@ __attribute__((noinline)) void product_apart(int64_t rows, int64_t inner, int64_
   const int64_t count = across / block, b_row = across_b / block, c_row = across_c / block;
   const auto* from = reinterpret_cast<const Row*>(b);
   auto* to = reinterpret_cast<Row*>(c);
+  const auto some = [&](auto known) __attribute__((always_inline)) {
+    product_rows<result, decltype(known)::value>(inner, count, a.data, a.row, a.column, from, b_row,
+                                                 to, c_row);
+  };
   // One row alone takes as long as four.
-  for (; rows >= 4 && rows != 5; rows -= 4, a.data += 4 * a.row, to += 4 * c_row)
-    product_rows<result, 4>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+  for (; rows >= 4 && rows != 5; rows -= 4, a.data += 4 * a.row, to += 4 * c_row) some(Known<4>());
   switch (rows) {
-    case 5: return product_rows<result, 5>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
-    case 3: return product_rows<result, 3>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
-    case 2: return product_rows<result, 2>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
-    case 1: return product_rows<result, 1>(inner, count, a.data, a.row, a.column, from, b_row, to, c_row);
+    case 5: return some(Known<5>());
+    case 3: return some(Known<3>());
+    case 2: return some(Known<2>());
+    case 1: return some(Known<1>());
   }
 }
 
