@@ -208,10 +208,11 @@ def test_empty_arrays(door, batch, length):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
-def test_gradients_are_added_or_left_out():
+@pytest.mark.parametrize("shared", [False, True])
+def test_gradients_are_added_or_left_out(shared):
     import mxnet as mx
 
-    system = reference.random_system(4, B=3, T=3, d=2, p=1)
+    system = reference.random_system(4, B=3, T=3, d=3, p=1, missing=False, shared=shared)
     with gl.use_backend("native"):
         arrays = [mx.nd.array(system[k], dtype="float64") for k in reference.ARGUMENTS]
         gradients = {}
