@@ -12,7 +12,7 @@ namespace {
 // As many sums as there are registers for, less those for the factors.
 constexpr int tile_rows = GL_BYTES == 64 ? 8 : 6;
 constexpr int most_registers = GL_BYTES == 64 ? 3 : 2;
-constexpr int64_t depth = 192, height = 120, breadth = 960;
+constexpr int64_t depth = 256, height = 120, breadth = 960;
 
 GL_INLINE int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 
@@ -50,7 +50,15 @@ template <class T, int rows, int registers>
 inline void tile(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
                  int64_t c_row, int columns, int64_t k) {
   using Loose = typename Unaligned<T>::Lanes;
-  Lanes<T> sum[rows][registers] = {};
+  // Unrolled everywhere: an array that is looked at in a loop is kept in memory.
+  Lanes<T> sum[rows][registers];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < registers; ++v) {
+      __builtin_prefetch(c + r * c_row + v * width<T>, 1);
+      sum[r][v] = Lanes<T>{};
+    }
   for (int64_t p = 0; p < k; ++p) {
     Lanes<T> right[registers];
 #pragma GCC unroll 8
@@ -64,15 +72,20 @@ inline void tile(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
     }
   }
   if (columns == registers * width<T>) {
+#pragma GCC unroll 8
     for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
       for (int v = 0; v < registers; ++v) {
         auto* to = reinterpret_cast<Loose*>(c + r * c_row) + v;
         *to += s * sum[r][v];
       }
   } else {
+#pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      T line[registers * width<T>];
-      std::memcpy(line, sum[r], sizeof line);
+      Lanes<T> kept[registers];
+#pragma GCC unroll 8
+      for (int v = 0; v < registers; ++v) kept[v] = sum[r][v];
+      const T* line = reinterpret_cast<const T*>(kept);
       for (int j = 0; j < columns; ++j) c[r * c_row + j] += s * line[j];
     }
   }
@@ -299,8 +312,8 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
     return by_rows_of_both(s, a, b.transposed(), c, m, n, k, form);
   const bool by_rows = m > n || (form & (lower_result | upper_result));
   const int64_t size = by_rows ? m : n, limit = threads ? thread_limit() : 1;
-  // Several for each thread, so that none waits long for another; each packs what it needs.
-  const int64_t parts = least(size / 48, limit > 1 ? 3 * limit : 1);
+  // Two for each thread, so that none waits long for another; each packs what it needs.
+  const int64_t parts = least(size / 48, limit > 1 ? 2 * limit : 1);
   if (parts < 2) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
