@@ -44,7 +44,7 @@ struct Pass {
   void run(const double* a, int64_t step, int64_t count, int64_t n, double* w, bool threads) const {
     const int64_t parts = parts_of(count);
     const double cost = 0.3 * double(n * count / parts);
-    over_pieces(threads, parts, cost, [&](int64_t begin, int64_t end) {
+    parallel_if(threads, parts, cost, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
         double* sum = w + part * n;
         for (int64_t k = 0; k < n; ++k) sum[k] = 0;

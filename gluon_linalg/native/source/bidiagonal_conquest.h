@@ -30,7 +30,7 @@ struct BidiagonalConquest {
     if (size <= 24) return by_rotations(low, size, more);
     const int64_t half = size / 2;
     const double cost = 2 * conquest_cost * double(half * half * half);
-    over_pieces(threads, 2, cost, [&](int64_t begin, int64_t end) {
+    parallel_if(threads, 2, cost, [&](int64_t begin, int64_t end) {
       if (begin == 0) solve(low, half, 1);
       if (end == 2) solve(low + half + 1, size - half - 1, more);
     });
@@ -76,7 +76,8 @@ struct BidiagonalConquest {
       for (; j > 0 && own[order[j - 1]] > own[i]; --j) order[j] = order[j - 1];
       order[j] = i;
     }
-    const double bound = larger(conquest_bound * most, tiny);
+    if (most <= tiny) return;
+    const double bound = conquest_bound * most;
     if (more) {
       // Of the two vectors that B does not see one is left.
       double *own_row = v + half * right_step, *last_row = v + size * right_step;
@@ -125,7 +126,7 @@ struct BidiagonalConquest {
     // Row j: differences of the poles and the root j, and their sums; then the vectors.
     Scratch memory(sizeof(double) * 2 * count * count);
     double *minus = memory.as<double>(), *plus = minus + count * count;
-    over_pieces(threads, count, 90.0 * double(count), [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, 90.0 * double(count), [&](int64_t begin, int64_t end) {
       for (int64_t j = begin; j < end; ++j) {
         const int all = int(count), which = int(j + 1);
         int info = 0;
@@ -135,7 +136,7 @@ struct BidiagonalConquest {
       }
     });
     // The row of which the computed roots are the exact ones.
-    over_pieces(threads, count, double(count), [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, double(count), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) z[i] = minus[i * count + i] * plus[i * count + i];
       for (int64_t j = 0; j < count; ++j)
         for (int64_t i = begin; i < end; ++i)
@@ -147,7 +148,7 @@ struct BidiagonalConquest {
         z[i] = weights[i] < 0 ? -length : length;
       }
     });
-    over_pieces(threads, count, 3 * double(count), [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, 3 * double(count), [&](int64_t begin, int64_t end) {
       Scratch scratch(sizeof(double) * 2 * count);
       double *of_v = scratch.as<double>(), *of_u = of_v + count;
       for (int64_t j = begin; j < end; ++j) {

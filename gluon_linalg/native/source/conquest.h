@@ -9,15 +9,6 @@ namespace gluon_linalg {
 namespace GL_LEVEL {
 namespace {
 
-template <class Body>
-inline void over_pieces(bool threads, int64_t count, double nanoseconds, const Body& body) {
-  if (threads) {
-    parallel_for(count, nanoseconds, body);
-  } else if (count > 0) {
-    body(0, count);
-  }
-}
-
 // (x, y) = (c x + s y, c y - s x)
 GL_INLINE void rotate_rows(double* x, double* y, double c, double s, int64_t n) {
   for (int64_t k = 0; k < n; ++k) {
@@ -27,7 +18,7 @@ GL_INLINE void rotate_rows(double* x, double* y, double c, double s, int64_t n) 
   }
 }
 
-// Halves that are solved at once; numbers of the roundoff of the largest are as good as 0.
+// What a half of n rows costs, in nanoseconds by n³; and what counts as 0, by the largest number.
 constexpr double conquest_cost = 0.05, conquest_bound = 8 * 0x1p-53;
 
 // Rows of two halves that become combinations of each other: those of the first half alone come
@@ -53,7 +44,7 @@ struct Halves {
     Scratch memory(sizeof(double) * 2 * count * width);
     double *packed = memory.as<double>(), *made = packed + count * width;
     const double cost = 0.3 * double(width);
-    over_pieces(threads, count, cost, [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, cost, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const double* row = z + rows[sorted[i]] * n;
         for (int64_t k = 0; k < width; ++k) packed[i * width + k] = row[k];
@@ -65,7 +56,7 @@ struct Halves {
     };
     part_of(0, ends[1], 0, middle);
     part_of(ends[0], count, middle, width);
-    over_pieces(threads, count, cost, [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, cost, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         double* row = z + rows[i] * n;
         for (int64_t k = 0; k < width; ++k) row[k] = made[i * width + k];
@@ -90,7 +81,7 @@ struct Conquest {
     const double bridge = e[low + half - 1], cost = conquest_cost * double(half * half * half);
     d[low + half - 1] -= magnitude(bridge);
     d[low + half] -= magnitude(bridge);
-    over_pieces(threads, 2, cost, [&](int64_t begin, int64_t end) {
+    parallel_if(threads, 2, cost, [&](int64_t begin, int64_t end) {
       if (begin == 0) solve(low, half);
       if (end == 2) solve(low + half, size - half);
     });
@@ -158,7 +149,7 @@ struct Conquest {
     // Row j: the distances of the poles from the root j, then the eigenvector.
     Scratch memory(sizeof(double) * count * count);
     double* y = memory.as<double>();
-    over_pieces(threads, count, 60.0 * double(count), [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, 60.0 * double(count), [&](int64_t begin, int64_t end) {
       for (int64_t j = begin; j < end; ++j) {
         const int all = int(count), which = int(j + 1);
         int info = 0;
@@ -168,7 +159,7 @@ struct Conquest {
     });
     if (count > 2) {
       // The weights of which the computed roots are the exact ones.
-      over_pieces(threads, count, 0.5 * double(count), [&](int64_t begin, int64_t end) {
+      parallel_if(threads, count, 0.5 * double(count), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) z[i] = y[i * count + i];
         for (int64_t j = 0; j < count; ++j)
           for (int64_t i = begin; i < end; ++i)
@@ -179,7 +170,7 @@ struct Conquest {
         }
       });
     }
-    over_pieces(threads, count, 2 * double(count), [&](int64_t begin, int64_t end) {
+    parallel_if(threads, count, 2 * double(count), [&](int64_t begin, int64_t end) {
       Scratch scratch(sizeof(double) * count);
       auto* vector = scratch.as<double>();
       for (int64_t j = begin; j < end; ++j) {

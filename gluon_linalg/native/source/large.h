@@ -148,15 +148,16 @@ inline void tridiagonalize_large(double* a, double* d, double* e, double* factor
       const double beta = plain ? 0 : 1 / (length * (length + magnitude(last)));
       factor[i] = beta;
       const int64_t parts = parts_of(i);
-      over_pieces(threads, parts + 2, 0.12 * double(i * i / parts), [&](int64_t begin, int64_t past) {
+      const double cost = 0.12 * double(i * i / parts);
+      parallel_if(threads, parts + 2, cost, [&](int64_t begin, int64_t past) {
         for (int64_t t = begin; t < past; ++t) {
           if (t == parts) dots(next_w, n, after, row, i, of_v);
           if (t == parts + 1) dots(next_v, n, after, row, i, of_w);
           if (t >= parts) continue;
-          const int64_t first = part_of_triangle(t, parts, i), rest = part_of_triangle(t + 1, parts, i);
-          double* own = p + t * n;
-          for (int64_t k = 0; k < rest; ++k) own[k] = 0;
-          symmetric_rows(a, n, row, own, first, rest);
+          const int64_t last_row = part_of_triangle(t + 1, parts, i);
+          double* sum = p + t * n;
+          for (int64_t k = 0; k < last_row; ++k) sum[k] = 0;
+          symmetric_rows(a, n, row, sum, part_of_triangle(t, parts, i), last_row);
         }
       });
       double* own = w + (i - end) * n;

@@ -271,14 +271,22 @@ void times_vector(T s, View<T> a, View<T> x, View<T> y, int64_t m, int64_t k) {
 }
 
 // Where part t of `parts` begins, of which all have as much to do: of 0, ..., size - 1, where what
-// is to be done grows (1), or falls (-1), with each, or not (0).
-inline int64_t beginning(int64_t t, int64_t parts, int64_t size, int growth) {
+// is to be done with i is i, at most `span` (growth 1), span - i, at least 0 (-1), or the same (0).
+inline int64_t beginning(int64_t t, int64_t parts, int64_t size, int growth, int64_t span) {
   constexpr int64_t step = 24;
   if (t == parts) return size;
-  double share = double(t) / double(parts);
-  if (growth > 0) share = __builtin_sqrt(share);
-  if (growth < 0) share = 1 - __builtin_sqrt(1 - share);
-  return int64_t(share * double(size)) / step * step;
+  const double share = double(t) / double(parts), all = double(size), most = double(span);
+  const double triangle = 0.5 * most * most, wedge = 0.5 * all * all;
+  double first = share * all;
+  if (growth > 0) {
+    const double work = share * (all < most ? wedge : triangle + most * (all - most));
+    first = work < triangle ? __builtin_sqrt(2 * work) : most + (work - triangle) / most;
+  }
+  if (growth < 0) {
+    const double work = share * (all < most ? most * all - wedge : triangle);
+    first = most - __builtin_sqrt(2 * (triangle - work));
+  }
+  return int64_t(first) / step * step;
 }
 
 template <class T>
@@ -318,9 +326,11 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
   const int growth = form & rising ? 1 : form & falling ? -1 : 0;
+  const int64_t span = form & (lower_result | upper_result) ? n : k;
   const double cost = 0.025 * double(m) * double(n) * double(k) / double(parts);
   parallel_for(parts, growth ? 0.5 * cost : cost, [&](int64_t begin, int64_t end) {
-    const Range own{beginning(begin, parts, size, growth), beginning(end, parts, size, growth)};
+    const Range own{beginning(begin, parts, size, growth, span),
+                    beginning(end, parts, size, growth, span)};
     if (by_rows) {
       by_panels(s, a, b, c, own, {0, n}, k, form);
     } else {

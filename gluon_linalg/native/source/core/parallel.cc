@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -166,8 +167,11 @@ class Pool {
 // Never deleted: threads wait in it until the process ends.
 std::atomic<Pool*> the_pool{nullptr};
 
-// Of a process that was forked: the threads are not in it.
-void forget() { the_pool.store(nullptr); }
+// Of a process that was forked: the threads are not in it, and what they did does not end.
+void forget() {
+  the_pool.store(nullptr);
+  all_awake.store(0);
+}
 
 Pool& pool() {
   static const int registered = pthread_atfork(nullptr, nullptr, forget);
@@ -203,7 +207,8 @@ void parallel_for(int64_t count, double nanoseconds, void (*body)(void*, int64_t
       {count, thread_limit(), most_threads, worth(here_awake ? worth_one_awake : worth_a_thread)});
   if (threads == 1) return body(context, 0, count);
   const int64_t turns =
-      std::min<int64_t>({count, worth(here_awake ? worth_a_turn_awake : worth_a_turn), threads * turns_of_a_thread});
+      std::min<int64_t>({count, worth(here_awake ? worth_a_turn_awake : worth_a_turn),
+                         threads * turns_of_a_thread});
   Job job(count, std::max(turns, threads), int(threads), body, context);
   pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
@@ -221,8 +226,14 @@ Awake::~Awake() {
   all_awake.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Scratch::Scratch(size_t bytes) : data_(std::aligned_alloc(64, (bytes + 64) / 64 * 64)) {
+// What is given back to the system at once comes again page by page: large pages where it has them.
+constexpr size_t large_memory = size_t(4) << 20, large_page = size_t(2) << 20;
+
+Scratch::Scratch(size_t bytes) {
+  const size_t step = bytes < large_memory ? 64 : large_page, size = (bytes + step) / step * step;
+  data_ = std::aligned_alloc(step, size);
   if (!data_) throw std::bad_alloc();
+  if (step == large_page) madvise(data_, size, MADV_HUGEPAGE);
 }
 
 Scratch::~Scratch() { std::free(data_); }
