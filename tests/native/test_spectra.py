@@ -299,6 +299,25 @@ def test_singular_vectors_where_there_is_little_or_nothing(dtype, door):
     check_singular(door, np.ascontiguousarray(a.transpose(0, 2, 1)), tall=True)
 
 
+@pytest.mark.parametrize(
+    "case", ["clusters", "rank 1", "blocks", "shift", "bidiagonal", "graded", "zeros"]
+)
+def test_singular_vectors_of_large_matrices_with_equal_values(case, door):
+    """Where divide and conquer finds that most is done already, or is 0."""
+    m, n = 150, 157
+    left, right = np.linalg.qr(random(m, m))[0], np.linalg.qr(random(n, n))[0][:m]
+    a = {
+        "clusters": (left * (np.arange(m) // 40)) @ right,
+        "rank 1": np.ones((m, n)),
+        "blocks": np.kron(np.eye(10), random(15, 15)) + 1e-13 * random(m, m),
+        "shift": np.eye(m, n, k=1),
+        "bidiagonal": np.eye(m) + np.eye(m, k=1),
+        "graded": (left * 10.0 ** -np.linspace(0, 300, m)) @ right,
+        "zeros": np.zeros((m, n)),
+    }[case]
+    check_singular(door, a[None])
+
+
 @pytest.mark.parametrize("tall", [False, True])
 @pytest.mark.parametrize("batch, m, n", [(9, 3, 3), (4, 4, 6), (1, 36, 38), (1, 70, 71)])
 def test_gradient_of_singular_vectors(batch, m, n, tall, door):

@@ -51,7 +51,8 @@ struct BidiagonalConquest {
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t k = 0; k < rows; ++k) left[(low + i) * left_step + low + k] = u[i * rows + k];
     for (int64_t i = 0; i < columns; ++i)
-      for (int64_t k = 0; k < columns; ++k) right[(low + i) * right_step + low + k] = v[k * columns + i];
+      for (int64_t k = 0; k < columns; ++k)
+        right[(low + i) * right_step + low + k] = v[k * columns + i];
   }
 
   // Of the matrix with the diagonal d, but for row `half`, which is z.
@@ -81,7 +82,8 @@ struct BidiagonalConquest {
     if (more) {
       // Of the two vectors that B does not see one is left.
       double *own_row = v + half * right_step, *last_row = v + size * right_step;
-      const double x = z[half], y = beta * last_row[half + 1], length = __builtin_sqrt(x * x + y * y);
+      const double x = z[half], y = beta * last_row[half + 1];
+      const double length = __builtin_sqrt(x * x + y * y);
       if (length > bound) rotate_rows(own_row, last_row, x / length, y / length, width);
       z[half] = length;
     }
