@@ -158,8 +158,8 @@ def test_scales(dtype, scale, door):
 
 @pytest.mark.parametrize("case", ["clusters", "rank 1", "blocks", "identity"])
 def test_large_matrices_with_equal_eigenvalues(case, door):
-    """Where divide and conquer finds that most is done already."""
-    n = 200
+    """Where divide and conquer finds that most is done already, and what is left to reduce is tiny."""
+    n = 250 if case == "rank 1" else 200
     q = np.linalg.qr(random(n, n))[0]
     block = symmetric(1, 20)[0]
     a = {

@@ -168,7 +168,8 @@ inline void tridiagonalize_large(double* a, double* d, double* e, double* factor
       for (int64_t t = 0; t < after; ++t) of_v[t] *= -1, of_w[t] *= -1;
       add_rows(own, of_v, next_v, n, after, i);
       add_rows(own, of_w, next_w, n, after, i);
-      const double half = 0.5 * beta * beta * dot(own, row, i);
+      // The square of β may be too large.
+      const double half = 0.5 * beta * (beta * dot(own, row, i));
       for (int64_t k = 0; k < i; ++k) own[k] = beta * own[k] - half * row[k];
     }
     if (end == 0) break;
