@@ -158,7 +158,7 @@ def test_scales(dtype, scale, door):
 
 @pytest.mark.parametrize("case", ["clusters", "rank 1", "blocks", "identity"])
 def test_large_matrices_with_equal_eigenvalues(case, door):
-    """Where divide and conquer finds that most is done already, and what is left to reduce is tiny."""
+    """Where divide and conquer finds that most is done already, or little is left to reduce."""
     n = 200
     q = np.linalg.qr(random(n, n))[0]
     block = symmetric(1, 20)[0]
