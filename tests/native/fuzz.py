@@ -6,6 +6,7 @@ not fit have to be refused. A crash ends this process, and a build with a saniti
 
 import ctypes
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -240,6 +241,8 @@ RECIPES = {
 OVER_TIME = {name for name in RECIPES if name.endswith("_recursion")}
 # Vectors whose signs are as they come, and factors that are not unique.
 ANY_SIGN = {"gesvd", "syevd", "square_root_recursion"}
+# Decompositions whose steps are shared by threads.
+LARGE = ["eigh", "gelqf", "svd"]
 
 
 def check_fitting(door, name, x, dtype):
@@ -291,6 +294,19 @@ def check_any(door, name, x, dtype):
         assert str(refusal), name
 
 
+def check_large(door, name, n=500):
+    """One matrix that several threads share: the bits are those of one thread."""
+    arrays = [np.random.RandomState(0).normal(size=(1, n, n + n // 10))]
+    if name == "eigh":
+        arrays[0] = arrays[0] @ arrays[0].transpose(0, 2, 1) / n
+    found = []
+    for threads in ("4", "1"):
+        os.environ["OMP_NUM_THREADS"] = threads
+        found.append(run(door, name, arrays, {})[1])
+    for several, one in zip(*found):
+        assert np.isfinite(one).all() and np.array_equal(several, one), name
+
+
 def openblas():
     """MXNet's, without MXNet."""
     folder = Path(importlib.util.find_spec("mxnet").origin).parent
@@ -319,6 +335,9 @@ def main(library, examples):
         for check in (check_fitting, check_any):
             print(name, check.__name__, flush=True)
             attempts(door, name, check, examples)()
+    for name in LARGE:
+        print(name, check_large.__name__, flush=True)
+        check_large(door, name)
     assert "mxnet" not in sys.modules
 
 

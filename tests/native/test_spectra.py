@@ -158,16 +158,17 @@ def test_scales(dtype, scale, door):
 
 @pytest.mark.parametrize("case", ["clusters", "rank 1", "blocks", "identity"])
 def test_large_matrices_with_equal_eigenvalues(case, door):
-    """Where divide and conquer finds that most is done already."""
+    """Where divide and conquer finds that most is done already, or little is left to reduce."""
     n = 200
     q = np.linalg.qr(random(n, n))[0]
     block = symmetric(1, 20)[0]
     a = {
         "clusters": (q * (np.arange(n) // 40)) @ q.T,
-        "rank 1": np.ones((n, n)),
+        "rank 1": np.ones((250, 250)),
         "blocks": np.kron(np.eye(10), block) + 1e-13 * symmetric(1, n)[0],
         "identity": np.eye(n),
     }[case]
+    n = len(a)
     u, values = (x[0] for x in door.forward("eigh", a[None]))
     size = largest(values) * EPSILON["float64"]
     np.testing.assert_allclose(u @ u.T, np.eye(n), atol=2e-14)
@@ -297,6 +298,25 @@ def test_singular_vectors_where_there_is_little_or_nothing(dtype, door):
     a = np.stack(cases).astype(dtype)
     check_singular(door, a)
     check_singular(door, np.ascontiguousarray(a.transpose(0, 2, 1)), tall=True)
+
+
+@pytest.mark.parametrize(
+    "case", ["clusters", "rank 1", "blocks", "shift", "bidiagonal", "graded", "zeros"]
+)
+def test_singular_vectors_of_large_matrices_with_equal_values(case, door):
+    """Where divide and conquer finds that most is done already, or is 0."""
+    m, n = 150, 157
+    left, right = np.linalg.qr(random(m, m))[0], np.linalg.qr(random(n, n))[0][:m]
+    a = {
+        "clusters": (left * (np.arange(m) // 40)) @ right,
+        "rank 1": np.ones((m, n)),
+        "blocks": np.kron(np.eye(10), random(15, 15)) + 1e-13 * random(m, m),
+        "shift": np.eye(m, n, k=1),
+        "bidiagonal": np.eye(m) + np.eye(m, k=1),
+        "graded": (left * 10.0 ** -np.linspace(0, 300, m)) @ right,
+        "zeros": np.zeros((m, n)),
+    }[case]
+    check_singular(door, a[None])
 
 
 @pytest.mark.parametrize("tall", [False, True])

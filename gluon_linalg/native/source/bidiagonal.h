@@ -1,9 +1,9 @@
 // Singular values of one large matrix by a bidiagonal one: the reduction to it and the way back
 // with what can be in products of matrices (Dongarra, Hammarling & Sorensen 1989). A step of the
-// reduction reads what is left of A once, for both of its products (Howell et al. 2008). Between
-// them is LAPACK's divide and conquer.
+// reduction reads what is left of A once, for both of its products (Howell et al. 2008).
 #pragma once
 
+#include "bidiagonal_conquest.h"
 #include "spectra.h"
 
 namespace gluon_linalg {
@@ -28,40 +28,33 @@ inline double reflect_to_first(double* x, int64_t n, double* image) {
 // - own_j - y_j, and w = Σ t_j a_j.
 struct Pass {
   const double *v, *less, *own;
-  double factor, *y, *t, *w;
+  double factor, *y, *t;
 
   template <int R>
-  GL_INLINE void rows(const double* a, int64_t step, int64_t n, int64_t j) const {
-    constexpr int W = width<double>;
-    Lanes<double> sum[R] = {};
-    double rest[R] = {};
-    int64_t k = 0;
-    for (; k + W <= n; k += W) {
-      const Lanes<double> there = *reinterpret_cast<const Loose*>(v + k);
-      for (int r = 0; r < R; ++r)
-        sum[r] += *reinterpret_cast<const Loose*>(a + r * step + k) * there;
-    }
-    for (; k < n; ++k)
-      for (int r = 0; r < R; ++r) rest[r] += a[r * step + k] * v[k];
+  GL_INLINE void rows(const double* a, int64_t step, int64_t n, int64_t j, double* w) const {
+    dots_of<R>(a, step, v, n, y + j);
     for (int r = 0; r < R; ++r) {
-      y[j + r] = factor * (total(sum[r]) + rest[r] - less[j + r]);
+      y[j + r] = factor * (y[j + r] - less[j + r]);
       t[j + r] = a[r * step] - own[j + r] - y[j + r];
     }
-    for (k = 0; k + W <= n; k += W) {
-      Lanes<double> here = *reinterpret_cast<const Loose*>(w + k);
-      for (int r = 0; r < R; ++r)
-        here += *reinterpret_cast<const Loose*>(a + r * step + k) * t[j + r];
-      *reinterpret_cast<Loose*>(w + k) = here;
-    }
-    for (; k < n; ++k)
-      for (int r = 0; r < R; ++r) w[k] += a[r * step + k] * t[j + r];
+    add_rows_of<R>(w, t + j, a, step, n);
   }
 
-  void run(const double* a, int64_t step, int64_t count, int64_t n) const {
-    for (int64_t k = 0; k < n; ++k) w[k] = 0;
-    int64_t j = 0;
-    for (; j + 4 <= count; j += 4) rows<4>(a + j * step, step, n, j);
-    for (; j < count; ++j) rows<1>(a + j * step, step, n, j);
+  // Sums of parts of the rows are in lines of w at first.
+  void run(const double* a, int64_t step, int64_t count, int64_t n, double* w, bool threads) const {
+    const int64_t parts = parts_of(count);
+    const double cost = 0.3 * double(n * count / parts);
+    parallel_if(threads, parts, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        double* sum = w + part * n;
+        for (int64_t k = 0; k < n; ++k) sum[k] = 0;
+        int64_t j = count * part / parts;
+        const int64_t past = count * (part + 1) / parts;
+        for (; j + 4 <= past; j += 4) rows<4>(a + j * step, step, n, j, sum);
+        for (; j < past; ++j) rows<1>(a + j * step, step, n, j, sum);
+      }
+    });
+    for (int64_t part = 1; part < parts; ++part) add_to(w, 1, w + part * n, n);
   }
 };
 
@@ -69,54 +62,55 @@ struct Pass {
 // (m, m), the first of them first, with factors p and g; B is upper bidiagonal, d and e.
 inline void bidiagonalize(double* a, double* u, double* d, double* e, double* p, double* g,
                           int64_t m, int64_t n, bool threads) {
-  // In a block Aᵀ has become Aᵀ - Σ v yᵀ - Σ x uᵀ.
-  Scratch scratch(sizeof(double) * (2 * panel * (m + n) + 4 * m + n));
+  // In a block Aᵀ has become Aᵀ - Σ v yᵀ - Σ x uᵀ: rows of `left` are -y and -u, those of `right`
+  // v and x.
+  Scratch scratch(sizeof(double) * (2 * panel * (m + n) + 3 * m + most_parts * n + 2 * panel));
   double *left = scratch.as<double>(), *right = left + 2 * panel * m;
-  double *less = right + 2 * panel * n, *own = less + m, *t = own + m, *w = t + 2 * m;
+  double *less = right + 2 * panel * n, *own = less + m, *t = own + m, *w = t + m;
+  double* by = w + most_parts * n;
+  const Awake awake(threads);
   for (int64_t i = 0; i < m * m; ++i) u[i] = 0;
   for (int64_t begin = 0; begin < m; begin += panel) {
     const int64_t end = begin + panel < m ? begin + panel : m, rows = end - begin;
-    double *y = left, *by_u = left + rows * m, *v = right, *x = right + rows * n;
     for (int64_t i = 0; i < 2 * rows * m; ++i) left[i] = 0;
     for (int64_t i = 0; i < 2 * rows * n; ++i) right[i] = 0;
     for (int64_t s = 0; s < rows; ++s) {
       const int64_t i = begin + s, after = m - i - 1, size = n - i;
-      double* row = a + i * n;
-      for (int64_t r = 0; r < s; ++r) {
-        add_to(row + i, -y[r * m + i], v + r * n + i, size);
-        add_to(row + i, -by_u[r * m + i], x + r * n + i, size);
-      }
+      double *row = a + i * n, *y = left + 2 * s * m, *v = right + 2 * s * n;
+      double *own_u = y + m, *x = v + n;
+      const auto columns = [&](int64_t r) { return left + r * m + i + 1; };
+      for (int64_t r = 0; r < 2 * s; ++r) by[r] = left[r * m + i];
+      add_rows(row + i, by, right + i, n, 2 * s, size);
       p[i] = reflect_to_first(row + i, size, d + i);
       for (int64_t k = 0; k < i; ++k) row[k] = 0;
-      double* own_v = v + s * n;
-      for (int64_t k = i; k < n; ++k) own_v[k] = row[k];
+      for (int64_t k = i; k < n; ++k) v[k] = row[k];
       if (after == 0) break;
       for (int64_t j = 0; j < after; ++j) less[j] = own[j] = 0;
-      for (int64_t r = 0; r < s; ++r) {
-        const double *of_y = y + r * m + i + 1, *of_u = by_u + r * m + i + 1;
-        add_to(less, dot(v + r * n + i, own_v + i, size), of_y, after);
-        add_to(less, dot(x + r * n + i, own_v + i, size), of_u, after);
-        add_to(own, v[r * n + i], of_y, after);
-        add_to(own, x[r * n + i], of_u, after);
-      }
-      double* own_y = y + s * m + i + 1;
-      Pass{own_v + i, less, own, p[i], own_y, t, w}.run(a + (i + 1) * n + i, n, after, size);
+      dots(right + i, n, 2 * s, v + i, size, by);
+      add_rows(less, by, columns(0), m, 2 * s, after);
+      for (int64_t r = 0; r < 2 * s; ++r) by[r] = right[r * n + i];
+      add_rows(own, by, columns(0), m, 2 * s, after);
+      for (int64_t j = 0; j < after; ++j) less[j] *= -1, own[j] *= -1;
+      const double* rest = a + (i + 1) * n + i;
+      y += i + 1;
+      Pass{v + i, less, own, p[i], y, t}.run(rest, n, after, size, w, threads);
       const double head = t[0];
       g[i] = reflect_to_first(t, after, e + i);
-      double *own_u = by_u + s * m + i + 1, *own_x = x + s * n + i;
-      for (int64_t j = 0; j < after; ++j) u[i * m + i + 1 + j] = own_u[j] = t[j];
+      for (int64_t j = 0; j < after; ++j) {
+        y[j] *= -1;
+        u[i * m + i + 1 + j] = t[j];
+        own_u[i + 1 + j] = -t[j];
+      }
       if (g[i] == 0) continue;
       // (A - image times its first row) over what the vector was divided by.
       const double inverse = 1 / (head - e[i]);
-      const double* first = a + (i + 1) * n + i;
-      for (int64_t k = 1; k < size; ++k) own_x[k] = (w[k] - e[i] * first[k]) * inverse;
-      for (int64_t r = 0; r <= s; ++r)
-        add_to(own_x + 1, -dot(y + r * m + i + 1, t, after), v + r * n + i + 1, size - 1);
-      for (int64_t r = 0; r < s; ++r)
-        add_to(own_x + 1, -dot(by_u + r * m + i + 1, t, after), x + r * n + i + 1, size - 1);
-      for (int64_t k = 1; k < size; ++k) own_x[k] *= g[i];
+      for (int64_t k = 1; k < size; ++k) x[i + k] = (w[k] - e[i] * rest[k]) * inverse;
+      // Of v too, but not of x.
+      dots(columns(0), m, 2 * s + 1, t, after, by);
+      add_rows(x + i + 1, by, right + i + 1, n, 2 * s + 1, size - 1);
+      for (int64_t k = 1; k < size; ++k) x[i + k] *= g[i];
     }
-    add_product(-1, view(left + end, m).transposed(), view(right + end, n),
+    add_product(1, view(left + end, m).transposed(), view(right + end, n),
                 view(a + end * n + end, n), m - end, n - end, 2 * rows, threads);
   }
 }
@@ -142,33 +136,22 @@ inline void times_reflections(double* z, int64_t rows, const double* v, const do
   }
 }
 
-// (V, s, W) with W A = diag(s) V of a (m, n), m <= n, s descending, NaN where it does not converge;
+// (V, s, W) with W A = diag(s) V of a (m, n), m <= n, s in no order, NaN where it does not converge;
 // false where LAPACK is not there.
 inline bool by_bidiagonal(double* a, double* w, double* s, int64_t m, int64_t n, bool threads) {
-  using Routine = void(const char*, const char*, const int*, double*, double*, double*, const int*,
-                       double*, const int*, double*, int*, double*, int*, int*);
-  static void* const found = blas_routine("dbdsdc_");
-  if (!found) return false;
-  Scratch matrices(sizeof(double) * (2 * m * m + m * n)), numbers(sizeof(double) * 3 * m);
-  double *u = matrices.as<double>(), *left = u + m * m, *z = left + m * m;
+  static void *const root = blas_routine("dlasd4_"), *const leaf = blas_routine("dlasdq_");
+  if (!root || !leaf) return false;
+  Scratch matrices(sizeof(double) * (m * m + m * n)), numbers(sizeof(double) * 3 * m);
+  double *u = matrices.as<double>(), *z = u + m * m;
   double *e = numbers.as<double>(), *p = e + m, *g = p + m;
   bidiagonalize(a, u, s, e, p, g, m, n, threads);
-  const int size = int(m);
-  int info = 0, no_numbers_too = 0;
-  double no_numbers = 0;
-  {
-    BlasThreads limit(1);
-    Scratch work(sizeof(double) * (3 * m * m + 4 * m)), integers(sizeof(int) * 8 * m);
-    as_routine<Routine>(found, "dbdsdc_")("U", "I", &size, s, e, left, &size, w, &size, &no_numbers,
-                                         &no_numbers_too, work.as<double>(), integers.as<int>(),
-                                         &info);
-  }
-  if (info)
-    for (int64_t i = 0; i < m; ++i) s[i] = __builtin_nan("");
-  // By columns: rows of `left` are its columns, those of w what W is to have.
-  transpose(w, m);
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t k = 0; k < n; ++k) z[i * n + k] = k < m ? left[i * m + k] : 0;
+  for (int64_t i = 0; i < m * n; ++i) z[i] = 0;
+  for (int64_t i = 0; i < m * m; ++i) w[i] = 0;
+  // Rows of z are as long as those of V at last.
+  BidiagonalConquest{s, e, z, n, w, m, threads,
+                     as_routine<BidiagonalConquest::Root>(root, "dlasd4_"),
+                     as_routine<BidiagonalConquest::Leaf>(leaf, "dlasdq_")}
+      .solve(0, m, 0);
   times_reflections(z, m, a, p, m, n, 0, threads);
   times_reflections(w, m, u, g, m - 1, m, 1, threads);
   for (int64_t i = 0; i < m * n; ++i) a[i] = z[i];

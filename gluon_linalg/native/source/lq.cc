@@ -107,20 +107,25 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_l, View<V> out, View<V> 
     greatest = larger(largest, greatest);
   }
   const V inverse = 1 / power_below(greatest);
+  const auto rows = [&](const auto& body) {
+    parallel_if(threads, m, 0.3 * double(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  };
   const auto lower_part = [&] {
-    for (int64_t i = 0; i < m; ++i) {
+    rows([&](int64_t i) {
       V* to = &work(i, 0);
       const V* from = &by_l(i, 0);
       for (int64_t j = 0; j <= i; ++j) to[j] = from[j];
       for (int64_t j = i + 1; j < m; ++j) to[j] = none;
-    }
+    });
   };
   lower_part();
-  for (int64_t i = 0; i < m; ++i) {
+  rows([&](int64_t i) {
     V* to = &scaled(i, 0);
     const V* from = &l(i, 0);
     for (int64_t j = 0; j < m; ++j) to[j] = from[j] * inverse;
-  }
+  });
   // -N, then S - N.
   set_product(-1, scaled.transposed(), work, inner, m, m, m, threads, upper_left | lower_right);
   V failure{};
@@ -137,14 +142,19 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_l, View<V> out, View<V> 
   } else {
     fill(work, m, m, 0);
   }
-  for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = i + 1; j < m; ++j) {
-      // Above the diagonal U - S, below it -S.
-      inner(i, j) = inner(i, j) - inner(j, i) - work(j, i);
-      inner(j, i) = -work(j, i);
-    }
-    inner(i, i) = -work(i, i);
-  }
+  // Above the diagonal U - S, below it -S: in squares, of which some are read against their rows.
+  constexpr int64_t block = 16;
+  parallel_if(threads, (m + block - 1) / block, double(block * m), [&](int64_t begin, int64_t end) {
+    for (int64_t i0 = begin * block; i0 < end * block; i0 += block)
+      for (int64_t j0 = i0; j0 < m; j0 += block)
+        for (int64_t i = i0; i < m && i < i0 + block; ++i) {
+          for (int64_t j = i < j0 ? j0 : i + 1; j < m && j < j0 + block; ++j) {
+            inner(i, j) = inner(i, j) - inner(j, i) - work(j, i);
+            inner(j, i) = -work(j, i);
+          }
+          if (i0 == j0) inner(i, i) = -work(i, i);
+        }
+  });
   for (int64_t i = 0; i < m; ++i) {
     V* row = &scaled(i, 0);
     for (int64_t j = 0; j < i; ++j) row[j] = kept[i] > 0 ? row[j] : none;
@@ -152,10 +162,10 @@ void decompose_adjoint(View<V> q, View<V> l, View<V> by_l, View<V> out, View<V> 
   }
   const auto solve_and_mask = [&](View<V> x, int64_t columns) {
     solve_upper(scaled.transposed(), x, m, columns, threads);
-    for (int64_t i = 0; i < m; ++i) {
+    rows([&](int64_t i) {
       V* row = &x(i, 0);
       for (int64_t j = 0; j < columns; ++j) row[j] = kept[i] > 0 ? row[j] : none;
-    }
+    });
   };
   lower_part();
   if (uses_q) {

@@ -106,7 +106,9 @@ void reflect(const Reflections<V>& r, int64_t m, int64_t n, V* room, bool thread
   set_product(1, first, t, second, rest, h, h, threads, upper_right);
   add_product(-1, second, v, below, rest, n, h, threads, upper_right);
   const Reflections<V> lower{below, l.from(h, 0), t};
-  for (int64_t i = 0; i < rest; ++i) move_left_part(lower, i, h);
+  parallel_if(threads, rest, 0.5 * double(h), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) move_left_part(lower, i, h);
+  });
   reflect(r.from(h), rest, n - h, room, threads);
   // -T1 V1 V2ᵀ T2.
   const auto across = view(room, rest), with_first = view(room + rest * h, rest);

@@ -12,7 +12,7 @@ namespace {
 // As many sums as there are registers for, less those for the factors.
 constexpr int tile_rows = GL_BYTES == 64 ? 8 : 6;
 constexpr int most_registers = GL_BYTES == 64 ? 3 : 2;
-constexpr int64_t depth = 192, height = 120, breadth = 960;
+constexpr int64_t depth = 256, height = 120, breadth = 960;
 
 GL_INLINE int64_t least(int64_t x, int64_t y) { return x < y ? x : y; }
 
@@ -50,7 +50,15 @@ template <class T, int rows, int registers>
 inline void tile(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
                  int64_t c_row, int columns, int64_t k) {
   using Loose = typename Unaligned<T>::Lanes;
-  Lanes<T> sum[rows][registers] = {};
+  // Unrolled everywhere: an array that is looked at in a loop is kept in memory.
+  Lanes<T> sum[rows][registers];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < registers; ++v) {
+      __builtin_prefetch(c + r * c_row + v * width<T>, 1);
+      sum[r][v] = Lanes<T>{};
+    }
   for (int64_t p = 0; p < k; ++p) {
     Lanes<T> right[registers];
 #pragma GCC unroll 8
@@ -64,15 +72,20 @@ inline void tile(T s, const T* a, int64_t a_row, int64_t a_col, const T* b, int6
     }
   }
   if (columns == registers * width<T>) {
+#pragma GCC unroll 8
     for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
       for (int v = 0; v < registers; ++v) {
         auto* to = reinterpret_cast<Loose*>(c + r * c_row) + v;
         *to += s * sum[r][v];
       }
   } else {
+#pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      T line[registers * width<T>];
-      std::memcpy(line, sum[r], sizeof line);
+      Lanes<T> kept[registers];
+#pragma GCC unroll 8
+      for (int v = 0; v < registers; ++v) kept[v] = sum[r][v];
+      const T* line = reinterpret_cast<const T*>(kept);
       for (int j = 0; j < columns; ++j) c[r * c_row + j] += s * line[j];
     }
   }
@@ -258,14 +271,22 @@ void times_vector(T s, View<T> a, View<T> x, View<T> y, int64_t m, int64_t k) {
 }
 
 // Where part t of `parts` begins, of which all have as much to do: of 0, ..., size - 1, where what
-// is to be done grows (1), or falls (-1), with each, or not (0).
-inline int64_t beginning(int64_t t, int64_t parts, int64_t size, int growth) {
+// is to be done with i is i, at most `span` (growth 1), span - i, at least 0 (-1), or the same (0).
+inline int64_t beginning(int64_t t, int64_t parts, int64_t size, int growth, int64_t span) {
   constexpr int64_t step = 24;
   if (t == parts) return size;
-  double share = double(t) / double(parts);
-  if (growth > 0) share = __builtin_sqrt(share);
-  if (growth < 0) share = 1 - __builtin_sqrt(1 - share);
-  return int64_t(share * double(size)) / step * step;
+  const double share = double(t) / double(parts), all = double(size), most = double(span);
+  const double triangle = 0.5 * most * most, wedge = 0.5 * all * all;
+  double first = share * all;
+  if (growth > 0) {
+    const double work = share * (all < most ? wedge : triangle + most * (all - most));
+    first = work < triangle ? __builtin_sqrt(2 * work) : most + (work - triangle) / most;
+  }
+  if (growth < 0) {
+    const double work = share * (all < most ? most * all - wedge : triangle);
+    first = most - __builtin_sqrt(2 * (triangle - work));
+  }
+  return int64_t(first) / step * step;
 }
 
 template <class T>
@@ -299,15 +320,17 @@ void multiply(T s, View<T> a, View<T> b, View<T> c, int64_t m, int64_t n, int64_
     return by_rows_of_both(s, a, b.transposed(), c, m, n, k, form);
   const bool by_rows = m > n || (form & (lower_result | upper_result));
   const int64_t size = by_rows ? m : n, limit = threads ? thread_limit() : 1;
-  // Several for each thread, so that none waits long for another; each packs what it needs.
-  const int64_t parts = least(size / 48, limit > 1 ? 3 * limit : 1);
+  // Two for each thread, so that none waits long for another; each packs what it needs.
+  const int64_t parts = least(size / 48, limit > 1 ? 2 * limit : 1);
   if (parts < 2) return by_panels(s, a, b, c, {0, m}, {0, n}, k, form);
   const int rising = lower_result | (by_rows ? lower_left : upper_right);
   const int falling = upper_result | (by_rows ? upper_left : lower_right);
   const int growth = form & rising ? 1 : form & falling ? -1 : 0;
+  const int64_t span = form & (lower_result | upper_result) ? n : k;
   const double cost = 0.025 * double(m) * double(n) * double(k) / double(parts);
   parallel_for(parts, growth ? 0.5 * cost : cost, [&](int64_t begin, int64_t end) {
-    const Range own{beginning(begin, parts, size, growth), beginning(end, parts, size, growth)};
+    const Range own{beginning(begin, parts, size, growth, span),
+                    beginning(end, parts, size, growth, span)};
     if (by_rows) {
       by_panels(s, a, b, c, own, {0, n}, k, form);
     } else {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -21,9 +22,15 @@ namespace {
 // takes. And what is worth a turn: turns are taken from what is left, so that a thread that comes
 // late, or has to share its processor, holds up the others by the rest of one turn.
 constexpr double worth_a_thread = 200e3, worth_a_turn = 20e3;
+// The same where threads are awake.
+constexpr double worth_one_awake = 10e3, worth_a_turn_awake = 3e3;
 constexpr int most_threads = 64, turns_of_a_thread = 8;
 // How often a thread looks before it sleeps: some microseconds, for the next call of many.
 constexpr int looks = 200;
+
+// How many calls keep threads awake, and whether this thread is in one of them.
+std::atomic<int> all_awake{0};
+thread_local int here_awake = 0;
 
 inline void rest_a_moment() {
 #if defined(__x86_64__)
@@ -129,8 +136,13 @@ class Pool {
     for (;;) {
       while (!first_) {
         lock.unlock();
-        for (int look = 0; look < looks; ++look, rest_a_moment())
+        for (int look = 0; look < looks; ++look, rest_a_moment()) {
           if (open_.load(std::memory_order_acquire) > 0) break;
+          if (look + 1 < looks || all_awake.load(std::memory_order_relaxed) == 0) continue;
+          // Others may need the processor more.
+          sched_yield();
+          look = 0;
+        }
         lock.lock();
         if (!first_) come_.wait(lock);
       }
@@ -155,8 +167,11 @@ class Pool {
 // Never deleted: threads wait in it until the process ends.
 std::atomic<Pool*> the_pool{nullptr};
 
-// Of a process that was forked: the threads are not in it.
-void forget() { the_pool.store(nullptr); }
+// Of a process that was forked: the threads are not in it, and what they did does not end.
+void forget() {
+  the_pool.store(nullptr);
+  all_awake.store(0);
+}
 
 Pool& pool() {
   static const int registered = pthread_atfork(nullptr, nullptr, forget);
@@ -188,18 +203,37 @@ void parallel_for(int64_t count, double nanoseconds, void (*body)(void*, int64_t
   const auto worth = [&](double each) {
     return int64_t(std::min(std::max(1.0, total / each), 1e6));
   };
-  const int64_t threads =
-      std::min<int64_t>({count, thread_limit(), most_threads, worth(worth_a_thread)});
+  const int64_t threads = std::min<int64_t>(
+      {count, thread_limit(), most_threads, worth(here_awake ? worth_one_awake : worth_a_thread)});
   if (threads == 1) return body(context, 0, count);
   const int64_t turns =
-      std::min<int64_t>({count, worth(worth_a_turn), threads * turns_of_a_thread});
+      std::min<int64_t>({count, worth(here_awake ? worth_a_turn_awake : worth_a_turn),
+                         threads * turns_of_a_thread});
   Job job(count, std::max(turns, threads), int(threads), body, context);
   pool().run(job);
   if (job.error) std::rethrow_exception(job.error);
 }
 
-Scratch::Scratch(size_t bytes) : data_(std::aligned_alloc(64, (bytes + 64) / 64 * 64)) {
+Awake::Awake(bool threads) : counts_(threads && thread_limit() > 1) {
+  if (!counts_) return;
+  ++here_awake;
+  all_awake.fetch_add(1, std::memory_order_relaxed);
+}
+
+Awake::~Awake() {
+  if (!counts_) return;
+  --here_awake;
+  all_awake.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// What is given back to the system at once comes again page by page: large pages where it has them.
+constexpr size_t large_memory = size_t(4) << 20, large_page = size_t(2) << 20;
+
+Scratch::Scratch(size_t bytes) {
+  const size_t step = bytes < large_memory ? 64 : large_page, size = (bytes + step) / step * step;
+  data_ = std::aligned_alloc(step, size);
   if (!data_) throw std::bad_alloc();
+  if (step == large_page) madvise(data_, size, MADV_HUGEPAGE);
 }
 
 Scratch::~Scratch() { std::free(data_); }

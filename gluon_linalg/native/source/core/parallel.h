@@ -25,7 +25,31 @@ void parallel_for(int64_t count, double nanoseconds, const Body& body) {
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
+// The same, or by this thread alone.
+template <class Body>
+void parallel_if(bool threads, int64_t count, double nanoseconds, const Body& body) {
+  if (threads) {
+    parallel_for(count, nanoseconds, body);
+  } else if (count > 0) {
+    body(0, count);
+  }
+}
+
 int thread_limit();
+
+// For many short pieces of work that follow each other closely, such as the steps of a
+// factorization: while it lives, threads do not sleep between the calls of this one, which are worth
+// them sooner.
+class Awake {
+ public:
+  explicit Awake(bool threads);
+  Awake(const Awake&) = delete;
+  Awake& operator=(const Awake&) = delete;
+  ~Awake();
+
+ private:
+  bool counts_;
+};
 
 // Uninitialized memory aligned to 64 bytes for as long as this lives.
 class Scratch {
