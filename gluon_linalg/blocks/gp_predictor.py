@@ -185,11 +185,11 @@ class GPPredictor(Posterior):
         gone = row_numbers(rows, size)
         context = self.inputs.list_ctx()[0]
         kept = mx.nd.array([i for i in range(size) if i not in gone], dtype="int32", ctx=context)
-        mask = None if self.mask is None else mx.nd.take(self.mask.data(), kept, axis=1)
+        mask = None if self.mask is None else mx.nd.take(self.mask.data(context), kept, axis=1)
         return self._remade(
-            mx.nd.take(self.inputs.data(), kept, axis=1),
-            mx.nd.take(self._targets, kept, axis=1),
-            without_rows(self.factor.data(), gone),
+            mx.nd.take(self.inputs.data(context), kept, axis=1),
+            mx.nd.take(self._targets.as_in_context(context), kept, axis=1),
+            without_rows(self.factor.data(context), gone),
             mask,
         )
 
@@ -197,10 +197,7 @@ class GPPredictor(Posterior):
 
     def _negative_log_likelihood_view(self, F: Namespace, y: Array) -> Array:
         residual, _ = self._residual(F, y)
-        factor = parameter_array(F, self.factor, y)
-        whitened = fn.triangular_solve(F, factor, F.expand_dims(residual, axis=2))
-        value = 0.5 * F.sum(F.square(whitened), axis=(1, 2))
-        value = value + F.sum(F.log(fn.diagonal(F, factor)) + HALF_LOG_2PI, axis=1)
+        value = factored_nll(F, parameter_array(F, self.factor, y), residual)
         return F.cast(value, dtype=self.dtype)
 
     def _cross_validation_view(
@@ -292,7 +289,7 @@ class GPPredictor(Posterior):
 
     def _own_targets(self, y: Optional[ArrayLike]) -> mx.nd.NDArray:
         if y is None:
-            return self._targets
+            return self._targets.as_in_context(self._device())
         (found,) = self._from_people((("y", "B n"),), y)
         return found
 
@@ -342,6 +339,13 @@ class GPPredictor(Posterior):
             known_noise=self._known_noise,
             copied=True,
         )
+
+
+def factored_nll(F: Namespace, factor: Array, residual: Array) -> Array:
+    """-log N(r | 0, L Lᵀ), (B,), of L (B, n, n) and r (B, n)."""
+    whitened = fn.triangular_solve(F, factor, F.expand_dims(residual, axis=2))
+    value = 0.5 * F.sum(F.square(whitened), axis=(1, 2))
+    return value + F.sum(F.log(fn.diagonal(F, factor)) + HALF_LOG_2PI, axis=1)
 
 
 def held_out(

@@ -9,8 +9,9 @@ from .. import functional as fn
 from ..errors import DtypeError, ShapeError
 from ..typing import Array, Namespace, Rules
 from .copying import frozen_copies
+from .kernel_derivatives import differentiated
 from .kernels import Kernel
-from .mean import mean_values
+from .mean import mean_slope, mean_values
 from .parameters import parameter_array
 from .state_space_gp_joint import JointDraws
 from .views import Viewed
@@ -39,8 +40,8 @@ class StateSpaceGPPredictor(Viewed):
     variance then includes, or None; given: y - m(x), the noise variances and the mask, (B, n) each.
 
     The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block, and so
-    does each of its views, ``view("covariance")`` and ``view("samples")``, which take the data's
-    times one by one.
+    does each of its views; ``view("covariance")`` and ``view("samples")`` take the data's times
+    one by one. Derivatives in time come from the states, which have them.
 
     Raises ShapeError, DtypeError.
 
@@ -57,6 +58,8 @@ class StateSpaceGPPredictor(Viewed):
         "variance": ((X,), 1),
         "covariance": ((X,), 1),
         "samples": ((X, ("noise", "B m s")), 2),
+        "gradient": ((X,), 1),
+        "derivative": ((X,), 1),
     }
     _compute_dtype = "float64"
 
@@ -134,6 +137,22 @@ class StateSpaceGPPredictor(Viewed):
             drawn = drawn + shift.asnumpy()
         return mx.nd.array(drawn, dtype=self.dtype, ctx=like.context)
 
+    def gradient(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """The derivatives of the latent mean and variance by time, as `GPPredictor.gradient`.
+
+        (B, m) or (B, m, 1) -> (B, m, 1) twice. Where they have a kink, at a time of the data with
+        the kernel `Matern12`, half of both sides.
+        """
+        return cast(Tuple[Any, Any], self._now("gradient", x))
+
+    def derivative(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean and variance of ∂f/∂t, the process of derivatives, as `GPPredictor.derivative`.
+
+        (B, m) or (B, m, 1) -> (B, m, 1), (B, m, 1, 1). ValueError where f has none: `Matern12`,
+        `White`. TypeError for a mean without a closed derivative.
+        """
+        return cast(Tuple[Any, Any], self._now("derivative", x))
+
     def leave_one_out(self) -> LeaveOneOut:
         """Mean and variance of each y_i given all others, (B, n) each (de Jong 1989).
 
@@ -175,14 +194,44 @@ class StateSpaceGPPredictor(Viewed):
         mean = F.expand_dims(F.cast(moments.mean, dtype="float64"), axis=2)
         return F.cast(F.broadcast_add(moved, mean), dtype=self.dtype)
 
-    def _moments(self, F: Namespace, x: Array) -> "_Moments":
+    def _gradient_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        mean, change, _ = self._slopes(F, x)
+        return self._column(F, mean), self._column(F, change)
+
+    def _derivative_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        times = F.cast(F.reshape(x, shape=(0, -1, 1)), dtype="float64")
+        # Says which kernel has paths without derivatives.
+        differentiated(F, self.kernel, None, times, 1, twice=True)
+        mean, _, variance = self._slopes(F, x)
+        return self._column(F, mean), F.expand_dims(self._column(F, variance), axis=3)
+
+    def _slopes(self, F: Namespace, x: Array) -> Tuple[Array, ...]:
+        """`functional.slopes_between`, the first with the slope of the mean function."""
+        moments = self._moments(F, x)
+        times, sde = moments.times, moments.sde
+        slope, shock = sde.slope(F, times), sde.shock(F, times)
+        sides = [moments] if shock is None else [moments, self._moments(F, x, left=True)]
+        each = [fn.slopes_between(F, side.known, slope, shock) for side in sides]
+        mean, change, variance = (sum(parts) / len(sides) for parts in zip(*each))
+        own = mean_slope(F, self.mean_function, times, self.name)
+        if own is not None:
+            mean = F.broadcast_add(mean, F.squeeze(F.cast(own, dtype="float64"), axis=2))
+        # What a time that is NaN makes of its mean, the graph makes of all.
+        valid = F.squeeze(0.0 * times, axis=2)
+        return tuple(array + valid for array in (mean, change, variance))
+
+    def _column(self, F: Namespace, values: Array) -> Array:
+        return F.cast(F.expand_dims(values, axis=2), dtype=self.dtype)
+
+    def _moments(self, F: Namespace, x: Array, left: bool = False) -> "_Moments":
+        """left: at a time of the data what is known before it, which says the same of f."""
         outer = cast(str, self.dtype)
         times = F.cast(F.reshape(x, shape=(0, -1, 1)), dtype="float64")
         ordered, first, first_row, table = (
             parameter_array(F, parameter, x)
             for parameter in (self.ordered, self.first, self.first_row, self.table)
         )
-        index = fn.stretch_of(F, times, ordered, first, self._count)
+        index = fn.stretch_of(F, times, ordered, first, self._count, left)
         places = F.broadcast_add(index, first_row)
         rows = F.take(table, places, axis=0, mode="clip")
         sde = self.kernel.linear_sde(F, times, self._orders)
