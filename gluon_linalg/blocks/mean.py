@@ -81,7 +81,7 @@ def no_slope(F: Namespace, mean: Any, x: Array, name: str) -> None:
 def _of_dense(F: Namespace, mean: Any, x: Array, name: str) -> Array:
     if mean.act is not None:
         raise TypeError(
-            f"{name}: there is no closed derivative of a mean with the activation "
+            f"{name}: there is no closed derivative of the mean Dense with an activation, "
             f"{mean.act._act_type}. Differentiate `mean` and `variance` by mx.autograd instead."
         )
     return F.expand_dims(parameter_array(F, mean.weight, x), axis=0)

@@ -133,7 +133,8 @@ class StateSpaceGPLayer(ScanningBlock):
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
             times, table, passages, left_out, given = self._posterior(dtype, *data)
-            variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
+            known = self.noise_variance is not None
+            variance = self._noise(mx.nd, table, None, "float64") if known else None
         with self.name_scope():
             return StateSpaceGPPredictor(
                 self.kernel,
@@ -144,6 +145,7 @@ class StateSpaceGPLayer(ScanningBlock):
                 passages,
                 left_out,
                 variance,
+                include_noise,
                 given,
             )
 

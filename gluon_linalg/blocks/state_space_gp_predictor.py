@@ -7,16 +7,15 @@ import numpy as np
 
 from .. import functional as fn
 from ..errors import DtypeError, ShapeError
-from ..typing import Array, Namespace, Rules
+from ..functional.gaussian import HALF_LOG_2PI
+from ..typing import Array, Device, Namespace, Rules
 from .copying import frozen_copies
 from .kernel_derivatives import differentiated
 from .kernels import Kernel
 from .mean import mean_slope, mean_values
 from .parameters import parameter_array
 from .state_space_gp_joint import JointDraws
-from .views import Viewed
-
-X = ("x", "B m")
+from .state_space_gp_views import StateSpaceViews, X
 
 
 class LeaveOneOut(NamedTuple):
@@ -26,7 +25,7 @@ class LeaveOneOut(NamedTuple):
     variance: mx.nd.NDArray
 
 
-class StateSpaceGPPredictor(Viewed):
+class StateSpaceGPPredictor(StateSpaceViews):
     """x -> (mean, variance) of the posterior, (B, m) or (B, m, 1) -> (B, m), (B, m).
 
     At any times, in any order, also those of the data: each costs d³ and the search for it, which
@@ -36,8 +35,9 @@ class StateSpaceGPPredictor(Viewed):
     Made by `StateSpaceGPLayer.condition`. kernel, mean: of the layer, of which the predictor has
     copies; orders: of its approximations; times: (B, n); table: (B, n + 1, c), what the data say
     (`functional.table_of_stretches`); passages: how errors pass them (`functional.passages`), for
-    covariances; left_out: their `LeaveOneOut`; noise_variance: of new observations, which the
-    variance then includes, or None; given: y - m(x), the noise variances and the mask, (B, n) each.
+    covariances; left_out: their `LeaveOneOut`; noise_variance: of new observations, or None;
+    include_noise: whether the variance includes it; given: y - m(x), the noise variances and the
+    mask, (B, n) each.
 
     The variance never falls below ε k(x, x), as in `GPPredictor`. Exports like any block, and so
     does each of its views; ``view("covariance")`` and ``view("samples")`` take the data's times
@@ -53,14 +53,6 @@ class StateSpaceGPPredictor(Viewed):
     """
 
     arguments = (X,)
-    views = {
-        "mean": ((X,), 1),
-        "variance": ((X,), 1),
-        "covariance": ((X,), 1),
-        "samples": ((X, ("noise", "B m s")), 2),
-        "gradient": ((X,), 1),
-        "derivative": ((X,), 1),
-    }
     _compute_dtype = "float64"
 
     def __init__(
@@ -73,6 +65,7 @@ class StateSpaceGPPredictor(Viewed):
         passages: fn.Passages,
         left_out: LeaveOneOut,
         noise_variance: Optional[mx.nd.NDArray],
+        include_noise: bool,
         given: Tuple[mx.nd.NDArray, mx.nd.NDArray, Optional[mx.nd.NDArray]],
         **kwargs: Any,
     ) -> None:
@@ -84,17 +77,19 @@ class StateSpaceGPPredictor(Viewed):
             self._draws = JointDraws(self.kernel, orders, times, *given)
             self.noise_variance: Optional[mx.gluon.Parameter] = None
             constants = {"table": table.reshape((-3, 0)), **_search(times.asnumpy())}
-            if noise_variance is not None:
-                constants["noise_variance"] = noise_variance.reshape((1, 1))
+            noise = {} if noise_variance is None else {"noise_variance": noise_variance}
+            noise = {name: array.reshape((1, 1)) for name, array in noise.items()}
+            if include_noise:
+                constants.update(noise)
             for name, array in constants.items():
                 setattr(self, name, self.params.get_constant(name, array))
         self.params.initialize(ctx=times.context)
         # Not among the block's own: a call does not read them.
         of_views = mx.gluon.ParameterDict(self.prefix)
-        own = fn.Passages(passages.closings.reshape((-3, -3)), passages.steps)
-        kept = fn.Passages(*(of_views.get_constant(n, a) for n, a in own._asdict().items()))
+        own = {"closings": passages.closings.reshape((-3, -3)), "steps": passages.steps}
+        for name, array in {**own, **({} if include_noise else noise)}.items():
+            of_views.get_constant(name, array)
         of_views.initialize(ctx=times.context)
-        object.__setattr__(self, "_passages", kept)
         object.__setattr__(self, "_of_views", of_views)
 
     @property
@@ -104,21 +99,6 @@ class StateSpaceGPPredictor(Viewed):
     def hybrid_forward(self, F: Namespace, x: Array, **stored: Array) -> Tuple[Array, Array]:
         moments = self._moments(F, x)
         return moments.mean, moments.variance
-
-    def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The posterior mean, (B, m) or (B, m, 1) -> (B, m)."""
-        return self._now("mean", x)
-
-    def variance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The posterior variance, (B, m) or (B, m, 1) -> (B, m)."""
-        return self._now("variance", x)
-
-    def covariance(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
-        """The covariance of the latent function at new times, (B, m) or (B, m, 1) -> (B, m, m).
-
-        In any order; costs n m d² + m² d².
-        """
-        return self._now("covariance", x)
 
     def sample(self, x: mx.nd.NDArray, size: int = 1) -> mx.nd.NDArray:
         """Joint samples of the latent function, (B, m) or (B, m, 1) -> (size, B, m).
@@ -130,35 +110,21 @@ class StateSpaceGPPredictor(Viewed):
         times = like.astype("float64").reshape((0, -1, 1))
         fn.require_times(mx.nd, times[:, :, 0], times, self.name)
         new = times.asnumpy()[:, :, 0]
-        drawn = self._draws.sample(new, size)
+        drawn = self._draws.sample(new, size, like.context)
         if self.mean_function is not None:
             outer = cast(str, self.dtype)
             shift = mean_values(mx.nd, self.mean_function, times, "float64", outer)
             drawn = drawn + shift.asnumpy()
         return mx.nd.array(drawn, dtype=self.dtype, ctx=like.context)
 
-    def gradient(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """The derivatives of the latent mean and variance by time, as `GPPredictor.gradient`.
-
-        (B, m) or (B, m, 1) -> (B, m, 1) twice. Where they have a kink, at a time of the data with
-        the kernel `Matern12`, half of both sides.
-        """
-        return cast(Tuple[Any, Any], self._now("gradient", x))
-
-    def derivative(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """Mean and variance of ∂f/∂t, the process of derivatives, as `GPPredictor.derivative`.
-
-        (B, m) or (B, m, 1) -> (B, m, 1), (B, m, 1, 1). ValueError where f has none: `Matern12`,
-        `White`. TypeError for a mean without a closed derivative.
-        """
-        return cast(Tuple[Any, Any], self._now("derivative", x))
-
     def leave_one_out(self) -> LeaveOneOut:
         """Mean and variance of each y_i given all others, (B, n) each (de Jong 1989).
 
         Of the noisy observation; from the same pass of the smoother. NaN where y was masked.
         """
-        return LeaveOneOut(*(array.astype(self.dtype) for array in self._left_out))
+        device = self._device()
+        found = (array.as_in_context(device).astype(self.dtype) for array in self._left_out)
+        return LeaveOneOut(*found)
 
     def check_cast(self, dtype: str) -> None:
         """Not possible: the data were filtered in one dtype."""
@@ -191,8 +157,23 @@ class StateSpaceGPPredictor(Viewed):
         covariance = fn.add_diagonal(F, self._covariance(F, moments), moments.rounding)
         factor = fn.cholesky(F, covariance, jitter="auto", name=self.name)
         moved = fn.product(F, factor, F.cast(noise, dtype="float64"))
-        mean = F.expand_dims(F.cast(moments.mean, dtype="float64"), axis=2)
+        mean = F.expand_dims(moments.expected, axis=2)
         return F.cast(F.broadcast_add(moved, mean), dtype=self.dtype)
+
+    def _log_density_view(self, F: Namespace, x: Array, y: Array) -> Array:
+        moments = self._moments(F, x)
+        error = F.cast(y, dtype="float64") - moments.expected
+        variance = F.broadcast_add(moments.latent, self._noise(F, x))
+        value = -0.5 * (F.square(error) / variance + F.log(variance)) - HALF_LOG_2PI
+        return F.cast(value, dtype=self.dtype)
+
+    def _joint_log_density_view(self, F: Namespace, x: Array, y: Array) -> Array:
+        moments = self._moments(F, x)
+        error = F.cast(y, dtype="float64") - moments.expected
+        noise = F.broadcast_mul(fn.ones_like(F, error), self._noise(F, x))
+        covariance = fn.add_diagonal(F, self._covariance(F, moments), noise)
+        value = -fn.gaussian_nll(F, covariance, error, name=self.name)
+        return F.cast(value, dtype=self.dtype)
 
     def _gradient_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
         mean, change, _ = self._slopes(F, x)
@@ -244,12 +225,13 @@ class StateSpaceGPPredictor(Viewed):
         variance = latent
         if self.noise_variance is not None:
             variance = F.broadcast_add(latent, parameter_array(F, self.noise_variance, x))
-        mean, variance = (F.cast(a, dtype=outer) for a in (mean, variance))
-        return _Moments(mean, variance, latent, 16.0 * rounding, times, index, places, sde, known)
+        given = (F.cast(a, dtype=outer) for a in (mean, variance))
+        return _Moments(*given, mean, latent, 16.0 * rounding, times, index, places, sde, known)
 
     def _covariance(self, F: Namespace, moments: "_Moments") -> Array:
-        _, _, latent, _, times, index, places, sde, known = moments
-        closings, steps = (parameter_array(F, p, times) for p in self._passages)
+        latent, times = moments.latent, moments.times
+        index, places, sde, known = moments.stretch, moments.places, moments.sde, moments.known
+        closings, steps = (self._of_view(F, name, times) for name in ("closings", "steps"))
         # What a time that is NaN makes of its mean, the graph makes of all.
         valid = F.sum(0.0 * times, axis=(1, 2))
         found = fn.covariances_between(F, sde, known, times, latent, index, places, closings, steps)
@@ -259,8 +241,31 @@ class StateSpaceGPPredictor(Viewed):
 
     def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
         found = super()._viewed_params(select)
+        self._move_views(self._device())
         found.update(self._of_views)
         return found
+
+    def _of_view(self, F: Namespace, name: str, like: Array) -> Array:
+        """An array that views read and calls do not, inside a graph."""
+        if F is mx.nd:
+            self._move_views(like.context)
+        return parameter_array(F, self._of_views.get(name), like)
+
+    def _move_views(self, device: Device) -> None:
+        """Their arrays follow those of the block, which `reset_ctx` moves."""
+        for parameter in self._of_views.values():
+            if device not in parameter.list_ctx():
+                parameter.reset_ctx(device)
+
+    def _noise(self, F: Namespace, like: Array) -> Array:
+        """The noise variance of new observations, (1, 1)."""
+        if self.noise_variance is not None:
+            return parameter_array(F, self.noise_variance, like)
+        if f"{self.prefix}noise_variance" in self._of_views:
+            return self._of_view(F, "noise_variance", like)
+        raise TypeError(
+            f"{self.name}: without a noise_variance for new observations there is no density of y."
+        )
 
     def _shaped(self, rules: Rules, arrays: Sequence[Any]) -> Tuple[Any, ...]:
         pairs = zip(rules, arrays)
@@ -279,6 +284,7 @@ class _Moments(NamedTuple):
 
     mean: Array
     variance: Array
+    expected: Array  # the mean in float64
     latent: Array  # the variance of f
     rounding: Array  # how far that may be from the truth
     times: Array

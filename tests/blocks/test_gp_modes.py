@@ -98,7 +98,8 @@ ROWS = [
 def inputs_of(maker, view):
     cases = INPUTS[view]
     if maker == "states":
-        return [[times] for times in NEW_TIMES]
+        others = [case[1:] for case in STATES.get(view, [[], []])]
+        return [[times, *rest] for times, rest in zip(NEW_TIMES, others)]
     if maker == "sparse" and view == "cross_validation":
         return [[X, Y], [X[:, :5], Y[:, :5]]]
     if maker == "labels" and view == "log_density":
