@@ -32,10 +32,7 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
 
     def cross_validation(self, folds: Folds = None, y: Optional[ArrayLike] = None) -> HeldOut:
         targets = self._own_targets(y)
-        options = self._options("cross_validation", folds)
-        if options:
-            dtype, context = self._compute_dtype, targets.context
-            options["folds"] = mx.nd.array(options["folds"], dtype=dtype, ctx=context)
+        options = self._call_options("cross_validation", targets, folds=folds)
         return HeldOut(*self._cross_validation_view(mx.nd, targets, **options))
 
     def with_observations(
@@ -57,7 +54,7 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
             across = F.broadcast_mul(across, F.expand_dims(own, axis=1))
             corner, _ = fn.hide_missing(F, corner, _flat(F, y), own)
         factor = with_rows(self.factor.data(context), across, corner, self.name)
-        targets = self._targets.as_in_context(context)
+        targets = self._from_aside("targets", like=x)
         seen = None if self.mask is None else self.mask.data(context)
         if seen is not None or mask is not None:
             seen = F.ones_like(targets) if seen is None else seen
@@ -75,7 +72,7 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
         return dense_posterior(
             self,
             mx.nd.take(self.inputs.data(context), kept, axis=1),
-            mx.nd.take(self._targets.as_in_context(context), kept, axis=1),
+            mx.nd.take(self._from_aside("targets"), kept, axis=1),
             without_rows(self.factor.data(context), values),
             mask,
         )
@@ -102,7 +99,7 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
     def _own_targets(self, y: Optional[ArrayLike]) -> mx.nd.NDArray:
         if y is not None:
             return self._from_people(TARGETS, y)[0]
-        return self._targets.as_in_context(self._device())
+        return self._from_aside("targets")
 
     def _residual(self, F: Namespace, y: Array) -> Tuple[Array, Optional[Array]]:
         """y - m(X) with 0 where the mask hides a value, and the mask, (B, n, k)."""

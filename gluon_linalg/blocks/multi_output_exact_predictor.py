@@ -53,7 +53,8 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
     ) -> None:
         super().__init__(**kwargs)
         self._compute_dtype = np.dtype(inputs.dtype).name
-        self._include_noise, self._targets = include_noise, targets
+        self._include_noise = include_noise
+        self._keep_aside(inputs.context, targets=targets)
         self.outputs = int(noise_variance.shape[1])
         with self.name_scope():
             blocks = (*kernels, mean)

@@ -42,8 +42,7 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
     def _dense(self) -> DenseMultiOutputPredictor:
         inputs = self.inputs.data(self.inputs.list_ctx()[0])
         factor = fn.cholesky(mx.nd, self._noisy(mx.nd, inputs, None), name=self.name)
-        targets = self._targets.as_in_context(inputs.context)
-        return dense_posterior(self, inputs, targets, factor, None)
+        return dense_posterior(self, inputs, self._from_aside("targets"), factor, None)
 
     def view(self, name: str, **options: Any) -> View:
         # Held-out values are blocks of A⁻¹, which the spectra do not give.

@@ -84,11 +84,8 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
         `SparseGPPredictor.cross_validation`.
         """
         data = self._from_people(DATA, x, y, noise, mask)
-        options: Dict[str, Any] = {}
-        if folds is not None:
-            options = self._options("cross_validation", folds, data[1].shape[1])
-            flat = options["folds"]
-            options["folds"] = mx.nd.array(flat, dtype=WIDE, ctx=data[0].context)
+        size = data[1].shape[1]
+        options = self._call_options("cross_validation", data[0], folds=folds, size=size)
         return HeldOut(*self._cross_validation_view(mx.nd, *data, **options))
 
     def with_observations(

@@ -1,6 +1,6 @@
 """Joint draws of a Gaussian process in state space form, in O(n + m)."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -26,10 +26,9 @@ class JointDraws:
         times: mx.nd.NDArray,
         residual: mx.nd.NDArray,
         variances: mx.nd.NDArray,
-        mask: Optional[mx.nd.NDArray],
+        mask: mx.nd.NDArray,
     ) -> None:
         self._kernel, self._orders = kernel, orders
-        mask = mx.nd.ones_like(times) if mask is None else mask
         self._data = [array.asnumpy() for array in (times, residual, variances, mask)]
 
     def sample(self, new: np.ndarray, size: int, context: Device) -> np.ndarray:

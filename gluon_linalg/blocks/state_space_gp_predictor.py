@@ -8,7 +8,7 @@ import numpy as np
 from .. import functional as fn
 from ..errors import DtypeError, ShapeError
 from ..functional.gaussian import HALF_LOG_2PI
-from ..typing import Array, Device, Namespace, Rules
+from ..typing import Array, Namespace, Rules
 from .copying import frozen_copies
 from .kernel_derivatives import differentiated
 from .kernels import Kernel
@@ -16,6 +16,9 @@ from .mean import mean_slope, mean_values
 from .parameters import parameter_array
 from .state_space_gp_joint import JointDraws
 from .state_space_gp_views import StateSpaceViews, X
+
+# The data by which joint draws are filtered.
+GIVEN = ("given_times", "given_residual", "given_variances", "given_mask")
 
 
 class LeaveOneOut(NamedTuple):
@@ -70,11 +73,10 @@ class StateSpaceGPPredictor(StateSpaceViews):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._orders, self._left_out = orders, left_out
+        self._orders = orders
         self._batch, self._count = times.shape
         with self.name_scope():
             self.kernel, self.mean_function = frozen_copies(self.prefix, kernel, mean)
-            self._draws = JointDraws(self.kernel, orders, times, *given)
             self.noise_variance: Optional[mx.gluon.Parameter] = None
             constants = {"table": table.reshape((-3, 0)), **_search(times.asnumpy())}
             noise = {} if noise_variance is None else {"noise_variance": noise_variance}
@@ -84,13 +86,17 @@ class StateSpaceGPPredictor(StateSpaceViews):
             for name, array in constants.items():
                 setattr(self, name, self.params.get_constant(name, array))
         self.params.initialize(ctx=times.context)
-        # Not among the block's own: a call does not read them.
-        of_views = mx.gluon.ParameterDict(self.prefix)
-        own = {"closings": passages.closings.reshape((-3, -3)), "steps": passages.steps}
-        for name, array in {**own, **({} if include_noise else noise)}.items():
-            of_views.get_constant(name, array)
-        of_views.initialize(ctx=times.context)
-        object.__setattr__(self, "_of_views", of_views)
+        own = {
+            "closings": passages.closings.reshape((-3, -3)),
+            "steps": passages.steps,
+            "left_out_mean": left_out.mean,
+            "left_out_variance": left_out.variance,
+            **({} if include_noise else noise),
+        }
+        residual, variances, mask = given
+        mask = mx.nd.ones_like(times) if mask is None else mask
+        own.update(zip(GIVEN, (times, residual, variances, mask)))
+        self._keep_aside(times.context, **own)
 
     @property
     def dtype(self) -> Optional[str]:
@@ -110,7 +116,8 @@ class StateSpaceGPPredictor(StateSpaceViews):
         times = like.astype("float64").reshape((0, -1, 1))
         fn.require_times(mx.nd, times[:, :, 0], times, self.name)
         new = times.asnumpy()[:, :, 0]
-        drawn = self._draws.sample(new, size, like.context)
+        data = (self._from_aside(name) for name in GIVEN)
+        drawn = JointDraws(self.kernel, self._orders, *data).sample(new, size, like.context)
         if self.mean_function is not None:
             outer = cast(str, self.dtype)
             shift = mean_values(mx.nd, self.mean_function, times, "float64", outer)
@@ -122,9 +129,8 @@ class StateSpaceGPPredictor(StateSpaceViews):
 
         Of the noisy observation; from the same pass of the smoother. NaN where y was masked.
         """
-        device = self._device()
-        found = (array.as_in_context(device).astype(self.dtype) for array in self._left_out)
-        return LeaveOneOut(*found)
+        found = (self._from_aside(f"left_out_{name}") for name in LeaveOneOut._fields)
+        return LeaveOneOut(*(array.astype(self.dtype) for array in found))
 
     def check_cast(self, dtype: str) -> None:
         """Not possible: the data were filtered in one dtype."""
@@ -231,7 +237,7 @@ class StateSpaceGPPredictor(StateSpaceViews):
     def _covariance(self, F: Namespace, moments: "_Moments") -> Array:
         latent, times = moments.latent, moments.times
         index, places, sde, known = moments.stretch, moments.places, moments.sde, moments.known
-        closings, steps = (self._of_view(F, name, times) for name in ("closings", "steps"))
+        closings, steps = (self._from_aside(name, F, times) for name in ("closings", "steps"))
         # What a time that is NaN makes of its mean, the graph makes of all.
         valid = F.sum(0.0 * times, axis=(1, 2))
         found = fn.covariances_between(F, sde, known, times, latent, index, places, closings, steps)
@@ -239,30 +245,12 @@ class StateSpaceGPPredictor(StateSpaceViews):
 
     # The rest.
 
-    def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
-        found = super()._viewed_params(select)
-        self._move_views(self._device())
-        found.update(self._of_views)
-        return found
-
-    def _of_view(self, F: Namespace, name: str, like: Array) -> Array:
-        """An array that views read and calls do not, inside a graph."""
-        if F is mx.nd:
-            self._move_views(like.context)
-        return parameter_array(F, self._of_views.get(name), like)
-
-    def _move_views(self, device: Device) -> None:
-        """Their arrays follow those of the block, which `reset_ctx` moves."""
-        for parameter in self._of_views.values():
-            if device not in parameter.list_ctx():
-                parameter.reset_ctx(device)
-
     def _noise(self, F: Namespace, like: Array) -> Array:
         """The noise variance of new observations, (1, 1)."""
         if self.noise_variance is not None:
             return parameter_array(F, self.noise_variance, like)
-        if f"{self.prefix}noise_variance" in self._of_views:
-            return self._of_view(F, "noise_variance", like)
+        if self._is_aside("noise_variance"):
+            return self._from_aside("noise_variance", F, like)
         raise TypeError(
             f"{self.name}: without a noise_variance for new observations there is no density of y."
         )
