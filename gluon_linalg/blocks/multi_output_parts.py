@@ -3,12 +3,14 @@
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
+import numpy as np
 
 from .. import functional as fn
 from ..errors import NonFiniteError
 from ..functional.coregionalization import label_indicators
 from ..typing import Array, Namespace
 from .coregionalization import Coregionalization
+from .given import given_parameter
 from .inducing import seen_inputs
 from .kernels import Kernel
 from .mean import MEAN_SLOPES, mean_slope, no_slope
@@ -23,7 +25,7 @@ class ConstantMeans(mx.gluon.HybridBlock):
 
     def __init__(self, outputs: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.constant = self.params.get("constant", shape=(outputs,), init="zeros")
+        self.constant = given_parameter(self, "constant", np.zeros(outputs))
 
     def hybrid_forward(self, F: Namespace, x: Array, constant: Array) -> Array:
         ones = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
