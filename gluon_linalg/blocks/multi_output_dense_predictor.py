@@ -7,8 +7,9 @@ import mxnet as mx
 from .. import functional as fn
 from ..functional.factor_update import left_out, row_numbers, with_rows, without_rows
 from ..typing import Array, ArrayLike, Namespace
-from .gp_predictor import Folds, factored_nll, held_out
-from .multi_output_exact_predictor import TARGETS, ExactMultiOutputPredictor
+from .held_out import Folds, factored_nll, held_out
+from .multi_output_exact_predictor import ExactMultiOutputPredictor
+from .multi_output_observations import TARGETS
 from .multi_output_parts import output_means, seen_outputs
 from .posterior import HeldOut, column_products
 

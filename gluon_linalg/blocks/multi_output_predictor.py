@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, hook
-from .gp_predictor import Folds, fold_numbers
+from .held_out import Folds, fold_numbers
 from .views import Viewed
 
 X, Y = ("x", "B m d"), ("y", "B m k")

@@ -8,7 +8,7 @@ import numpy as np
 from ..functional.coregionalization import by_output, from_outputs
 from ..functional.coregionalization import output_rows as rows_of
 from ..typing import Array, ArrayLike, Namespace
-from .gp_predictor import Folds
+from .held_out import Folds
 from .inducing import WIDE
 from .multi_output_predictor import MultiOutputPredictor, X, value_folds
 from .posterior import HeldOut

@@ -8,7 +8,7 @@ import numpy as np
 from .. import functional as fn
 from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
 from ..typing import Array, ArrayLike, Namespace, hook
-from .gp_predictor import Folds, fold_numbers, held_out
+from .held_out import Folds, fold_numbers, held_out
 from .inducing import WIDE, Projection, seen_inputs
 from .mean import mean_values
 from .parameters import parameter_array

@@ -14,7 +14,8 @@ from .kalman import KalmanFilterLayer, ScanningBlock
 from .kernels import Kernel
 from .mean import mean_block, mean_values
 from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
-from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor, as_vector
+from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor
+from .state_space_gp_views import as_vector
 
 
 class StateSpaceGPLayer(ScanningBlock):

@@ -15,7 +15,7 @@ from .kernels import Kernel
 from .mean import mean_slope, mean_values
 from .parameters import parameter_array
 from .state_space_gp_joint import JointDraws
-from .state_space_gp_views import StateSpaceViews, X
+from .state_space_gp_views import StateSpaceViews, X, as_vector
 
 # The data by which joint draws are filtered.
 GIVEN = ("given_times", "given_residual", "given_variances", "given_mask")
@@ -231,8 +231,18 @@ class StateSpaceGPPredictor(StateSpaceViews):
         variance = latent
         if self.noise_variance is not None:
             variance = F.broadcast_add(latent, parameter_array(F, self.noise_variance, x))
-        given = (F.cast(a, dtype=outer) for a in (mean, variance))
-        return _Moments(*given, mean, latent, 16.0 * rounding, times, index, places, sde, known)
+        return _Moments(
+            mean=F.cast(mean, dtype=outer),
+            variance=F.cast(variance, dtype=outer),
+            expected=mean,
+            latent=latent,
+            rounding=16.0 * rounding,
+            times=times,
+            stretch=index,
+            places=places,
+            sde=sde,
+            known=known,
+        )
 
     def _covariance(self, F: Namespace, moments: "_Moments") -> Array:
         latent, times = moments.latent, moments.times
@@ -280,21 +290,6 @@ class _Moments(NamedTuple):
     places: Array  # the same, counted through the batch
     sde: fn.LinearSDE
     known: Any  # `functional.between`
-
-
-def as_vector(name: str, argument: str, value: Any) -> Any:
-    """(B, n, 1) as (B, n); all else as it is."""
-    if value is None or isinstance(value, mx.sym.Symbol):
-        return value
-    shape = np.shape(value)
-    if len(shape) != 3:
-        return value
-    if shape[2] != 1:
-        raise ShapeError(
-            f"{name}: '{argument}' has {shape[2]} columns, shape {shape}; a process in state space "
-            "form has one time axis: expected (B, n) or (B, n, 1). GPLikelihoodLayer takes more."
-        )
-    return value.reshape(shape[:2]) if hasattr(value, "reshape") else np.reshape(value, shape[:2])
 
 
 def _search(times: np.ndarray) -> Mapping[str, mx.nd.NDArray]:

@@ -3,7 +3,9 @@
 from typing import Any, Tuple, cast
 
 import mxnet as mx
+import numpy as np
 
+from ..errors import ShapeError
 from .views import Viewed
 
 X, Y = ("x", "B m"), ("y", "B m")
@@ -64,3 +66,18 @@ class StateSpaceViews(Viewed):
         `White`. TypeError for a mean without a closed derivative.
         """
         return cast(Tuple[Any, Any], self._now("derivative", x))
+
+
+def as_vector(name: str, argument: str, value: Any) -> Any:
+    """(B, n, 1) as (B, n); all else as it is."""
+    if value is None or isinstance(value, mx.sym.Symbol):
+        return value
+    shape = np.shape(value)
+    if len(shape) != 3:
+        return value
+    if shape[2] != 1:
+        raise ShapeError(
+            f"{name}: '{argument}' has {shape[2]} columns, shape {shape}; a process in state space "
+            "form has one time axis: expected (B, n) or (B, n, 1). GPLikelihoodLayer takes more."
+        )
+    return value.reshape(shape[:2]) if hasattr(value, "reshape") else np.reshape(value, shape[:2])

@@ -104,7 +104,7 @@ class Viewed(LinearAlgebraBlock):
                 f"{self.dtype}; give array.astype('{self.dtype}')."
             )
 
-    def _options(self, name: str, **options: Any) -> Dict[str, Any]:
+    def _options(self, name: str, *given: Any, **options: Any) -> Dict[str, Any]:
         """What the function of a view takes beside its arrays; NumPy arrays become parameters."""
         return {}
 

@@ -155,7 +155,7 @@ class SumSDE(LinearSDE):
         return F.concat(*rows, dim=3)
 
     def shock(self, F: Namespace, times: Array) -> Optional[Array]:
-        rows = [part.shock(F, times) for part in self._parts]
+        rows: List[Any] = [part.shock(F, times) for part in self._parts]
         if all(row is None for row in rows):
             return None
         zeros = (constant(F, times, np.zeros((1, part.size))) for part in self._parts)

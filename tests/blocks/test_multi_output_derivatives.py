@@ -20,6 +20,7 @@ from test_multi_output_gp import (
 from test_multi_output_sparse import POINTS, of_rows, rows, sgpr
 
 import gluon_linalg as gl
+from gluon_linalg import kernels as k
 from harness import check_block
 from plain_mxnet import run_plain
 
@@ -92,6 +93,23 @@ def test_derivatives_are_differences(name):
     found = predictor.derivative(nd(NEW))
     close(found[0], mean, 1e-9)
     close(found[1], covariance, 1e-6)
+
+
+@pytest.mark.parametrize("mask", [None, SEEN])
+def test_a_prior_variance_that_depends_on_x(mask):
+    """Slopes and bends of a kernel that is not stationary, by differences of calls."""
+    block = ready(layer(k.RBF(1.7, 0.8) * k.Linear([0.5, 0.7]) + k.Polynomial(2)))
+    predictor, step = block.condition(X, Y, mask=mask), 1e-4
+    changes = predictor.gradient(nd(NEW))[1].asnumpy()
+    for j in range(2):
+        ahead, back = (predictor(nd(NEW + s * step * np.eye(2)[j]))[1] for s in (1, -1))
+        close(changes[..., j], ((ahead - back) / (2 * step)).asnumpy(), 1e-6)
+    points = [NEW + sign * step * np.eye(2)[j] for j in range(2) for sign in (1, -1)]
+    joint = predictor.covariance(nd(np.concatenate(points, axis=1))).asnumpy()
+    joint = joint.reshape(2, 3, 2, 2, 4, 3, 2, 2, 4)
+    signs = np.array([1, -1])
+    right = np.einsum("bkismkjtm,s,t->bmkij", joint, signs, signs) / (4 * step**2)
+    close(predictor.derivative(nd(NEW))[1], right, 1e-6)
 
 
 @pytest.mark.parametrize("name", ["kronecker", "mask", "two kernels"])

@@ -123,8 +123,9 @@ class SeveralProcesses(GaussianProcess):
             holdout = {}
             for k, name in enumerate(dataset.target):
                 seen = ~np.isnan(dataset.holdout_y[:, k])
-                columns = (values[seen, k] for values in (dataset.holdout_y, *moments))
-                found = holdout_metrics(*columns, self.job.levels)
+                held = dataset.holdout_y[seen, k]
+                mean, variance = (values[seen, k] for values in moments)
+                found = holdout_metrics(held, mean, variance, self.job.levels)
                 if found is not None and densities is not None:
                     found["nlpd"] = -float(densities[seen, k].mean())
                 holdout[name] = found
