@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import warnings
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import mxnet as mx
@@ -44,6 +45,10 @@ def bound(
 # The letters of batch axes: of the observations, and of covariates, which all may share.
 BATCH = "BC"
 
+# The share of the standard deviation of data that rounding may take unseen, and the relative
+# differences that are rounding themselves.
+LOST, ROUNDING = 1e-3, 1e-12
+
 
 def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: Device) -> Array:
     """What a person gives as data, as an NDArray of this dtype with its batch axis.
@@ -52,7 +57,9 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
     batch axis. Raises TypeError, ShapeError.
     """
     if not isinstance(value, mx.nd.NDArray):
-        value = mx.nd.array(_numbers(block, name, value), dtype=dtype, ctx=device)
+        numbers = _numbers(block, name, value)
+        _warn_of_lost_digits(block, name, numbers, dtype)
+        value = mx.nd.array(numbers, dtype=dtype, ctx=device)
     elif isinstance(value, mx.np.ndarray):
         value = value.as_nd_ndarray()
     value = from_loader(value).astype(dtype, copy=False)
@@ -64,6 +71,11 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
 
 def _numbers(block: str, name: str, value: Any) -> np.ndarray:
     numbers = np.asarray(value)
+    if numbers.dtype.kind in "mM":
+        raise TypeError(
+            f"{block}: '{name}' has dates, {numbers.dtype}; expected numbers, such as days: "
+            "(dates - dates[0]) / numpy.timedelta64(1, 'D')."
+        )
     # NumPy would drop imaginary parts with a warning.
     if numbers.dtype.kind != "c":
         with contextlib.suppress(TypeError, ValueError):
@@ -72,6 +84,23 @@ def _numbers(block: str, name: str, value: Any) -> np.ndarray:
         f"{block}: '{name}' is a {type(value).__name__} of {numbers.dtype}; expected numbers, in a "
         "NumPy array or an mx.nd.NDArray."
     )
+
+
+def _warn_of_lost_digits(block: str, name: str, numbers: np.ndarray, dtype: str) -> None:
+    """A warning of numbers whose differences float32 does not have, such as seconds since 1970."""
+    if dtype != "float32" or numbers.size < 2 or not np.isfinite(numbers).all():
+        return
+    columns = numbers.reshape(-1, numbers.shape[-1] if numbers.ndim > 1 else 1)
+    with np.errstate(over="ignore"):
+        lost = np.abs(columns - columns.astype("float32")).max(axis=0)
+    spread, largest = columns.std(axis=0), np.abs(columns).max(axis=0)
+    # Constants may differ by rounding.
+    if ((lost > LOST * spread) & (spread > ROUNDING * largest)).any():
+        warnings.warn(
+            f"{block}: float32 rounds '{name}' by up to {lost.max():.2g}, where its numbers are "
+            f"about {spread[np.argmax(lost)]:.2g} apart: subtract their mean, or cast to float64.",
+            stacklevel=2,
+        )
 
 
 def data_dtype(value: Any) -> str:

@@ -11,12 +11,11 @@ from ..functional.factor_update import left_out, row_numbers, with_rows, without
 from ..functional.gaussian import HALF_LOG_2PI
 from ..typing import Array, ArrayLike, Namespace
 from .copying import frozen_copies
+from .held_out import Folds, factored_nll, fold_numbers, held_out
 from .kernels import Kernel
 from .mean import mean_values
 from .parameters import parameter_array
 from .posterior import HeldOut, Posterior
-
-Folds = Union[None, int, Sequence[int], np.ndarray]
 
 
 class GPPredictor(Posterior):
@@ -71,7 +70,8 @@ class GPPredictor(Posterior):
     ) -> None:
         super().__init__(**kwargs)
         self._compute_dtype = np.dtype(inputs.dtype).name
-        self._targets, self._jitter, self._known_noise = targets, jitter, known_noise
+        self._known_noise = known_noise
+        self._keep_aside(inputs.context, targets=targets, jitter=jitter)
         self._include_noise = noise_variance is not None if include_noise is None else include_noise
         with self.name_scope():
             parts = (kernel, mean) if copied else frozen_copies(self.prefix, kernel, mean)
@@ -127,11 +127,9 @@ class GPPredictor(Posterior):
         which are all blocks of one factorization: that of A⁻¹ with 0 between folds. All three are 0
         where the mask hides a row. Rasmussen & Williams, section 5.4.2.
         """
-        targets, numbers = self._own_targets(y), None
-        if folds is not None:
-            own = fold_numbers(self.name, folds, self._size())
-            numbers = mx.nd.array(own, dtype=self._compute_dtype, ctx=targets.context)
-        return HeldOut(*self._cross_validation_view(mx.nd, targets, numbers))
+        targets = self._own_targets(y)
+        options = self._call_options("cross_validation", targets, folds=folds)
+        return HeldOut(*self._cross_validation_view(mx.nd, targets, **options))
 
     # More and fewer observations.
 
@@ -158,9 +156,9 @@ class GPPredictor(Posterior):
         F, context = mx.nd, inputs.context
         fn.require_inputs(F, inputs, self.name)
         variances = F.zeros_like(targets) if variances is None else variances
-        for shift in (self._jitter, self._noise_or_none(F, inputs)):
+        for shift in (self._jitter_or_none(inputs), self._noise_or_none(F, inputs)):
             if shift is not None:
-                variances = F.broadcast_add(variances, shift.as_in_context(context))
+                variances = F.broadcast_add(variances, shift)
         own = self.kernel.evaluate(F, inputs, None, self._compute_dtype)
         factor = with_rows(
             self.factor.data(context),
@@ -171,7 +169,7 @@ class GPPredictor(Posterior):
         mask = None if self.mask is None else self.mask.data(context)
         return self._remade(
             F.concat(self.inputs.data(context), inputs, dim=1),
-            F.concat(self._targets.as_in_context(context), targets, dim=1),
+            F.concat(self._from_aside("targets", like=inputs), targets, dim=1),
             factor,
             None if mask is None else F.concat(mask, F.ones_like(targets), dim=1),
         )
@@ -185,11 +183,11 @@ class GPPredictor(Posterior):
         gone = row_numbers(rows, size)
         context = self.inputs.list_ctx()[0]
         kept = mx.nd.array([i for i in range(size) if i not in gone], dtype="int32", ctx=context)
-        mask = None if self.mask is None else mx.nd.take(self.mask.data(), kept, axis=1)
+        mask = None if self.mask is None else mx.nd.take(self.mask.data(context), kept, axis=1)
         return self._remade(
-            mx.nd.take(self.inputs.data(), kept, axis=1),
-            mx.nd.take(self._targets, kept, axis=1),
-            without_rows(self.factor.data(), gone),
+            mx.nd.take(self.inputs.data(context), kept, axis=1),
+            mx.nd.take(self._from_aside("targets"), kept, axis=1),
+            without_rows(self.factor.data(context), gone),
             mask,
         )
 
@@ -197,10 +195,7 @@ class GPPredictor(Posterior):
 
     def _negative_log_likelihood_view(self, F: Namespace, y: Array) -> Array:
         residual, _ = self._residual(F, y)
-        factor = parameter_array(F, self.factor, y)
-        whitened = fn.triangular_solve(F, factor, F.expand_dims(residual, axis=2))
-        value = 0.5 * F.sum(F.square(whitened), axis=(1, 2))
-        value = value + F.sum(F.log(fn.diagonal(F, factor)) + HALF_LOG_2PI, axis=1)
+        value = factored_nll(F, parameter_array(F, self.factor, y), residual)
         return F.cast(value, dtype=self.dtype)
 
     def _cross_validation_view(
@@ -288,11 +283,14 @@ class GPPredictor(Posterior):
             return None
         return F.reshape(parameter_array(F, self.noise_variance, like), shape=(1, 1))
 
+    def _jitter_or_none(self, like: Array) -> Optional[Array]:
+        return self._from_aside("jitter", like=like) if self._is_aside("jitter") else None
+
     # The rest.
 
     def _own_targets(self, y: Optional[ArrayLike]) -> mx.nd.NDArray:
         if y is None:
-            return self._targets
+            return self._from_aside("targets")
         (found,) = self._from_people((("y", "B n"),), y)
         return found
 
@@ -338,30 +336,7 @@ class GPPredictor(Posterior):
             noise,
             include_noise=self._include_noise,
             mask=mask,
-            jitter=self._jitter,
+            jitter=self._jitter_or_none(inputs),
             known_noise=self._known_noise,
             copied=True,
         )
-
-
-def held_out(
-    F: Namespace, y: Array, step: Array, variance: Array, seen: Optional[Array]
-) -> Tuple[Array, Array, Array]:
-    """Mean y - step, variance and log density of y, (B, n) each, 0 where the mask hides it."""
-    density = -0.5 * (F.square(step) / variance + F.log(variance)) - HALF_LOG_2PI
-    found = (y - step, variance, density)
-    if seen is not None:
-        found = tuple(F.where(seen, a, fn.zeros_like(F, a)) for a in found)
-    return found
-
-
-def fold_numbers(name: str, folds: Folds, size: int) -> np.ndarray:
-    """The number of the fold of each of `size` rows, (n,). Raises ValueError."""
-    labels = np.arange(size) % folds if isinstance(folds, (int, np.integer)) else np.asarray(folds)
-    found, numbers = np.unique(labels, return_inverse=True)
-    if labels.shape != (size,) or len(found) < 2:
-        raise ValueError(
-            f"{name}: folds is {folds!r}, expected a number from 2 to {size}, or the fold of each "
-            f"of {size} rows, of at least two folds."
-        )
-    return numbers

@@ -7,10 +7,11 @@ import mxnet as mx
 from .. import functional as fn
 from ..functional.factor_update import left_out, row_numbers, with_rows, without_rows
 from ..typing import Array, ArrayLike, Namespace
-from .gp_predictor import Folds, held_out
-from .multi_output_exact_predictor import TARGETS, ExactMultiOutputPredictor
+from .held_out import Folds, factored_nll, held_out
+from .multi_output_exact_predictor import ExactMultiOutputPredictor
+from .multi_output_observations import TARGETS
 from .multi_output_parts import output_means, seen_outputs
-from .posterior import HeldOut
+from .posterior import HeldOut, column_products
 
 DATA = (("x", "B n d"), ("y", "B n k"), ("noise", "B n k"), ("mask", "B n k"))
 
@@ -27,12 +28,12 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
     def _dense(self) -> "DenseMultiOutputPredictor":
         return self
 
+    def negative_log_likelihood(self, y: Optional[ArrayLike] = None) -> mx.nd.NDArray:
+        return self._negative_log_likelihood_view(mx.nd, self._own_targets(y))
+
     def cross_validation(self, folds: Folds = None, y: Optional[ArrayLike] = None) -> HeldOut:
-        targets = self._targets if y is None else self._from_people(TARGETS, y)[0]
-        options = self._options("cross_validation", folds)
-        if options:
-            dtype, context = self._compute_dtype, targets.context
-            options["folds"] = mx.nd.array(options["folds"], dtype=dtype, ctx=context)
+        targets = self._own_targets(y)
+        options = self._call_options("cross_validation", targets, folds=folds)
         return HeldOut(*self._cross_validation_view(mx.nd, targets, **options))
 
     def with_observations(
@@ -48,13 +49,13 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
             F, given[0], given[1], given[2], given[3], dtype, self.name
         )
         context = x.context
-        across, corner = self._columns(F, x), self._noisy(F, x, noise)
+        across, corner = self._columns(F, self._crosses(F, x)), self._noisy(F, x, noise)
         own = None if mask is None else _flat(F, mask)
         if own is not None:
             across = F.broadcast_mul(across, F.expand_dims(own, axis=1))
             corner, _ = fn.hide_missing(F, corner, _flat(F, y), own)
         factor = with_rows(self.factor.data(context), across, corner, self.name)
-        targets = self._targets.as_in_context(context)
+        targets = self._from_aside("targets", like=x)
         seen = None if self.mask is None else self.mask.data(context)
         if seen is not None or mask is not None:
             seen = F.ones_like(targets) if seen is None else seen
@@ -72,12 +73,18 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
         return dense_posterior(
             self,
             mx.nd.take(self.inputs.data(context), kept, axis=1),
-            mx.nd.take(self._targets.as_in_context(context), kept, axis=1),
+            mx.nd.take(self._from_aside("targets"), kept, axis=1),
             without_rows(self.factor.data(context), values),
             mask,
         )
 
     # Inside a graph.
+
+    def _negative_log_likelihood_view(self, F: Namespace, y: Array) -> Array:
+        residual, _ = self._residual(F, y)
+        factor = self._constant(F, "factor", y)
+        value = factored_nll(F, factor, _flat(F, residual))
+        return F.cast(value, dtype=self.dtype)
 
     def _cross_validation_view(
         self, F: Namespace, y: Array, folds: Optional[Array] = None
@@ -90,6 +97,11 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
         found = held_out(F, y, step, variance, seen)
         return tuple(F.cast(a, dtype=self.dtype) for a in found)
 
+    def _own_targets(self, y: Optional[ArrayLike]) -> mx.nd.NDArray:
+        if y is not None:
+            return self._from_people(TARGETS, y)[0]
+        return self._from_aside("targets")
+
     def _residual(self, F: Namespace, y: Array) -> Tuple[Array, Optional[Array]]:
         """y - m(X) with 0 where the mask hides a value, and the mask, (B, n, k)."""
         dtype, inputs = self._compute_dtype, self._constant(F, "inputs", y)
@@ -101,29 +113,33 @@ class DenseMultiOutputPredictor(ExactMultiOutputPredictor):
         seen = self._constant(F, "mask", y)
         return F.where(seen, residual, fn.zeros_like(F, residual)), seen
 
-    def _columns(self, F: Namespace, x: Array) -> Array:
-        """Σ_q k_q(X, x) ⊗ B_q, (B, n k, m k), without the rows that the mask hides."""
+    def _columns(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        """Σ_q c_q(X, x) ⊗ B_q, (B, n k, m k), without the rows that the mask hides."""
         total = self._of_kernels(
-            F, lambda q, _: fn.kronecker(F, self._cross(F, q, x), self._matrix(F, q, x))
+            F, lambda q, _: fn.kronecker(F, crosses[q], self._matrix(F, q, crosses[q]))
         )
         if self.mask is None:
             return total
-        seen = _flat(F, self._constant(F, "mask", x))
+        seen = _flat(F, self._constant(F, "mask", total))
         return F.broadcast_mul(total, F.expand_dims(seen, axis=2))
 
+    def _projected(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        factor = self._constant(F, "factor", crosses[0])
+        return fn.triangular_solve(F, factor, self._columns(F, crosses))
+
     def _whitened(self, F: Namespace, x: Array) -> Array:
-        return fn.triangular_solve(F, self._constant(F, "factor", x), self._columns(F, x))
+        return self._projected(F, self._crosses(F, x))
 
     def _by_row(self, F: Namespace, flat: Array) -> Array:
         """(B, m k) as (B, m, k)."""
         return F.reshape(flat, shape=(0, -1, self.outputs))
 
-    def _explained(self, F: Namespace, x: Array) -> Array:
-        row = F.expand_dims(self._constant(F, "weights", x), axis=1)
-        return self._by_row(F, fn.product(F, row, self._columns(F, x)))
+    def _explained(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        row = F.expand_dims(self._constant(F, "weights", crosses[0]), axis=1)
+        return self._by_row(F, fn.product(F, row, self._columns(F, crosses)))
 
-    def _variances(self, F: Namespace, x: Array) -> Array:
-        return self._by_row(F, F.sum(F.square(self._whitened(F, x)), axis=1))
+    def _taken(self, F: Namespace, a: Array, b: Array) -> Array:
+        return self._by_row(F, column_products(F, a, b))
 
     def _between(self, F: Namespace, x: Array) -> Array:
         parts = F.transpose(self._whitened(F, x), axes=(0, 2, 1))

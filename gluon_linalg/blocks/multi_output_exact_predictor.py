@@ -8,28 +8,26 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from ..functional.coregionalization import by_output
 from ..functional.gaussian import HALF_LOG_2PI
-from ..typing import Array, ArrayLike, Namespace, hook
+from ..typing import Array, Namespace, hook
 from .copying import frozen_copies
-from .gp_predictor import Folds
+from .held_out import Folds
 from .kernels import Kernel
+from .multi_output_derivatives import derivatives, gradients
+from .multi_output_observations import ExactObservations
 from .multi_output_parts import output_means
-from .multi_output_predictor import MultiOutputPredictor, value_folds
+from .multi_output_predictor import value_folds
 from .parameters import parameter_array
-from .posterior import HeldOut
-
-TARGETS = (("y", "B n k"),)
 
 
-class ExactMultiOutputPredictor(MultiOutputPredictor):
+class ExactMultiOutputPredictor(ExactObservations):
     """The posterior of `MultiOutputGPLikelihoodLayer`, known through k_q(X, x) and B_q.
 
     kernels, mean: of the layer, of which the predictor has copies, unless they are `copied`
     already; inputs: X (B, n, d); targets: (B, n, k); matrices: B_q (1, k, k) of each kernel;
     noise_variance: (1, k); mask: (B, n, k) of the values that were observed, or None for all.
     """
-
-    views = {**MultiOutputPredictor.views, "cross_validation": (TARGETS, 1)}
 
     def __init__(
         self,
@@ -47,7 +45,8 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
     ) -> None:
         super().__init__(**kwargs)
         self._compute_dtype = np.dtype(inputs.dtype).name
-        self._include_noise, self._targets = include_noise, targets
+        self._include_noise = include_noise
+        self._keep_aside(inputs.context, targets=targets)
         self.outputs = int(noise_variance.shape[1])
         with self.name_scope():
             blocks = (*kernels, mean)
@@ -68,8 +67,16 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
     # What a subclass states, in the dtype of the factor.
 
     @hook
-    def _explained(self, F: Namespace, x: Array) -> Array:
-        """E f(x) - m(x), (B, m, k)."""
+    def _explained(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        """What α makes of c_q(X, x) ⊗ B_q, (B, m, k), for c_q (B, n, m) of each kernel.
+
+        c_q = k_q: E f(x) - m(x). Or its derivatives by a column of x.
+        """
+        raise NotImplementedError
+
+    @hook
+    def _projected(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        """What the factor makes of c_q(X, x) ⊗ B_q, for `_taken`."""
         raise NotImplementedError
 
     @hook
@@ -83,54 +90,9 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         raise NotImplementedError
 
     @hook
-    def _variances(self, F: Namespace, x: Array) -> Array:
-        """How much lower than the prior Var f_a(x) is, (B, m, k)."""
+    def _taken(self, F: Namespace, a: Array, b: Array) -> Array:
+        """What the data take from covariances of each output, of two `_projected`, (B, m, k)."""
         raise NotImplementedError
-
-    @hook
-    def _dense(self) -> "ExactMultiOutputPredictor":
-        """The same posterior by the factor of A, (B, n k, n k)."""
-        raise NotImplementedError
-
-    # The data themselves.
-
-    def leave_one_out(self) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
-        """Mean and variance of each value given all others, (B, n, k) each, noise included.
-
-        Those of other outputs at the same x are among the others; ``cross_validation(n)`` leaves
-        out whole rows.
-        """
-        mean, variance, _ = self.cross_validation()
-        return mean, variance
-
-    def cross_validation(self, folds: Folds = None, y: Optional[ArrayLike] = None) -> HeldOut:
-        """Each value given all folds but its own: mean, variance, log density, (B, n, k) each.
-
-        folds: how many, row i with all its outputs being in fold i mod folds; the fold of each row,
-        (n,), or of each value, (n, k); None for one for each value. y: other targets at the same
-        inputs. From the factor of A (`functional.factor_update.left_out`): n³ k³ operations, also
-        of a posterior by spectra. All three are 0 where the mask hides a value.
-        """
-        return self._dense().cross_validation(folds, y)
-
-    def with_observations(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        noise: Optional[ArrayLike] = None,
-        mask: Optional[ArrayLike] = None,
-    ) -> "ExactMultiOutputPredictor":
-        """The posterior given r rows more: the factor of A gets r k rows, in n² r k³ operations.
-
-        x: (B, r, d); y, noise, mask: (B, r, k), NDArrays or NumPy arrays, with or without the batch
-        axis; noise: variances that are added to the learned ones. Of a posterior by spectra A is
-        factored once, here.
-        """
-        return self._dense().with_observations(x, y, noise, mask)
-
-    def without_observations(self, rows: Sequence[int]) -> "ExactMultiOutputPredictor":
-        """The posterior without all values of the rows, numbers from 0; nothing is subtracted."""
-        return self._dense().without_observations(rows)
 
     # Inside a graph.
 
@@ -181,6 +143,22 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         value = -0.5 * (F.square(residual) / variance + F.log(variance)) - HALF_LOG_2PI
         return F.cast(value, dtype=self.dtype)
 
+    def _joint_log_density_view(self, F: Namespace, x: Array, y: Array) -> Array:
+        wide = self._wide(F, x)
+        residual = F.cast(y, dtype=self._compute_dtype) - self._latent_mean(F, wide)
+        noise = F.broadcast_mul(fn.ones_like(F, residual), self._noise(F, x))
+        covariance = fn.add_diagonal(F, self._joint(F, wide), by_output(F, noise))
+        value = -fn.gaussian_nll(F, covariance, by_output(F, residual), name=self.name)
+        return F.cast(value, dtype=self.dtype)
+
+    def _gradient_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        found = (F.cast(a, dtype=self.dtype) for a in gradients(F, self, self._wide(F, x)))
+        return tuple(found)  # type: ignore[return-value]
+
+    def _derivative_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        found = (F.cast(a, dtype=self.dtype) for a in derivatives(F, self, self._wide(F, x)))
+        return tuple(found)  # type: ignore[return-value]
+
     # The rest.
 
     @property
@@ -213,9 +191,10 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         fn.require_inputs(F, x, self.name)
         return F.cast(x, dtype=self._compute_dtype)
 
-    def _cross(self, F: Namespace, q: int, x: Array) -> Array:
+    def _crosses(self, F: Namespace, x: Array) -> List[Array]:
+        """k_q(X, x) of each kernel, (B, n, m)."""
         inputs = self._constant(F, "inputs", x)
-        return self.kernels[q].evaluate(F, inputs, x, self._compute_dtype)
+        return [kernel.evaluate(F, inputs, x, self._compute_dtype) for kernel in self.kernels]
 
     def _noise(self, F: Namespace, like: Array) -> Array:
         return F.expand_dims(self._constant(F, "noise_variance", like), axis=1)
@@ -226,11 +205,16 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
 
     def _prior(self, F: Namespace, x: Array) -> Array:
         """Σ_q B_q,aa k_q(x, x), (B, m, k)."""
+        return self._of_outputs(
+            F, [kernel.evaluate_diagonal(F, x, self._compute_dtype) for kernel in self.kernels]
+        )
 
-        def one(q: int, kernel: Kernel) -> Array:
-            own = F.expand_dims(kernel.evaluate_diagonal(F, x, self._compute_dtype), axis=2)
-            diagonal = F.expand_dims(fn.diagonal(F, self._matrix(F, q, x)), axis=1)
-            return F.broadcast_mul(own, diagonal)
+    def _of_outputs(self, F: Namespace, values: Sequence[Array]) -> Array:
+        """Σ_q B_q,aa v_q, (B, m, k), of v_q (B, m) of each kernel."""
+
+        def one(q: int, _: Kernel) -> Array:
+            diagonal = F.expand_dims(fn.diagonal(F, self._matrix(F, q, values[q])), axis=1)
+            return F.broadcast_mul(F.expand_dims(values[q], axis=2), diagonal)
 
         return self._of_kernels(F, one)
 
@@ -254,14 +238,15 @@ class ExactMultiOutputPredictor(MultiOutputPredictor):
         return self._of_kernels(F, one)
 
     def _latent_mean(self, F: Namespace, x: Array) -> Array:
-        explained = self._explained(F, x)
+        explained = self._explained(F, self._crosses(F, x))
         dtype, outer = self._compute_dtype, cast(str, self.dtype)
         return explained + output_means(F, self.mean_function, x, explained, dtype, outer)
 
     def _latent_variance(self, F: Namespace, x: Array) -> Array:
         """Never below ε of the prior variance, where rounding would make it negative."""
         prior = self._prior(F, x)
-        variance = prior - self._variances(F, x)
+        projected = self._projected(F, self._crosses(F, x))
+        variance = prior - self._taken(F, projected, projected)
         return F.maximum(variance, prior * fn.unit_roundoff(F, prior))
 
     def _kept(self, context: Any) -> Dict[str, Any]:

@@ -1,6 +1,6 @@
 """The exact posterior of the intrinsic model by the spectra of k(X) and of B."""
 
-from typing import Any
+from typing import Any, Sequence
 
 import mxnet as mx
 
@@ -42,26 +42,26 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
     def _dense(self) -> DenseMultiOutputPredictor:
         inputs = self.inputs.data(self.inputs.list_ctx()[0])
         factor = fn.cholesky(mx.nd, self._noisy(mx.nd, inputs, None), name=self.name)
-        return dense_posterior(self, inputs, self._targets, factor, None)
+        return dense_posterior(self, inputs, self._from_aside("targets"), factor, None)
 
     def view(self, name: str, **options: Any) -> View:
         # Held-out values are blocks of A⁻¹, which the spectra do not give.
-        if name == "cross_validation":
+        if name in ("cross_validation", "negative_log_likelihood"):
             return self._dense().view(name, **options)
         return super().view(name, **options)
 
-    def _projected(self, F: Namespace, x: Array) -> Array:
+    def _projected(self, F: Namespace, crosses: Sequence[Array]) -> Array:
         """p(x), (B, n, m)."""
-        return fn.product(F, self._constant(F, "vectors", x), self._cross(F, 0, x))
+        return fn.product(F, self._constant(F, "vectors", crosses[0]), crosses[0])
 
-    def _explained(self, F: Namespace, x: Array) -> Array:
-        weights = self._constant(F, "weights", x)
-        return fn.product(F, self._cross(F, 0, x), weights, transpose_a=True)
+    def _explained(self, F: Namespace, crosses: Sequence[Array]) -> Array:
+        weights = self._constant(F, "weights", crosses[0])
+        return fn.product(F, crosses[0], weights, transpose_a=True)
 
-    def _variances(self, F: Namespace, x: Array) -> Array:
-        turned = F.square(self._constant(F, "turned", x))
-        shares = fn.product(F, self._constant(F, "shrinkage", x), turned)
-        return fn.product(F, F.square(self._projected(F, x)), shares, transpose_a=True)
+    def _taken(self, F: Namespace, a: Array, b: Array) -> Array:
+        turned = F.square(self._constant(F, "turned", a))
+        shares = fn.product(F, self._constant(F, "shrinkage", a), turned)
+        return fn.product(F, a * b, shares, transpose_a=True)
 
     def _share(self, F: Namespace, a: int, b: int, like: Array) -> Array:
         """Σ_c S_ic G_ca G_cb, (B, n, 1)."""
@@ -76,7 +76,7 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
         return [[found[min(a, b), max(a, b)] for b in range(count)] for a in range(count)]
 
     def _between(self, F: Namespace, x: Array) -> Array:
-        squares = F.square(self._projected(F, x))
+        squares = F.square(self._projected(F, self._crosses(F, x)))
 
         def one(a: int, b: int) -> Array:
             return fn.product(F, squares, self._share(F, a, b, x), transpose_a=True)
@@ -85,7 +85,7 @@ class KroneckerPredictor(ExactMultiOutputPredictor):
         return self._prior_between(F, x) - F.stack(*rows, axis=2)
 
     def _joint(self, F: Namespace, x: Array) -> Array:
-        projected = self._projected(F, x)
+        projected = self._projected(F, self._crosses(F, x))
 
         def one(a: int, b: int) -> Array:
             moved = F.broadcast_mul(projected, self._share(F, a, b, x))

@@ -3,14 +3,17 @@
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
+import numpy as np
 
 from .. import functional as fn
 from ..errors import NonFiniteError
 from ..functional.coregionalization import label_indicators
 from ..typing import Array, Namespace
 from .coregionalization import Coregionalization
+from .given import given_parameter
 from .inducing import seen_inputs
 from .kernels import Kernel
+from .mean import MEAN_SLOPES, mean_slope, no_slope
 
 Kernels = Union[Kernel, Sequence[Kernel]]
 Coregionalizations = Union[None, Coregionalization, Sequence[Coregionalization]]
@@ -22,7 +25,7 @@ class ConstantMeans(mx.gluon.HybridBlock):
 
     def __init__(self, outputs: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.constant = self.params.get("constant", shape=(outputs,), init="zeros")
+        self.constant = given_parameter(self, "constant", np.zeros(outputs))
 
     def hybrid_forward(self, F: Namespace, x: Array, constant: Array) -> Array:
         ones = fn.ones_like(F, F.slice_axis(x, axis=2, begin=0, end=1))
@@ -43,6 +46,20 @@ class RowMeans(mx.gluon.HybridBlock):
         labels = F.slice_axis(x, axis=2, begin=-1, end=None)
         values = self.means(F.slice_axis(x, axis=2, begin=0, end=-1))
         return F.sum(label_indicators(F, labels, self._outputs, self.name) * values, axis=2)
+
+
+def _slope_of_rows(F: Namespace, mean: Any, x: Array, name: str) -> Optional[Array]:
+    """Of the output that the last column names, (B, n, d + 1), whose number has none."""
+    inputs, labels = (F.slice_axis(x, axis=2, begin=b, end=e) for b, e in ((0, -1), (-1, None)))
+    slope = mean_slope(F, mean.means, inputs, name)
+    if slope is None:
+        return None
+    chosen = F.cast(label_indicators(F, labels, mean._outputs, name), dtype="float64")
+    found = F.dot(chosen, F.cast(F.reshape(slope, shape=(-3, 0)), dtype="float64"))
+    return F.concat(found, fn.zeros_like(F, F.cast(labels, dtype="float64")), dim=2)
+
+
+MEAN_SLOPES.update({ConstantMeans: no_slope, RowMeans: _slope_of_rows})
 
 
 def means_block(mean: Means, outputs: int) -> Optional[mx.gluon.HybridBlock]:

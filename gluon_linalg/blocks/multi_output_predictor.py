@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, hook
-from .gp_predictor import Folds, fold_numbers
+from .held_out import Folds, fold_numbers
 from .views import Viewed
 
 X, Y = ("x", "B m d"), ("y", "B m k")
@@ -41,6 +41,9 @@ class MultiOutputPredictor(Viewed):
         "covariance": ((X,), 1),
         "samples": ((X, ("noise", "B mk s")), 2),
         "log_density": ((X, Y), 2),
+        "joint_log_density": ((X, Y), 2),
+        "gradient": ((X,), 1),
+        "derivative": ((X,), 1),
     }
     outputs: int
 
@@ -92,6 +95,21 @@ class MultiOutputPredictor(Viewed):
     def log_density(self, x: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
         """The log density of each new y by itself, (B, m, d), (B, m, k) -> (B, m, k)."""
         return self._now("log_density", x, y)
+
+    def joint_log_density(self, x: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
+        """log p of all new values with normal noise, (B, m, d), (B, m, k) -> (B,)."""
+        return self._now("joint_log_density", x, y)
+
+    def gradient(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Derivatives of the latent means and variances by x, (B, m, d) -> (B, m, k, d) twice."""
+        return cast(Tuple[Any, Any], self._now("gradient", x))
+
+    def derivative(self, x: mx.nd.NDArray) -> Tuple[mx.nd.NDArray, mx.nd.NDArray]:
+        """Mean and covariance of ∂f_a/∂x of each output a, as `GPPredictor.derivative`.
+
+        (B, m, d) -> (B, m, k, d), (B, m, k, d, d), each output by itself.
+        """
+        return cast(Tuple[Any, Any], self._now("derivative", x))
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:
         batch, columns = self._input_sizes()

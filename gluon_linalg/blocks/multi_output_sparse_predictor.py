@@ -8,9 +8,9 @@ import numpy as np
 from ..functional.coregionalization import by_output, from_outputs
 from ..functional.coregionalization import output_rows as rows_of
 from ..typing import Array, ArrayLike, Namespace
-from .gp_predictor import Folds
+from .held_out import Folds
 from .inducing import WIDE
-from .multi_output_predictor import MultiOutputPredictor, X, Y, value_folds
+from .multi_output_predictor import MultiOutputPredictor, X, value_folds
 from .posterior import HeldOut
 from .sparse_gp_predictor import SparseGPPredictor
 
@@ -40,7 +40,6 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
 
     views = {
         **MultiOutputPredictor.views,
-        "joint_log_density": ((X, Y), 2),
         "cross_validation": (DATA, 2),
     }
     _compute_dtype = WIDE
@@ -54,10 +53,6 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
     def negative_log_likelihood(self) -> mx.nd.NDArray:
         """What the layer gave for the data so far, (B,); SVGP is a TypeError."""
         return self.rows.negative_log_likelihood()
-
-    def joint_log_density(self, x: mx.nd.NDArray, y: mx.nd.NDArray) -> mx.nd.NDArray:
-        """log p of all new values with normal noise, (B, m, d), (B, m, k) -> (B,)."""
-        return self._now("joint_log_density", x, y)
 
     def leave_one_out(
         self,
@@ -89,11 +84,8 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
         `SparseGPPredictor.cross_validation`.
         """
         data = self._from_people(DATA, x, y, noise, mask)
-        options: Dict[str, Any] = {}
-        if folds is not None:
-            options = self._options("cross_validation", folds, data[1].shape[1])
-            flat = options["folds"]
-            options["folds"] = mx.nd.array(flat, dtype=WIDE, ctx=data[0].context)
+        size = data[1].shape[1]
+        options = self._call_options("cross_validation", data[0], folds=folds, size=size)
         return HeldOut(*self._cross_validation_view(mx.nd, *data, **options))
 
     def with_observations(
@@ -155,6 +147,21 @@ class SparseMultiOutputPredictor(MultiOutputPredictor):
 
     def _joint_log_density_view(self, F: Namespace, x: Array, y: Array) -> Array:
         return self.rows._joint_log_density_view(F, self._at(F, x), by_output(F, y))
+
+    def _gradient_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        mean, variance = self.rows._gradient_view(F, self._at(F, x))
+        return self._of_columns(F, mean), self._of_columns(F, variance)
+
+    def _derivative_view(self, F: Namespace, x: Array) -> Tuple[Array, Array]:
+        mean, covariance = self.rows._derivative_view(F, self._at(F, x))
+        own = F.slice_axis(covariance, axis=3, begin=0, end=-1)
+        return self._of_columns(F, mean), self._of_columns(F, own, axes=4)
+
+    def _of_columns(self, F: Namespace, rows: Array, axes: int = 3) -> Array:
+        """(B, k m, d + 1[, d]) of rows (x, output) as (B, m, k, d[, d])."""
+        own = F.slice_axis(rows, axis=2, begin=0, end=-1)
+        each = F.reshape(own, shape=(0, -4, self.outputs, -1, *[0] * (axes - 2)))
+        return F.transpose(each, axes=(0, 2, 1, *range(3, axes + 1)))
 
     def _output_covariance_view(self, F: Namespace, x: Array) -> Array:
         wide = self.rows._wide(F, self._at(F, x))

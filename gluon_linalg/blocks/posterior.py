@@ -9,7 +9,7 @@ from ..errors import ShapeError
 from ..typing import Array, Namespace, Rules, hook
 from .kernel_derivatives import Differentiated, differentiated
 from .kernels import Kernel
-from .mean import ConstantMean, mean_values
+from .mean import mean_slope, mean_values
 from .views import Viewed
 
 X, Y = ("x", "B m d"), ("y", "B m")
@@ -273,13 +273,13 @@ class Posterior(Viewed):
 
     def _learned(self, F: Namespace, i: int, a: Array, b: Array, like: Array) -> Array:
         """What the data add to prior covariances, -aᵀb + (Rᵀa)ᵀ(Rᵀb) of columns, (B, m)."""
-        change = -_column_products(F, a, b)
+        change = -column_products(F, a, b)
         root = self._root(F, i, like)
         if root is None:
             return change
         moved = fn.product(F, root, a, transpose_a=True)
         other = moved if a is b else fn.product(F, root, b, transpose_a=True)
-        return change + _column_products(F, moved, other)
+        return change + column_products(F, moved, other)
 
     def _rounding(self, F: Namespace, i: int, x: Array) -> Array:
         """How far a posterior variance may be from the truth, (B, m)."""
@@ -298,9 +298,7 @@ class Posterior(Viewed):
         """`differentiated`, which is in float64, in the dtype of the factor."""
         dtype, values = self._compute_dtype, self._hyperparameters(F, i, x)
         found = differentiated(F, self._kernel(i), points, x, self.columns, values, twice)
-        slopes = [None if a is None else F.cast(a, dtype=dtype) for a in found.slopes]
-        bends = {pair: F.cast(bend, dtype=dtype) for pair, bend in found.bends.items()}
-        return Differentiated(F.cast(found.value, dtype=dtype), slopes, bends)
+        return found.cast(F, dtype)
 
     def _slopes(self, F: Namespace, i: int, x: Array) -> Tuple[Array, List[Array], Array]:
         """k(X, x), L⁻¹ ∂k(X, x)/∂x_j of each column, and ∂E f/∂x (B, m, d)."""
@@ -311,10 +309,9 @@ class Posterior(Viewed):
         projected = [self._projected(F, i, each) for each in columns]
         pairs = zip(columns, projected)
         means = F.stack(*(self._explained(F, i, *pair) for pair in pairs), axis=2)
-        weight = _mean_slope(F, self.means[i % len(self.means)], x, self.name)
-        if weight is not None:
-            weight = F.reshape(F.cast(weight, dtype=self._compute_dtype), shape=(1, 1, -1))
-            means = F.broadcast_add(means, weight)
+        shift = mean_slope(F, self.means[i % len(self.means)], x, self.name)
+        if shift is not None:
+            means = F.broadcast_add(means, F.cast(shift, dtype=self._compute_dtype))
         return values, projected, means
 
     # The rest.
@@ -353,19 +350,7 @@ class Posterior(Viewed):
         raise NotImplementedError
 
 
-def _column_products(F: Namespace, a: Array, b: Array) -> Array:
+def column_products(F: Namespace, a: Array, b: Array) -> Array:
     """a_jᵀb_j of columns, (B, n, m) twice -> (B, m)."""
     ones = fn.ones_like(F, F.slice_axis(a, axis=2, begin=0, end=1))
     return F.reshape(fn.product(F, ones, a * b, transpose_a=True), shape=(0, -1))
-
-
-def _mean_slope(F: Namespace, mean: Any, x: Array, name: str) -> Optional[Array]:
-    """∂m/∂x of a mean that is constant or linear; None for 0."""
-    if mean is None or type(mean) is ConstantMean:
-        return None
-    if type(mean) is mx.gluon.nn.Dense and mean.act is None and mean._units == 1:
-        return mean.weight.data(x.context) if F is mx.nd else mean.weight.var()
-    raise TypeError(
-        f"{name}: there is no closed derivative of the mean {type(mean).__name__}; there is of "
-        "'constant' and 'linear'. Differentiate `mean` and `variance` by mx.autograd instead."
-    )

@@ -3,11 +3,12 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple, cast
 
 import mxnet as mx
+import numpy as np
 
 from .. import functional as fn
 from ..functional.normal_update import Evidence, added_nll, updated, without_each, without_folds
 from ..typing import Array, ArrayLike, Namespace, hook
-from .gp_predictor import Folds, fold_numbers, held_out
+from .held_out import Folds, fold_numbers, held_out
 from .inducing import WIDE, Projection, seen_inputs
 from .mean import mean_values
 from .parameters import parameter_array
@@ -26,8 +27,6 @@ class SparseObservations(Posterior):
     # w (B, m, p), and R (B, m, m) of each latent value.
     weights: mx.gluon.Parameter
     roots: List[Any]
-    # The negative log marginal likelihood of the data so far, (B,), or its bound, where known.
-    _value: Optional[mx.nd.NDArray]
     # Whether what φ does not explain is noise of the observations (FITC).
     _rest_is_noise: bool
 
@@ -48,11 +47,11 @@ class SparseObservations(Posterior):
 
         After updates that of all data so far. Of SVGP it is the value of the layer.
         """
-        if self._value is None:
+        if not self._is_aside("value"):
             raise TypeError(
                 f"{self.name}: the bound of SVGP belongs to the layer: call it with the data."
             )
-        return self._value.astype(self.dtype)
+        return self._from_aside("value").astype(self.dtype)
 
     def leave_one_out(
         self,
@@ -87,9 +86,8 @@ class SparseObservations(Posterior):
         inducing points stay. Needs normal noise. All three are 0 where the mask hides a row.
         """
         data = self._observations(x, y, noise, mask)
-        options = self._options("cross_validation", folds, data[1].shape[1])
-        if options:
-            options["folds"] = mx.nd.array(options["folds"], dtype=WIDE, ctx=data[0].context)
+        size = data[1].shape[1]
+        options = self._call_options("cross_validation", data[0], folds=folds, size=size)
         return HeldOut(*self._cross_validation_view(mx.nd, *data, **options))
 
     # More and fewer observations.
@@ -129,7 +127,7 @@ class SparseObservations(Posterior):
         if name != "cross_validation" or folds is None:
             return {}
         if size is None:
-            if isinstance(folds, int):
+            if isinstance(folds, (int, np.integer)):
                 raise TypeError(
                     f"{self.name}: a view needs the fold of each row, (n,): the data are not known."
                 )
@@ -199,11 +197,11 @@ class SparseObservations(Posterior):
         old = self.roots[0].data(context)
         root, step = updated(old, seen, sign, self.name)
         value = None
-        if self._value is not None:
+        if self._is_aside("value"):
             added = added_nll(old, root, step, seen, sign)
             if not self._rest_is_noise:
                 added = added + 0.5 * mx.nd.sum(seen.rest * mx.nd.square(seen.scale), axis=1)
-            value = self._value + sign * added
+            value = self._from_aside("value", like=data[0]) + sign * added
         return self._remade(root, self.weights.data(context) + step, value)
 
     def _observations(self, *values: Optional[ArrayLike]) -> List[Any]:

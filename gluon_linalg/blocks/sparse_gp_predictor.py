@@ -71,7 +71,8 @@ class SparseGPPredictor(SparseObservations):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._include_noise, self._value, self._rest_is_noise = include_noise, value, rest_is_noise
+        self._include_noise, self._rest_is_noise = include_noise, rest_is_noise
+        self._keep_aside(inducing.context, value=value)
         with self.name_scope():
             parts: Tuple[Any, ...] = (*kernels, *means, likelihood)
             copies = parts if copied else frozen_copies(self.prefix, *parts)

@@ -14,7 +14,8 @@ from .kalman import KalmanFilterLayer, ScanningBlock
 from .kernels import Kernel
 from .mean import mean_block, mean_values
 from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
-from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor, as_vector
+from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor
+from .state_space_gp_views import as_vector
 
 
 class StateSpaceGPLayer(ScanningBlock):
@@ -133,7 +134,8 @@ class StateSpaceGPLayer(ScanningBlock):
         dtype = self._precision or cast(str, self.dtype)
         with mx.autograd.pause():
             times, table, passages, left_out, given = self._posterior(dtype, *data)
-            variance = self._noise(mx.nd, table, None, "float64") if include_noise else None
+            known = self.noise_variance is not None
+            variance = self._noise(mx.nd, table, None, "float64") if known else None
         with self.name_scope():
             return StateSpaceGPPredictor(
                 self.kernel,
@@ -144,6 +146,7 @@ class StateSpaceGPLayer(ScanningBlock):
                 passages,
                 left_out,
                 variance,
+                include_noise,
                 given,
             )
 

@@ -1,11 +1,12 @@
 """Joint draws of a Gaussian process in state space form, in O(n + m)."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Tuple
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
+from ..typing import Device
 from .kernels import Kernel
 from .smoother import KalmanSamplerLayer
 
@@ -25,19 +26,17 @@ class JointDraws:
         times: mx.nd.NDArray,
         residual: mx.nd.NDArray,
         variances: mx.nd.NDArray,
-        mask: Optional[mx.nd.NDArray],
+        mask: mx.nd.NDArray,
     ) -> None:
         self._kernel, self._orders = kernel, orders
-        mask = mx.nd.ones_like(times) if mask is None else mask
         self._data = [array.asnumpy() for array in (times, residual, variances, mask)]
-        self._context = times.context
 
-    def sample(self, new: np.ndarray, size: int) -> np.ndarray:
+    def sample(self, new: np.ndarray, size: int, context: Device) -> np.ndarray:
         """Draws of f - m at new times (B, m), (size, B, m).
 
         By Durbin & Koopman 2002; the draws of a batch element share its covariances and gains.
         """
-        arrays, emission, places = self._merged(new)
+        arrays, emission, places = self._merged(new, context)
         *system, mask = arrays
         length, d = emission.shape[1:]
         sampler: Any = KalmanSamplerLayer(d)
@@ -47,14 +46,13 @@ class JointDraws:
             own[0] = mx.nd.broadcast_axis(own[0], axis=0, size=size)
             shapes = ((size, d), (size, length, own[3].shape[-1]), (size, length, 1))
             noise = [
-                mx.nd.random.normal(shape=shape, dtype="float64", ctx=self._context)
-                for shape in shapes
+                mx.nd.random.normal(shape=shape, dtype="float64", ctx=context) for shape in shapes
             ]
             states = sampler.compute(mx.nd, *own, *noise, mask[b : b + 1]).asnumpy()
             found[:, b] = np.einsum("sti,ti->st", states, emission[b])[:, places[b]]
         return found
 
-    def _merged(self, new: np.ndarray) -> Tuple[List[Any], np.ndarray, np.ndarray]:
+    def _merged(self, new: np.ndarray, context: Device) -> Tuple[List[Any], np.ndarray, np.ndarray]:
         """Arguments of Kalman layers with a mask, H (B, T, d), and where new times are, (B, m)."""
         times, residual, variances, mask = self._data
         count = times.shape[1]
@@ -67,7 +65,7 @@ class JointDraws:
             rows.append(np.take_along_axis(np.concatenate([known, unknown], axis=1), order, axis=1))
         every = np.take_along_axis(every, order, axis=1)
         every, residual, variances, mask = (
-            mx.nd.array(a[:, :, None], dtype="float64", ctx=self._context) for a in (every, *rows)
+            mx.nd.array(a[:, :, None], dtype="float64", ctx=context) for a in (every, *rows)
         )
         gaps = fn.gaps_between(mx.nd, every)
         sde = self._kernel.linear_sde(mx.nd, every, self._orders)

@@ -50,9 +50,50 @@ class Viewed(LinearAlgebraBlock):
         """Only to the dtype that the predictor has, which changes nothing."""
         check_casts(self, dtype)
 
+    def _keep_aside(self, device: Device, **arrays: Optional[Array]) -> None:
+        """Keeps arrays that a call does not read: they are no parameters, but saved with them.
+
+        Gluon warns of parameters that a graph does not have. None is for what there is not.
+        """
+        aside = mx.gluon.ParameterDict(self.prefix)
+        for name, array in arrays.items():
+            if array is not None:
+                aside.get_constant(name, array)
+        aside.initialize(ctx=device)
+        object.__setattr__(self, "_aside", aside)
+
+    def _is_aside(self, name: str) -> bool:
+        return self.prefix + name in self._aside
+
+    def _from_aside(self, name: str, F: Namespace = mx.nd, like: Any = None) -> Array:
+        """An array of `_keep_aside` inside a graph, or where `like` or the parameters are."""
+        if F is not mx.nd:
+            return self._aside.get(name).var()
+        device = self._device() if like is None else like.context
+        self._move_aside(device)
+        return self._aside.get(name).data(device)
+
+    def _move_aside(self, device: Device) -> None:
+        """The arrays follow the parameters, which `reset_ctx` moves."""
+        for parameter in self._aside.values():
+            if device not in parameter.list_ctx():
+                parameter.reset_ctx(device)
+
+    def _collect_params_with_prefix(self, prefix: str = "") -> Dict[str, Any]:
+        """What `save_parameters` and `load_parameters` have."""
+        found = super()._collect_params_with_prefix(prefix)
+        start = prefix + "." if prefix else ""
+        for name, parameter in getattr(self, "_aside", {}).items():
+            found[start + name[len(self.prefix) :]] = parameter
+        return found
+
     def _viewed_params(self, select: Optional[str] = None) -> mx.gluon.ParameterDict:
-        """What views may read: more than the block itself, where that is of views alone."""
-        return self.collect_params(select)
+        """What views may read."""
+        found = self.collect_params(select)
+        if hasattr(self, "_aside"):
+            self._move_aside(self._device())
+            found.update(self._aside)
+        return found
 
     def _check_dtype(self, array: Array) -> None:
         """DtypeError for a call in another dtype than that of the layer, which cannot change."""
@@ -63,9 +104,18 @@ class Viewed(LinearAlgebraBlock):
                 f"{self.dtype}; give array.astype('{self.dtype}')."
             )
 
-    def _options(self, name: str) -> Dict[str, Any]:
+    def _options(self, name: str, *given: Any, **options: Any) -> Dict[str, Any]:
         """What the function of a view takes beside its arrays; NumPy arrays become parameters."""
         return {}
+
+    def _call_options(self, name: str, like: Array, **options: Any) -> Dict[str, Any]:
+        """`_options` of a call, with NumPy arrays as arrays beside `like`."""
+        return {
+            key: mx.nd.array(value, dtype=self._compute_dtype, ctx=like.context)
+            if isinstance(value, np.ndarray)
+            else value
+            for key, value in self._options(name, **options).items()
+        }
 
     def _now(self, name: str, *arrays: mx.nd.NDArray) -> mx.nd.NDArray:
         """A view of arrays."""

@@ -11,6 +11,7 @@ from .between_times import (
     moments_between,
     require_ordered,
     require_times,
+    slopes_between,
     stretch_of,
     table_of_stretches,
 )
@@ -270,6 +271,7 @@ __all__ = [
     "shift_diagonal",
     "sign_log_determinant",
     "simulated_states",
+    "slopes_between",
     "smoothed_covariances",
     "solve_spd",
     "state_space_system",

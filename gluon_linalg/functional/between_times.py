@@ -67,17 +67,21 @@ def require_times(F: Namespace, value: Array, times: Array, name: str) -> Array:
     return _require_at(F, value, finite(F, times), NonFiniteError, text, "")
 
 
-def stretch_of(F: Namespace, times: Array, ordered: Array, first: Array, count: int) -> Array:
+def stretch_of(
+    F: Namespace, times: Array, ordered: Array, first: Array, count: int, left: bool = False
+) -> Array:
     """How many of n = `count` ordered numbers are at most each time, (B, m, 1) -> (B, m).
 
-    ordered: (B k, 1), for each batch element its numbers and then infinity, k + 1 being the next
-    power of 2 above n; first: (B, 1), where those of each begin. By halving.
+    left: how many are below it. ordered: (B k, 1), for each batch element its numbers and then
+    infinity, k + 1 being the next power of 2 above n; first: (B, 1), where those of each begin. By
+    halving.
     """
     found = F.squeeze(zeros_like(F, times), axis=2)
     for k in range(halvings(count) - 1, -1, -1):
         index = F.broadcast_add(found + (2.0**k - 1.0), first)
         ahead = F.take(ordered, index, axis=0, mode="clip")
-        found = found + 2.0**k * F.squeeze(ahead <= stop(F, times), axis=2)
+        passed = ahead < stop(F, times) if left else ahead <= stop(F, times)
+        found = found + 2.0**k * F.squeeze(passed, axis=2)
     return found
 
 
@@ -98,6 +102,7 @@ class Between(NamedTuple):
     force: Array  # r_i, (B, m, d, 1)
     covariance: Array  # P_i, (B, m, d, d)
     precision: Array  # N_i, (B, m, d, d)
+    factor: Optional[Array]  # of Q, (B, m, d, r), or None for 0
 
 
 def between(F: Namespace, sde: LinearSDE, rows: Array, times: Array) -> Between:
@@ -111,13 +116,23 @@ def between(F: Namespace, sde: LinearSDE, rows: Array, times: Array) -> Between:
     covariance, precision = (F.reshape(x, shape=(0, 0, d, d)) for x in (covariance, precision))
     before, after = (_from_zero(F, gap) for gap in (times - begin, end - times))
     transition, following, row, factor = _system(F, sde, times, before, after)
-    column = transpose(F, row, axes=4)
-    spread = product(F, covariance, product(F, transition, column, transpose_a=True))
-    spread = product(F, transition, spread)
-    if factor is not None:
-        spread = spread + product(F, factor, product(F, factor, column, transpose_a=True))
+    spread = _spread(F, row, transition, covariance, factor)
     ahead = product(F, following, spread)
-    return Between(transition, following, row, spread, ahead, mean, force, covariance, precision)
+    return Between(
+        transition, following, row, spread, ahead, mean, force, covariance, precision, factor
+    )
+
+
+def _spread(
+    F: Namespace, row: Array, transition: Array, covariance: Array, factor: Optional[Array]
+) -> Array:
+    """P of the module times a row, (B, m, d, 1)."""
+    column = transpose(F, row, axes=4)
+    found = product(F, covariance, product(F, transition, column, transpose_a=True))
+    found = product(F, transition, found)
+    if factor is None:
+        return found
+    return found + product(F, factor, product(F, factor, column, transpose_a=True))
 
 
 def moments_between(F: Namespace, known: Between) -> Tuple[Array, Array, Array]:
@@ -129,6 +144,39 @@ def moments_between(F: Namespace, known: Between) -> Tuple[Array, Array, Array]:
     variance, prior = product(F, row, spread) - told, product(F, row, row, transpose_b=True)
     expected, variance, prior = (F.squeeze(x, axis=(2, 3)) for x in (expected, variance, prior))
     return expected, variance, prior
+
+
+def slopes_between(
+    F: Namespace, known: Between, slope: Array, shock: Optional[Array]
+) -> Tuple[Array, Array, Array]:
+    """dE f/dt, dVar f/dt, and Var f' where f has a derivative, at m times, (B, m) each.
+
+    slope: v = H F + ∂H/∂t; shock: s = H L Lᵀ, or None for 0, of `LinearSDE`, (B, m, 1, d). With
+    dP/dt = F P + P Fᵀ + L Lᵀ and dB/dt = -B F the moments of the module have the derivatives
+
+        dE f/dt = v E[x | y] + s Bᵀ r,   dVar f/dt = 2 v Var Hᵀ + s Hᵀ - 2 s Bᵀ N B P Hᵀ,
+
+    and f' = v x where s = 0.
+    """
+    slope, _ = on_one_grid(F, (slope, known.row))
+    spread = _spread(F, slope, known.transition, known.covariance, known.factor)
+    ahead = product(F, known.following, spread)
+
+    def told(a: Array, b: Array) -> Array:
+        return product(F, a, product(F, known.precision, b), transpose_a=True)
+
+    expected = product(F, slope, product(F, known.transition, known.mean))
+    expected = expected + product(F, ahead, known.force, transpose_a=True)
+    change = 2.0 * (product(F, known.row, spread) - told(ahead, known.ahead))
+    variance = product(F, slope, spread) - told(ahead, ahead)
+    if shock is not None:
+        shock, _ = on_one_grid(F, (shock, known.row))
+        moved = product(F, known.following, shock, transpose_b=True)
+        expected = expected + product(F, moved, known.force, transpose_a=True)
+        change = change + product(F, shock, known.row, transpose_b=True)
+        change = change - 2.0 * told(moved, known.ahead)
+    found = (F.squeeze(x, axis=(2, 3)) for x in (expected, change, variance))
+    return tuple(found)  # type: ignore[return-value]
 
 
 def _from_zero(F: Namespace, gaps: Array) -> Array:

@@ -51,6 +51,15 @@ class LinearSDE:
         """H at each time, (B, n, 1) -> (B or 1, n or 1, 1, d)."""
         raise NotImplementedError(f"{type(self).__name__} does not implement emission")
 
+    @hook
+    def slope(self, F: Namespace, times: Array) -> Array:
+        """H F + ∂H/∂t: what makes of the states the derivative of f, where it has one."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement slope")
+
+    def shock(self, F: Namespace, times: Array) -> Optional[Array]:
+        """H L Lᵀ, how the noise enters f itself, of the shape of H; None for 0: f is smooth."""
+        return None
+
     def covariance(self, F: Namespace, times: Array) -> Array:
         """k of each two times, (B, n, 1) -> (B or 1, n, n); its diagonal has no meaning."""
         difference = F.broadcast_sub(times, transpose(F, times))
@@ -81,6 +90,10 @@ class WhiteNoise(LinearSDE):
     def emission(self, F: Namespace, times: Array) -> Array:
         return constant(F, times, np.ones((1, 1)))
 
+    def slope(self, F: Namespace, times: Array) -> Array:
+        """0, of a mean that is 0 and a variance that is constant."""
+        return constant(F, times, np.zeros((1, 1)))
+
     def covariance(self, F: Namespace, times: Array) -> Array:
         return zeros_like(F, F.broadcast_sub(times, transpose(F, times)))
 
@@ -98,8 +111,18 @@ class ScaledSDE(LinearSDE):
         return self._part.process_factor(F, gaps)
 
     def emission(self, F: Namespace, times: Array) -> Array:
+        return self._scaled(F, self._part.emission(F, times))
+
+    def slope(self, F: Namespace, times: Array) -> Array:
+        return self._scaled(F, self._part.slope(F, times))
+
+    def shock(self, F: Namespace, times: Array) -> Optional[Array]:
+        found = self._part.shock(F, times)
+        return None if found is None else self._scaled(F, found)
+
+    def _scaled(self, F: Namespace, row: Array) -> Array:
         deviation = F.expand_dims(F.expand_dims(F.sqrt(self._variance), axis=2), axis=3)
-        return F.broadcast_mul(self._part.emission(F, times), deviation)
+        return F.broadcast_mul(row, deviation)
 
     def covariance(self, F: Namespace, times: Array) -> Array:
         return F.broadcast_mul(
@@ -127,6 +150,18 @@ class SumSDE(LinearSDE):
         rows = on_one_grid(F, [part.emission(F, times) for part in self._parts])
         return F.concat(*rows, dim=3)
 
+    def slope(self, F: Namespace, times: Array) -> Array:
+        rows = on_one_grid(F, [part.slope(F, times) for part in self._parts])
+        return F.concat(*rows, dim=3)
+
+    def shock(self, F: Namespace, times: Array) -> Optional[Array]:
+        rows: List[Any] = [part.shock(F, times) for part in self._parts]
+        if all(row is None for row in rows):
+            return None
+        zeros = (constant(F, times, np.zeros((1, part.size))) for part in self._parts)
+        rows = [zero if row is None else row for row, zero in zip(rows, zeros)]
+        return F.concat(*on_one_grid(F, rows), dim=3)
+
     def covariance(self, F: Namespace, times: Array) -> Array:
         return functools.reduce(F.broadcast_add, (p.covariance(F, times) for p in self._parts))
 
@@ -153,6 +188,25 @@ class ProductSDE(LinearSDE):
 
     def emission(self, F: Namespace, times: Array) -> Array:
         return kronecker(F, self._left.emission(F, times), self._right.emission(F, times))
+
+    def slope(self, F: Namespace, times: Array) -> Array:
+        """By the rule of products: F = F₁ ⊗ I + I ⊗ F₂."""
+        return self._of_parts(F, times, self._left.slope(F, times), self._right.slope(F, times))
+
+    def shock(self, F: Namespace, times: Array) -> Optional[Array]:
+        left, right = (part.shock(F, times) for part in (self._left, self._right))
+        return None if left is right is None else self._of_parts(F, times, left, right)
+
+    def _of_parts(
+        self, F: Namespace, times: Array, left: Optional[Array], right: Optional[Array]
+    ) -> Array:
+        """a ⊗ H₂ + H₁ ⊗ b of rows a and b, of which one may be None for 0."""
+        found = []
+        if left is not None:
+            found.append(kronecker(F, left, self._right.emission(F, times)))
+        if right is not None:
+            found.append(kronecker(F, self._left.emission(F, times), right))
+        return functools.reduce(F.broadcast_add, found)
 
     def covariance(self, F: Namespace, times: Array) -> Array:
         parts = (part.covariance(F, times) for part in (self._left, self._right))

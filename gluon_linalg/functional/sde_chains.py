@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,6 +39,19 @@ class Chain(LinearSDE):
 
     def emission(self, F: Namespace, times: Array) -> Array:
         return constant(F, times, np.eye(1, self.size))
+
+    def slope(self, F: Namespace, times: Array) -> Array:
+        return self._of_rate(F, times, self._drift[:1])
+
+    def shock(self, F: Namespace, times: Array) -> Optional[Array]:
+        # Noise enters the last state alone.
+        if self.size > 1:
+            return None
+        return self._of_rate(F, times, np.full((1, 1), 2.0 * self._damping))
+
+    def _of_rate(self, F: Namespace, times: Array, row: np.ndarray) -> Array:
+        rate = F.expand_dims(F.expand_dims(self._rate, axis=2), axis=3)
+        return F.broadcast_mul(constant(F, times, row), rate)
 
     def transition(self, F: Namespace, gaps: Array) -> Array:
         gaps = self._scaled(F, gaps)

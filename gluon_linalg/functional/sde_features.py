@@ -14,18 +14,26 @@ from .tangent import ones_like, stop, zeros_like
 # Points of the integrals that give the weights of harmonics, and what is added to their squares.
 NODES, NEGLIGIBLE = 256, 1e-30
 
+Function = Callable[[Namespace, Array], Array]
+
 
 class Features(LinearSDE):
-    """k(s, t) = φ(s)ᵀ φ(t), d features whose weights stay as they are: A = I, no noise, H = φ."""
+    """k(s, t) = φ(s)ᵀ φ(t), d features whose weights stay as they are: A = I, no noise, H = φ.
 
-    def __init__(self, size: int, features: Callable[[Namespace, Array], Array]) -> None:
-        self.size, self._features = size, features
+    features, slopes: φ and its derivative, (B, n, 1) -> (B, n, d).
+    """
+
+    def __init__(self, size: int, features: Function, slopes: Function) -> None:
+        self.size, self._features, self._slopes = size, features, slopes
 
     def transition(self, F: Namespace, gaps: Array) -> Array:
         return constant(F, gaps, np.eye(self.size))
 
     def emission(self, F: Namespace, times: Array) -> Array:
         return F.expand_dims(self._features(F, times), axis=2)
+
+    def slope(self, F: Namespace, times: Array) -> Array:
+        return F.expand_dims(self._slopes(F, times), axis=2)
 
     def covariance(self, F: Namespace, times: Array) -> Array:
         features = self._features(F, times)
@@ -39,7 +47,12 @@ def cosine_features(period: Array) -> Features:
         angle = _angle(F, times, period)
         return F.concat(F.cos(angle), F.sin(angle), dim=2)
 
-    return Features(2, features)
+    def slopes(F: Namespace, times: Array) -> Array:
+        angle = _angle(F, times, period)
+        turned = F.concat(-F.sin(angle), F.cos(angle), dim=2)
+        return F.broadcast_mul(turned, _speed(F, period))
+
+    return Features(2, features, slopes)
 
 
 def periodic_features(order: int, lengthscale: Array, period: Array) -> Features:
@@ -60,7 +73,16 @@ def periodic_features(order: int, lengthscale: Array, period: Array) -> Features
             parts += [F.broadcast_mul(wave(j * angle), weight) for wave in (F.cos, F.sin)]
         return F.concat(*parts, dim=2)
 
-    return Features(2 * order + 1, features)
+    def slopes(F: Namespace, times: Array) -> Array:
+        weights = _harmonics(F, times, order, lengthscale)
+        parts, angle = [zeros_like(F, times)], _angle(F, times, period)
+        for j in range(1, order + 1):
+            weight = j * F.slice_axis(weights, axis=2, begin=j, end=j + 1)
+            for turned in (-F.sin(j * angle), F.cos(j * angle)):
+                parts.append(F.broadcast_mul(turned, weight))
+        return F.broadcast_mul(F.concat(*parts, dim=2), _speed(F, period))
+
+    return Features(2 * order + 1, features, slopes)
 
 
 def periodic_error(order: int, lengthscale: float) -> float:
@@ -74,26 +96,40 @@ def periodic_error(order: int, lengthscale: float) -> float:
 def polynomial_features(degree: int, offset: Array, lengthscale: Array) -> Features:
     """(s t / lengthscale² + offset)^degree, of (B or 1, 1): the binomial series."""
 
-    def features(F: Namespace, times: Array) -> Array:
-        scaled = F.broadcast_div(times, F.expand_dims(lengthscale, axis=2))
+    weights = [math.factorial(degree) / math.factorial(k) / math.factorial(degree - k)
+               for k in range(degree + 1)]  # fmt: skip
+
+    def series(F: Namespace, times: Array, slope: bool) -> Array:
+        scale = F.expand_dims(lengthscale, axis=2)
+        scaled = F.broadcast_div(times, scale)
         root = F.expand_dims(F.sqrt(offset), axis=2)
         up, down = [ones_like(F, scaled)], [ones_like(F, root)]
         for _ in range(degree):
             up.append(up[-1] * scaled)
             down.append(down[-1] * root)
-        weight = [math.factorial(degree) / math.factorial(k) / math.factorial(degree - k)
-                  for k in range(degree + 1)]  # fmt: skip
+        if slope:
+            raised = [k * power for k, power in enumerate(up[:-1], start=1)]
+            up = [zeros_like(F, scaled), *(F.broadcast_div(power, scale) for power in raised)]
         parts = (F.broadcast_mul(up[k], down[degree - k]) * math.sqrt(w)
-                 for k, w in enumerate(weight))  # fmt: skip
+                 for k, w in enumerate(weights))  # fmt: skip
         return F.concat(*parts, dim=2)
 
-    return Features(degree + 1, features)
+    return Features(
+        degree + 1,
+        lambda F, times: series(F, times, slope=False),
+        lambda F, times: series(F, times, slope=True),
+    )
 
 
 def _angle(F: Namespace, times: Array, period: Array) -> Array:
     """2π t / period, less whole turns."""
     turns = F.broadcast_div(times, F.expand_dims(period, axis=2))
     return 2.0 * math.pi * (turns - F.floor(stop(F, turns)))
+
+
+def _speed(F: Namespace, period: Array) -> Array:
+    """The derivative of the angle, (B or 1, 1, 1)."""
+    return F.expand_dims(2.0 * math.pi / period, axis=2)
 
 
 def _harmonics(F: Namespace, like: Array, order: int, lengthscale: Array) -> Array:

@@ -1,5 +1,7 @@
 """One rule for all that is fitted to data: NumPy or NDArray, with or without the batch axis."""
 
+import warnings
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -188,3 +190,39 @@ def test_errors_of_data():
         layer.condition(X, Y[:-1])
     with pytest.raises(gl.errors.ShapeError, match=r"expected 3 axes \(B, n, d\)"):
         gl.PCABlock(1).fit(Y)
+
+
+SECONDS = 1.6e9 + 60.0 * np.arange(COUNT)
+
+
+@pytest.mark.parametrize(
+    "x, y, warns",
+    [
+        (SECONDS, SERIES, True),
+        (np.stack([SECONDS, X[:, 0]], axis=1), SERIES, True),
+        (SECONDS - SECONDS[0], SERIES, False),
+        (np.full(COUNT, 0.1), SERIES, False),
+        (X[:, 0], 1e9 * SERIES, False),
+        (X[:, 0], 1e9 + SERIES, True),
+    ],
+)
+def test_digits_that_float32_has_not(x, y, warns):
+    x = x.reshape(COUNT, -1)
+    for dtype in ("float32", "float64"):
+        block = gaussian_process()
+        block.initialize()
+        block.cast(dtype)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            block.condition(x, y)
+        told = [str(w.message) for w in caught if "subtract their mean" in str(w.message)]
+        assert len(told) == (warns and dtype == "float32")
+
+
+def test_dates_are_no_numbers():
+    dates = np.datetime64("2020-01-01") + np.arange(COUNT)
+    block = gaussian_process()
+    block.initialize()
+    for given in (dates[:, None], (dates - dates[0])[:, None]):
+        with pytest.raises(TypeError, match=r"'x' has dates, .* expected numbers, such as days"):
+            block.condition(given, Y)

@@ -217,8 +217,8 @@ def test_automatic_jitter_of_what_is_seen():
     x[:, 3] = x[:, 2]
     layer = ready(gl.GPLikelihoodLayer(k.RBF(1e-8, 0.8), noise_variance=None, jitter="auto"))
     seen = np.array([[1.0, 1, 1, 1, 0, 0]])
-    found = layer.condition(x, y, mask=seen)._jitter.asscalar()
-    expected = layer.condition(x[:, :4], y[:, :4])._jitter.asscalar()
+    found = layer.condition(x, y, mask=seen)._from_aside("jitter").asscalar()
+    expected = layer.condition(x[:, :4], y[:, :4])._from_aside("jitter").asscalar()
     assert 0 < expected < 1e-21
     assert abs(found / expected - 1) < 0.2
 

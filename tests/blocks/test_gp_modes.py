@@ -64,6 +64,12 @@ INPUTS = {
     "negative_log_likelihood": [[Y], [-2.0 * Y]],
     "cross_validation": [[Y], [-2.0 * Y]],
 }
+# What is given with times.
+STATES = {
+    "samples": [[NEW[:, :2]], [FEW]],
+    "log_density": [[NEW_Y[:, :2]], [FEW_Y]],
+    "joint_log_density": [[NEW_Y[:, :2]], [FEW_Y]],
+}
 OPTIONS = {("exact", "cross_validation"): {"folds": FOLDS}}
 # Where other files have the check.
 ELSEWHERE = {
@@ -98,7 +104,8 @@ ROWS = [
 def inputs_of(maker, view):
     cases = INPUTS[view]
     if maker == "states":
-        return [[times] for times in NEW_TIMES]
+        others = STATES.get(view, [[], []])
+        return [[times, *rest] for times, rest in zip(NEW_TIMES, others)]
     if maker == "sparse" and view == "cross_validation":
         return [[X, Y], [X[:, :5], Y[:, :5]]]
     if maker == "labels" and view == "log_density":

@@ -445,3 +445,43 @@ def test_sparse_layers_name_the_row():
             assert np.isfinite(block(*nd(X, hidden), *others, nd(seen)).asnumpy()).all()
             with pytest.raises(ValueError, match="Row 6 of batch element 1"):
                 block(*nd(X, broken), *others, nd(seen))
+
+
+@pytest.mark.parametrize("folds", [1, 10, 0, -2, True, 2.5, "three", [0] * 9, [0, 1]])
+@pytest.mark.parametrize("make", [exact, sparse])
+def test_folds_that_are_none(make, folds):
+    """Of 9 rows: a number above that of the rows is no number of folds."""
+    predictor = make()
+    data = () if make is exact else (X, Y)
+    with pytest.raises(ValueError, match="expected a number from 2 to 9, or the fold of each of 9"):
+        predictor.cross_validation(*data, folds=folds)
+    assert predictor.cross_validation(*data, folds=np.int64(9)).mean.shape == (2, 9)
+
+
+def multi_output(x, y):
+    layer = gl.MultiOutputGPLikelihoodLayer(k.RBF(1.7, 0.8), 2, noise_variance=NOISE)
+    return ready(layer).condition(x, np.stack([y, -2.0 * y], axis=2))
+
+
+def states(x, y):
+    layer = gl.StateSpaceGPLayer(k.Matern32(1.7, 0.8), noise_variance=NOISE)
+    return ready(layer).condition(np.sort(x[:, :, 0]), y)
+
+
+@pytest.mark.parametrize("make", [exact, multi_output, states, sparse])
+def test_saved_parameters_are_the_whole_posterior(make, tmp_path):
+    """Also the data themselves, of which calls know nothing."""
+    saved, other = make(X, Y), make(X - 0.3, np.zeros_like(Y))
+    saved.save_parameters(str(tmp_path / "posterior.params"))
+    other.load_parameters(str(tmp_path / "posterior.params"))
+    for one, right in zip(told(other, make), told(saved, make)):
+        np.testing.assert_array_equal(one.asnumpy(), right.asnumpy())
+
+
+def told(predictor, make):
+    new = nd(NEW[:, :, 0] if make is states else NEW)
+    mx.random.seed(3)
+    found = [*predictor(new), predictor.sample(new)]
+    if make is sparse:
+        return [*found, predictor.negative_log_likelihood()]
+    return [*found, *predictor.leave_one_out()]

@@ -96,10 +96,13 @@ POSTERIOR = (
 )
 
 
-# Of several outputs: in test_multi_output_data.py and test_multi_output_sparse.py.
+# Of several outputs: in test_multi_output_data.py, _derivatives.py and _sparse.py.
 OF_DATA = (
     "cross_validation",
+    "derivative",
+    "gradient",
     "leave_one_out",
+    "negative_log_likelihood",
     "view",
     "with_observations",
     "without_observations",
@@ -171,23 +174,23 @@ def test_multi_output_predictor(sparse):
     parts = joint.reshape(2, 2, 4, 2, 4)[:, :, range(4), :, range(4)].transpose(1, 0, 2, 3)
     variance = parts.diagonal(axis1=2, axis2=3)
     density = norm(mean, np.sqrt(variance + NOISE)).logpdf(y[:, :4])
+    noisy = joint + NOISE * np.eye(8)
+    residual = (y[:, :4] - mean).transpose(0, 2, 1).reshape(2, 8)
+    together = -gp_reference.negative_log_likelihood(noisy, residual)
     calls = {
         "mean": ([NEW], mean),
         "variance": ([NEW], variance),
         "output_covariance": ([NEW], parts),
         "covariance": ([NEW], joint),
         "log_density": ([NEW, y[:, :4]], density),
+        "joint_log_density": ([NEW, y[:, :4]], together),
         "sample": ([NEW], np.zeros((1, 2, 4, 2))),
     }
-    random, elsewhere = ("sample",), OF_DATA
+    random = ("sample",)
     if sparse:
-        noisy = joint + NOISE * np.eye(8)
-        residual = (y[:, :4] - mean).transpose(0, 2, 1).reshape(2, 8)
-        right = -gp_reference.negative_log_likelihood(noisy, residual)
-        calls["joint_log_density"] = ([NEW, y[:, :4]], right)
         calls["sample_targets"] = calls["sample"]
-        random, elsewhere = ("sample", "sample_targets"), (*OF_DATA, "negative_log_likelihood")
-    check_methods(make, calls, random=random, elsewhere=elsewhere)
+        random = ("sample", "sample_targets")
+    check_methods(make, calls, random=random, elsewhere=OF_DATA)
 
 
 def test_state_space_gp_predictor():
@@ -215,7 +218,8 @@ def test_state_space_gp_predictor():
         "covariance": ([new], covariance),
         "sample": ([new], np.zeros((1, *mean.shape))),
     }
-    check_methods(make, calls, random=("sample",), elsewhere=("view",))
+    elsewhere = ("view", "gradient", "derivative", "log_density", "joint_log_density")
+    check_methods(make, calls, random=("sample",), elsewhere=elsewhere)
 
 
 @pytest.mark.parametrize("targets", [None, 2])

@@ -4,6 +4,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import state_space_gp_reference as reference
+from scipy.stats import multivariate_normal, norm
 from test_state_space_gp import (
     KERNELS,
     NOISE,
@@ -18,6 +19,7 @@ from test_state_space_gp import (
 
 import gluon_linalg as gl
 from gluon_linalg import kernels as k
+from gluon_linalg.blocks.explaining import listed
 from harness import check_block
 from plain_mxnet import run_plain
 
@@ -98,24 +100,109 @@ def test_draws_in_all_modes(tmp_path):
     check_block(InDtype("samples"), cases, tmp_path, oracle, oracle_tolerance=1e-9)
 
 
-@pytest.mark.parametrize("name", ["samples", pytest.param("covariance", marks=pytest.mark.slow)])
-def test_joint_views_on_plain_mxnet(name, tmp_path):
+VIEWS = {
+    "samples": RANDOM.randn(2, 6, 3),
+    "joint_log_density": RANDOM.randn(2, 6),
+    "gradient": None,
+    "covariance": None,
+    "log_density": RANDOM.randn(2, 6),
+    "derivative": None,
+}
+SLOW = ["covariance", "log_density", "derivative"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in VIEWS]
+)
+def test_views_on_plain_mxnet(name, tmp_path):
     """With a mask and a mean; the call has no arrays of the views."""
-    layer = gl.StateSpaceGPLayer(
-        k.Matern12(1.3, 0.9) * k.Cosine(0.8, 1.2) + k.White(0.2), "linear", 0.2
-    )
+    rough = k.Matern12(1.3, 0.9) * k.Cosine(0.8, 1.2) + k.White(0.2)
+    kernel = k.Matern32(1.3, 0.9) * k.Cosine(0.8, 1.2) if name == "derivative" else rough
+    layer = gl.StateSpaceGPLayer(kernel, "linear", 0.2)
     seen = np.array([[1.0, 1, 0, 1], [1, 0, 1, 1]])
     predictor = ready(layer).condition(X, np.where(seen, Y, np.nan), mask=seen)
-    assert not any(n.endswith(("closings", "steps")) for n in predictor.collect_params())
-    given = [CASES[1][0], RANDOM.randn(2, 6, 3)][: 1 + (name == "samples")]
+    own = ("closings", "steps", "noise_variance")
+    assert not any(n.endswith(own) for n in predictor.collect_params())
+    given = [a for a in (CASES[1][0], VIEWS[name]) if a is not None]
     arrays, view = [nd(a) for a in given], predictor.view(name)
-    column = view(arrays[0].expand_dims(axis=2), *arrays[1:]).asnumpy()
+    columns = listed(view(arrays[0].expand_dims(axis=2), *arrays[1:]))
     view.hybridize()
-    expected = view(*arrays)
-    np.testing.assert_array_equal(column, expected.asnumpy().reshape(column.shape))
+    expected = listed(view(*arrays))
     gl.export(view, str(tmp_path / "view"), *arrays)
-    (found,) = run_plain(tmp_path / "view", given, "float64", tmp_path)
-    np.testing.assert_allclose(found, expected.asnumpy(), rtol=1e-11, atol=1e-11)
+    found = run_plain(tmp_path / "view", given, "float64", tmp_path)
+    for column, right, plain in zip(columns, expected, found):
+        np.testing.assert_array_equal(column.asnumpy(), right.asnumpy().reshape(column.shape))
+        np.testing.assert_allclose(plain, right.asnumpy(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_densities_of_new_values(noise):
+    predictor = ready(simple_layer()).condition(X, Y, include_noise=noise)
+    new, y = CASES[1][0], VIEWS["log_density"]
+    mean, covariance = dense_posterior(new)
+    covariance = covariance + 0.3 * np.eye(6)
+    deviation = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
+    each = predictor.log_density(*nd(new, y)).asnumpy()
+    np.testing.assert_allclose(each, norm.logpdf(y, mean, deviation), rtol=1e-11)
+    joint = predictor.joint_log_density(*nd(new, y)).asnumpy()
+    right = [multivariate_normal.logpdf(*row) for row in zip(y, mean, covariance)]
+    np.testing.assert_allclose(joint, right, rtol=1e-10)
+
+
+SMOOTH = {
+    "matern32": lambda: k.Matern32(1.3, 0.9),
+    "matern72": lambda: k.Matern72(1.3, 0.9),
+    "waves": lambda: k.Periodic(1.2, 1.5, 2.3) + k.Cosine(1.3, 2.2),
+    "polynomial": lambda: k.Polynomial(2, 0.5, 1.3, 0.7) + k.Linear(0.4) + k.Constant(2.0),
+    "product": lambda: k.Matern52(1.3, 0.9) * k.Linear() + 0.7 * (k.Matern32() * k.Cosine()),
+    "batch": lambda: k.Batched(k.Matern32(1.3, 0.9), 2),
+}
+ROUGH = {
+    "matern12": lambda: k.Matern12(1.3, 0.9),
+    "among others": lambda: k.Matern12(1.3, 0.9) * k.Cosine(1.0, 2.2) + k.White(0.3) + k.RBF(),
+}
+
+
+@pytest.mark.parametrize("name", [*SMOOTH, *ROUGH])
+def test_derivatives_in_time_are_those_of_the_dense_process(name):
+    """Also beside the data, at their times, and at two times that are equal."""
+    kernel, found = {**SMOOTH, **ROUGH}[name], []
+    seen = np.array([[1.0, 1, 1, 1], [1, 0, 1, 1]])
+    new = np.array([[0.5, 0.1, 0.3, 1.7, -1.0], [3.0, 9.5, 3.4, 3.2, 9.0]])
+    for cls, x in ((gl.StateSpaceGPLayer, X), (gl.GPLikelihoodLayer, X[:, :, None])):
+        options = {"rbf_order": 9, "periodic_order": 12} if cls is gl.StateSpaceGPLayer else {}
+        layer = ready(cls(kernel(), "linear", noise_variance=0.2, **options))
+        layer(*nd(x, Y))
+        layer.mean.weight.set_data(nd([[0.3]]))
+        predictor, times = layer.condition(x, Y, mask=seen), nd(new[:, :, None])
+        found.append([*predictor.gradient(times)])
+        if name in SMOOTH:
+            found[-1] += predictor.derivative(times)
+            continue
+        with pytest.raises(ValueError, match="kernel Matern12 have no derivative"):
+            predictor.derivative(times)
+    # What an RBF of 9 states leaves out.
+    tolerance = 1e-4 if name == "among others" else 1e-10
+    for one, right in zip(*found):
+        assert one.shape == right.shape
+        np.testing.assert_allclose(one.asnumpy(), right.asnumpy(), rtol=1e-9, atol=tolerance)
+
+
+def test_another_device():
+    """All arrays follow `reset_ctx`, also those that views alone read."""
+    predictor = ready(simple_layer()).condition(X, Y)
+    other = mx.cpu(1)
+    predictor.collect_params().reset_ctx(other)
+    times, y = (a.as_in_context(other) for a in nd(CASES[1][0], RANDOM.randn(2, 6)))
+    for found in (
+        predictor(times)[0],
+        predictor.covariance(times),
+        predictor.sample(times, 2),
+        predictor.joint_log_density(times, y),
+        predictor.view("log_density")(times, y),
+        predictor.leave_one_out().mean,
+    ):
+        assert found.context == other
 
 
 def test_gradients_at_the_times_of_data():

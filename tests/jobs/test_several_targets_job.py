@@ -283,6 +283,49 @@ def test_batches_of_rows_of_several_targets(run, write_job, workspace):
         assert metrics["holdout"][name]["rmse"] < 0.5 * np.nanstd(y[:, k])
 
 
+@pytest.mark.parametrize(
+    "likelihood", ["poisson", pytest.param("negative_binomial", marks=pytest.mark.slow)]
+)
+def test_counts_of_several_targets(likelihood, run, write_job, workspace):
+    """Rates that share a wave, a cell that is empty; moments and density of held-out counts."""
+    wave, random = np.sin(1.5 * X), np.random.default_rng(8)
+    # The dispersion begins at 1.
+    steps = 8 if likelihood == "poisson" else 80
+    rates = np.exp(np.stack([2.0 + wave, 3.0 - wave], axis=1))
+    y = random.poisson(rates).astype(float)
+    y[[3, 50], [0, 1]] = np.nan
+    cells = np.where(np.isnan(y), "", y.astype("U32")).tolist()
+    lines = [f"{x!r},{one},{two}" for x, (one, two) in zip(X.tolist(), cells)]
+    (workspace / "two.csv").write_text("\n".join(["x,a,b", *lines]) + "\n")
+    changes = {
+        "data.path": "two.csv",
+        "data.target": ["a", "b"],
+        "data.holdout": {"last": 12},
+        "model.method": "svgp",
+        "model.likelihood": likelihood,
+        "model.mean": "constant",
+        "model.natural_step": 0.5,
+        "training": {"optimizer": "adam", "learning_rate": 0.05, "iterations": steps},
+    }
+    metrics, out = trained(run, workspace, write_job(changes))
+    mean, deviation = predicted(run, workspace)
+    assert np.abs(mean / rates - 1.0)[:48].max() < 0.35
+    # The noise of counts, once.
+    more = deviation**2 - mean
+    nodes, shares = np.polynomial.hermite_e.hermegauss(60)
+    assert (more > 0.0).all() and (more < mean + 0.2 * mean**2)[:48].all()
+    for k, name in enumerate("ab"):
+        rows = np.flatnonzero(~np.isnan(y[:, k]) & (np.arange(60) >= 48))
+        found = metrics["holdout"][name]
+        assert found["rows"] == len(rows)
+        # The log rate is normal, and has these moments where the noise is that of Poisson alone.
+        variance = np.log1p(more[rows, k] / mean[rows, k] ** 2)[:, None]
+        level = np.log(mean[rows, k])[:, None] - 0.5 * variance
+        own = stats.poisson.pmf(y[rows, k, None], np.exp(level + np.sqrt(variance) * nodes))
+        right = -np.log(own @ shares / shares.sum()).mean()
+        assert found["nlpd"] == pytest.approx(right, abs=1e-6 if likelihood == "poisson" else 0.1)
+
+
 def test_a_hold_out_without_values_of_a_target(run, write_job, workspace):
     empty = np.zeros((60, 2), dtype=bool)
     empty[48:, 1] = True
@@ -302,7 +345,13 @@ def test_a_column_without_values_is_refused(run, write_job, workspace):
 
 REFUSED_SEVERAL = {
     "method": ({"model.method": "statespace"}, "statespace is of one target; several need"),
-    "likelihood": ({"model.method": "svgp", "model.likelihood": "poisson"}, "is of one target"),
+    "likelihood": (
+        {"model.method": "svgp", "model.likelihood": "student_t"},
+        "is of one target, not of 2; several take one of: gaussian, poisson, negative_binomial",
+    ),
+    "classes": ({"model.method": "svgp", "model.likelihood": "bernoulli"}, "is of one target"),
+    "counts": ({"model.likelihood": "poisson"}, "poisson needs method: svgp"),
+    "no counts": ({"model.method": "svgp", "model.likelihood": "poisson"}, "is no count"),
     "linear": (
         {"model.coregionalization.model": "linear"},
         "linear has a matrix for each part of a sum",

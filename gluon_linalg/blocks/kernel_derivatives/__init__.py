@@ -5,6 +5,7 @@ one that it inherits from: a subclass may mean another function.
 """
 
 from .. import kernels as k
+from ..coregionalization import OutputKernel
 from .algebraic import categorical, constant, linear, polynomial, white
 from .arc_cosine import arc_cosine
 from .base import DERIVATIVES, Differentiated, differentiated
@@ -41,6 +42,7 @@ DERIVATIVES.update(
         k.Constant: constant,
         k.White: white,
         k.Categorical: categorical,
+        OutputKernel: categorical,
         k.Sum: total,
         k.Product: product,
         k.Scaled: scaled,

@@ -20,6 +20,12 @@ class Differentiated(NamedTuple):
     # ∂²k/∂a_i∂b_j where a = b, for i <= j; nothing for what is 0, and for pairs.
     bends: Bends
 
+    def cast(self, F: Namespace, dtype: str) -> "Differentiated":
+        """The same in another dtype."""
+        slopes = [None if a is None else F.cast(a, dtype=dtype) for a in self.slopes]
+        bends = {pair: F.cast(bend, dtype=dtype) for pair, bend in self.bends.items()}
+        return Differentiated(F.cast(self.value, dtype=dtype), slopes, bends)
+
 
 class Points(NamedTuple):
     """Pairs of rows of x (B, n, d) and z (B, m, d), or with x None each row of z with itself."""

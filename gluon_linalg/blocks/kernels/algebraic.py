@@ -45,7 +45,7 @@ class Linear(Kernel):
         program.write("linear", program.points(x, z), program.hyperparameter(variance))
 
     def state_space(self, F: Namespace, orders: fn.Orders, variance: Array) -> fn.LinearSDE:
-        return fn.ScaledSDE(fn.Features(1, lambda F, times: times), variance)
+        return fn.ScaledSDE(fn.Features(1, lambda F, times: times, fn.ones_like), variance)
 
 
 class Polynomial(Kernel):
@@ -158,7 +158,7 @@ class Constant(Kernel):
         program.write("scale", program.hyperparameter(variance))
 
     def state_space(self, F: Namespace, orders: fn.Orders, variance: Array) -> fn.LinearSDE:
-        return fn.ScaledSDE(fn.Features(1, fn.ones_like), variance)
+        return fn.ScaledSDE(fn.Features(1, fn.ones_like, fn.zeros_like), variance)
 
     def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
         return float(self.variance.value()[0]), 0.0

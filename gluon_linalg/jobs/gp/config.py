@@ -77,6 +77,8 @@ OF_SEVERAL = ("exact", "sgpr", "svgp")
 # Of what a target may be: numbers, counts, or classes.
 CLASSES = ("bernoulli", "categorical", "ordinal")
 COUNTS = ("poisson", "negative_binomial")
+# What several targets may be.
+OF_EACH = ("gaussian", *COUNTS)
 
 
 class Inducing(Section):
@@ -134,7 +136,8 @@ class Model(Fixable):
         "outliers; heteroscedastic, with a second process for the logarithm of the noise variance. "
         "Counts: poisson, negative_binomial, of whose rate the process is the logarithm. Names of "
         "classes: bernoulli, two; categorical, more, with a process each; ordinal, whose names "
-        "are in order. All but gaussian need method: svgp.",
+        "are in order. All but gaussian need method: svgp. Several targets are all numbers, "
+        "gaussian, or all counts.",
     )
     inducing: Inducing = Field(
         default_factory=Inducing,  # type: ignore[arg-type]
@@ -269,8 +272,12 @@ class GaussianProcessJob(PredictingJob):
     def _problem_of_several(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         """What does not fit a list of targets."""
         model, count = self.model, len(self.data.targets)
-        if model.likelihood != "gaussian":
-            return ("model", "likelihood"), f"{model.likelihood} is of one target, not of {count}"
+        if model.likelihood not in OF_EACH:
+            return (
+                ("model", "likelihood"),
+                f"{model.likelihood} is of one target, not of {count}; several take one of: "
+                f"{', '.join(OF_EACH)}. A job for each target has any",
+            )
         if model.method not in OF_SEVERAL:
             return (
                 ("model", "method"),

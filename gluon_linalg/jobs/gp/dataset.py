@@ -80,14 +80,18 @@ def _refuse_target(job: GaussianProcessJob, dataset: Dataset) -> None:
     """Refuses what is no count, and classes that leave nothing to tell apart."""
     model, path, target = job.model, dataset.path, dataset.target
     if model.has_counts:
-        for y, line in ((dataset.y, dataset.lines), (dataset.holdout_y, None)):
-            bad = np.flatnonzero((y < 0) | (y != np.round(y)))
-            if len(bad):
-                where = "a row of the hold-out" if line is None else f"row {line[bad[0]]}"
-                raise JobError(
-                    f"{path}: {where}, column '{target}': {y[bad[0]]:g} is no count; "
-                    f"{model.likelihood} takes whole numbers from 0 on"
-                )
+        for place, name in enumerate(job.data.targets):
+            for y, line in ((dataset.y, dataset.lines), (dataset.holdout_y, None)):
+                column = y if y.ndim == 1 else y[:, place]
+                bad = np.flatnonzero((column < 0) | (column != np.round(column)))
+                # An empty cell is none.
+                bad = bad[~np.isnan(column[bad])]
+                if len(bad):
+                    where = "a row of the hold-out" if line is None else f"row {line[bad[0]]}"
+                    raise JobError(
+                        f"{path}: {where}, column '{name}': {column[bad[0]]:g} is no count; "
+                        f"{model.likelihood} takes whole numbers from 0 on"
+                    )
     if dataset.classes is None:
         return
     names = dataset.classes

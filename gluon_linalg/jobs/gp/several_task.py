@@ -102,6 +102,10 @@ class SeveralProcesses(GaussianProcess):
                 "the targets depend on, or give other initial values"
             )
 
+    def log_densities(self) -> Optional[np.ndarray]:
+        """Of the values of the hold-out, (n, k), where their noise is not normal."""
+        return None
+
     def write_results(self, folder: OutputFolder) -> Dict[str, Any]:
         """Writes the model and the plot; returns metrics: the hold-out of each target."""
         dataset, predictor = self.dataset, self.rescaled(self.predictor())
@@ -115,12 +119,16 @@ class SeveralProcesses(GaussianProcess):
         plot_several(folder.file(names.PLOT), dataset, self.title, predict_new)
         holdout = None
         if len(dataset.holdout_y):
-            moments = predict_new(dataset.holdout_x)
+            moments, densities = predict_new(dataset.holdout_x), self.log_densities()
             holdout = {}
-            for name, *column in zip(dataset.target, dataset.holdout_y.T, *(m.T for m in moments)):
-                seen = ~np.isnan(column[0])
-                own, mean, variance = (values[seen] for values in column)
-                holdout[name] = holdout_metrics(own, mean, variance, self.job.levels)
+            for k, name in enumerate(dataset.target):
+                seen = ~np.isnan(dataset.holdout_y[:, k])
+                held = dataset.holdout_y[seen, k]
+                mean, variance = (values[seen, k] for values in moments)
+                found = holdout_metrics(held, mean, variance, self.job.levels)
+                if found is not None and densities is not None:
+                    found["nlpd"] = -float(densities[seen, k].mean())
+                holdout[name] = found
         return {
             "rows_left_out": dataset.left_out,
             "targets": list(dataset.target),
