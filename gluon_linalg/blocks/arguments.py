@@ -70,7 +70,7 @@ def plain(axes: str, value: Any) -> Any:
     argument has one axis beside that of the batch.
     """
     if isinstance(value, np.ma.MaskedArray):
-        return value.astype("float64").filled(np.nan)
+        return np.ma.filled(value.astype("float64"), np.nan)
     has_one_axis = axes[0] in BATCH and len(axes.split()) == 2
     return value.T if has_one_axis and hasattr(value, "columns") else value
 
