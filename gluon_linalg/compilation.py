@@ -205,6 +205,19 @@ def _parts(block: Any) -> List[Any]:
 
 
 @contextlib.contextmanager
+def without_hooks(block: Any) -> Iterator[None]:
+    """Inside it no hook of a user's runs, who expects arrays: `summary` counts what they hold."""
+    before = [(part, part._forward_hooks, part._forward_pre_hooks) for part in _parts(block)]
+    for part, *_ in before:
+        part._forward_hooks, part._forward_pre_hooks = {}, {}
+    try:
+        yield
+    finally:
+        for part, hooks, pre_hooks in before:
+            part._forward_hooks, part._forward_pre_hooks = hooks, pre_hooks
+
+
+@contextlib.contextmanager
 def _native_graph(block: Any, args: Sequence[Any]) -> Iterator[None]:
     """Inside it the block is traced with native operators, its own graph being kept aside.
 

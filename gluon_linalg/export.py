@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import warnings
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -32,7 +32,10 @@ BETWEEN_BACKENDS = {"float32": 1e-2, "float64": 1e-6}
 
 
 def export(
-    block: mx.gluon.HybridBlock, path: str, *examples: Optional[Array], **keywords: Optional[Array]
+    block: mx.gluon.HybridBlock,
+    path: "Union[str, os.PathLike[str]]",
+    *examples: Optional[Array],
+    **keywords: Optional[Array],
 ) -> Tuple[str, str]:
     """Writes ``path-symbol.json`` and ``path-0000.params``, checked against the live block.
 
@@ -53,6 +56,7 @@ def export(
     >>> [os.path.basename(file) for file in files]
     ['model-symbol.json', 'model-0000.params']
     """
+    path = os.fspath(path)
     if isinstance(block, LinearAlgebraBlock) and (examples or keywords):
         examples = block._received(*examples, **keywords)
     if not examples:
@@ -165,12 +169,12 @@ class LoadedBlock(mx.gluon.SymbolBlock):
 
 
 @renamed_arguments(ctx="device")
-def load(path: str, device: Optional[Device] = None) -> LoadedBlock:
+def load(path: "Union[str, os.PathLike[str]]", device: Optional[Device] = None) -> LoadedBlock:
     """The block that `export` wrote to `path`, with the same arguments: a `LoadedBlock`.
 
     device: where its parameters go, such as ``mx.gpu(0)``; the current one if left out. It has the
     dtype of the export, and refuses another with a DtypeError, shapes that do not fit
-    with a ShapeError.
+    with a ShapeError. Raises FileNotFoundError, and ValueError or MXNetError for damaged ones.
 
     >>> import os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "model")
@@ -178,11 +182,12 @@ def load(path: str, device: Optional[Device] = None) -> LoadedBlock:
     >>> round(gl.load(path)(2.0 * mx.nd.eye(2).expand_dims(0)).asscalar().item(), 4)  # log 4
     1.3863
     """
+    path = os.fspath(path)
     symbol_file, parameter_file = f"{path}-symbol.json", f"{path}-0000.params"
     for name in (symbol_file, parameter_file):
         if not os.path.exists(name):
             raise FileNotFoundError(f"load: there is no file {name}.")
-    symbol = mx.sym.load(symbol_file)
+    symbol = _graph(symbol_file)
     stored = {key.split(":", 1)[1] for key in mx.nd.load(parameter_file)}
     names = sorted(set(symbol.list_inputs()) - stored, key=lambda name: (len(name), name))
     attributes = symbol.attr_dict()
@@ -196,6 +201,14 @@ def load(path: str, device: Optional[Device] = None) -> LoadedBlock:
         if attributes.get(name, {}).get("__grad_req__") == "null":
             parameter.grad_req = "null"
     return block
+
+
+def _graph(name: str) -> mx.sym.Symbol:
+    try:
+        return mx.sym.load(name)
+    # MXNet's message has bytes of memory where the text ends too early.
+    except (mx.base.MXNetError, UnicodeDecodeError):
+        raise ValueError(f"load: {name} is damaged, or no graph of MXNet's.") from None
 
 
 def _input(name: str, attributes: Mapping[str, str]) -> Input:

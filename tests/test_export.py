@@ -201,6 +201,18 @@ def test_missing_folder_and_files_are_named(tmp_path):
         gl.export(gl.CholeskyBlock(), str(tmp_path / "model"))
 
 
+def test_a_damaged_graph_is_named(tmp_path):
+    """MXNet's own error for half of a graph cannot even be decoded. The path may be a Path."""
+    example = nd([[[4.0]]])
+    files = gl.export(gl.CholeskyBlock(), tmp_path / "model", example)
+    assert gl.load(tmp_path / "model")(example).asscalar() == 2.0
+    whole = Path(files[0]).read_text()
+    for part in ("{", whole[: len(whole) // 2], "[]", ""):
+        Path(files[0]).write_text(part)
+        with pytest.raises(ValueError, match="model-symbol.json is damaged"):
+            gl.load(tmp_path / "model")
+
+
 def test_inputs_and_outputs_are_flat(tmp_path):
     """Lists of arrays would not survive the file: every block takes and returns plain arrays."""
     for block, example in ((gl.LQBlock(), nd(np.ones((1, 1, 2)))), (gl.EigBlock(), nd([[[2.0]]]))):

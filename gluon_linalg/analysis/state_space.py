@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import mxnet as mx
 import numpy as np
 
+from ..blocks.arguments import plain
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.kalman_views import KalmanViewsLayer
 from ..blocks.multivariate.base import MultivariateModel
@@ -81,8 +82,11 @@ def received(layer: Any, arrays: Sequence[Any], keywords: Mapping[str, Any]) -> 
     bound += [None] * (len(names) - len(bound))
     place = names.index("mask")
     if bound[place] is None:
-        given = bound[0].asnumpy() if isinstance(bound[0], mx.nd.NDArray) else bound[0]
-        y = np.asarray(given, dtype="float64")
+        if isinstance(bound[0], mx.nd.NDArray):
+            y = bound[0].asnumpy()
+        else:
+            y = bound[0] = np.asarray(plain(layer.arguments[0][1], bound[0]))
+            y = y.astype("float64") if y.dtype.kind != "c" else y
         if np.isnan(y).any():
             bound[place] = (~np.isnan(y)).astype("float64")
     while bound[-1] is None:

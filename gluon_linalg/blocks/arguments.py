@@ -56,6 +56,7 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
     value: an NDArray, which stays on its device, or what `numpy.asarray` takes; it may lack the
     batch axis. Raises TypeError, ShapeError.
     """
+    value = plain(axes, value)
     if not isinstance(value, mx.nd.NDArray):
         numbers = _numbers(block, name, value)
         _warn_of_lost_digits(block, name, numbers, dtype)
@@ -67,6 +68,18 @@ def from_data(block: str, name: str, axes: str, value: Any, dtype: str, device: 
         raise ShapeError(f"{block}: '{name}' is empty, shape {value.shape}.")
     lacks_batch = value.ndim == len(axes.split()) - 1 and axes[0] in BATCH
     return value.expand_dims(axis=0) if lacks_batch else value
+
+
+def plain(axes: str, value: Any) -> Any:
+    """NumPy's masked arrays with NaN for what is masked, and DataFrames as their axes are.
+
+    `numpy.asarray` would show what the mask hides. A column is a series of its own where an
+    argument has one axis beside that of the batch.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        return np.ma.filled(value.astype("float64"), np.nan)
+    has_one_axis = axes[0] in BATCH and len(axes.split()) == 2
+    return value.T if has_one_axis and hasattr(value, "columns") else value
 
 
 def _numbers(block: str, name: str, value: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
-from ..compilation import Lock, compiling
+from ..compilation import Lock, compiling, without_hooks
 from ..errors import ContextError, DtypeError, LinearAlgebraError
 from ..host_memory import from_loader
 from ..native import applies
@@ -235,7 +235,8 @@ class LinearAlgebraBlock(mx.gluon.HybridBlock):
             if not any(parameter._deferred_init for parameter in parameters):
                 return
             try:
-                self._deferred_infer_shape(*args)
+                with without_hooks(self):
+                    self._deferred_infer_shape(*args)
                 for parameter in parameters:
                     parameter._finish_deferred_init()
             except (ValueError, AssertionError):

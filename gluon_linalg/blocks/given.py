@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..typing import Array, ArrayLike, Namespace
-from .parameters import _Constant
+from .parameters import _Constant, stored_array
 
 
 class GivenParameter(mx.gluon.Parameter):
@@ -26,7 +26,7 @@ class GivenParameter(mx.gluon.Parameter):
         if self._data is None:
             self.init = _Constant(self._exact)
         else:
-            self.set_data(mx.nd.array(self._exact, dtype=self.dtype))
+            self.set_data(stored_array(self._exact, self.dtype))
 
     def natural(self, F: Namespace, stored: Array) -> Array:
         """The value in a graph, from the stored array: the same."""
@@ -39,7 +39,7 @@ class GivenParameter(mx.gluon.Parameter):
         )
         super().cast(dtype)
         if untrained:
-            self.set_data(mx.nd.array(self._exact, dtype=dtype))
+            self.set_data(stored_array(self._exact, dtype))
 
 
 def given_parameter(block: mx.gluon.Block, name: str, value: ArrayLike) -> GivenParameter:

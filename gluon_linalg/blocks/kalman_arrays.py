@@ -9,7 +9,7 @@ from .. import functional as fn
 from ..errors import DtypeError, NonFiniteError, NotPositiveDefiniteError, ShapeError
 from ..typing import Device
 from . import dates
-from .arguments import axis_sizes
+from .arguments import axis_sizes, plain
 from .casting import FLOATS
 
 NAME = "kalman_arrays"
@@ -214,6 +214,7 @@ def _read(name, value):
     axes, least = AXES[name]
     letters = axes.replace("?", "").replace("N", "T").split()
     try:
+        value = plain(axes, value)
         array = value.asnumpy() if isinstance(value, mx.nd.NDArray) else np.asarray(value)
         array = array.astype("float64")
     except (TypeError, ValueError, OverflowError):

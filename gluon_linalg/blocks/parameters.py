@@ -45,7 +45,7 @@ class PositiveParameter(mx.gluon.Parameter):
         if self._data is None:
             self.init = _Constant(stored)
         else:
-            self.set_data(mx.nd.array(stored, dtype=self.dtype))
+            self.set_data(stored_array(stored, self.dtype))
 
     def cast(self, dtype: Any) -> None:
         """Casts; a value that was set and not yet trained keeps all digits it was given."""
@@ -54,7 +54,7 @@ class PositiveParameter(mx.gluon.Parameter):
         )
         super().cast(dtype)
         if untrained:
-            self.set_data(mx.nd.array(self._exact, dtype=dtype))
+            self.set_data(stored_array(self._exact, dtype))
 
     def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
@@ -73,6 +73,11 @@ class _Constant(mx.init.Constant):
 
     def dumps(self) -> str:
         return json.dumps(["constant", {"value": np.asarray(self.value).tolist()}])
+
+
+def stored_array(values: np.ndarray, dtype: Any) -> Any:
+    """What parameters store, in MXNet's NumPy mode too."""
+    return (mx.np if mx.util.is_np_array() else mx.nd).array(values, dtype=np.dtype(dtype).name)
 
 
 def positive_parameter(

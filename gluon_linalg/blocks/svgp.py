@@ -312,4 +312,4 @@ class _Identities(mx.init.Initializer):
     """Matrices I on the last two axes."""
 
     def _init_weight(self, desc: Any, arr: mx.nd.NDArray) -> None:
-        arr[:] = mx.nd.array(np.broadcast_to(np.eye(arr.shape[-1]), arr.shape), dtype=arr.dtype)
+        arr[:] = np.broadcast_to(np.eye(arr.shape[-1]), arr.shape).astype(arr.dtype)

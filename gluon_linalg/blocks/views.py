@@ -188,6 +188,16 @@ class View(LinearAlgebraBlock):
         found.update({name: p for name, p in every.items() if name in self._read})
         return found
 
+    def _collect_params_with_prefix(self, prefix: str = "") -> Dict[str, mx.gluon.Parameter]:
+        """The same by the names that `save_parameters` has: those of the posterior."""
+        known = {id(p): n for n, p in self.posterior._collect_params_with_prefix().items()}
+        start = f"{prefix}." if prefix else ""
+        own = len(self.posterior.prefix)
+        return {
+            start + known.get(id(parameter), name[own:]): parameter
+            for name, parameter in self.collect_params().items()
+        }
+
     def _bound(self, args: Any, keywords: Any) -> Tuple[Any, ...]:
         return self.posterior._shaped(self.arguments, super()._bound(args, keywords))
 

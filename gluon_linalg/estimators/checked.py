@@ -14,7 +14,11 @@ except ImportError:  # Before scikit-learn 1.6 it is a method.
 
 def fitted_data(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """X (n, d), or X and y (n,) or (n, k), to be fitted to; remembers the columns of X."""
-    return validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=2, **options)
+    found = validate_data(estimator, X, y, dtype=np.float64, ensure_min_samples=2, **options)
+    if not options.get("y_numeric"):
+        return found
+    # scikit-learn lets text pass here.
+    return found[0], found[1].astype(np.float64)
 
 
 class SeveralTargets:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 import mxnet as mx
 import numpy as np
 
+from ..blocks.arguments import plain
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.kalman_arrays import kalman_arrays
 from ..blocks.smoother import KalmanSmootherLayer
@@ -268,6 +269,7 @@ def _symmetric(covariance):
 
 
 def _observations(y):
+    y = plain("B T p", y)
     array = np.asarray(y.asnumpy() if isinstance(y, mx.nd.NDArray) else y, dtype="float64")
     array = array[:, None] if array.ndim == 1 else array
     array = array[None] if array.ndim == 2 else array

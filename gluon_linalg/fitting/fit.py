@@ -44,7 +44,8 @@ def fit(
     layer: an initialized block whose output is a loss of any shape, such as every `*Layer` of this
     package and `StructuralModel`; it is compiled while it is fitted. arrays, keywords: its
     arguments, as NDArrays, NumPy arrays or what `numpy.asarray` takes (pandas), for blocks of this
-    package with or without the batch axis; NaN in the y of a state space model is missing. With a
+    package with or without the batch axis; NaN in the y of a state space model is missing, and so
+    is what a masked array hides; columns of a DataFrame are series where one axis is theirs. With a
     Gluon optimizer the only one may be a `DataLoader`, which gives the arrays of each iteration in
     turn.
 
@@ -77,7 +78,7 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
-    with compiled(layer):
+    with mx.autograd.pause(), compiled(layer):
         start = loss.vector()
         first = loss.at(start)[0]
         if not np.isfinite(first):

@@ -10,6 +10,7 @@ from ..errors import LinearAlgebraError, NonFiniteError, listing
 from .fit import compiled
 from .loss import trained_parameters
 from .minimize_each import minimize_each
+from .vector import clear_gradients
 
 # How far what a parameter stores, a logarithm for positive ones, goes from where it began.
 FARTHEST = 30.0
@@ -58,7 +59,7 @@ def fit_each(
         )
     problem = _Problem(layer, data, list(parameters.values()))
     start = problem.points()
-    with compiled(layer):
+    with mx.autograd.pause(), compiled(layer):
         found, losses = minimize_each(
             problem.evaluate, [start], start - FARTHEST, start + FARTHEST, tolerance, iterations
         )
@@ -92,6 +93,7 @@ class _Problem:
     def evaluate(self, points: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """Losses (B,) and gradients (B, n): no loss depends on the row of another."""
         self.set_points(points)
+        clear_gradients(self._parameters)
         try:
             with mx.autograd.record(train_mode=False):
                 losses = self._layer(*self._data)

@@ -130,6 +130,7 @@ class Loss:
         self.evaluations += 1
         if self._loader is not None and is_noisy:
             self.arrays = self._next_batch()
+        self._vector.clear()
         try:
             with mx.autograd.record(train_mode=is_noisy):
                 total = self._of(self.arrays)

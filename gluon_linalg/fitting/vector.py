@@ -1,6 +1,6 @@
 """The trained parameters of a block as one vector of unconstrained numbers."""
 
-from typing import Dict, Iterator, List, Mapping, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -25,6 +25,10 @@ class ParameterVector:
                 values = values.astype(parameter.dtype)
             parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
 
+    def clear(self) -> None:
+        """The next backward pass is not added to the last, whatever `grad_req` is."""
+        clear_gradients(self.parameters.values())
+
     def gradient(self, device: Device) -> np.ndarray:
         """What the last backward pass left on a device."""
         return self._joined([p.grad(device) for p in self.parameters.values()])
@@ -41,3 +45,10 @@ class ParameterVector:
         if not arrays:
             return np.zeros(0)
         return np.concatenate([a.asnumpy().astype("float64").reshape(-1) for a in arrays])
+
+
+def clear_gradients(parameters: Iterable[mx.gluon.Parameter]) -> None:
+    """Sets the gradients to 0 that a backward pass adds to."""
+    for parameter in parameters:
+        if parameter.grad_req == "add":
+            parameter.zero_grad()

@@ -18,6 +18,12 @@ TIME = re.compile(
 )
 # Numbers, but in a column of times.
 COMPACT = re.compile(r"([12]\d{3})(0[1-9]|1[0-2])(\d{2})?", re.ASCII)
+# Of other forms: 2010-W01, 2010M01, 1.1.10, 1 Jan 2010.
+RESEMBLES = re.compile(
+    r"\d{1,4}[-/. ]\w+[-/. ]\d{1,4}\b.*|\d{4}[- ]?[WM]\d{1,2}.*"
+    r"|(?=.*\d).*\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b.*",
+    re.ASCII | re.IGNORECASE,
+)
 FORMS = "1958-03, 1958-03-01, 31/12/1958, 1958Q1 or 1958-03-01 12:00"
 
 

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Callable, Collection, Iterable, Optional, TypeVar, Union
 
-from .moments import is_time
+from .moments import FORMS, RESEMBLES, is_time
 
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
 WITH_COMMA = re.compile(r"[-+]?([0-9]+,[0-9]*|,[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
@@ -34,6 +34,8 @@ def number(text: str) -> float:
             advice = "if its comma is the decimal sign, set data.decimal: ','"
         elif text.lower() in ("true", "false"):
             advice = "write True or False"
+        elif RESEMBLES.fullmatch(text):
+            advice = f"write a date such as {FORMS}"
         raise ValueError(f"'{text[:40]}' is not a finite number; {advice}")
     return float(text)
 

@@ -4,10 +4,12 @@ import warnings
 
 import mxnet as mx
 import numpy as np
+import pandas
 import pytest
+from scipy.stats import multivariate_normal
 
 import gluon_linalg as gl
-from gluon_linalg import kernels, structural
+from gluon_linalg import errors, kernels, structural
 
 RANDOM = np.random.RandomState(8)
 COUNT = 12
@@ -123,7 +125,16 @@ CASES = {
     ),
 }
 
+
+def frame(array):
+    """As tables are: a row for each observation."""
+    if array.ndim > 2:
+        return array
+    return pandas.DataFrame(array.T if len(array) == 1 else array)
+
+
 FORMS = {
+    "frame": frame,
     "float64": lambda array: array,
     "float32": lambda array: array.astype("float32"),
     "list": lambda array: array.tolist(),
@@ -152,6 +163,28 @@ def test_forms(name, form, batch):
         found = found.asnumpy()
     tolerance = 1e-5 if "32" in form else 1e-9
     np.testing.assert_allclose(found, oracle(), rtol=tolerance, atol=tolerance)
+
+
+def test_what_a_masked_array_hides_is_missing():
+    """Of `numpy.asarray` it would be there again."""
+    hidden = np.arange(COUNT) % 4 == 1
+    given = np.ma.array(np.where(hidden, 1e6, SERIES), mask=hidden)
+    covariance = 2.0 + 0.5 * np.minimum.outer(np.arange(COUNT), np.arange(COUNT))
+    covariance = (covariance + 0.3 * np.eye(COUNT))[np.ix_(~hidden, ~hidden)]
+    expected = -multivariate_normal(cov=covariance).logpdf(SERIES[~hidden])
+    level = {"transition": 1.0, "emission": 1.0, "prior_covariance": 2.0}
+    arrays = gl.kalman_arrays(given, **level, process_covariance=0.5, observation_covariance=0.3)
+    assert gl.KalmanFilterLayer(1)(**arrays).asscalar() == pytest.approx(expected, rel=1e-10)
+    model = gl.StructuralModel(structural.LocalLevel(0.5, prior=(0.0, 2.0**0.5)), 0.3)
+    model.initialize()
+    model.cast("float64")
+    assert gl.fit(model, given, iterations=1).start_loss == pytest.approx(expected, rel=1e-10)
+    # A model in which nothing may be missing refuses it.
+    block = gl.BLRLikelihoodLayer()
+    block.initialize()
+    block.cast("float64")
+    with pytest.raises(errors.NonFiniteError):
+        block.condition(X, given)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("PCA", "LDA"))])

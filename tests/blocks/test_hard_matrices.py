@@ -345,6 +345,9 @@ def test_refuses(name, hybridize):
     for dtype in ("float16", "int32"):
         with pytest.raises(errors.DtypeError, match=f"named.*{dtype}"):
             block(*[nd(good, dtype)] * inputs)
+    half = nd(good, "float32").astype(np.dtype([("bfloat16", np.uint16)]))
+    with pytest.raises(errors.DtypeError, match="named.*is bfloat16"):
+        block(*[half] * inputs)
     with pytest.raises(errors.ShapeError, match="named.*batch axis"):
         block(*[nd(np.eye(2))] * inputs)
     with pytest.raises(errors.ShapeError, match="named.*empty"):

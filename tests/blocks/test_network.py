@@ -329,6 +329,61 @@ def test_copies_before_the_first_call_and_of_loaded_graphs(tmp_path):
         assert difference(values(own(*given)), expected) == 0.0
 
 
+# Files, tables and modes of Gluon's.
+
+
+def test_every_parameter_is_in_the_file(tmp_path):
+    """`save_parameters` of views of a posterior too, which hold no block of their own."""
+    path = str(tmp_path / "file.params")
+    for name, (make, inputs) in BLOCKS.items():
+        block = make("float64")
+        block(*arrays(inputs, "float64"))
+        found = {id(p) for p in block._collect_params_with_prefix().values()}
+        assert found == {id(p) for p in block.collect_params().values()}, name
+    predictor = ready(gp(), "float64").condition(*arrays([X, Y], "float64"))
+    new, other = arrays([X, -Y], "float64")
+    twin = ready(gp(), "float64").condition(new, other)
+    expected = predictor.view("mean")(new).asnumpy()
+    predictor.view("mean").save_parameters(path)
+    twin.view("mean").load_parameters(path)
+    assert np.array_equal(twin.mean(new).asnumpy(), expected)
+
+
+def test_summary_before_the_first_call(capsys):
+    """Its hooks count parameters, which have no shapes while those are inferred."""
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Dense(3, flatten=False), gl.WhiteningBlock(), gl.PCABlock(1))
+    net.initialize()
+    net.summary(*arrays([X]))
+    assert "Unique parameters in model: 33" in capsys.readouterr().out  # 9, and twice 3 + 9
+    layer = gp()
+    layer.initialize()
+    layer.summary(*arrays([X, Y]))
+
+
+def test_parameters_in_numpy_mode():
+    """Blocks are made, cast and set there; what is called refuses its arrays by name."""
+    blocks = [
+        gp(),
+        structural(),
+        gl.PPCALikelihoodLayer(1, in_features=2),
+        gl.SVGPLikelihoodLayer(k.RBF(), X[0, :3], gl.likelihoods.StudentT()),
+        gl.PCABlock(1, in_features=2),
+    ]
+    mx.npx.set_np()
+    try:
+        for block in blocks:
+            ready(block, "float64")
+        blocks[0].noise_variance.set_value(0.3)
+        with pytest.raises(TypeError, match="reset_np"):
+            blocks[1](mx.np.array(Y))
+    finally:
+        mx.npx.reset_np()
+    assert blocks[0].noise_variance.value() == pytest.approx(0.3, rel=1e-15)
+    factors = blocks[3].variational_factor.data().asnumpy()
+    assert (factors == np.eye(3)).all()
+
+
 # Threads.
 
 

@@ -242,6 +242,8 @@ def test_a_grid_over_a_pipeline():
         (lambda x, y: PCA(9).fit(x), "1 to 4 components"),
         (lambda x, y: LDA(3).fit(x, y), "1 to 2 directions"),
         (lambda x, y: LDA().fit(x, np.zeros(len(x))), "one class only"),
+        (lambda x, y: GPRegressor().fit(x, np.array(["a", "b"])[y % 2]), "could not convert"),
+        (lambda x, y: BayesianRegressor().fit(x, np.array(["a", "b"])[y % 2]), "could not convert"),
     ],
 )
 def test_errors(make, message):

@@ -36,9 +36,11 @@ def dense_loss(theta, x, y):
     return 0.5 * (y @ np.linalg.solve(matrix, y) + log_determinant + len(y) * np.log(2 * np.pi))
 
 
-def test_the_optimum_is_that_of_a_dense_process():
+@pytest.mark.parametrize("grad_req", ["write", "add"])
+def test_the_optimum_is_that_of_a_dense_process(grad_req):
     x, y = regression()
     layer = process()
+    layer.collect_params().setattr("grad_req", grad_req)
     result = gl.fit(layer, x, y)
     expected = minimize(dense_loss, np.zeros(3), args=(x, y), method="Nelder-Mead",
                         options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 4000})  # fmt: skip
@@ -51,6 +53,14 @@ def test_the_optimum_is_that_of_a_dense_process():
     assert not layer._active
     assert result.loss < result.start_loss == result.curve[0]
     assert result.iterations == len(result.curve) - 1 <= result.evaluations
+
+
+def test_a_fit_inside_of_a_record():
+    x, y = regression()
+    layer = process()
+    with mx.autograd.record():
+        result = gl.fit(layer, x, y)
+    assert result.loss == pytest.approx(gl.fit(process(), x, y).loss, rel=1e-12)
 
 
 def test_pandas_and_arguments_by_name():

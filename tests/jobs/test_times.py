@@ -207,6 +207,9 @@ def test_quarters_of_other_years(tmp_path, anchor):
         (["13/01/2014", "01/14/2014"], "day", {}, "row 3, column 't': there is no date 01/14/2014"),
         (["30.02.2014"], "day", {}, "row 2, column 't': there is no date 30.02.2014; correct it"),
         (["2014-01-01", "soon"], "day", {}, "row 3, column 't': 'soon' is not a date such as 1958"),
+        (["Jan 2014"], "month", {}, "'Jan 2014' is not a finite number; write a date such as 1958"),
+        (["2014-W01"], None, {}, "'2014-W01' is not a finite number; write a date such as 1958-03"),
+        (["01.01.14"], "day", {}, "'01.01.14' is not a finite number; write a date such as 1958-"),
         (["2014-01-01", ""], "day", {}, "row 3, column 't': the cell is empty; fill it in"),
         (["2014-01-01 25:00"], "day", {}, "there is no date 2014-01-01 25:00; correct it"),
         (
