@@ -75,7 +75,9 @@ class MultivariateAnalysis(StateSpaceAnalysis):
             moments = _moments(*self.layer.forecaster(steps)(*arguments))
         return self._table(moments, levels, self.index.ahead(steps))
 
-    def plot_forecast(self, steps: int, covariates: Optional[Any] = None) -> Any:
+    def plot_forecast(
+        self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
+    ) -> Any:
         """Each series and what comes next, with bands of the signal and of an observation."""
         y, *rest = self._with_covariates(steps, covariates)
         zeros = mx.nd.zeros((1, steps, y.shape[2]), dtype=y.dtype, ctx=y.context)
@@ -96,6 +98,7 @@ class MultivariateAnalysis(StateSpaceAnalysis):
                 observed[:, k],
                 (mean[:, k], variance[:, k]),
                 float(found.noise[k, k]),
+                levels=levels,
             )
             for k, name in enumerate(self.names)
         }

@@ -137,8 +137,10 @@ class OutputsAnalysis:
         """Shares inside of intervals by their level, of one output: a figure."""
         return self.outputs()[self._place(name)].plot_calibration()
 
-    def plot_posterior(self, name: Optional[str] = None, of: str = "x") -> Any:
-        """Data, mean and 95 % band of one output by one input: a figure. of: the input's name."""
+    def plot_posterior(
+        self, name: Optional[str] = None, of: str = "x", levels: Sequence[float] = (95,)
+    ) -> Any:
+        """Data, mean and bands of one output by one input: a figure. of: the input's name."""
         place, x = self._place(name), self.data[0].asnumpy()[0].astype("float64")
         if x.shape[1] != 1:
             raise ValueError(
@@ -151,8 +153,8 @@ class OutputsAnalysis:
 
         own = self.outputs()[place]
         groups = [("data", x[self.seen[:, place], 0], own.targets)]
-        told = f"each left out once: {judged(own.targets, own.left_out())}"
-        return plot_function(predict, groups, own.name, of, told=told)
+        told = f"each left out once: {judged(own.targets, own.left_out(), levels)}"
+        return plot_function(predict, groups, own.name, of, None, told, levels)
 
     def _place(self, name: Optional[str]) -> int:
         if name is None:

@@ -120,9 +120,12 @@ class StructuralAnalysis(StateSpaceAnalysis):
         """Signal, components, slopes, effects of covariates, irregular and residuals: a figure."""
         return plot_series(self._picture(0, None))
 
-    def plot_forecast(self, steps: int, covariates: Optional[Any] = None) -> Any:
+    def plot_forecast(
+        self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
+    ) -> Any:
         """The series and what comes next, with bands of the signal and of an observation."""
         picture = self._picture(steps, covariates)
+        picture.levels = levels
         picture.components, picture.slopes, picture.effects = {}, {}, {}
         picture.residuals = np.zeros(0)
         return plot_series(picture)

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
+from ..plots.style import normal_width
+
 LEVELS = (80, 95)
 
 
@@ -46,20 +48,6 @@ def normal_columns(
         width = normal_width(level) * deviation
         columns[f"lower_{level:g}"], columns[f"upper_{level:g}"] = mean - width, mean + width
     return columns
-
-
-def normal_width(level: float) -> float:
-    """How many standard deviations the interval of a level in percent reaches from the mean."""
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + checked_level(level) / 200.0))
-
-
-def checked_level(level: float) -> float:
-    """A level in percent; ValueError for what is none."""
-    if not 0.0 < level < 100.0:
-        raise ValueError(f"levels: {level!r} is no percentage between 0 and 100, such as 95.")
-    return level
 
 
 def frame(columns: Any, index: Any = None) -> Any:

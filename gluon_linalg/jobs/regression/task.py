@@ -150,7 +150,13 @@ class RegressionTask(TrainedTask):
         told = holdout_metrics(dataset.y, *left_out, self.job.levels)
         self.report.append(f"{self.data_label}: {judged(given(told))}")
         plot_model(
-            folder.file(names.PLOT), dataset, self.title, predict_new, left_out, self.data_label
+            folder.file(names.PLOT),
+            dataset,
+            self.title,
+            predict_new,
+            left_out,
+            self.data_label,
+            self.job.levels,
         )
         return {"rows_left_out": dataset.left_out, "holdout": holdout}
 
@@ -167,7 +173,7 @@ class RegressionTask(TrainedTask):
             "target": dataset.target,
             **dataset.units.as_dict(),
             "noise_variance": self.noise_variance(),
-            "bands": self.job.levels,
+            "bands": (95,),
             "dtype": self.job.model.dtype,
             "graph_inputs": {"data": self.graph_input},
             "graph_outputs": [
