@@ -173,7 +173,7 @@ class RegressionTask(TrainedTask):
             "target": dataset.target,
             **dataset.units.as_dict(),
             "noise_variance": self.noise_variance(),
-            "bands": (95,),
+            "bands": self.job.levels,
             "dtype": self.job.model.dtype,
             "graph_inputs": {"data": self.graph_input},
             "graph_outputs": [
