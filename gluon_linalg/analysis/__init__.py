@@ -4,8 +4,9 @@ from .components import ComponentAnalysis
 from .kinds import analyze
 from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
+from .panel import PanelAnalysis, RowsPanelAnalysis, SeriesPanelAnalysis
 from .process import ProcessAnalysis
-from .regression import RegressionAnalysis
+from .regression import RegressionAnalysis, RegressionsAnalysis
 from .state_space import StateSpaceAnalysis
 from .structural import StructuralAnalysis
 from .variational import ClassAnalysis, VariationalAnalysis
@@ -15,8 +16,12 @@ __all__ = [
     "ComponentAnalysis",
     "MultivariateAnalysis",
     "OutputsAnalysis",
+    "PanelAnalysis",
     "ProcessAnalysis",
     "RegressionAnalysis",
+    "RegressionsAnalysis",
+    "RowsPanelAnalysis",
+    "SeriesPanelAnalysis",
     "StateSpaceAnalysis",
     "StructuralAnalysis",
     "VariationalAnalysis",

@@ -124,11 +124,15 @@ class StructuralAnalysis(StateSpaceAnalysis):
         self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
     ) -> Any:
         """The series and what comes next, with bands of the signal and of an observation."""
+        return plot_series(self.picture(steps, covariates, levels))
+
+    def picture(self, steps: int, covariates: Any, levels: Sequence[float]) -> SeriesPicture:
+        """What `plot_forecast` draws."""
         picture = self._picture(steps, covariates)
         picture.levels = levels
         picture.components, picture.slopes, picture.effects = {}, {}, {}
         picture.residuals = np.zeros(0)
-        return plot_series(picture)
+        return picture
 
     @property
     def posterior(self) -> Any:
