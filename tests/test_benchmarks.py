@@ -163,7 +163,9 @@ def test_what_threads_are_worth(toys, monkeypatch):
 
 
 def test_a_name_stands_once_and_what_has_no_results_says_how_to_measure_them():
-    both = [row for row in results.of_folder(None).rows if row["case"] == "kalman/200x16-d4p2"]
+    both = [
+        row for row in results.of_folder(None).rows if row["case"] == "kalman/200x16-d4p2-float64"
+    ]
     assert len(both) == 2
     lines = tables.details(both)
     assert sum(line.startswith(f"| {both[0]['title']} |") for line in lines) == 1

@@ -14,9 +14,8 @@ from ..analysis.state_space import (
     residual_tests_of,
     tests_text,
 )
-from ..analysis.tables import html_table, text_table
+from ..analysis.tables import html_table, normal_width, text_table
 from ..blocks.parameters import PositiveParameter
-from ..plots.style import normal_width
 from .information import expected_information, jacobian, observed_information, profiled
 from .notes import MOST_ELEMENTS, find_notes
 from .report import HEADINGS, facts, row
