@@ -3,8 +3,8 @@
 # A target is tracked by a sensor that is sometimes jammed. How noisy it is at a moment is not
 # known, but there is a gauge that reacts to jamming, late and noisily. An LSTM reads the gauge and
 # emits the deviation of each measurement; the Kalman layer behind it makes of that a likelihood,
-# by which the LSTM is trained. Nobody ever tells it what the noise was. It reads the gauge both ways,
-# so this is for recordings: as it goes, a jam would be known when a fifth of it has passed.
+# by which the LSTM is trained. Nobody ever tells it what the noise was. It reads the gauge both
+# ways, so this is for recordings: as it goes, a jam would be known when a fifth of it has passed.
 
 # %%
 import gluon_linalg as gl
