@@ -1,6 +1,7 @@
 """What a trained model says of its data, and what the data say of the model."""
 
 from .components import ComponentAnalysis
+from .kalman import KalmanAnalysis
 from .kinds import analyze
 from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
@@ -14,6 +15,7 @@ from .variational import ClassAnalysis, VariationalAnalysis
 __all__ = [
     "ClassAnalysis",
     "ComponentAnalysis",
+    "KalmanAnalysis",
     "MultivariateAnalysis",
     "OutputsAnalysis",
     "PanelAnalysis",

@@ -20,19 +20,19 @@ from ..blocks.state_space_gp import StateSpaceGPLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.svgp import SVGPLikelihoodLayer
 from .components import ComponentAnalysis
+from .kalman import KalmanAnalysis
 from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
 from .panel import number_of_sets, panel_of
 from .process import ProcessAnalysis
 from .regression import analysis_of as regression_of
-from .state_space import StateSpaceAnalysis
 from .structural import StructuralAnalysis
 from .variational import analysis_of
 
 KINDS = (
     (StructuralModel, StructuralAnalysis),
     (MultivariateModel, MultivariateAnalysis),
-    (KalmanFilterLayer, StateSpaceAnalysis),
+    (KalmanFilterLayer, KalmanAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),
     (MultiOutputSGPRLikelihoodLayer, OutputsAnalysis),

@@ -39,14 +39,6 @@ class MultivariateAnalysis(StateSpaceAnalysis):
                 self._posterior = self.layer.posterior(*self.arrays)
         return self._posterior
 
-    def smooth(self) -> Any:
-        """Mean and standard deviation of each state given all observations, a DataFrame."""
-        mean, variance = _moments(self.posterior.mean, self.posterior.covariance)
-        columns = {}
-        for k, name in enumerate(self.state_names):
-            columns[name], columns[f"{name}, std"] = mean[:, k], np.sqrt(variance[:, k])
-        return frame(columns, self.index.seen)
-
     def signal(self, levels: Sequence[float] = LEVELS) -> Any:
         """Each series without its noise, given all of y: mean, std and intervals, a DataFrame."""
         moments = _moments(self.posterior.signal, self.posterior.signal_covariance)
@@ -103,6 +95,9 @@ class MultivariateAnalysis(StateSpaceAnalysis):
             for k, name in enumerate(self.names)
         }
         return plot_panel(pictures)
+
+    def _states(self):
+        return _moments(self.posterior.mean, self.posterior.covariance)
 
     def _table(self, moments, levels, index):
         import pandas

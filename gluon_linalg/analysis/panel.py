@@ -9,6 +9,7 @@ from .index import index_of
 from .residuals import ResidualTest
 from .rows import NOMINAL
 from .state_space import StateSpaceAnalysis, tests_text
+from .structural import StructuralAnalysis
 from .tables import LEVELS
 
 
@@ -97,7 +98,7 @@ class SeriesPanelAnalysis(PanelAnalysis):
         covariates: of the steps ahead, (steps, k), or (B, steps, k) of each series.
         """
         pairs = zip(self.analyses.values(), self._ahead(covariates))
-        return self._beside(own.forecast(steps, levels, later) for own, later in pairs)
+        return self._beside(own.forecast(steps, levels, **later) for own, later in pairs)
 
     def summary(self) -> str:
         """The tests of each series as text."""
@@ -106,17 +107,29 @@ class SeriesPanelAnalysis(PanelAnalysis):
     def plot_forecast(
         self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
     ) -> Any:
-        """The first series and what comes next, a panel for each: a figure."""
-        each = zip(self.analyses.items(), self._ahead(covariates))
-        return plot_panel(
-            {str(name): own.picture(steps, later, levels) for (name, own), later in each}
-        )
+        """The first series and what comes next, a panel for each: a figure.
 
-    def _ahead(self, covariates: Optional[Any]) -> Sequence[Any]:
-        """The covariates of each series."""
-        if np.ndim(covariates) == 3 and len(covariates) == len(self.analyses):  # type: ignore
-            return list(covariates)  # type: ignore[arg-type]
-        return [covariates] * len(self.analyses)
+        TypeError for other models than a `StructuralModel`.
+        """
+        if not all(isinstance(own, StructuralAnalysis) for own in self.analyses.values()):
+            raise TypeError(
+                "plot_forecast: draws many series of a StructuralModel; of other models one by its "
+                "name, found[name].plot_forecast(steps)."
+            )
+        each = zip(self.analyses.items(), self._ahead(covariates))
+        pictures = {
+            str(name): own.picture(steps, later.get("covariates"), levels)
+            for (name, own), later in each
+        }
+        return plot_panel(pictures)
+
+    def _ahead(self, covariates: Optional[Any]) -> Sequence[Mapping[str, Any]]:
+        """The covariates of each series, where there are any, as a keyword."""
+        if covariates is None:
+            return [{}] * len(self.analyses)
+        shared = np.ndim(covariates) < 3 or len(covariates) != len(self.analyses)
+        each = [covariates] * len(self.analyses) if shared else covariates
+        return [{"covariates": own} for own in each]
 
 
 class RowsPanelAnalysis(PanelAnalysis):

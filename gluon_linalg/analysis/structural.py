@@ -77,14 +77,6 @@ class StructuralAnalysis(StateSpaceAnalysis):
             for name in component.state_names
         ]
 
-    def smooth(self) -> Any:
-        """Mean and standard deviation of each state given all observations, a DataFrame."""
-        mean, variance = self._states()
-        columns = {}
-        for k, name in enumerate(self.state_names):
-            columns[name], columns[f"{name}, std"] = mean[:, k], np.sqrt(variance[:, k])
-        return frame(columns, self.index.seen)
-
     def decompose(self) -> Any:
         """What the signal and each component contribute to y, given all y: a DataFrame.
 

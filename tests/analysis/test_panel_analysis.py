@@ -66,6 +66,51 @@ def test_series_that_share_a_model_are_those_of_statsmodels():
         gl.analyze(layer, table.set_axis(["a", "a"]), price)
 
 
+def test_a_filter_tells_states_and_forecasts_of_the_joint_distribution():
+    steps, ahead, q = 7, 3, 0.4
+    months = pandas.period_range("2020-01", periods=steps, freq="M")
+    emission, noise = np.array([[1.0], [0.5]]), np.array([0.3, 0.8])
+    y = RANDOM.normal(size=(steps, 2))
+    y[2, 1] = np.nan
+    table = pandas.DataFrame(y, months, ["a", "b"])
+    arrays = gl.kalman_arrays(
+        np.where(np.isnan(y), 0.0, y), 1.0, emission, q, np.diag(noise), 0.3, 2.0
+    )
+    system = {name: value for name, value in arrays.items() if name not in ("y", "mask")}
+    own = gl.analyze(double(gl.KalmanFilterLayer(1, 2)), table, **system)
+    # All states and observations as one normal vector.
+    place = np.arange(steps + ahead)
+    states = 2.0 + q * np.minimum(place[:, None], place)
+    loads = np.kron(np.eye(steps + ahead), emission)
+    joint = loads @ states @ loads.T + np.diag(np.tile(noise, steps + ahead))
+    seen = np.flatnonzero(np.r_[np.isfinite(y.ravel()), np.zeros(2 * ahead, dtype=bool)])
+    residual = y.ravel()[seen] - (loads @ np.full(steps + ahead, 0.3))[seen]
+    inner = np.linalg.inv(joint[np.ix_(seen, seen)])
+    gain = (states @ loads.T)[:, seen] @ inner
+    mean = 0.3 + gain @ residual
+    covariance = states - gain @ (loads @ states)[seen]
+    smoothed = own.smooth()
+    np.testing.assert_allclose(smoothed["state 1"], mean[:steps], rtol=1e-9)
+    spread = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(smoothed["state 1, std"], spread[:steps], rtol=1e-9)
+    forecast = own.forecast(ahead, levels=(80,))["b"]
+    np.testing.assert_allclose(forecast["mean"], 0.5 * mean[steps:], rtol=1e-9)
+    deviation = np.sqrt(0.25 * spread[steps:] ** 2 + 0.8)
+    np.testing.assert_allclose(forecast["std"], deviation, rtol=1e-9)
+    np.testing.assert_allclose(own.signal()["a"]["std"], spread[:steps], rtol=1e-9)
+    assert str(forecast.index[0]) == "2020-08"
+    bands = own.plot_forecast(ahead, levels=(80,)).axes[2].collections[-1].get_paths()[0].vertices
+    assert bands[:, 1].max() == pytest.approx(forecast["upper_80"].max(), rel=1e-9)
+    assert own.residuals().shape == (steps, 2)
+    panel = gl.analyze(own.layer, np.stack([y + 1.0, y]), **system)
+    np.testing.assert_allclose(panel.forecast(ahead, levels=(80,))[1]["y2"], forecast)
+    with pytest.raises(TypeError, match="of other models one by its name"):
+        panel.plot_forecast(ahead)
+    system["transition"] = np.ones((1, steps, 1, 1))
+    with pytest.raises(ValueError, match="'transition' varies in time"):
+        gl.analyze(own.layer, table, **system).forecast(1)
+
+
 def test_data_sets_of_a_process_have_a_table():
     x = np.sort(RANDOM.uniform(0, 5, (2, 15)))
     y = np.sin(x)
