@@ -1,6 +1,6 @@
 """What a linear-Gaussian state space model says of one series: states, and what comes next."""
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..plots.series import SeriesPicture, plot_panel
 from ..plots.style import Moments
 from .state_space import StateSpaceAnalysis, views_of
-from .tables import LEVELS, frame, normal_columns
+from .tables import LEVELS, normal_tables
 
 # The arrays of a model that may have one for each step.
 VARYING = (
@@ -72,15 +72,8 @@ class KalmanAnalysis(StateSpaceAnalysis):
         return mean.asnumpy()[0].astype("float64"), np.maximum(variance, 0.0)
 
     def _table(self, moments: Moments, levels: Sequence[float], index: Any) -> Any:
-        import pandas
-
-        mean, variance = moments
-        tables: List[Any] = [
-            frame(normal_columns(*own, levels), index) for own in zip(mean.T, variance.T)
-        ]
-        if len(tables) == 1:
-            return tables[0]
-        return pandas.concat(tables, axis=1, keys=self.names)
+        found = normal_tables(moments, levels, index, self.names)
+        return found if len(self.names) > 1 else found[self.names[0]]
 
     def _refuse_varying(self) -> Dict[str, mx.nd.NDArray]:
         """The arrays by their names."""

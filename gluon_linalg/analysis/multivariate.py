@@ -8,7 +8,7 @@ import numpy as np
 from ..blocks.multivariate.base import MultivariateModel
 from ..plots.series import SeriesPicture, plot_panel
 from .state_space import StateSpaceAnalysis, covariates_ahead
-from .tables import LEVELS, frame, normal_columns
+from .tables import LEVELS, frame, normal_tables
 
 
 class MultivariateAnalysis(StateSpaceAnalysis):
@@ -42,7 +42,7 @@ class MultivariateAnalysis(StateSpaceAnalysis):
     def signal(self, levels: Sequence[float] = LEVELS) -> Any:
         """Each series without its noise, given all of y: mean, std and intervals, a DataFrame."""
         moments = _moments(self.posterior.signal, self.posterior.signal_covariance)
-        return self._table(moments, levels, self.index.seen)
+        return normal_tables(moments, levels, self.index.seen, self.names)
 
     def effects(self) -> Any:
         """What a unit of each covariate adds to each series, a DataFrame, a column for a series.
@@ -65,7 +65,7 @@ class MultivariateAnalysis(StateSpaceAnalysis):
         arguments = self._with_covariates(steps, covariates)
         with mx.autograd.pause():
             moments = _moments(*self.layer.forecaster(steps)(*arguments))
-        return self._table(moments, levels, self.index.ahead(steps))
+        return normal_tables(moments, levels, self.index.ahead(steps), self.names)
 
     def plot_forecast(
         self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
@@ -98,13 +98,6 @@ class MultivariateAnalysis(StateSpaceAnalysis):
 
     def _states(self):
         return _moments(self.posterior.mean, self.posterior.covariance)
-
-    def _table(self, moments, levels, index):
-        import pandas
-
-        each = zip(*(array.T for array in moments))
-        tables = [frame(normal_columns(*own, levels), index) for own in each]
-        return pandas.concat(tables, axis=1, keys=self.names)
 
     def _with_covariates(self, steps, covariates):
         """The arguments, in which covariates go on for the steps ahead."""

@@ -14,7 +14,7 @@ from ..plots.style import Moments, judged
 from .index import index_of
 from .rows import index_of_seen, seen_rows
 from .several import SeveralAnalysis, TargetRows, names_of_targets
-from .tables import LEVELS, frame, normal_columns, text_table
+from .tables import LEVELS, frame, normal_tables, text_table
 
 SPARSE = MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer
 
@@ -67,11 +67,8 @@ class OutputsAnalysis(SeveralAnalysis):
         self, x: Any, levels: Sequence[float] = LEVELS, include_noise: bool = True
     ) -> Any:
         """Mean, std and intervals of each output at new inputs (m, d) or (m,): a DataFrame."""
-        mean, variance = self._moments(np.asarray(x, "float64"), include_noise)
-        tables = [
-            frame(normal_columns(*own, levels), index_of(x)) for own in zip(mean.T, variance.T)
-        ]
-        return self._joined(tables)
+        moments = self._moments(np.asarray(x, "float64"), include_noise)
+        return normal_tables(moments, levels, index_of(x), self.names)
 
     def correlation(self) -> Any:
         """Of the outputs at one input before any data, (k, k): a DataFrame."""

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from ..plots.style import normal_width
+from ..plots.style import Moments, normal_width
 
 LEVELS = (80, 95)
 
@@ -48,6 +48,17 @@ def normal_columns(
         width = normal_width(level) * deviation
         columns[f"lower_{level:g}"], columns[f"upper_{level:g}"] = mean - width, mean + width
     return columns
+
+
+def normal_tables(
+    moments: Moments, levels: Sequence[float], index: Any, names: Sequence[str]
+) -> Any:
+    """`normal_columns` of k series, of moments (n, k), each under its name: a DataFrame."""
+    import pandas
+
+    each = zip(*(array.T for array in moments))
+    tables = [frame(normal_columns(m, v, levels), index) for m, v in each]
+    return pandas.concat(tables, axis=1, keys=names)
 
 
 def frame(columns: Any, index: Any = None) -> Any:
