@@ -114,7 +114,8 @@ def draw_function(
     upper.set_ylabel(target)
     upper.set_title(title or f"{target} by {name}")
     legend_row(legend, [upper])
-    upper.set_title(
+    # Beside the title there may be no room.
+    lower.set_title(
         told, loc="right", fontsize=9, fontweight="normal", pad=6,
         color=HELD_OUT if len(groups) > 1 else INK,
     )  # fmt: skip

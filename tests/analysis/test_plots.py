@@ -144,7 +144,7 @@ def test_the_axis_of_a_function_is_that_of_its_data():
     held = [("data", x, y), ("hold-out", x + 1.0, y + 1.0)]
     figure = plot_function(lambda x: (1 + x[:, 0], np.full(len(x), 0.01)), held, "height", "x")
     told = "hold-out: RMSE 0, 100% inside the 95 % band"
-    assert panel(figure, "height").get_title(loc="right") == told
+    assert panel(figure, "data - mean").get_title(loc="right") == told
 
 
 def test_agreement_has_equal_axes_and_bars_for_what_is_outside():

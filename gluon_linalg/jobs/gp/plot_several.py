@@ -58,13 +58,18 @@ def _panels(pyplot, dataset, title, predict_new, levels):
                 axes.plot(x[:, 0], y[:, k], "o", **dots)
                 continue
             mean, spread = found[0][:, k], width * np.sqrt(found[1][:, k])
-            axes.vlines(y[:, k], mean - spread, mean + spread, color=color, lw=1.0, alpha=0.35)
+            outside = np.abs(y[:, k] - mean) > spread
+            bars = [part[outside] for part in (y[:, k], mean - spread, mean + spread)]
+            axes.vlines(*bars, color=color, lw=1.0, alpha=0.5)
             axes.plot(y[:, k], mean, "o", **dots)
         if len(groups) > 1:
             held = groups[1][3][:, k]
-            moments = [values[:, k] for values in predict_new(groups[1][2])]
-            axes.set_title(f"hold-out: {judged(held, moments, levels)}", loc="right", fontsize=9,
-                           fontweight="normal", color=HELD_OUT)  # fmt: skip
+            seen = ~np.isnan(held)
+            moments = [values[seen, k] for values in predict_new(groups[1][2])]
+            told = f"hold-out: {judged(held[seen], moments, levels)}" if seen.any() else ""
+            # Beside each other panels are narrow.
+            told = told if one else told.replace(", ", "\n", 1)
+            axes.set_title(told, loc="right", fontsize=9, fontweight="normal", color=HELD_OUT)
         if one:
             axes.set_ylabel(name)
             continue
@@ -74,7 +79,7 @@ def _panels(pyplot, dataset, title, predict_new, levels):
         axes.set_aspect("equal", adjustable="datalim")
         axes.locator_params(nbins=5)
         axes.set_xlabel(f"{name}, observed")
-        axes.set_ylabel(f"{name}, predicted with {max(levels):g} % band")
+        axes.set_ylabel(f"{name}, predicted; bars: {max(levels):g} % bands of those outside")
     if one:
         panels[-1].set_xlabel(dataset.inputs[0] + (" (year)" if dataset.dates else ""))
     figure.suptitle(f"{', '.join(dataset.target)}: {title}")
