@@ -84,8 +84,9 @@ def hide_missing(
 ) -> Tuple[Array, Array]:
     """A (B, n, n) and r (B, n) whose missing observations add exactly 0 to `gaussian_nll`.
 
-    A -> M A M + (I - M) / 2π,  r -> M r, with M = diag(mask), mask (B, n) 1 where r is observed
-    and 0 where it is not, whatever r holds there. A missing observation is then independent of
+    A -> M A M + (I - M) / 2π,  r -> M r,  M = diag(mask),
+
+    mask (B, n) 1 where r is observed and 0 where it is not, whatever r holds there. A missing observation is then independent of
     all others and ½ log|2π · 1/2π| = 0: the likelihood and its gradient are those of the
     observed ones alone.
     """
