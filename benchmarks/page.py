@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from . import scaling, tables
+from .catalogue import all_cases
 from .measure import Row
 from .process import ROOT
 from .results import Results, write
@@ -42,7 +43,15 @@ def _content(what, name, known, rows):
     else:
         show = tables.scores if what == "scores" else tables.details
         lines = show([row for row in rows if row["table"] == name])
-    return "".join(f"{line}\n" for line in lines) or "Not measured yet.\n"
+    return "".join(f"{line}\n" for line in lines) or _absent(name)
+
+
+def _absent(table):
+    """What measures a table without results."""
+    own = [case for case in all_cases() if case.table == table]
+    slow = " --slow" if any(case.slow for case in own) else ""
+    named = " ".join(case.name for case in own)
+    return f"No results are stored: `python -m benchmarks run {named}{slow}` measures them.\n"
 
 
 def update(known: Results, names: Sequence[str], output: Optional[Path]) -> None:

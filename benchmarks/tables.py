@@ -48,8 +48,7 @@ def ratios(rows: Sequence[Row]) -> List[str]:
             by_case.setdefault(row["case"], {})[row["threads"]] = row
     lines = []
     for case, own in by_case.items():
-        title = next(iter(own.values()))["title"]
-        family = case.split("/")[0]
+        title = f"{case.split('/')[0]}: {next(iter(own.values()))['title']}"
         for peer in sorted({name for row in own.values() for name in _peers([row])}):
             cells = [
                 number(_ratio(own[count], label, peer)) if count in own else NONE
@@ -57,7 +56,8 @@ def ratios(rows: Sequence[Row]) -> List[str]:
             ]
             last = own.get(counts[-1], {"contenders": {}})
             both = number(_ratio(last, BACKENDS["native"], ALONE))
-            lines.append([f"{family}: {title}", peer, *cells, both])
+            lines.append([title, peer, *cells, both])
+            title = ""
     head = [f"{label}, {count} thread{'s' * (count > 1)}" for label, count in columns]
     last = f"native, {counts[-1]} threads / 1 thread" if counts else ""
     return table(["work", "beside", *head, last], lines) if lines else []
@@ -83,8 +83,11 @@ def details(rows: Sequence[Row]) -> List[str]:
         *figures,
     ]
     lines = []
+    before = None
     for row in rows:
-        title = [row["title"], str(row["threads"])]
+        # What has a name above, with another number of threads, needs none.
+        title = ["" if row["title"] == before else row["title"], str(row["threads"])]
+        before = row["title"]
         if "failed" in row:
             lines.append([*title, f"failed: {row['failed']}", *[""] * (len(head) - 3)])
             continue

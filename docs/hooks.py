@@ -146,6 +146,8 @@ def _markdown(text: str) -> str:
 def _paragraph(text: str) -> str:
     if text.lstrip().startswith(">>>"):
         return f"```pycon\n{text}\n```"
+    if RULE.fullmatch(text.splitlines()[0]):
+        return _table(text.splitlines())
     done: List[str] = []
     inside = False
     for line in text.splitlines():
@@ -156,6 +158,23 @@ def _paragraph(text: str) -> str:
         inside = equation
         done.append(line if equation else _escaped(line))
     return "\n".join([*done, "```"] if inside else done)
+
+
+# The first line, and the last, of a table of two columns.
+RULE = re.compile(r"=+  +=+")
+
+
+def _table(lines: List[str]) -> str:
+    """A table between two rules; a line without a first cell goes on with that before it."""
+    begin = lines[0].rindex(" ") + 1
+    rows: List[List[str]] = []
+    for line in lines[1:-1]:
+        name, text = line[:begin].strip(), _escaped(line[begin:].strip())
+        if name:
+            rows.append([_escaped(name), text])
+        else:
+            rows[-1][1] += f" {text}"
+    return "\n".join(["|  |  |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
 
 
 def _shown() -> Dict[str, str]:

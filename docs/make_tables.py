@@ -1,4 +1,4 @@
-"""Writes the tables of docs/jobs.md from the sections of job files: python docs/make_tables.py
+"""Writes the tables of job files into docs/jobs.md and docs/jobs/: python docs/make_tables.py
 
 A table stands between a comment such as `<!-- table: gp data.holdout -->`, which names a task and
 the keys of a section, and `<!-- end -->`. Where the section is a choice, the table has its keys,
@@ -19,7 +19,8 @@ from gluon_linalg.grammar.section import OneOf
 from gluon_linalg.jobs.job_schema import section_schema
 from gluon_linalg.jobs.kinds import DEFAULT, kind_of
 
-PAGE = Path(__file__).resolve().parent / "jobs.md"
+DOCS = Path(__file__).resolve().parent
+PAGES = [DOCS / "jobs.md", *sorted(DOCS.glob("jobs/*.md"))]
 MARKED = re.compile(
     r"(<!-- (table|chapters): (\w+) ?([\w.]*) ?(#*) -->\n).*?(<!-- end -->)", re.DOTALL
 )
@@ -188,13 +189,13 @@ def _range(schema, is_whole):
 
 
 def main(arguments: Any = None) -> int:
-    """Fills the page in; with --check it is only compared. The exit status."""
+    """Fills the pages in; with --check they are only compared. The exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    page = PAGE.read_text(encoding="utf-8")
-    filled = fill(page)
+    pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
     if arguments == ["--check"]:
-        return int(page != filled)
-    PAGE.write_text(filled, encoding="utf-8")
+        return int(any(fill(page) != page for page in pages.values()))
+    for path, page in pages.items():
+        path.write_text(fill(page), encoding="utf-8")
     return 0
 
 

@@ -58,18 +58,13 @@ _WAITING = "OMP_WAIT_POLICY"
 _THREADS, _MOST_THREADS = "OMP_NUM_THREADS", 10_000
 
 _INSTALL_MXNET = (
-    'gluon-linalg needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" '
-    'or, for NVIDIA GPUs, pip install "gluon-linalg[gpu]"'
+    "gluon-linalg needs MXNet, which is not installed: {cpu} or, for NVIDIA GPUs, {gpu}"
 )
 _INSTALL_DRIVER = (
     "the installed MXNet is a CUDA build and needs the NVIDIA driver (libcuda.so.1): install the "
-    "driver or, to run on the CPU, uninstall that mxnet-cu package and "
-    'pip install "gluon-linalg[cpu]"'
+    "driver or, to run on the CPU, uninstall that mxnet-cu package and {cpu}"
 )
-_INSTALL_CUDA = (
-    "the installed MXNet is a CUDA build and misses a CUDA library ({error}): "
-    'pip install "gluon-linalg[gpu]"'
-)
+_INSTALL_CUDA = "the installed MXNet is a CUDA build and misses a CUDA library ({error}): {gpu}"
 _INSTALL_SYSTEM_LIBRARIES = (
     "MXNet misses a system library ({error}): "
     "on Debian and Ubuntu, apt-get install libgomp1 libquadmath0"
@@ -96,9 +91,18 @@ def import_mxnet() -> ModuleType:
         advice = _advice(error)
         if advice is None:
             raise
-        raise ImportError(advice.format(error=error)) from error
+        raise ImportError(_worded(advice, error)) from error
     _check_version(mxnet)
     return mxnet
+
+
+def install_command(extra: str) -> str:
+    """The command that brings an extra; pip takes it from the package that is installed."""
+    try:
+        metadata.distribution("gluon-linalg")
+    except metadata.PackageNotFoundError:
+        return f'pip install ".[{extra}]" in a checkout of gluon-linalg'
+    return f'pip install "gluon-linalg[{extra}]"'
 
 
 def import_mxnet_or_end() -> None:
@@ -256,11 +260,16 @@ def _advice(error: BaseException) -> str | None:
     return None
 
 
+def _worded(advice: str, error: object = "") -> str:
+    commands = {extra: install_command(extra) for extra in ("cpu", "gpu")}
+    return advice.format(error=error, **commands)
+
+
 def _check_version(mxnet: Any) -> None:
     version = getattr(mxnet, "__version__", None)
     if version is None:
         # The folder that an uninstalled MXNet leaves behind imports as an empty package.
-        raise ImportError(_INSTALL_MXNET)
+        raise ImportError(_worded(_INSTALL_MXNET))
     if not version.startswith("1.9."):
         warnings.warn(
             f"gluon-linalg is made for MXNet 1.9; this is MXNet {version}",

@@ -162,6 +162,19 @@ def test_what_threads_are_worth(toys, monkeypatch):
     assert tables.ratios([row])[2].endswith("| PyTorch | 4.00 | – | 2.00 |")
 
 
+def test_a_name_stands_once_and_what_has_no_results_says_how_to_measure_them():
+    both = [
+        row for row in results.of_folder(None).rows if row["case"] == "kalman/200x16-d4p2-float64"
+    ]
+    assert len(both) == 2
+    lines = tables.details(both)
+    assert sum(line.startswith(f"| {both[0]['title']} |") for line in lines) == 1
+    assert "|  | 2 |" in "".join(lines)
+    own = "<!-- table: deep state -->\n<!-- end -->"
+    filled = page.fill(own, results.of_folder(None), [])
+    assert "benchmarks run deep_state/monthly deep_state/weekly" in filled
+
+
 def test_names(toys):
     told = run(toys, "toi")
     assert told.exit_code == 2 and "no case is called 'toi'" in told.output

@@ -25,6 +25,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    *sorted(f"docs/jobs/{path.name}" for path in (ROOT / "docs" / "jobs").glob("*.md")),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -464,6 +465,12 @@ def pendulum(names):
     assert abs(names["mean"][0, -1, 0].asscalar() - (names["angle"] - 0.2 * names["speed"])) < 0.3
 
 
+def told_of_panel(names):
+    ahead = names["found"].forecast(6)
+    assert list(ahead.columns.levels[0]) == ["north", "south"] and str(ahead.index[0]) == "2019-01"
+    assert ahead["south"]["std"].iloc[0] > ahead["north"]["std"].iloc[0]
+
+
 def told_of_several(names):
     ahead, table = names["ahead"], names["table"]
     assert list(ahead.columns.levels[0]) == list(table.columns)
@@ -474,6 +481,7 @@ def told_of_several(names):
 CHECKS = {
     "class Pendulum": pendulum,
     "found.forecast(4, levels=(80, 95))": told_of_several,
+    "panel = pd.DataFrame(walks": told_of_panel,
     "gl.CholeskySolveBlock()": solved,
     "phi = np.stack([x**power": regressed,
     "gl.WhiteningBlock()": components,

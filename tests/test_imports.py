@@ -42,10 +42,11 @@ MAY_USE = {
     "grammar": {"blocks", "errors"},
     "plots": {"typing"},
     "analysis": {"blocks", "plots", "typing"},
-    "fitting": {"analysis", *MODELS},
+    "fitting": {"_runtime", "analysis", *MODELS},
     "estimators": {"blocks", "fitting"},
-    "forecast": {"export", "fitting", *MODELS},
+    "forecast": {"_runtime", "export", "fitting", *MODELS},
     "jobs": {
+        "_runtime",
         "_version",
         "export",
         "native",
@@ -54,7 +55,7 @@ MAY_USE = {
         *(JOBS - {"jobs/regression", "jobs/time_series"}),
     },
     # Folders of jobs that need no more than JOBS are not named.
-    "jobs/forecast": {"forecast", *JOBS},
+    "jobs/forecast": {"_runtime", "forecast", *JOBS},
     "jobs/serving": {"_version", *JOBS},
 }
 # It puts the others together.

@@ -12,7 +12,12 @@ import gluon_linalg
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gluon_linalg"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "jobs").glob("*.md")),
+]
 
 # A dotted name in backticks, by itself or as a call; or one with the package's own name anywhere.
 IN_BACKTICKS = re.compile(r"`((?:\w+\.)+\w+)(?:\([^`]*\))?`")

@@ -180,8 +180,18 @@ def test_mxnet_computes_with_a_share_of_a_processor(installed):
 def test_missing_mxnet_names_the_extras(simulated):
     error = simulated.error_of(IMPORT_MXNET)
     assert error.startswith("ImportError: gluon-linalg needs MXNet")
-    assert 'pip install "gluon-linalg[cpu]"' in error
-    assert 'pip install "gluon-linalg[gpu]"' in error
+    # What is not installed is on no index.
+    assert 'pip install ".[cpu]" in a checkout' in error
+    assert 'pip install ".[gpu]" in a checkout' in error
+
+
+def test_what_is_installed_has_its_extras_from_itself(simulated):
+    folder = simulated.folder / "gluon_linalg-0.1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: gluon-linalg\nVersion: 0.1.0\n")
+    assert 'needs MXNet, which is not installed: pip install "gluon-linalg[cpu]" or' in (
+        simulated.error_of(IMPORT_MXNET)
+    )
 
 
 def test_folder_left_behind_by_an_uninstalled_mxnet_counts_as_missing(simulated):
@@ -193,9 +203,9 @@ def test_folder_left_behind_by_an_uninstalled_mxnet_counts_as_missing(simulated)
 @pytest.mark.parametrize(
     ("library", "advice"),
     [
-        ("libcuda.so.1", ["NVIDIA driver", 'pip install "gluon-linalg[cpu]"']),
-        ("libcudnn.so.8", ["CUDA library", "libcudnn.so.8", 'pip install "gluon-linalg[gpu]"']),
-        ("libcudart.so.11.0", ["CUDA library", 'pip install "gluon-linalg[gpu]"']),
+        ("libcuda.so.1", ["NVIDIA driver", 'pip install ".[cpu]"']),
+        ("libcudnn.so.8", ["CUDA library", "libcudnn.so.8", 'pip install ".[gpu]"']),
+        ("libcudart.so.11.0", ["CUDA library", 'pip install ".[gpu]"']),
         ("libgomp.so.1", ["libgomp.so.1", "apt-get install libgomp1 libquadmath0"]),
         ("libquadmath.so.0", ["libquadmath.so.0", "apt-get install libgomp1 libquadmath0"]),
     ],

@@ -30,6 +30,12 @@ def test_names_lead_to_the_reference(code, identifier):
     assert page.endswith(f">{part}</autoref>.</p>")
 
 
+def test_a_table_in_a_docstring_is_one_on_its_page():
+    text = "====  =====\nnews  p(y | x)\n      and more\nlag   of x_t\n====  ====="
+    rows = HOOKS["_markdown"](text).splitlines()[2:]
+    assert rows == [r"| news | p(y \| x) and more |", r"| lag | of x\_t |"]
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -40,7 +40,8 @@ forecasts = list(estimator.train(past).predict(past))
 
 # %% [markdown]
 # The share of the held-back months inside the 80 % band says whether the forecast knows how sure
-# it may be.
+# it may be. These shops wander, and who knew their season and both variances would have an error of
+# 0.81, with 78 % inside: the network comes near the first, and is too sure of itself.
 
 # %%
 held = np.array([shop[72:] for shop in shops])

@@ -20,18 +20,19 @@ from ..blocks.state_space_gp import StateSpaceGPLayer
 from ..blocks.structural import StructuralModel
 from ..blocks.svgp import SVGPLikelihoodLayer
 from .components import ComponentAnalysis
+from .kalman import KalmanAnalysis
 from .multivariate import MultivariateAnalysis
 from .outputs import OutputsAnalysis
+from .panel import number_of_sets, panel_of
 from .process import ProcessAnalysis
-from .regression import RegressionAnalysis
-from .state_space import StateSpaceAnalysis
+from .regression import analysis_of as regression_of
 from .structural import StructuralAnalysis
 from .variational import analysis_of
 
 KINDS = (
     (StructuralModel, StructuralAnalysis),
     (MultivariateModel, MultivariateAnalysis),
-    (KalmanFilterLayer, StateSpaceAnalysis),
+    (KalmanFilterLayer, KalmanAnalysis),
     (GPLikelihoodLayer, ProcessAnalysis),
     (StateSpaceGPLayer, ProcessAnalysis),
     (MultiOutputSGPRLikelihoodLayer, OutputsAnalysis),
@@ -39,7 +40,7 @@ KINDS = (
     (CollapsedGPLayer, ProcessAnalysis),
     (SVGPLikelihoodLayer, analysis_of),
     (MultiOutputGPLikelihoodLayer, OutputsAnalysis),
-    (BLRLikelihoodLayer, RegressionAnalysis),
+    (BLRLikelihoodLayer, regression_of),
     (PCABlock, ComponentAnalysis),
     (PPCALikelihoodLayer, ComponentAnalysis),
 )
@@ -59,7 +60,8 @@ def analyze(layer: Any, *arrays: Any, **keywords: Any) -> Any:
     Gaussian processes (exact, in time, sparse, variational, of several outputs), a
     `BLRLikelihoodLayer`, a `PCABlock` or a `PPCALikelihoodLayer`. arrays: the data of one of them,
     as its call takes them, NumPy arrays and pandas' Series and DataFrames included, whose index
-    and names come back. Tables need pandas, and pictures matplotlib.
+    and names come back; of B data sets that share the model, each by itself. Tables need pandas,
+    and pictures matplotlib.
 
     Raises TypeError for other blocks, and what the layer raises.
 
@@ -71,6 +73,8 @@ def analyze(layer: Any, *arrays: Any, **keywords: Any) -> Any:
     """
     for kind, analysis in KINDS:
         if isinstance(layer, kind):
+            if number_of_sets(layer, arrays, keywords) > 1:
+                return panel_of(analysis, layer, *arrays, **keywords)
             return analysis(layer, *arrays, **keywords)
     name = type(layer).__name__
     for other, instead in INSTEAD:

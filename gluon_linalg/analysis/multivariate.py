@@ -8,7 +8,7 @@ import numpy as np
 from ..blocks.multivariate.base import MultivariateModel
 from ..plots.series import SeriesPicture, plot_panel
 from .state_space import StateSpaceAnalysis, covariates_ahead
-from .tables import LEVELS, frame, normal_columns
+from .tables import LEVELS, frame, normal_tables
 
 
 class MultivariateAnalysis(StateSpaceAnalysis):
@@ -39,18 +39,10 @@ class MultivariateAnalysis(StateSpaceAnalysis):
                 self._posterior = self.layer.posterior(*self.arrays)
         return self._posterior
 
-    def smooth(self) -> Any:
-        """Mean and standard deviation of each state given all observations, a DataFrame."""
-        mean, variance = _moments(self.posterior.mean, self.posterior.covariance)
-        columns = {}
-        for k, name in enumerate(self.state_names):
-            columns[name], columns[f"{name}, std"] = mean[:, k], np.sqrt(variance[:, k])
-        return frame(columns, self.index.seen)
-
     def signal(self, levels: Sequence[float] = LEVELS) -> Any:
         """Each series without its noise, given all of y: mean, std and intervals, a DataFrame."""
         moments = _moments(self.posterior.signal, self.posterior.signal_covariance)
-        return self._table(moments, levels, self.index.seen)
+        return normal_tables(moments, levels, self.index.seen, self.names)
 
     def effects(self) -> Any:
         """What a unit of each covariate adds to each series, a DataFrame, a column for a series.
@@ -73,9 +65,11 @@ class MultivariateAnalysis(StateSpaceAnalysis):
         arguments = self._with_covariates(steps, covariates)
         with mx.autograd.pause():
             moments = _moments(*self.layer.forecaster(steps)(*arguments))
-        return self._table(moments, levels, self.index.ahead(steps))
+        return normal_tables(moments, levels, self.index.ahead(steps), self.names)
 
-    def plot_forecast(self, steps: int, covariates: Optional[Any] = None) -> Any:
+    def plot_forecast(
+        self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
+    ) -> Any:
         """Each series and what comes next, with bands of the signal and of an observation."""
         y, *rest = self._with_covariates(steps, covariates)
         zeros = mx.nd.zeros((1, steps, y.shape[2]), dtype=y.dtype, ctx=y.context)
@@ -96,17 +90,14 @@ class MultivariateAnalysis(StateSpaceAnalysis):
                 observed[:, k],
                 (mean[:, k], variance[:, k]),
                 float(found.noise[k, k]),
+                levels=levels,
             )
             for k, name in enumerate(self.names)
         }
         return plot_panel(pictures)
 
-    def _table(self, moments, levels, index):
-        import pandas
-
-        each = zip(*(array.T for array in moments))
-        tables = [frame(normal_columns(*own, levels), index) for own in each]
-        return pandas.concat(tables, axis=1, keys=self.names)
+    def _states(self):
+        return _moments(self.posterior.mean, self.posterior.covariance)
 
     def _with_covariates(self, steps, covariates):
         """The arguments, in which covariates go on for the steps ahead."""

@@ -12,27 +12,14 @@ from ..blocks.multi_output_sparse import (
 from ..plots.regression import plot_function
 from ..plots.style import Moments, judged
 from .index import index_of
-from .rows import NOMINAL, RowsAnalysis, coverages, index_of_seen, judged_rows, seen_rows
-from .tables import LEVELS, frame, normal_columns, text_table
+from .rows import index_of_seen, seen_rows
+from .several import SeveralAnalysis, TargetRows, names_of_targets
+from .tables import LEVELS, frame, normal_tables, text_table
 
 SPARSE = MultiOutputSGPRLikelihoodLayer, MultiOutputSVGPLikelihoodLayer
 
 
-class OutputRows(RowsAnalysis):
-    """One output: each observation predicted from all others, of the other outputs as well."""
-
-    def __init__(self, name: str, targets: np.ndarray, moments: Moments, index: Any) -> None:
-        self.name, self._targets, self._moments, self.index = name, targets, moments, index
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self._targets
-
-    def left_out(self) -> Moments:
-        return self._moments
-
-
-class OutputsAnalysis:
+class OutputsAnalysis(SeveralAnalysis):
     """What a trained process of several outputs says; made by `gluon_linalg.analyze`.
 
     layer: a `MultiOutputGPLikelihoodLayer`, a `MultiOutputSGPRLikelihoodLayer`, or with normal
@@ -57,27 +44,18 @@ class OutputsAnalysis:
                 f"analyze: {len(self.data[0])} data sets; give one of them, x[i], y[i]."
             )
         self._predictors: Dict[bool, Any] = {}
-        given = names if names is not None else getattr(bound[1], "columns", None)
-        self.names = (
-            [f"y{k + 1}" for k in range(layer.outputs)] if given is None else [*map(str, given)]
-        )
-        if len(self.names) != layer.outputs:
-            raise ValueError(f"analyze: {len(self.names)} names for {layer.outputs} outputs.")
+        self.names = names_of_targets(names, bound[1], layer.outputs)
         self.index = index_of(bound[1])
         self.seen = seen_rows(layer, self.data)
-        self._rows: Optional[List[OutputRows]] = None
+        self._rows: Optional[List[TargetRows]] = None
 
-    def __getitem__(self, name: str) -> OutputRows:
-        """The `leave_one_out`, calibration and pictures of one output by its name."""
-        return self.outputs()[self._place(name)]
-
-    def outputs(self) -> List[OutputRows]:
-        """An `OutputRows` of each output."""
+    def outputs(self) -> List[TargetRows]:
+        """A `TargetRows` of each output; other outputs tell of what one of them leaves out."""
         if self._rows is None:
             y = self.data[1].asnumpy()[0].astype("float64")
             mean, variance = self._left_out()
             self._rows = [
-                OutputRows(
+                TargetRows(
                     name, y[own, k], (mean[own, k], variance[own, k]),
                     index_of_seen(self.index, own),
                 )
@@ -89,24 +67,8 @@ class OutputsAnalysis:
         self, x: Any, levels: Sequence[float] = LEVELS, include_noise: bool = True
     ) -> Any:
         """Mean, std and intervals of each output at new inputs (m, d) or (m,): a DataFrame."""
-        mean, variance = self._moments(np.asarray(x, "float64"), include_noise)
-        tables = [
-            frame(normal_columns(*own, levels), index_of(x)) for own in zip(mean.T, variance.T)
-        ]
-        return self._joined(tables)
-
-    def leave_one_out(self) -> Any:
-        """Each observation predicted from all others, of all outputs: a DataFrame.
-
-        Columns of each output as of `ProcessAnalysis.leave_one_out`.
-        """
-        return self._joined([own.leave_one_out() for own in self.outputs()])
-
-    def calibration(self, levels: Sequence[float] = NOMINAL) -> Any:
-        """The share of observations inside of their intervals, in percent: a DataFrame."""
-        found = [own.left_out_columns()["standardized_residual"] for own in self.outputs()]
-        columns = {name: coverages(z, levels) for name, z in zip(self.names, found)}
-        return frame({"level": list(levels), **columns}).set_index("level")
+        moments = self._moments(np.asarray(x, "float64"), include_noise)
+        return normal_tables(moments, levels, index_of(x), self.names)
 
     def correlation(self) -> Any:
         """Of the outputs at one input before any data, (k, k): a DataFrame."""
@@ -121,24 +83,15 @@ class OutputsAnalysis:
 
     def summary(self) -> str:
         """How well each output is predicted, and what they have in common, as text."""
-        judged = [judged_rows(own.left_out_columns()) for own in self.outputs()]
-        rows = [[line[0][0], *(text for _, text in line)] for line in zip(*judged)]
         shared = self.correlation().to_numpy()
         common = [[n, *(f"{v:+.3f}" for v in own)] for n, own in zip(self.names, shared)]
-        lines = text_table(["each observation left out once", *self.names], rows)
-        lines += ["", *text_table(["correlation", *self.names], common)]
-        return "\n".join(lines) + "\n"
+        lines = text_table(["correlation", *self.names], common)
+        return super().summary() + "\n" + "\n".join(lines) + "\n"
 
-    def plot_leave_one_out(self, name: Optional[str] = None) -> Any:
-        """Predicted against observed of one output, the first if None: a figure."""
-        return self.outputs()[self._place(name)].plot_leave_one_out()
-
-    def plot_calibration(self, name: Optional[str] = None) -> Any:
-        """Shares inside of intervals by their level, of one output: a figure."""
-        return self.outputs()[self._place(name)].plot_calibration()
-
-    def plot_posterior(self, name: Optional[str] = None, of: str = "x") -> Any:
-        """Data, mean and 95 % band of one output by one input: a figure. of: the input's name."""
+    def plot_posterior(
+        self, name: Optional[str] = None, of: str = "x", levels: Sequence[float] = (95,)
+    ) -> Any:
+        """Data, mean and bands of one output by one input: a figure. of: the input's name."""
         place, x = self._place(name), self.data[0].asnumpy()[0].astype("float64")
         if x.shape[1] != 1:
             raise ValueError(
@@ -151,20 +104,8 @@ class OutputsAnalysis:
 
         own = self.outputs()[place]
         groups = [("data", x[self.seen[:, place], 0], own.targets)]
-        told = f"each left out once: {judged(own.targets, own.left_out())}"
-        return plot_function(predict, groups, own.name, of, told=told)
-
-    def _place(self, name: Optional[str]) -> int:
-        if name is None:
-            return 0
-        if name not in self.names:
-            raise ValueError(f"there is no output {name!r}; expected one of {self.names}.")
-        return self.names.index(name)
-
-    def _joined(self, tables: Sequence[Any]) -> Any:
-        import pandas
-
-        return pandas.concat(tables, axis=1, keys=self.names)
+        told = f"each left out once: {judged(own.targets, own.left_out(), levels)}"
+        return plot_function(predict, groups, own.name, of, None, told, levels)
 
     def _moments(self, x: np.ndarray, include_noise: bool) -> Moments:
         """(m, k) each."""

@@ -17,7 +17,7 @@ from ..blocks.likelihoods import (
     Poisson,
     StudentT,
 )
-from .tables import checked_level
+from ..plots.style import checked_level
 
 # Of a standard normal number, with spacings that follow what jumps within a tenth of it.
 NODES = np.linspace(-7.0, 7.0, 281)

@@ -53,17 +53,23 @@ class FunctionAnalysis(RowsAnalysis):
         ends = float(self.x.min()), float(self.x.max())
         return plot_kernel(self.layer.kernel, ends, samples)
 
-    def plot_posterior(self, name: str = "x") -> Any:
-        """Data, mean and 95 % band of one input: a figure. name: of the input."""
+    def plot_posterior(self, name: str = "x", levels: Sequence[float] = (95,)) -> Any:
+        """Data, mean and bands of one input: a figure. name: of the input."""
         self._refuse_several("plot_posterior")
         groups = [("data", self.x[0, :, 0], self.targets)]
         return plot_function(
-            lambda x: self._moments(x, True), groups, self.name, name, told=self._told()
+            lambda x: self._moments(x, True),
+            groups,
+            self.name,
+            name,
+            None,
+            self._told(levels),
+            levels,
         )
 
-    def _told(self) -> str:
+    def _told(self, levels: Sequence[float]) -> str:
         """How well rows are predicted from all others; shares are of normal bands."""
-        return f"each left out once: {judged(self.targets, self.left_out())}"
+        return f"each left out once: {judged(self.targets, self.left_out(), levels)}"
 
     def _refuse_several(self, what: str) -> None:
         if self.x.shape[2] != 1:

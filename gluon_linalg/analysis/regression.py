@@ -1,13 +1,15 @@
 """The weights of a Bayesian linear regression, and how well it knows its data."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
+from ..blocks.blr import BLRLikelihoodLayer
 from ..plots.regression import plot_coefficients
 from ..plots.style import Moments
 from .index import index_of, name_of
-from .rows import RowsAnalysis, index_of_seen, seen_rows
+from .rows import index_of_seen
+from .several import SeveralAnalysis, TargetRows, names_of_targets
 from .tables import figure, frame, normal_columns, text_table
 
 
@@ -46,60 +48,123 @@ def coefficients_text(names: Sequence[str], columns: Any) -> List[str]:
     return text_table(["coefficient", *columns], rows)
 
 
-class RegressionAnalysis(RowsAnalysis):
-    """What a trained `BLRLikelihoodLayer` says, given its data; made by `gluon_linalg.analyze`.
+class RegressionAnalysis(TargetRows):
+    """What a trained `BLRLikelihoodLayer` says of one target; made by `gluon_linalg.analyze`.
 
-    phi: features (n, d), of a DataFrame with names; y: (n,); names: of the features.
+    feature_names: of the d features; weights: their posterior mean and variance, (d,) each.
     """
 
     def __init__(
-        self, layer: Any, *arrays: Any, names: Optional[Sequence[str]] = None, **keywords: Any
+        self,
+        layer: BLRLikelihoodLayer,
+        name: str,
+        targets: np.ndarray,
+        moments: Moments,
+        index: Any,
+        feature_names: Sequence[str],
+        weights: Moments,
     ) -> None:
-        self.layer = layer
-        bound = layer._bound(arrays, keywords)
-        data = layer._data(*bound)
-        if data[1].ndim != 2 or len(data[1]) != 1:
-            raise ValueError(
-                "analyze: give a BLRLikelihoodLayer of one target, y of shape (n,), and one set of "
-                "data; the weights of several targets are those of each by itself."
-            )
-        self.predictor = layer.condition(*bound)
-        self._data = data
-        count = data[0].shape[2]
-        given = names if names is not None else getattr(bound[0], "columns", None)
-        self.names = [f"w[{k}]" for k in range(count)] if given is None else [str(n) for n in given]
-        if len(self.names) != count:
-            raise ValueError(f"analyze: {len(self.names)} names for {count} features.")
-        self.seen = seen_rows(layer, data)
-        self.index, self.name = index_of_seen(index_of(bound[1]), self.seen), name_of(bound[1])
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self._data[1].asnumpy()[0, self.seen].astype("float64")
+        super().__init__(name, targets, moments, index)
+        self.layer, self.feature_names = layer, list(feature_names)
+        self.weights = weights
 
     def coefficients(self, levels: Sequence[float] = (95,)) -> Any:
         """Mean, std, intervals and z of each weight given the data: a DataFrame."""
-        return frame(coefficient_columns(*self._weights(), levels), self.names)
-
-    def left_out(self) -> Moments:
-        found = self.predictor(self._data[0])
-        mean, variance = (a.asnumpy()[0, self.seen].astype("float64") for a in found)
-        noise = self._data[2] if len(self._data) > 2 else None
-        given = 0.0 if noise is None else noise.asnumpy()[0, self.seen]
-        learned = self.layer.noise_variance
-        noise = given + (0.0 if learned is None else float(learned.value()[0]))
-        least = float(np.finfo(self._data[0].dtype).eps)
-        return held_out_moments(self.targets, mean, variance, noise, least)
+        return frame(coefficient_columns(*self.weights, levels), self.feature_names)
 
     def summary(self) -> str:
         """The weights, and how well each row is predicted from all others, as text."""
-        lines = coefficients_text(self.names, coefficient_columns(*self._weights()))
+        lines = coefficients_text(self.feature_names, coefficient_columns(*self.weights))
         return "\n".join(lines) + "\n\n" + super().summary()
 
     def plot_coefficients(self) -> Any:
         """The weights with their 95 % intervals: a figure."""
-        return plot_coefficients(self.names, self._weights())
+        return plot_coefficients(self.feature_names, self.weights)
 
-    def _weights(self) -> Tuple[np.ndarray, np.ndarray]:
-        mean, covariance = (a.asnumpy()[0].astype("float64") for a in self.predictor.weights())
-        return mean, np.maximum(np.diag(covariance), 0.0)
+
+class RegressionsAnalysis(SeveralAnalysis):
+    """What a `BLRLikelihoodLayer` of several targets says; made by `gluon_linalg.analyze`.
+
+    ``found["name"]`` is the `RegressionAnalysis` of a target. Given the variances of prior and
+    noise, targets tell nothing of one another.
+    """
+
+    def __init__(self, targets: Sequence[RegressionAnalysis]) -> None:
+        self._targets, self.names = list(targets), [own.name for own in targets]
+
+    def outputs(self) -> Sequence[RegressionAnalysis]:
+        return self._targets
+
+    def coefficients(self, levels: Sequence[float] = (95,)) -> Any:
+        """Mean, std, intervals and z of each weight of each target: a DataFrame."""
+        return self._joined([own.coefficients(levels) for own in self._targets])
+
+    def summary(self) -> str:
+        """The weights of each target with their z, and how well it is predicted, as text."""
+        table = self.coefficients()
+        headings = ["coefficient", *(f"{n} {what}" for n in self.names for what in ("mean", "z"))]
+        columns = [table[name][what] for name in self.names for what in ("mean", "z")]
+        rows = [
+            [label, *(figure(float(value)) for value in values)]
+            for label, *values in zip(table.index, *columns)
+        ]
+        return "\n".join(text_table(headings, rows)) + "\n\n" + super().summary()
+
+    def plot_coefficients(self, name: Optional[str] = None) -> Any:
+        """The weights of one target, the first if None, with their 95 % intervals: a figure."""
+        return self._targets[self._place(name)].plot_coefficients()
+
+
+def analysis_of(
+    layer: BLRLikelihoodLayer,
+    *arrays: Any,
+    names: Optional[Sequence[str]] = None,
+    **keywords: Any,
+) -> Any:
+    """The `RegressionAnalysis` of a layer and its data, or of several targets all of them.
+
+    phi: features (n, d), of a DataFrame with names; y: (n,) or (n, k); names: of the features.
+    """
+    bound = layer._bound(arrays, keywords)
+    data = layer._all_data(*bound)
+    phi, y, noise, mask = data
+    if len(y) != 1:
+        raise ValueError(f"analyze: {len(y)} data sets; give one of them, phi[i], y[i].")
+    is_one = y.ndim == 2
+    seen = np.ones(phi.shape[1], dtype=bool) if mask is None else mask.asnumpy()[0] > 0
+    predictor = layer.condition(*bound)
+    features = _feature_names(names, bound[0], phi.shape[2])
+    targets = [name_of(bound[1])] if is_one else names_of_targets(None, bound[1], y.shape[2])
+    mean, covariance = (_numbers(array) for array in predictor.weights())
+    variance = np.maximum(np.diag(covariance), 0.0)
+    given = 0.0 if noise is None else _numbers(noise)[seen]
+    learned = layer.noise_variance
+    noise_variance = given + (0.0 if learned is None else float(learned.value()[0]))
+    least = float(np.finfo(phi.dtype).eps)
+    index = index_of_seen(index_of(bound[1]), seen)
+    fitted = [_numbers(array)[seen] for array in predictor(phi)]
+    found = []
+    columns = map(_columns, (_numbers(y)[seen], mean, *fitted))
+    for name, own, weights, fit, spread in zip(targets, *columns):
+        left_out = held_out_moments(own, fit, spread, noise_variance, least)
+        both = weights, variance
+        found.append(RegressionAnalysis(layer, name, own, left_out, index, features, both))
+    return found[0] if is_one else RegressionsAnalysis(found)
+
+
+def _feature_names(given, phi, count):
+    found = given if given is not None else getattr(phi, "columns", None)
+    names = [f"w[{k}]" for k in range(count)] if found is None else [*map(str, found)]
+    if len(names) != count:
+        raise ValueError(f"analyze: {len(names)} names for {count} features.")
+    return names
+
+
+def _columns(values):
+    """Those of (n, k), and of (n,) the only one."""
+    return np.atleast_2d(values.T)
+
+
+def _numbers(array):
+    """Of the only data set, in float64."""
+    return array.asnumpy()[0].astype("float64")

@@ -5,8 +5,8 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 
 from ..plots.regression import plot_agreement, plot_calibration
-from ..plots.style import Moments
-from .tables import LEVELS, figure, frame, normal_width, text_table
+from ..plots.style import Moments, normal_width
+from .tables import LEVELS, figure, frame, text_table
 
 NOMINAL = (50, 80, 90, 95, 99)
 

@@ -12,6 +12,7 @@ from ..blocks.kalman_views import KalmanViewsLayer
 from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.structural import StructuralModel
 from ..plots.diagnostics import plot_diagnostics
+from ..plots.style import Moments
 from .index import SeriesIndex
 from .residuals import ResidualTest, autocorrelations, residual_tests
 from .tables import figure, frame, text_table
@@ -57,22 +58,30 @@ def innovations_of(layer: Any, arrays: Sequence[Any]) -> List[Innovations]:
     if not isinstance(layer, KalmanFilterLayer):
         made, own = layer.kalman_inputs(mx.nd, *arrays), layer.filter
         inputs = list(made[0] if isinstance(made, tuple) else made)
-    views = KalmanViewsLayer(
-        own._states,
-        own._observations,
-        outputs=NAMES,
-        diffuse=own._diffuse,
-        prior="stationary" if own._is_stationary else "known",
-        singular="skip" if own._skips else "refuse",
-    )
-    views.cast(np.dtype(inputs[0].dtype).name)
-    place = [name for name, _ in views.arguments].index("mask")
-    mask = inputs[place] if len(inputs) > place else None
     with mx.autograd.pause():
+        mask = dict(zip((name for name, _ in own.arguments), inputs)).get("mask")
         mask = mx.nd.ones_like(inputs[0]) if mask is None else mask
-        found = [inputs[0], mask, *views.results(mx.nd, *inputs)]
+        found = [inputs[0], mask, *views_of(own, inputs, NAMES)]
     each = zip(*(array.asnumpy().astype("float64") for array in found))
     return [Innovations(*own) for own in each]
+
+
+def views_of(
+    layer: KalmanFilterLayer, arrays: Sequence[Any], outputs: Sequence[str], steps: int = 0
+) -> Sequence[mx.nd.NDArray]:
+    """The views of a filter's model by their names (`KalmanViewsLayer`), of its own arrays."""
+    views = KalmanViewsLayer(
+        layer._states,
+        layer._observations,
+        outputs=outputs,
+        steps=steps,
+        diffuse=layer._diffuse,
+        prior="stationary" if layer._is_stationary else "known",
+        singular="skip" if layer._skips else "refuse",
+    )
+    views.cast(np.dtype(arrays[0].dtype).name)
+    found = views.results(mx.nd, *arrays)
+    return found if isinstance(found, (list, tuple)) else [found]
 
 
 def received(layer: Any, arrays: Sequence[Any], keywords: Mapping[str, Any]) -> List[Any]:
@@ -168,6 +177,18 @@ class StateSpaceAnalysis:
         """Of the elements of the state."""
         size = self.innovations.shifts.shape[1]
         return list(getattr(self.layer, "state_names", [f"state {k + 1}" for k in range(size)]))
+
+    def smooth(self) -> Any:
+        """Mean and standard deviation of each state given all observations, a DataFrame."""
+        mean, variance = self._states()
+        columns = {}
+        for k, name in enumerate(self.state_names):
+            columns[name], columns[f"{name}, std"] = mean[:, k], np.sqrt(variance[:, k])
+        return frame(columns, self.index.seen)
+
+    def _states(self) -> Moments:
+        """Mean and variance of each state given all observations, (T, d) each."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement _states")
 
     def summary(self) -> str:
         """The tests as text."""

@@ -77,14 +77,6 @@ class StructuralAnalysis(StateSpaceAnalysis):
             for name in component.state_names
         ]
 
-    def smooth(self) -> Any:
-        """Mean and standard deviation of each state given all observations, a DataFrame."""
-        mean, variance = self._states()
-        columns = {}
-        for k, name in enumerate(self.state_names):
-            columns[name], columns[f"{name}, std"] = mean[:, k], np.sqrt(variance[:, k])
-        return frame(columns, self.index.seen)
-
     def decompose(self) -> Any:
         """What the signal and each component contribute to y, given all y: a DataFrame.
 
@@ -120,12 +112,19 @@ class StructuralAnalysis(StateSpaceAnalysis):
         """Signal, components, slopes, effects of covariates, irregular and residuals: a figure."""
         return plot_series(self._picture(0, None))
 
-    def plot_forecast(self, steps: int, covariates: Optional[Any] = None) -> Any:
+    def plot_forecast(
+        self, steps: int, covariates: Optional[Any] = None, levels: Sequence[float] = LEVELS
+    ) -> Any:
         """The series and what comes next, with bands of the signal and of an observation."""
+        return plot_series(self.picture(steps, covariates, levels))
+
+    def picture(self, steps: int, covariates: Any, levels: Sequence[float]) -> SeriesPicture:
+        """What `plot_forecast` draws."""
         picture = self._picture(steps, covariates)
+        picture.levels = levels
         picture.components, picture.slopes, picture.effects = {}, {}, {}
         picture.residuals = np.zeros(0)
-        return plot_series(picture)
+        return picture
 
     @property
     def posterior(self) -> Any:

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
+from ..plots.style import Moments, normal_width
+
 LEVELS = (80, 95)
 
 
@@ -48,18 +50,15 @@ def normal_columns(
     return columns
 
 
-def normal_width(level: float) -> float:
-    """How many standard deviations the interval of a level in percent reaches from the mean."""
-    from scipy.special import ndtri
+def normal_tables(
+    moments: Moments, levels: Sequence[float], index: Any, names: Sequence[str]
+) -> Any:
+    """`normal_columns` of k series, of moments (n, k), each under its name: a DataFrame."""
+    import pandas
 
-    return float(ndtri(0.5 + checked_level(level) / 200.0))
-
-
-def checked_level(level: float) -> float:
-    """A level in percent; ValueError for what is none."""
-    if not 0.0 < level < 100.0:
-        raise ValueError(f"levels: {level!r} is no percentage between 0 and 100, such as 95.")
-    return level
+    each = zip(*(array.T for array in moments))
+    tables = [frame(normal_columns(m, v, levels), index) for m, v in each]
+    return pandas.concat(tables, axis=1, keys=names)
 
 
 def frame(columns: Any, index: Any = None) -> Any:

@@ -209,7 +209,7 @@ class ClassAnalysis(LatentAnalysis):
 
     plot_calibration = plot_leave_one_out
 
-    def plot_posterior(self, name: str = "x") -> Any:
+    def plot_posterior(self, name: str = "x", levels: Sequence[float] = (95,)) -> Any:
         """Refused: see `plot_leave_one_out`."""
         raise TypeError("plot_posterior: of classes there is plot_leave_one_out.")
 

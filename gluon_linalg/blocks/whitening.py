@@ -26,9 +26,11 @@ class WhiteningBlock(LinearAlgebraBlock):
     pca    Uᵀ diag(λ)^{-1/2}: principal components, λ descending
     cholesky  L⁻ᵀ: y_j is x_j without what x_1 ... x_{j-1} explain
 
-    S = Σ_i (x_i - μ)(x_i - μ)ᵀ / n;  s = epsilon + 64 ε tr S, a constant in the gradient: epsilon
-    as in gluon.nn.BatchNorm, and what rounding may hide (ε is 1.1e-16 in float64, 6.0e-8 in
-    float32). Variances far below s come out small, never as noise blown up to 1.
+    S = Σ_i (x_i - μ)(x_i - μ)ᵀ / n;  s = epsilon + 64 ε tr S,
+
+    s a constant in the gradient: epsilon as in gluon.nn.BatchNorm, and what rounding may hide (ε is
+    1.1e-16 in float64, 6.0e-8 in float32). Variances far below s come out small, never as
+    noise blown up to 1.
 
     x: n samples of d features. momentum: all B n samples are one set; in training μ and S are
     those of the batch, and in inference running averages over batches, as in gluon.nn.BatchNorm

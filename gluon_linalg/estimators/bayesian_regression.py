@@ -18,9 +18,11 @@ BOUNDS = {"noise_variance": (1e-9, None), "prior_variance": (1e-9, 1e9)}
 class BayesianRegressor(SeveralTargets, RegressorMixin, BaseEstimator):
     """Linear regression whose prior and noise variance maximize the marginal likelihood.
 
-    y = β_0 + x β + ε,  β_j ~ N(0, v_j σ_y²/σ_j²),  ε ~ N(0, s):  -log N(y | 0, Φ V Φᵀ + S) is
-    minimized over v and s, on columns and y of zero mean and unit variance (`BLRLikelihoodLayer`).
-    Several targets, y (n, k), have weights of their own, and v and s in common.
+    y = β_0 + x β + ε,  β_j ~ N(0, v_j σ_y²/σ_j²),  ε ~ N(0, s).
+
+    -log N(y | 0, Φ V Φᵀ + S) is minimized over v and s, on columns and y of zero mean and unit
+    variance (`BLRLikelihoodLayer`). Several targets, y (n, k), have weights of their own, and v and
+    s in common.
 
     automatic_relevance: whether each feature has a v_j of its own (else all share one), which
     switches off what does not help. iterations: the most of L-BFGS.

@@ -19,10 +19,11 @@ from .checked import SeveralTargets, fitted_data, new_data
 class GPRegressor(SeveralTargets, RegressorMixin, BaseEstimator):
     """Gaussian process regression, hyperparameters by maximum likelihood.
 
-    y = m + σ_y (f(x) + ε),  f ~ GP(0, k),  ε ~ N(0, noise_variance), m and σ_y mean and standard
-    deviation of y: -log N(y | 0, K + noise_variance I) is minimized by L-BFGS
-    (`GPLikelihoodLayer`, `gluon_linalg.fit`). Several targets, y (n, k), are independent processes
-    with one kernel and one noise variance in units of their own variances.
+    y = m + σ_y (f(x) + ε),  f ~ GP(0, k),  ε ~ N(0, noise_variance),
+
+    with mean m and standard deviation σ_y of y: -log N(y | 0, K + noise_variance I) is minimized by
+    L-BFGS (`GPLikelihoodLayer`, `gluon_linalg.fit`). Several targets, y (n, k), are independent
+    processes with one kernel and one noise variance in units of their own variances.
 
     kernel: a kernel of `gluon_linalg.kernels`, of which the estimator trains a copy, for y of unit
     variance; None for RBF with a lengthscale for each column, √d standard deviations of it at

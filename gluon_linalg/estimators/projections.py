@@ -20,8 +20,10 @@ from .checked import fitted_data, new_data
 class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Scores on principal components, (n, d) -> (n, k), by `PCABlock.fit`.
 
-    scores = (x - μ) U_kᵀ  [/ √λ when `whiten`],  S = Uᵀ diag(λ) U the sample covariance, by
-    singular values of the centred data; the largest element of each component is positive.
+    scores = (x - μ) U_kᵀ  [/ √λ when `whiten`],  S = Uᵀ diag(λ) U,
+
+    S the sample covariance, by singular values of the centred data; the largest element of each
+    component is positive.
 
     n_components: k; None for all, min(n, d). whiten: scores of unit variance.
 

@@ -4,6 +4,8 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .._runtime import install_command
+
 # SciPy's status of a line search that found no lower point.
 ABNORMAL = 2
 RESTARTS = 5
@@ -145,7 +147,7 @@ def _minimizer() -> Any:
         from scipy.optimize import minimize
     except ImportError as error:
         raise ImportError(
-            'L-BFGS needs SciPy, which is not installed: pip install "gluon-linalg[fit]"'
+            f"L-BFGS needs SciPy, which is not installed: {install_command('fit')}"
         ) from error
     return minimize
 

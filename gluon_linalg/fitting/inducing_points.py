@@ -5,6 +5,7 @@ from typing import Optional
 import mxnet as mx
 import numpy as np
 
+from .._runtime import install_command
 from ..blocks.kernels import Kernel
 from ..errors import ShapeError
 from ..typing import ArrayLike
@@ -92,7 +93,7 @@ def _centres(x: np.ndarray, count: int, random: np.random.RandomState) -> np.nda
     except ImportError as error:
         raise ImportError(
             "inducing_points: method 'kmeans' needs SciPy: use 'variance', or "
-            'pip install "gluon-linalg[fit]".'
+            f"{install_command('fit')}."
         ) from error
     deviation = x.std(axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)

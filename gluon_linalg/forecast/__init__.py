@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any, List
 
+from .._runtime import install_command
+
 _MODULES = {
     "BLRForecastEstimator": "blr_estimator",
     "DeepStateSpaceEstimator": "deep_state",
@@ -29,7 +31,7 @@ def __getattr__(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"gluon_linalg.forecast needs GluonTS with its MXNet part ({error}): "
-            'pip install "gluon-linalg[forecast]".'
+            f"{install_command('forecast')}."
         ) from error
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 

@@ -84,10 +84,11 @@ def hide_missing(
 ) -> Tuple[Array, Array]:
     """A (B, n, n) and r (B, n) whose missing observations add exactly 0 to `gaussian_nll`.
 
-    A -> M A M + (I - M) / 2π,  r -> M r, with M = diag(mask), mask (B, n) 1 where r is observed
-    and 0 where it is not, whatever r holds there. A missing observation is then independent of
-    all others and ½ log|2π · 1/2π| = 0: the likelihood and its gradient are those of the
-    observed ones alone.
+    A -> M A M + (I - M) / 2π,  r -> M r,  M = diag(mask),
+
+    mask (B, n) 1 where r is observed and 0 where it is not, whatever r holds there. A missing
+    observation is then independent of all others and ½ log|2π · 1/2π| = 0: the likelihood
+    and its gradient are those of the observed ones alone.
     """
     mask = stop(F, mask)
     covariance = add_diagonal(F, hidden_pairs(F, covariance, mask), (1.0 - mask) / (2.0 * math.pi))

@@ -4,6 +4,7 @@ import os
 import sys
 from typing import NoReturn, Optional, Sequence
 
+from .._runtime import install_command
 from ..native import backend_status
 from ..server import ROLE
 from . import log
@@ -34,7 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
             raise
         log.failure(
             f"gluon-linalg needs {missing}, which is not installed: "
-            f'pip install "gluon-linalg[{EXTRAS[missing]}]"'
+            f"{install_command(EXTRAS[missing])}"
         )
         sys.exit(2)
     if ROLE in os.environ:

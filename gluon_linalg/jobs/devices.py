@@ -5,6 +5,7 @@ from typing import Iterable, List
 
 import mxnet as mx
 
+from .._runtime import install_command
 from ..typing import Device
 from .cuda_devices import check_supported
 from .errors import JobError
@@ -53,8 +54,8 @@ def _refuse_missing_gpu(index):
     count = _gpu_count()
     if count == 0:
         raise JobError(
-            "context: gpu: MXNet sees no GPU; use context: cpu or auto, or install "
-            'pip install "gluon-linalg[gpu]" on a machine with an NVIDIA GPU'
+            "context: gpu: MXNet sees no GPU; use context: cpu or auto, or on a machine with an "
+            f"NVIDIA GPU {install_command('gpu')}"
         )
     if index >= count:
         raise JobError(f"devices: gpu({index}): MXNet sees {count} GPUs, numbered from 0")

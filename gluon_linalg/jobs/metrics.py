@@ -8,7 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from .._version import __version__
-from ..analysis.tables import normal_width
+from ..plots.style import normal_width
 
 
 class Band(NamedTuple):

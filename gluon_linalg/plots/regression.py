@@ -5,17 +5,19 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .style import (
-    BAND,
     FAINT,
     HELD_OUT,
     INK,
+    LEVELS,
     MODEL,
     Moments,
+    bands_named,
     dot_size,
-    draw_band,
+    draw_bands,
     drawn,
     judged,
     legend_row,
+    normal_width,
 )
 
 GRID_POINTS = 2000
@@ -35,19 +37,25 @@ def plot_function(
     name: str,
     title: Optional[str] = None,
     told: str = "",
+    levels: Sequence[float] = LEVELS,
 ) -> Any:
     """The function above, and below it what it leaves of the data: a figure.
 
     predict: x (m, 1) -> mean and variance of observations; groups: the rows to train on, and those
     held out, if any; target, name: of y and x; told: how well rows are predicted from others, in
-    words, in place of which a hold-out has its own.
+    words, in place of which a hold-out has its own; levels: of the bands, in percent.
     """
-    return drawn(draw_function, predict, groups, target, name, title, told)
+    return drawn(draw_function, predict, groups, target, name, title, told, levels)
 
 
-def plot_agreement(target: str, groups: Sequence[Predicted]) -> Any:
-    """Predicted against observed: a figure. groups: rows to train on, and those held out."""
-    return drawn(draw_agreement, target, groups)
+def plot_agreement(
+    target: str, groups: Sequence[Predicted], levels: Sequence[float] = LEVELS
+) -> Any:
+    """Predicted against observed: a figure. groups: rows to train on, and those held out.
+
+    levels: of the bands that are told of, in percent; rows outside of the widest have bars.
+    """
+    return drawn(draw_agreement, target, groups, levels)
 
 
 def plot_calibration(residual: np.ndarray) -> Any:
@@ -68,6 +76,7 @@ def draw_function(
     name: str,
     title: Optional[str] = None,
     told: str = "",
+    levels: Sequence[float] = LEVELS,
 ) -> Any:
     figure = pyplot.figure(figsize=(10, 7), constrained_layout=True)
     grid_spec = figure.add_gridspec(3, 1, height_ratios=[0.22, 3, 1])
@@ -78,9 +87,8 @@ def draw_function(
     grid = grid_of(points)
     mean, variance = predict(grid[:, None])
     for axes, center in ((upper, mean), (lower, np.zeros_like(mean))):
-        draw_band(
-            axes, grid, (center, variance), MODEL, alpha=0.25, label="95 % band of an observation"
-        )
+        label = f"{bands_named(levels)} of an observation"
+        draw_bands(axes, grid, (center, variance), MODEL, levels, label=label)
         axes.plot(grid, center, color=MODEL, lw=1.2, label="mean")
     found = [predict(x[:, None]) for _, x, _ in groups]
     for (label, x, y), moments, color in zip(groups, found, COLORS):
@@ -88,14 +96,15 @@ def draw_function(
         upper.plot(x, y, "o", **dots)
         lower.plot(x, y - moments[0], "o", **dots)
         if label != groups[0][0]:
-            told = f"{label}: {judged(y, moments)}"
+            told = f"{label}: {judged(y, moments, levels)}"
     # By the data, and not by how wide the band gets where there are none.
-    ends = [_ends(y, m) for (_, _, y), m in zip(groups, found)]
+    width = normal_width(max(levels))
+    ends = [_ends(y, m, width) for (_, _, y), m in zip(groups, found)]
     _limit(upper, np.concatenate(ends))
     _limit(
         lower,
         np.concatenate(
-            [_ends(y - m[0], (0.0 * m[0], m[1])) for (_, _, y), m in zip(groups, found)]
+            [_ends(y - m[0], (0.0 * m[0], m[1]), width) for (_, _, y), m in zip(groups, found)]
         ),
     )
     _mark_boundary(groups, (upper, lower))
@@ -105,29 +114,28 @@ def draw_function(
     upper.set_ylabel(target)
     upper.set_title(title or f"{target} by {name}")
     legend_row(legend, [upper])
-    figure.text(
-        0.995,
-        0.99,
-        told,
-        ha="right",
-        va="top",
-        fontsize=9,
+    # Beside the title there may be no room.
+    lower.set_title(
+        told, loc="right", fontsize=9, fontweight="normal", pad=6,
         color=HELD_OUT if len(groups) > 1 else INK,
-    )
+    )  # fmt: skip
     figure.align_ylabels([upper, lower])
     return figure
 
 
-def draw_agreement(pyplot: Any, target: str, groups: Sequence[Predicted]) -> Any:
+def draw_agreement(
+    pyplot: Any, target: str, groups: Sequence[Predicted], levels: Sequence[float] = LEVELS
+) -> Any:
+    widest = max(levels)
     figure, axes = pyplot.subplots(figsize=(6.8, 6.8), constrained_layout=True)
     for (label, observed, moments), color in zip(groups, COLORS):
-        mean, spread = moments[0], BAND * np.sqrt(moments[1])
+        mean, spread = moments[0], normal_width(widest) * np.sqrt(moments[1])
         outside = np.abs(observed - mean) > spread
         bars = [part[outside] for part in (observed, mean - spread, mean + spread)]
         axes.vlines(*bars, color=color, lw=0.9, alpha=0.5)
         axes.plot(
             observed, mean, "o", color=color, ms=1.2 * dot_size(len(observed)), mew=0, alpha=0.75,
-            label=f"{label}: {judged(observed, moments)}",
+            label=f"{label}: {judged(observed, moments, levels)}",
         )  # fmt: skip
     everything = np.concatenate([np.concatenate([y, m[0]]) for _, y, m in groups])
     low, high = everything.min(), everything.max()
@@ -142,7 +150,7 @@ def draw_agreement(pyplot: Any, target: str, groups: Sequence[Predicted]) -> Any
     axes.set_title(f"{target}: predicted and observed", pad=62)
     legend = axes.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=9, borderaxespad=0.2,
-        title="bars: 95 % bands of the rows outside of theirs", title_fontsize=9,
+        title=f"bars: {widest:g} % bands of the rows outside of theirs", title_fontsize=9,
     )  # fmt: skip
     # `alignment` of Matplotlib 3.6.
     legend._legend_box.align = "left"
@@ -176,7 +184,13 @@ def _draw_coefficients(pyplot, names, moments):
     figure, axes = pyplot.subplots(figsize=(7.5, 1.2 + 0.28 * count), constrained_layout=True)
     places = np.arange(count)[::-1]
     axes.errorbar(
-        moments[0], places, xerr=BAND * np.sqrt(moments[1]), fmt="o", color=MODEL, ms=4, lw=1.2
+        moments[0],
+        places,
+        xerr=normal_width(95) * np.sqrt(moments[1]),
+        fmt="o",
+        color=MODEL,
+        ms=4,
+        lw=1.2,
     )
     axes.axvline(0.0, color=FAINT, lw=0.8)
     axes.set_ylim(-0.7, count - 0.3)
@@ -193,8 +207,8 @@ def grid_of(points: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([even, points]))
 
 
-def _ends(y, moments):
-    spread = BAND * np.sqrt(moments[1])
+def _ends(y, moments, width):
+    spread = width * np.sqrt(moments[1])
     return np.array(
         [
             f(part)

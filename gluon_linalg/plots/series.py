@@ -10,10 +10,12 @@ from .style import (
     FORECAST,
     HELD_OUT,
     INK,
+    LEVELS,
     MODEL,
     Moments,
+    bands_named,
     dot_size,
-    draw_band,
+    draw_bands,
     drawn,
     judged,
     legend_row,
@@ -26,8 +28,6 @@ SIGNAL, RECENT, PART, ONE_OF_MANY, LEGEND = 3.2, 2.6, 1.35, 2.0, 0.34
 LONG, LEAST_RECENT = 120, 36
 # How many series a picture shows, and how many parts of one.
 MOST_SERIES, MOST_PARTS = 6, 14
-OBSERVATION = "95 % band of an observation"
-SIGNAL_BAND = "95 % band of the signal"
 
 
 @dataclass
@@ -38,7 +38,7 @@ class SeriesPicture:
     what was observed after, (n,) with n <= h; signal: its moments at all T + h steps; its
     observations have `noise_variance` more. components, slopes: by label, of T + h steps; effects:
     of covariates, with whether it is but on or off; residuals: standardized, (T,), NaN where there
-    is none.
+    is none; levels: of the bands, in percent.
     """
 
     target: str
@@ -52,6 +52,7 @@ class SeriesPicture:
     slopes: Dict[str, Moments] = field(default_factory=dict)
     effects: Dict[str, Tuple[Moments, bool]] = field(default_factory=dict)
     residuals: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    levels: Sequence[float] = LEVELS
 
     @property
     def count(self) -> int:
@@ -65,7 +66,8 @@ class SeriesPicture:
             return ""
         ahead = slice(self.count, self.count + len(later))
         mean, variance = (values[ahead][known] for values in self.signal)
-        return f"hold-out: {judged(later[known], (mean, variance + self.noise_variance))}"
+        moments = mean, variance + self.noise_variance
+        return f"hold-out: {judged(later[known], moments, self.levels)}"
 
     def parts(self) -> List[Tuple[str, Moments, bool]]:
         """(label, moments, whether in steps) of what a panel is for: none that repeats another."""
@@ -172,17 +174,18 @@ def _panels(pyplot, heights, apart=()):
 
 def _draw_signal(axes, picture, begin):
     """From step `begin` on: observations, the signal, and the forecast, which goes on with it."""
-    count, places = picture.count, picture.places
+    count, places, bands = picture.count, picture.places, bands_named(picture.levels)
     noisy = (picture.signal[0], picture.signal[1] + picture.noise_variance)
     seen, later = slice(begin, count), slice(count - 1, None)
     for part, color in ((seen, MODEL), (later, FORECAST))[: 1 + (len(places) > count)]:
         here, is_forecast = places[part], color == FORECAST
-        draw_band(axes, here, [m[part] for m in noisy], color, alpha=0.15,
-                  label=None if is_forecast else OBSERVATION)  # fmt: skip
+        own = [m[part] for m in noisy]
+        label = None if is_forecast else f"{bands} of an observation"
+        draw_bands(axes, here, own, color, picture.levels, alpha=0.15, label=label)
         if not is_forecast:
-            draw_band(
-                axes, here, [m[part] for m in picture.signal], color, alpha=0.3, label=SIGNAL_BAND
-            )
+            own = [m[part] for m in picture.signal]
+            label = f"{bands} of the signal"
+            draw_bands(axes, here, own, color, picture.levels, alpha=0.3, label=label)
         axes.plot(here, picture.signal[0][part], color=color, lw=1.2,
                   label="forecast" if is_forecast else "smoothed signal")  # fmt: skip
     dots = {"ms": dot_size(len(places) - begin), "mew": 0, "zorder": 3, "clip_on": False}
@@ -211,7 +214,7 @@ def _draw_part(axes, picture, moments, in_steps):
     for part, color in ((slice(0, count), MODEL), (slice(count - 1, None), FORECAST)):
         here, own = picture.places[part], [m[part] for m in moments]
         if len(here) > 1:
-            draw_band(axes, here, own, color, alpha=0.25, **look)
+            draw_bands(axes, here, own, color, picture.levels, **look)
             axes.plot(
                 here, own[0], color=color, lw=1.2, drawstyle="steps-mid" if in_steps else None
             )

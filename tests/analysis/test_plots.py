@@ -10,6 +10,7 @@ from gluon_linalg.plots.components import plot_components
 from gluon_linalg.plots.kernels import plot_kernel
 from gluon_linalg.plots.regression import plot_agreement, plot_function
 from gluon_linalg.plots.series import SeriesPicture, plot_panel, plot_series
+from gluon_linalg.plots.style import judged
 
 matplotlib.use("Agg")
 
@@ -55,7 +56,7 @@ def panel(figure, label):
 def test_a_forecast_joins_the_data_and_says_which_band_it_is():
     own = series()
     ahead = np.tile([20.0, 1.0], (5, 1))
-    figure = own.plot_forecast(5, covariates=ahead)
+    figure = own.plot_forecast(5, covariates=ahead, levels=(95,))
     axes = panel(figure, "sales")
     found = labelled(axes)
     bands = {"95 % band of the signal", "95 % band of an observation"}
@@ -68,6 +69,29 @@ def test_a_forecast_joins_the_data_and_says_which_band_it_is():
     # Nothing is shown after the last step.
     last = matplotlib.dates.date2num(after.get_xdata()[-1])
     assert axes.get_xlim()[1] == last
+
+
+def test_bands_are_those_of_the_levels():
+    own = gl.analyze(double(gl.StructuralModel(gl.structural.LocalLevel())), np.arange(20.0) % 7)
+    axes = panel(own.plot_forecast(6, levels=(95, 50)), "y")
+    assert "50 and 95 % bands of an observation" in labelled(axes)
+    table = own.forecast(6, levels=(50, 95))
+    for level, band in zip((95, 50), axes.collections[-2:]):
+        corners = band.get_paths()[0].vertices
+        for _, row in table.iterrows():
+            ends = corners[np.isclose(corners[:, 0], row.name), 1]
+            found = [ends.min(), ends.max()]
+            np.testing.assert_allclose(found, row[[f"lower_{level}", f"upper_{level}"]])
+    with pytest.raises(ValueError, match="150 is no percentage"):
+        own.plot_forecast(6, levels=(150,))
+
+
+def test_shares_inside_are_told_of_each_level():
+    y = np.array([0.0, 0.5, 1.0, 3.0])
+    moments = np.zeros(4), np.ones(4)
+    told = "RMSE 1.6, 50%, 75% and 75% inside the 50, 80 and 95 % bands"
+    assert judged(y, moments, (95, 50, 80)) == told
+    assert judged(y, moments, (10, 50, 80, 99.9)) == "RMSE 1.6, 100% inside the 99.9 % band"
 
 
 def test_components_have_panels_and_covariates_their_own():
@@ -119,9 +143,8 @@ def test_the_axis_of_a_function_is_that_of_its_data():
     assert 0 < low < 1 and 2 < high < 3
     held = [("data", x, y), ("hold-out", x + 1.0, y + 1.0)]
     figure = plot_function(lambda x: (1 + x[:, 0], np.full(len(x), 0.01)), held, "height", "x")
-    assert [text.get_text() for text in figure.texts] == [
-        "hold-out: RMSE 0, 100% inside the 95 % band"
-    ]
+    told = "hold-out: RMSE 0, 100% inside the 95 % band"
+    assert panel(figure, "data - mean").get_title(loc="right") == told
 
 
 def test_agreement_has_equal_axes_and_bars_for_what_is_outside():

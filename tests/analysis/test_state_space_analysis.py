@@ -181,8 +181,6 @@ def test_what_there_is_no_analysis_of_is_refused():
     with pytest.raises(TypeError, match="analyze: LogDetBlock is none of StructuralModel"):
         gl.analyze(gl.LogDetBlock(), np.eye(2))
     layer = model(gl.structural.LocalLevel(1.0), noise=1.0)
-    with pytest.raises(ValueError, match="3 series that share a model; give one of them"):
-        gl.analyze(layer, np.zeros((3, 10)))
     uneven = pandas.DatetimeIndex(["2020-01-01", "2020-01-02", "2020-01-05", "2020-02-01"])
     own = gl.analyze(layer, pandas.Series([1.0, 2.0, 3.0, 2.0], index=uneven))
     with pytest.raises(ValueError, match="not equally far apart.*asfreq"):

@@ -1,4 +1,4 @@
-"""The tables of docs/jobs.md are those of the sections of job files, and all of them are there."""
+"""The tables of the pages of jobs are those of the sections of job files, and all are there."""
 
 import runpy
 
@@ -10,8 +10,8 @@ from gluon_linalg.grammar.section import OneOf
 from gluon_linalg.jobs.config import optimizer_names
 from gluon_linalg.jobs.kinds import DEFAULT, all_kinds, kind_of
 
-DOCUMENT = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
 MAKE_TABLES = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+DOCUMENT = "".join(path.read_text(encoding="utf-8") for path in MAKE_TABLES["PAGES"])
 fill, section_of = MAKE_TABLES["fill"], MAKE_TABLES["_section_of"]
 
 
@@ -45,7 +45,7 @@ def test_what_is_changed_by_hand_is_made_anew():
 @pytest.mark.parametrize("task, keys, section", list(all_sections()))
 def test_every_section_has_its_table(task, keys, section):
     mark = " ".join(filter(None, ["<!-- table:", task, ".".join(keys), "-->"]))
-    assert DOCUMENT.count(mark) == 1, f"docs/jobs.md needs one {mark}"
+    assert DOCUMENT.count(mark) == 1, f"the pages of jobs need one {mark}"
     if issubclass(section, OneOf):
         assert mark.replace("table:", "chapters:")[:-4] in DOCUMENT
 
@@ -87,8 +87,8 @@ def test_every_key_is_described(task, keys, section):
         "| `model.options` | names and values | {} | Further arguments of the estimator",
         "| `matern12` | Rough: exp(-r). |",
         "### matern12\n\n`variance · exp(-r)`\n\n| key |",
-        "#### seasonal\n\nA pattern of `period` steps that sums to 0 and changes slowly.\n\n|",
-        "#### linear\n\n`1, x_1, ..., x_d`\n\n#### polynomial",
+        "### seasonal\n\nA pattern of `period` steps that sums to 0 and changes slowly.\n\n|",
+        "### linear\n\n`1, x_1, ..., x_d`\n\n### polynomial",
     ],
 )
 def test_types_and_defaults_are_in_words(row):

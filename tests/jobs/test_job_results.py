@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 import yaml
+from matplotlib.text import Text
 from scipy import stats
 from small_job import JOB, changed
 from small_statespace_job import JOB as SERIES_JOB
@@ -15,6 +16,8 @@ from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 import gluon_linalg as gl
 from gluon_linalg import structural
+from gluon_linalg.jobs import picture
+from gluon_linalg.plots.style import drawn
 
 
 @pytest.fixture
@@ -105,6 +108,22 @@ def test_a_process_has_standard_errors_and_bands_of_the_levels(train, workspace,
         width = stats.norm.ppf(0.5 + level / 200) * table["std"]
         np.testing.assert_allclose(table[f"upper_{level}"] - table["mean"], width)
         np.testing.assert_allclose(table["mean"] - table[f"lower_{level}"], width)
+
+
+@pytest.mark.parametrize("job, table", [(JOB, None), (SERIES_JOB, SERIES)], ids=["gp", "series"])
+def test_pictures_have_bands_of_the_levels(train, job, table, monkeypatch):
+    figures = []
+
+    def kept(*arguments):
+        figures.append(drawn(*arguments))
+        return figures[-1]
+
+    monkeypatch.setattr(picture, "drawn", kept)
+    train(job, {"levels": [50, 80]}, table)
+    (figure,) = figures
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert "50 and 80 % bands of an observation" in texts
+    assert not any("95" in text for text in texts if "band" in text)
 
 
 @pytest.mark.parametrize("levels", [[], [95, 95], [0], [100]])

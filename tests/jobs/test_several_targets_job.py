@@ -12,6 +12,8 @@ from small_statespace_job import columns_of
 from test_sparse_gp_job import COLUMNS, JOB, X, trained
 
 import gluon_linalg
+from gluon_linalg.jobs.gp.plot_several import _panels
+from gluon_linalg.plots.style import drawn
 
 
 @pytest.fixture
@@ -50,6 +52,29 @@ def several(run, write_job, workspace, changes, empty=None):
     }
     metrics, out = trained(run, workspace, write_job({**common, **changes}))
     return metrics, out, y
+
+
+def test_the_picture_tells_what_was_held_out_and_has_bars_for_what_is_outside():
+    x = np.stack([np.arange(40.0), np.ones(40)], axis=1)
+    y = np.stack([np.arange(40.0), -np.arange(40.0)], axis=1)
+    y[3, 0] = y[35, 1] = np.nan
+
+    class Data:
+        target, inputs, dates = ["a", "b"], ["x", "z"], []
+        holdout_x, holdout_y = x[30:], y[30:]
+
+    Data.x, Data.y = x[:30], y[:30]
+
+    def predict(x):
+        mean = np.stack([x[:, 0], -x[:, 0] + 9.0 * (x[:, 0] == 2.0)], axis=1)
+        return mean, np.ones_like(mean)
+
+    figure = drawn(_panels, Data, "a process", predict, (80, 95))
+    first, second, _ = figure.axes
+    told = "hold-out: RMSE 0\n100% and 100% inside the 80 and 95 % bands"
+    assert [axes.get_title(loc="right") for axes in (first, second)] == [told, told]
+    bars = [len(lines.get_segments()) for axes in (first, second) for lines in axes.collections]
+    assert bars == [0, 0, 1, 0]
 
 
 def test_several_targets_are_one_process(run, write_job, workspace):

@@ -7,6 +7,7 @@ from typing import Any, Iterator, List
 
 import numpy as np
 
+from ..._runtime import install_command
 from ...errors import LinearAlgebraError
 from ...typing import Device
 from ..errors import JobError, suggestion
@@ -40,7 +41,7 @@ def require_gluonts() -> None:
     except ImportError as error:
         raise JobError(
             f"task: forecast: needs GluonTS with its MXNet part ({error}); "
-            'pip install "gluon-linalg[forecast]"'
+            f"{install_command('forecast')}"
         ) from None
     # GluonTS tells at this level what it does, which is not what the command prints.
     logging.getLogger("gluonts").setLevel(logging.ERROR)

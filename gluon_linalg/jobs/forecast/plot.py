@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, Sequence
 import numpy as np
 import pandas as pd
 
-from ...errors import listing
-from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, dot_size, legend_row
+from ...plots.style import FORECAST, HELD_OUT, INK, MODEL, bands_named, dot_size, legend_row
 from ..picture import save_picture
 from .backtest import coverage
 from .forecasting import band_of, periods_of
@@ -42,8 +41,7 @@ def _draw(pyplot, dataset, found, windows, levels):
         gridspec_kw={"height_ratios": [0.15, *[1.0] * count]},
     )  # fmt: skip
     legend, *panels = panels
-    named = listing([f"{level:g}" for level in sorted(levels)])
-    bands = f"{named} % band" + ("s" if len(levels) > 1 else "")
+    bands = bands_named(levels)
     seen = max(STEPS_SEEN, (FORECASTS_SEEN + dataset.windows) * dataset.prediction_length)
     for axes, entry, forecast in zip(panels, entries, found):
         _draw_observed(axes, entry, seen, dataset)

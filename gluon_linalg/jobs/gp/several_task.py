@@ -116,7 +116,7 @@ class SeveralProcesses(GaussianProcess):
             noise, dtype = self.noise_variance(), self.job.model.dtype
             return predict(predictor, dataset.units, noise, x, dtype, self.device)
 
-        plot_several(folder.file(names.PLOT), dataset, self.title, predict_new)
+        plot_several(folder.file(names.PLOT), dataset, self.title, predict_new, self.job.levels)
         holdout = None
         if len(dataset.holdout_y):
             moments, densities = predict_new(dataset.holdout_x), self.log_densities()

@@ -60,7 +60,7 @@ def write_results(folder: OutputFolder, task: "Multivariate") -> Dict[str, Any]:
         for number, name in enumerate(dataset.names)
     }
     write_columns(folder.file(RESIDUALS), joined(SERIES, residuals))
-    plot_model(folder.file(names.PLOT), dataset, estimates)
+    plot_model(folder.file(names.PLOT), dataset, estimates, task.job.levels)
     metrics, tests = _metrics(task, estimates), tests_of(innovations, dataset.names)
     metrics["residual_tests"] = {name: told(own) for name, own in tests.items()}
     task.report += tests_text(tests).splitlines()

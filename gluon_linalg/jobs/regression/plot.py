@@ -1,6 +1,6 @@
 """The picture of a trained regression."""
 
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Sequence
 
 import numpy as np
 
@@ -17,11 +17,12 @@ def plot_model(
     predict_new: Callable[[np.ndarray], Moments],
     leave_one_out: Moments,
     label: str,
+    levels: Sequence[float],
 ) -> None:
-    """Data, mean and 95 % band for one input; predicted against observed for more.
+    """Data, mean and bands for one input; predicted against observed for more.
 
     title: the kind of model; predict_new: x -> mean, variance of new observations; leave_one_out:
-    the same of the training rows, each given all others; label: of these.
+    the same of the training rows, each given all others; label: of these; levels: of the bands.
     """
     target, has_holdout = dataset.target, len(dataset.holdout_y) > 0
     groups: List[Any] = []
@@ -29,7 +30,7 @@ def plot_model(
         groups.append((label, dataset.y, leave_one_out))
         if has_holdout:
             groups.append(("hold-out", dataset.holdout_y, predict_new(dataset.holdout_x)))
-        save_picture(path, draw_agreement, target, groups)
+        save_picture(path, draw_agreement, target, groups, levels)
         return
     groups.append(("data", dataset.x[:, 0], dataset.y))
     if has_holdout:
@@ -37,5 +38,5 @@ def plot_model(
     (name,) = dataset.inputs
     shown = name + (" (year)" if dataset.dates else "")
     title = f"{target} by {name}: {title}"
-    told = f"{label}: {judged(dataset.y, leave_one_out)}"
-    save_picture(path, draw_function, predict_new, groups, target, shown, title, told)
+    told = f"{label}: {judged(dataset.y, leave_one_out, levels)}"
+    save_picture(path, draw_function, predict_new, groups, target, shown, title, told, levels)

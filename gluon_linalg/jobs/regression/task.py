@@ -150,7 +150,13 @@ class RegressionTask(TrainedTask):
         told = holdout_metrics(dataset.y, *left_out, self.job.levels)
         self.report.append(f"{self.data_label}: {judged(given(told))}")
         plot_model(
-            folder.file(names.PLOT), dataset, self.title, predict_new, left_out, self.data_label
+            folder.file(names.PLOT),
+            dataset,
+            self.title,
+            predict_new,
+            left_out,
+            self.data_label,
+            self.job.levels,
         )
         return {"rows_left_out": dataset.left_out, "holdout": holdout}
 

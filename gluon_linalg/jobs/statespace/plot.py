@@ -8,10 +8,12 @@ from .dataset import Dataset, Member
 from .estimates import Estimates
 
 
-def plot_model(path: str, dataset: Dataset, estimates: Sequence[Estimates]) -> None:
+def plot_model(
+    path: str, dataset: Dataset, estimates: Sequence[Estimates], levels: Sequence[float]
+) -> None:
     """Observations, signal, forecast and components; of many series the first, without these."""
     pictures = {
-        member.name: _picture(dataset, member, own)
+        member.name: _picture(dataset, member, own, levels)
         for member, own in zip(dataset.members, estimates)
     }
     if dataset.series is None:
@@ -20,7 +22,9 @@ def plot_model(path: str, dataset: Dataset, estimates: Sequence[Estimates]) -> N
         save_picture(path, draw_panel, pictures)
 
 
-def _picture(dataset: Dataset, member: Member, estimates: Estimates) -> SeriesPicture:
+def _picture(
+    dataset: Dataset, member: Member, estimates: Estimates, levels: Sequence[float]
+) -> SeriesPicture:
     return SeriesPicture(
         dataset.target,
         member.series.times.name,
@@ -33,4 +37,5 @@ def _picture(dataset: Dataset, member: Member, estimates: Estimates) -> SeriesPi
         estimates.parts.slopes,
         estimates.parts.effects,
         estimates.innovations.standardized[:, 0],
+        levels,
     )

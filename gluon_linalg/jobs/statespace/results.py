@@ -52,7 +52,7 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
         times = (member.series.times.name, member.series.labels(0, len(member.y)))
         tables[member.name] = residual_columns(times, own.innovations)
     write_columns(folder.file(RESIDUALS), joined(dataset.series, tables))
-    plot_model(folder.file(names.PLOT), dataset, estimates)
+    plot_model(folder.file(names.PLOT), dataset, estimates, task.job.levels)
     tests = {
         member.name: residual_tests(own.innovations.standardized[own.innovations.begin :, 0])
         for member, own in zip(dataset.members, estimates)
