@@ -30,7 +30,9 @@ STORED_BOUND = 16.0
 FREEDOM = 0.5, 200.0
 # What a variance can be at all.
 VARIANCES = 1e-299, 1e299
-TOLERANCE = 1e-6
+TOLERANCE = 1e-7
+# Elements of a batch are computed in registers of so many.
+LANES = 8
 
 
 NAME = "StructuralPredictor"
@@ -102,11 +104,14 @@ class SeriesBatch:
         given = self._given(scales)
         lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
-        repeated: Dict[int, List[mx.nd.NDArray]] = {}
+        import sys; sys.path.insert(0, "/tmp/st")
+        from info import Information
+        info = Information(self, arrays)
+        known: List[mx.nd.NDArray] = []
         points, values = minimize_each(
-            lambda points: self._evaluate(points, arrays, repeated),
+            lambda points, problems: self._evaluate(points, arrays, problems, known),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), repeats=True,
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), info, info.logs,
         )  # fmt: skip
         self._points[:] = points
         return values
@@ -179,24 +184,28 @@ class SeriesBatch:
             found[label] = float(value[0]) if value.size == 1 else value.tolist()
         return found
 
-    def _evaluate(self, points, arrays, repeated=None):
-        """Values and gradients at points (k B, n): each series k times.
+    def _evaluate(self, points, arrays, problems=None, known=None):
+        """Values and gradients at points (m, n) of the problems (m,), by default each once.
 
-        repeated: by k, the points and the other arrays of the calls so far.
+        known: a list that takes what calls have in common.
         """
-        repeated = {} if repeated is None else repeated
-        times = len(points) // len(self._points)
-        if times not in repeated:
-            own = [mx.nd.tile(a, (times, *[1] * (a.ndim - 1))) for a in (*arrays, *self._priors)]
-            stored = mx.nd.zeros(points.shape, dtype="float64")
-            stored.attach_grad()
-            repeated[times] = [stored, *own]
-        stored = repeated[times][0]
-        stored[:] = points
+        known = [] if known is None else known
+        problems = np.arange(len(self._points)) if problems is None else np.asarray(problems)
+        if not known:
+            known += [*arrays, *self._priors]
+            if self._likelihood.constants:
+                inputs, _ = self.kalman_inputs(mx.nd, self._points, *known)
+                known += [inputs[place] for place in self._likelihood.constants]
+        # Rows fill the registers of the operators.
+        rows = np.resize(problems, -(-len(problems) // LANES) * LANES)
+        chosen = mx.nd.array(rows, dtype="int32")
+        own = [a if a.shape[0] == 1 < len(self._points) else a.take(chosen) for a in known]
+        stored = mx.nd.array(np.resize(points, (len(rows), points.shape[1])), dtype="float64")
+        stored.attach_grad()
         with mx.autograd.record():
-            losses = self._likelihood(*repeated[times])
+            losses = self._likelihood(stored, *own)
         losses.backward()
-        return losses.asnumpy(), stored.grad.asnumpy()
+        return losses.asnumpy()[: len(points)], stored.grad.asnumpy()[: len(points)]
 
     def _pieces(self, point):
         """What of stored numbers (n,) belongs to each parameter."""
@@ -336,14 +345,17 @@ class SeriesBatch:
 
 
 class _Likelihood(mx.gluon.HybridBlock):
-    """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`."""
+    """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`.
+
+    Then those of the Kalman layer that hang on no parameter, computed once, at `constants`.
+    """
 
     is_exported = False
 
     def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._inputs_of, self._model = batch.kalman_inputs, batch.model
-        self._stored_by_name = batch._stored_by_name
+        # Not a block of this one, whose parameters are rows of `points`.
+        self._batch = batch
         states, diffuse = batch.components.state_size, sum(batch.components.diffuse)
         with self.name_scope():
             self.filter = KalmanFilterLayer(states, diffuse=diffuse)
@@ -353,15 +365,24 @@ class _Likelihood(mx.gluon.HybridBlock):
         if not any(block.learns_emission for block in batch.components.components):
             constants.append("emission")
         if all(name.endswith("variance") for name in names):
-            constants.append("transition")
+            constants += ["transition", "prior_factor"]
         self.filter.constants = tuple(constants)
+        places = [name for name, _ in self.filter.arguments]
+        is_robust = isinstance(batch.model, RobustStructuralModel)
+        kept = [name for name in constants if name != "directions" and not is_robust]
+        self.constants = [places.index(name) for name in kept]
 
     def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
-        if isinstance(self._model, RobustStructuralModel):
-            stored = self._stored_by_name(F, points)
-            inputs, bound = self._model.weighted_inputs(F, *arrays, stored=stored)
+        batch = self._batch
+        if isinstance(batch.model, RobustStructuralModel):
+            stored = batch._stored_by_name(F, points)
+            inputs, bound = batch.model.weighted_inputs(F, *arrays, stored=stored)
             return self.filter(*inputs) - bound
-        return self.filter(*self._inputs_of(F, points, *arrays)[0])
+        data = len(arrays) - len(self.constants)
+        inputs, _ = batch.kalman_inputs(F, points, *arrays[:data])
+        for place, array in zip(self.constants, arrays[data:]):
+            inputs[place] = array
+        return self.filter(*inputs)
 
 
 def _variance_range(squares):
