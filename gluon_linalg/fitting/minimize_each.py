@@ -13,9 +13,10 @@ import numpy as np
 from .descent import FAR_BELOW
 from .search import Search
 
-# Of problems with several minima: how many are searched, for how many evaluations at least, and by
-# how many times what it promises a search may then be above the lowest.
-FAMILIES, TRIAL, HOPE = 3, 6, 2.0
+# Of problems with several minima: how many are searched, for how many evaluations at least, without
+# information and with it, and by how many times what it promises a search may then be above the
+# lowest.
+FAMILIES, TRIAL, INFORMED_TRIAL, HOPE = 3, 15, 6, 3.0
 # How often what has gone far below is tried again.
 REVIVALS = 3
 
@@ -115,9 +116,10 @@ class _Group:
     def race(self, evaluations: int) -> None:
         """The same, with an end for those that others of the same problem have made needless.
 
-        Of those that meet on the way to a minimum one goes on, and after TRIAL evaluations only
+        Of those that meet on the way to a minimum one goes on, and after a trial only
         what may still come to be the lowest.
         """
+        least = TRIAL if self._information is None else INFORMED_TRIAL
         for number in range(evaluations):
             if not self._step():
                 return
@@ -125,7 +127,7 @@ class _Group:
                 own = [s for s, b in zip(self.searches, self._problems) if b == problem]
                 own.sort(key=_rank_of)
                 for place, search in enumerate(own):
-                    if number >= TRIAL and search.value - HOPE * search.promise > own[0].value:
+                    if number >= least and search.value - HOPE * search.promise > own[0].value:
                         search.done = True
                     elif any(search.resembles(other) for other in own[:place]):
                         search.done = True

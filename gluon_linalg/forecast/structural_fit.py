@@ -10,6 +10,11 @@ from ..blocks.bounded import BoundedParameter
 from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.structural import RobustStructuralModel
 from ..fitting.minimize_each import minimize_each
+from ..fitting.structural_information import (
+    SpectralInformation,
+    frequencies,
+    spectral_shapes,
+)
 from ..fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
@@ -30,7 +35,7 @@ STORED_BOUND = 16.0
 FREEDOM = 0.5, 200.0
 # What a variance can be at all.
 VARIANCES = 1e-299, 1e299
-TOLERANCE = 1e-7
+TOLERANCE = 1e-8
 # Elements of a batch are computed in registers of so many.
 LANES = 8
 
@@ -104,14 +109,14 @@ class SeriesBatch:
         given = self._given(scales)
         lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
-        import sys; sys.path.insert(0, "/tmp/st")
-        from info import Information
-        info = Information(self, arrays)
+        information = self._information(arrays, squares)
+        logs = None if information is None else np.ones(self._ends[-1], dtype=bool)
         known: List[mx.nd.NDArray] = []
         points, values = minimize_each(
             lambda points, problems: self._evaluate(points, arrays, problems, known),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), info, info.logs,
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), information,
+            logs,
         )  # fmt: skip
         self._points[:] = points
         return values
@@ -197,7 +202,8 @@ class SeriesBatch:
                 inputs, _ = self.kalman_inputs(mx.nd, self._points, *known)
                 known += [inputs[place] for place in self._likelihood.constants]
         # Rows fill the registers of the operators.
-        rows = np.resize(problems, -(-len(problems) // LANES) * LANES)
+        whole = -(-len(problems) // LANES) * LANES if 2 * len(problems) >= LANES else len(problems)
+        rows = np.resize(problems, whole)
         chosen = mx.nd.array(rows, dtype="int32")
         own = [a if a.shape[0] == 1 < len(self._points) else a.take(chosen) for a in known]
         stored = mx.nd.array(np.resize(points, (len(rows), points.shape[1])), dtype="float64")
@@ -286,6 +292,26 @@ class SeriesBatch:
         families = [start.family for start in richest]
         points = [np.array([self._stored(own[k].values) for own in each]) for k in range(count)]
         return points, families if has_many_maxima(components) else None
+
+    def _information(self, arrays, squares):
+        """`SpectralInformation` where variances are all that is unknown, else None."""
+        if not all(name.endswith("variance") for (_, name), _ in self._keyed()):
+            return None
+        y, mask = arrays[0], arrays[-1].asnumpy()
+        steps, blocks = y.shape[1], self.components.components
+        drifting = [place for place, block in enumerate(blocks) if block.drifts]
+        found = {(None, "noise_variance"): np.ones((1, len(frequencies(steps)), 1))}
+        for place, block in enumerate(blocks):
+            own = None
+            if block.drifts:
+                own = np.array([each[drifting.index(place)] for each in squares])
+            shapes = spectral_shapes(block, steps, own) if block.noise_size else {}
+            found.update({(place, name): shape for name, shape in shapes.items()})
+        shapes = [found[key] for key, _ in self._keyed()]
+        each = max(map(len, shapes))
+        shapes = [np.broadcast_to(shape, (each, *shape.shape[1:])) for shape in shapes]
+        counts = mask.sum(axis=1) - sum(self.components.diffuse)
+        return SpectralInformation(np.concatenate(shapes, axis=2), counts, steps)
 
     def _revivals(self, arrays):
         """Stored values (B, n, k) to try where a variance is left near 0; -inf for all else."""
