@@ -87,10 +87,10 @@ class Search:
 
     def resembles(self, other: "Search") -> bool:
         """Whether it is where another one is, but for what hardly changes the value."""
-        apart = np.clip(np.abs(self.point - other.point), 0.0, 1.0)
+        apart = np.minimum(np.abs(self.point - other.point), 1.0)
         if self.information is None or other.information is None:
             return bool(apart.max() < SAME)
-        sizes = np.maximum(np.diag(self.information), np.diag(other.information))
+        sizes = np.maximum(self.information.diagonal(), other.information.diagonal())
         return bool(sizes @ np.square(apart) < SAME)
 
     def tell(self, value: float, gradient: np.ndarray, information: Optional[np.ndarray]) -> None:
@@ -134,7 +134,7 @@ class Search:
         if self.information is None:
             return None
         found, size = self.information.copy(), len(self.point)
-        diagonal = np.diag(found) + np.where(self._are_plain, np.abs(self.gradient), 0.0)
+        diagonal = found.diagonal() + np.where(self._are_plain, np.abs(self.gradient), 0.0)
         # 1 for what it does not tell of.
         found.flat[:: size + 1] = np.where(diagonal > 0, diagonal, 1.0) * (1.0 + RIDGE)
         return found
@@ -142,18 +142,15 @@ class Search:
     def _box(self):
         """The least and the largest step, (n,) each."""
         low, high = self.lower - self.point, self.upper - self.point
-        rise = HIGHEST_RISE
-        if self.logs.any():
-            # As high as the others at once.
-            rise = np.maximum(rise, self.point[self.logs].max() - self.point)
-        return (
-            np.where(
-                self.logs, np.expm1(np.maximum(low, -DEEPEST_FALL)), np.maximum(low, -LONGEST_STEP)
-            ),
-            np.where(
-                self.logs, np.expm1(np.minimum(high, rise)), np.minimum(high, LONGEST_STEP)
-            ),
-        )
+        if not self.logs.any():
+            return np.maximum(low, -LONGEST_STEP), np.minimum(high, LONGEST_STEP)
+        # As high as the others at once.
+        rise = np.maximum(self.point[self.logs].max() - self.point, HIGHEST_RISE)
+        low = np.maximum(low, np.where(self.logs, -DEEPEST_FALL, -LONGEST_STEP))
+        high = np.minimum(high, np.where(self.logs, rise, LONGEST_STEP))
+        if self.logs.all():
+            return np.expm1(low), np.expm1(high)
+        return np.where(self.logs, np.expm1(low), low), np.where(self.logs, np.expm1(high), high)
 
     def _lowest_in_box(self):
         """The minimum of the quadratic model within reach and bounds, and by how much it falls.
@@ -163,27 +160,32 @@ class Search:
         (low, high), gradient, hessian = self._box(), self.gradient, self._hessian
         if hessian is None:
             hessian = np.eye(len(gradient)) * max(1.0, np.linalg.norm(gradient))
-        direction = np.zeros_like(self.point)
+        # In units in which elements of very different size are alike.
+        scale = 1.0 / np.sqrt(hessian.diagonal())
+        scaled, slope = hessian * np.outer(scale, scale), scale * gradient
+        low, high, direction = low / scale, high / scale, np.zeros_like(gradient)
         # At a bound what would leave it stays.
-        free = ~(((low >= 0) & (gradient > 0)) | ((high <= 0) & (gradient < 0)))
-        while free.any():
-            slope = gradient[free] + hessian[free] @ direction
-            wanted = -_solved(hessian[np.ix_(free, free)], slope)
-            before, room = direction[free], np.where(wanted > 0, high[free], low[free])
-            shares = np.full(len(wanted), np.inf)
-            np.divide(room - before, wanted, out=shares, where=wanted != 0)
-            first = int(np.argmin(shares))
-            if not shares[first] < 1.0:
+        free = np.flatnonzero(((low < 0) | (gradient <= 0)) & ((high > 0) | (gradient >= 0)))
+        while len(free):
+            is_all = len(free) == len(gradient)
+            matrix = scaled if is_all else scaled[free[:, None], free]
+            wanted = -np.linalg.solve(matrix, (slope + scaled @ direction)[free])
+            before = direction[free]
+            room = np.where(wanted > 0, high[free], low[free])
+            leaves = np.abs(wanted) > np.abs(room - before)
+            if not leaves.any():
                 direction[free] = before + wanted
                 break
-            direction[free] = before + max(shares[first], 0.0) * wanted
-            index = np.flatnonzero(free)[first]
-            direction[index], free[index] = room[first], False
-        promised = -(gradient @ direction)
+            shares = np.where(leaves, (room - before) / np.where(leaves, wanted, 1.0), 1.0)
+            first = int(shares.argmin())
+            direction[free] = before + shares[first] * wanted
+            direction[free[first]] = room[first]
+            free = np.delete(free, first)
+        promised = -(slope @ direction)
         if not promised > 0:
-            direction = np.clip(-gradient / np.diag(hessian), low, high)
-            promised = -(gradient @ direction)
-        return direction, promised - 0.5 * direction @ hessian @ direction
+            direction = np.minimum(np.maximum(-slope, low), high)
+            promised = -(slope @ direction)
+        return scale * direction, promised - 0.5 * direction @ scaled @ direction
 
     def _along_tail(self):
         """A long step along one element whose slope is left, 0 where none is.
@@ -204,17 +206,21 @@ class Search:
 
     def _try(self):
         moved = self.step * self.direction
-        moved[self.logs] = np.log1p(moved[self.logs])
-        self.trial = np.clip(self.point + moved, self.lower, self.upper)
+        if self.logs.any():
+            moved[self.logs] = np.log1p(moved[self.logs])
+        self.trial = np.minimum(np.maximum(self.point + moved, self.lower), self.upper)
 
     def _step_back(self, value, promised):
         """A shorter step: the minimum of the parabola through what is known, within limits."""
         share = 0.1
         if np.isfinite(value):
-            share = np.clip(-0.5 * promised / (value - self.value - promised), 0.1, 0.5)
+            share = min(max(-0.5 * promised / (value - self.value - promised), 0.1), 0.5)
         if self.step == 1.0:
             self._failures += self.logs & (np.abs(self.trial - self.point) > NEAR)
-            self.logs = self.logs & (self._failures < MOST_FAILURES)
+            if (self.logs & self._are_plain).any():
+                self.logs, self._hessian = self.logs & ~self._are_plain, self._informed()
+                self._aim()
+                return
         self.step *= share
         if self.step < SHORTEST_STEP:
             before, self._hessian = self._hessian, self._informed()
@@ -233,19 +239,19 @@ class Search:
         before = self.gradient
         self.gradient, self.information = gradient, information
         if information is not None:
-            known, sizes = self._informed(), np.diag(information)
+            known, sizes = self._informed(), information.diagonal()
             # What hardly matters where it is has no curvature that could be told from rounding.
             matters = (sizes > FAINT) | ~self.logs
             if np.abs(moved[matters]).max(initial=0.0) > NEAR:
                 self._hessian = known
                 return
-            growth = np.where(self.logs & matters, np.exp(np.where(matters, moved, 0.0)), 1.0)
-            moved = np.where(matters, np.where(self.logs, 1.0 - 1.0 / growth, moved), 0.0)
-            changed = np.where(matters, gradient - before * growth, 0.0)
-            is_kept = np.outer(matters, matters)
-            is_faint = np.outer(~matters, ~matters)
-            grown = self._hessian * np.outer(growth, growth)
-            self._hessian = np.where(is_kept, grown, np.where(is_faint, known, 0.0))
+            growth = np.exp(np.where(self.logs & matters, moved, 0.0))
+            moved = np.where(self.logs, 1.0 - 1.0 / growth, moved) * matters
+            changed = (gradient - before * growth) * matters
+            self._hessian = self._hessian * np.outer(growth, growth)
+            if not matters.all():
+                alike = np.equal.outer(matters, matters)
+                self._hessian = np.where(np.outer(matters, matters), self._hessian, known) * alike
         curvature = moved @ changed
         if curvature <= 1e-10 * np.linalg.norm(moved) * np.linalg.norm(changed):
             return
@@ -257,12 +263,6 @@ class Search:
             + np.outer(changed, changed) / curvature
             - np.outer(along, along) / (moved @ along)
         )
-
-
-def _solved(matrix, vector):
-    """The solution of a positive definite system whose elements may be of very different size."""
-    scale = 1.0 / np.sqrt(np.diag(matrix))
-    return scale * np.linalg.solve(matrix * np.outer(scale, scale), scale * vector)
 
 
 def _finite(value, gradient):

@@ -107,6 +107,8 @@ class StructuralPredictor(RepresentablePredictor):
         )
         self._descriptions = {True: description, False: level_alone(description)}
         self._rows = used_rows(description)
+        # Initial values of all components, by the number of features.
+        self._diffuse: Dict[int, int] = {}
         self._batches: Dict[Tuple[bool, int, int], SeriesBatch] = {}
 
     def predict(
@@ -153,8 +155,10 @@ class StructuralPredictor(RepresentablePredictor):
         return True, features
 
     def _initial_values(self, features):
-        blocks = build_components(self._descriptions[True], features, Units(0.0, 1.0))
-        return sum(sum(block.diffuse) for block in blocks)
+        if features not in self._diffuse:
+            blocks = build_components(self._descriptions[True], features, Units(0.0, 1.0))
+            self._diffuse[features] = sum(sum(block.diffuse) for block in blocks)
+        return self._diffuse[features]
 
     def _forecasts(self, model, members, num_samples):
         units = [Units(one.location, one.scale) for one in members]
