@@ -68,7 +68,7 @@ def minimize_each(
         group.race(iterations)
         group.keep_lowest()
     group.run(iterations)
-    for _ in range(REVIVALS if revivals is not None else 0):
+    for _ in range(REVIVALS if revivals is not None and iterations else 0):
         if not group.revive(revivals):
             break
         group.run(iterations)
@@ -78,9 +78,7 @@ def minimize_each(
     )
 
 
-def _chosen(
-    values: np.ndarray, families: Optional[Sequence[Hashable]]
-) -> List[Tuple[int, int]]:
+def _chosen(values: np.ndarray, families: Optional[Sequence[Hashable]]) -> List[Tuple[int, int]]:
     """Pairs (start, problem) where searches begin, those of a problem by their values (k, B)."""
     found = []
     for problem in range(values.shape[1]):
@@ -127,9 +125,9 @@ class _Group:
                 own = [s for s, b in zip(self.searches, self._problems) if b == problem]
                 own.sort(key=_rank_of)
                 for place, search in enumerate(own):
-                    if number >= least and search.value - HOPE * search.promise > own[0].value:
-                        search.done = True
-                    elif any(search.resembles(other) for other in own[:place]):
+                    hope = search.value - HOPE * search.promise
+                    is_late = number >= least and hope > own[0].value
+                    if is_late or any(search.resembles(other) for other in own[:place]):
                         search.done = True
 
     def _step(self):

@@ -7,7 +7,7 @@ series, with the shares s_j = v_j g_j / f: shares do not change where a series i
 it is stationary (Harvey 1989, section 4.3).
 """
 
-from typing import Dict, Optional
+from typing import Dict, Sequence
 
 import mxnet as mx
 import numpy as np
@@ -18,18 +18,25 @@ from ..blocks.structural import Component
 class SpectralInformation:
     """The information (m, n, n) of logarithms of variances (m, n), of series (m,).
 
-    shapes: (B or 1, F, n), g_j at the `frequencies` of T steps; counts: (B,), how many observations
-    beyond those that initial states take each series has; steps: T. A call takes the logarithms and
-    the number of the series of each.
+    shapes: for each series (F, n), g_j at the `frequencies` of its T steps; counts: how many
+    observations each has beyond those that initial states take; steps: T of each. A call takes the
+    logarithms and the number of the series of each.
     """
 
-    def __init__(self, shapes: np.ndarray, counts: np.ndarray, steps: int) -> None:
-        weights = np.ones(shapes.shape[1])
-        if steps % 2:
-            # The last frequency is π, which is not there twice.
-            weights[-1] = 0.5
-        self._shapes = np.broadcast_to(shapes, (len(counts), *shapes.shape[1:]))
-        self._weights = np.maximum(counts, 1.0)[:, None] * weights / steps
+    def __init__(
+        self, shapes: Sequence[np.ndarray], counts: Sequence[float], steps: Sequence[int]
+    ) -> None:
+        most, size = max(map(len, shapes)), shapes[0].shape[1]
+        self._shapes = np.ones((len(shapes), most, size))
+        self._weights = np.zeros((len(shapes), most))
+        for own, weights, shape, count, length in zip(
+            self._shapes, self._weights, shapes, counts, steps
+        ):
+            own[: len(shape)] = shape
+            weights[: len(shape)] = max(count, 1.0) / length
+            if length % 2:
+                # The last frequency is π, which is not there twice.
+                weights[len(shape) - 1] *= 0.5
 
     def __call__(self, points: np.ndarray, problems: np.ndarray) -> np.ndarray:
         parts = self._shapes[problems] * np.exp(points)[:, None]
@@ -47,28 +54,26 @@ def frequencies(steps: int) -> np.ndarray:
     return np.exp(1.0 / steps + 1j * angles)
 
 
-def spectral_shapes(
-    component: Component, steps: int, squares: Optional[np.ndarray] = None
-) -> Dict[str, np.ndarray]:
-    """g (1 or B, F, k) of each variance of a component, by name, k being how many that are.
+def spectral_shapes(component: Component, steps: int) -> Dict[str, np.ndarray]:
+    """g (F, k) of each variance of a component, by name, k being how many that are.
 
-    component: all of whose parameters are variances; squares: (B, k), of a drifting regression, the
-    mean squares of its covariates.
+    component: all of whose parameters are variances; of a drifting regression, for covariates of a
+    mean square of 1.
     """
     points, size = frequencies(steps), component.state_size
-    if squares is not None:
-        powers = squares[:, None] / np.square(np.abs(points - 1.0))[:, None]
+    if component.features:
+        powers = np.repeat(1.0 / np.square(np.abs(points - 1.0))[:, None], size, axis=1)
     else:
         one = mx.nd.ones((1, 1), dtype="float64")
         transition = component.transition(mx.nd, one).asnumpy()[0]
         emission = component.emission(mx.nd, one, None).asnumpy()[0, 0, 0]
         closed = points[:, None, None] * np.eye(size) - transition.T
-        transfer = np.linalg.solve(closed, np.broadcast_to(emission[:, None], (len(points), size, 1)))
-        powers = np.square(np.abs(transfer[None, :, :, 0]))
+        column = np.broadcast_to(emission[:, None], (len(points), size, 1))
+        powers = np.square(np.abs(np.linalg.solve(closed, column)[:, :, 0]))
     found = {
-        name: np.zeros((len(powers), len(points), parameter.shape[0]))
+        name: np.zeros((len(points), parameter.shape[0]))
         for name, parameter in component._reg_params.items()
     }
     for state, name, index in component._disturbances:
-        found[name][:, :, index] += powers[:, :, state]
+        found[name][:, index] += powers[:, state]
     return found

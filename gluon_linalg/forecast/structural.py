@@ -46,12 +46,12 @@ class StructuralPredictor(RepresentablePredictor):
     SampleForecast with paths that are joint over time, drawn by MXNet's generator
     (`mx.random.seed`); 'distribution' for DistributionForecast with the exact Gaussian marginals,
     in float32 as GluonTS wants them. max_iterations: at most so many evaluations of the likelihood
-    after those of the initial values. dtype: of the paths; what is computed is float64.
-    noise_variance: None for one that is learned, a number to begin at, 0 for no noise; fixed:
-    ``["noise_variance"]`` to keep it. noise: 'gaussian', or 'student_t' for observations among
-    which there are outliers (`structural.RobustStructuralModel`), with `degrees_of_freedom`, which
-    begin at 4 unless given; the log likelihood is then a lower bound, and forecasts have the
-    variance of that noise.
+    in each stage of the search after those of the initial values. dtype: of the paths; what is
+    computed is float64. noise_variance: None for one that is learned, a number to begin at, 0 for
+    no noise; fixed: ``["noise_variance"]`` to keep it. noise: 'gaussian', or 'student_t' for
+    observations among which there are outliers (`structural.RobustStructuralModel`), with
+    `degrees_of_freedom`, which begin at 4 unless given; the log likelihood is then a lower bound,
+    and forecasts have the variance of that noise.
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month

@@ -197,9 +197,9 @@ class SeriesBatch:
         known = [] if known is None else known
         problems = np.arange(len(self._points)) if problems is None else np.asarray(problems)
         if not known:
-            known += [*arrays, *self._priors]
+            known += [*arrays, *(self._priors if self._likelihood.takes_priors else ())]
             if self._likelihood.constants:
-                inputs, _ = self.kalman_inputs(mx.nd, self._points, *known)
+                inputs, _ = self.kalman_inputs(mx.nd, self._points, *arrays, *self._priors)
                 known += [inputs[place] for place in self._likelihood.constants]
         # Rows fill the registers of the operators.
         whole = -(-len(problems) // LANES) * LANES if 2 * len(problems) >= LANES else len(problems)
@@ -297,21 +297,27 @@ class SeriesBatch:
         """`SpectralInformation` where variances are all that is unknown, else None."""
         if not all(name.endswith("variance") for (_, name), _ in self._keyed()):
             return None
-        y, mask = arrays[0], arrays[-1].asnumpy()
-        steps, blocks = y.shape[1], self.components.components
-        drifting = [place for place, block in enumerate(blocks) if block.drifts]
-        found = {(None, "noise_variance"): np.ones((1, len(frequencies(steps)), 1))}
-        for place, block in enumerate(blocks):
-            own = None
-            if block.drifts:
-                own = np.array([each[drifting.index(place)] for each in squares])
-            shapes = spectral_shapes(block, steps, own) if block.noise_size else {}
-            found.update({(place, name): shape for name, shape in shapes.items()})
-        shapes = [found[key] for key, _ in self._keyed()]
-        each = max(map(len, shapes))
-        shapes = [np.broadcast_to(shape, (each, *shape.shape[1:])) for shape in shapes]
-        counts = mask.sum(axis=1) - sum(self.components.diffuse)
-        return SpectralInformation(np.concatenate(shapes, axis=2), counts, steps)
+        observed, blocks = arrays[-1].asnumpy() == 1, self.components.components
+        # What a series is beside does not matter to it.
+        lengths = [int(np.flatnonzero(own)[-1]) + 1 for own in observed]
+        known = {length: self._shapes(length) for length in set(lengths)}
+        drifting = [index for index, block in enumerate(blocks) if block.drifts]
+        shapes = []
+        for length, each in zip(lengths, squares):
+            sizes = dict(zip(((place, "coefficient_variance") for place in drifting), each))
+            parts = [known[length][key] * sizes.get(key, 1.0) for key, _ in self._keyed()]
+            shapes.append(np.concatenate(parts, axis=1))
+        counts = observed.sum(axis=1) - sum(self.components.diffuse)
+        return SpectralInformation(shapes, counts, lengths)
+
+    def _shapes(self, steps):
+        """`spectral_shapes` of all variances, by key."""
+        found = {(None, "noise_variance"): np.ones((len(frequencies(steps)), 1))}
+        for place, block in enumerate(self.components.components):
+            if block.noise_size:
+                shapes = spectral_shapes(block, steps)
+                found.update({(place, name): shape for name, shape in shapes.items()})
+        return found
 
     def _revivals(self, arrays):
         """Stored values (B, n, k) to try where a variance is left near 0; -inf for all else."""
@@ -394,9 +400,13 @@ class _Likelihood(mx.gluon.HybridBlock):
             constants += ["transition", "prior_factor"]
         self.filter.constants = tuple(constants)
         places = [name for name, _ in self.filter.arguments]
-        is_robust = isinstance(batch.model, RobustStructuralModel)
-        kept = [name for name in constants if name != "directions" and not is_robust]
-        self.constants = [places.index(name) for name in kept]
+        # What would leave an argument without use is not replaced.
+        has_priors = batch.description.has_known_priors and "prior_factor" not in constants
+        kept = () if isinstance(batch.model, RobustStructuralModel) else constants
+        left_out = {"directions", "prior_mean" if has_priors else ""}
+        left_out |= {"emission"} if batch.has_covariates and not diffuse else set()
+        self.constants = [places.index(name) for name in kept if name not in left_out]
+        self.takes_priors = batch.description.has_known_priors and (has_priors or not kept)
 
     def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
         batch = self._batch
@@ -405,7 +415,11 @@ class _Likelihood(mx.gluon.HybridBlock):
             inputs, bound = batch.model.weighted_inputs(F, *arrays, stored=stored)
             return self.filter(*inputs) - bound
         data = len(arrays) - len(self.constants)
-        inputs, _ = batch.kalman_inputs(F, points, *arrays[:data])
+        if self.takes_priors:
+            inputs, _ = batch.kalman_inputs(F, points, *arrays[:data])
+        else:
+            stored = batch._stored_by_name(F, points)
+            inputs, _ = batch.model.kalman_inputs(F, *arrays[:data], stored=stored)
         for place, array in zip(self.constants, arrays[data:]):
             inputs[place] = array
         return self.filter(*inputs)
