@@ -68,8 +68,8 @@ def minimize_each(
         group.race(iterations)
         group.keep_lowest()
     group.run(iterations)
-    for _ in range(REVIVALS if revivals is not None and iterations else 0):
-        if not group.revive(revivals):
+    for _ in range(REVIVALS if iterations else 0):
+        if revivals is None or not group.revive(revivals):
             break
         group.run(iterations)
     return (
