@@ -15,29 +15,30 @@ def moving_average_covariance(weights, count):
     return rows @ rows.T
 
 
-@pytest.mark.parametrize("variances", [[0.5, 0.3, 0.02], [1.0, 0.01, 0.2]])
+@pytest.mark.parametrize("variances", [[0.5, 0.3, 0.05, 0.02], [1.0, 0.01, 0.02, 0.2]])
 def test_it_is_that_of_the_stationary_differences(variances):
-    """A level, a season of 4 and noise: Δ_4 y is a sum of moving averages, of known information.
+    """A trend, a season of 4 and noise: Δ Δ_4 y is a sum of moving averages, of known information.
 
     ½ tr(Σ⁻¹ Σ_i Σ⁻¹ Σ_j) with Σ_i the part of Σ of a variance: that of a likelihood in which
     initial values are diffuse, for any number of steps. What is different at the ends of a series
     does not grow with its length.
     """
-    steps = 400
-    level = structural.LocalLevel()
-    season = structural.Seasonal(4)
-    # Of noise, level disturbance (behind it 1 + L + L² + L³) and season's (behind it 1 - L).
-    weights = [[1.0, 0.0, 0.0, 0.0, -1.0], [1.0, 1.0, 1.0, 1.0], [1.0, -1.0]]
-    parts = [v * moving_average_covariance(w, steps - 4) for v, w in zip(variances, weights)]
+    steps, lost = 400, 5
+    trend, season = structural.LocalLinearTrend(), structural.Seasonal(4)
+    difference, year = [1.0, -1.0], [1.0, 0.0, 0.0, 0.0, -1.0]
+    # What of Δ Δ_4 the noise, the level, the slope and the season leave to their disturbances.
+    weights = [np.convolve(difference, year), year, np.ones(4), np.convolve(difference, difference)]
+    parts = [v * moving_average_covariance(w, steps - lost) for v, w in zip(variances, weights)]
     inverse = np.linalg.inv(sum(parts))
     whitened = [inverse @ part for part in parts]
     expected = [[0.5 * np.sum(a * b.T) for b in whitened] for a in whitened]
     shapes = [
         np.ones((steps // 2, 1)),
-        spectral_shapes(level, steps)["level_variance"],
+        spectral_shapes(trend, steps)["level_variance"],
+        spectral_shapes(trend, steps)["slope_variance"],
         spectral_shapes(season, steps)["seasonal_variance"],
     ]
-    information = SpectralInformation([np.concatenate(shapes, axis=1)], [steps - 4], [steps])
+    information = SpectralInformation([np.concatenate(shapes, axis=1)], [steps - lost], [steps])
     found = information(np.log([variances]), np.array([0]))[0]
     np.testing.assert_allclose(found, expected, atol=0.8)
 
