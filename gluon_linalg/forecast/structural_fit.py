@@ -1,13 +1,12 @@
 """Maximum likelihood for a batch of series, each with a structural model of its own."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..blocks.bounded import BoundedParameter
-from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.structural import RobustStructuralModel
 from ..fitting.minimize_each import minimize_each
 from ..fitting.structural_information import (
@@ -27,6 +26,7 @@ from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
 from .structural_components import Units, build_components
+from .structural_likelihood import BatchLikelihood
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
@@ -60,7 +60,7 @@ class SeriesBatch:
         components = build_components(description, features, NO_UNITS)
         self.model = description.model(components, 1.0)
         self.components = self.model.components
-        self._likelihood = _Likelihood(self)
+        self._likelihood = BatchLikelihood(self)
         self._likelihood.hybridize(static_alloc=True, static_shape=True)
         parameters = [parameter for _, parameter in self._keyed()]
         self._initial = [parameter.value() for parameter in parameters]
@@ -374,55 +374,6 @@ class SeriesBatch:
             for side, pieces in zip((lower, upper), zip(*ends)):
                 side.append(np.concatenate(pieces))
         return np.array(lower), np.array(upper)
-
-
-class _Likelihood(mx.gluon.HybridBlock):
-    """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`.
-
-    Then those of the Kalman layer that hang on no parameter, computed once, at `constants`.
-    """
-
-    is_exported = False
-
-    def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # Not a block of this one, whose parameters are rows of `points`.
-        self._batch = batch
-        states, diffuse = batch.components.state_size, sum(batch.components.diffuse)
-        with self.name_scope():
-            self.filter = KalmanFilterLayer(states, diffuse=diffuse)
-        # Of the arrays only these hold parameters.
-        names = {name for block in batch.components.components for name in block._reg_params}
-        constants = ["y", "prior_mean", "directions"]
-        if not any(block.learns_emission for block in batch.components.components):
-            constants.append("emission")
-        if all(name.endswith("variance") for name in names):
-            constants += ["transition", "prior_factor"]
-        self.filter.constants = tuple(constants)
-        places = [name for name, _ in self.filter.arguments]
-        # What would leave an argument without use is not replaced.
-        has_priors = batch.description.has_known_priors and "prior_factor" not in constants
-        kept = () if isinstance(batch.model, RobustStructuralModel) else constants
-        left_out = {"directions", "prior_mean" if has_priors else ""}
-        left_out |= {"emission"} if batch.has_covariates and not diffuse else set()
-        self.constants = [places.index(name) for name in kept if name not in left_out]
-        self.takes_priors = batch.description.has_known_priors and (has_priors or not kept)
-
-    def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
-        batch = self._batch
-        if isinstance(batch.model, RobustStructuralModel):
-            stored = batch._stored_by_name(F, points)
-            inputs, bound = batch.model.weighted_inputs(F, *arrays, stored=stored)
-            return self.filter(*inputs) - bound
-        data = len(arrays) - len(self.constants)
-        if self.takes_priors:
-            inputs, _ = batch.kalman_inputs(F, points, *arrays[:data])
-        else:
-            stored = batch._stored_by_name(F, points)
-            inputs, _ = batch.model.kalman_inputs(F, *arrays[:data], stored=stored)
-        for place, array in zip(self.constants, arrays[data:]):
-            inputs[place] = array
-        return self.filter(*inputs)
 
 
 def _variance_range(squares):
