@@ -78,6 +78,7 @@ class _Problem:
     ) -> None:
         self._layer, self._data, self._parameters = layer, data, parameters
         self._device = data[0].context
+        self._last = self.points()
 
     def points(self) -> np.ndarray:
         return self._joined([p.data(self._device) for p in self._parameters])
@@ -90,16 +91,20 @@ class _Problem:
             parameter.set_data(mx.nd.array(values, dtype=parameter.dtype))
             begin = end
 
-    def evaluate(self, points: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Losses (B,) and gradients (B, n): no loss depends on the row of another."""
-        self.set_points(points)
+    def evaluate(self, points: np.ndarray, problems: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Losses (m,) and gradients (m, n) of some models: no loss depends on the row of another.
+
+        The layer computes all; those that are not asked for stay where they were.
+        """
+        self._last[problems] = points
+        self.set_points(self._last)
         clear_gradients(self._parameters)
         try:
             with mx.autograd.record(train_mode=False):
                 losses = self._layer(*self._data)
             losses.backward(train_mode=False)
             gradients = self._joined([p.grad(self._device) for p in self._parameters])
-            return losses.asnumpy().astype("float64"), gradients
+            return losses.asnumpy().astype("float64")[problems], gradients[problems]
         except LinearAlgebraError:
             return np.full(len(points), np.inf), np.zeros_like(points)
 

@@ -46,12 +46,12 @@ class StructuralPredictor(RepresentablePredictor):
     SampleForecast with paths that are joint over time, drawn by MXNet's generator
     (`mx.random.seed`); 'distribution' for DistributionForecast with the exact Gaussian marginals,
     in float32 as GluonTS wants them. max_iterations: at most so many evaluations of the likelihood
-    after those of the initial values. dtype: of the paths; what is computed is float64.
-    noise_variance: None for one that is learned, a number to begin at, 0 for no noise; fixed:
-    ``["noise_variance"]`` to keep it. noise: 'gaussian', or 'student_t' for observations among
-    which there are outliers (`structural.RobustStructuralModel`), with `degrees_of_freedom`, which
-    begin at 4 unless given; the log likelihood is then a lower bound, and forecasts have the
-    variance of that noise.
+    in each stage of the search after those of the initial values. dtype: of the paths; what is
+    computed is float64. noise_variance: None for one that is learned, a number to begin at, 0 for
+    no noise; fixed: ``["noise_variance"]`` to keep it. noise: 'gaussian', or 'student_t' for
+    observations among which there are outliers (`structural.RobustStructuralModel`), with
+    `degrees_of_freedom`, which begin at 4 unless given; the log likelihood is then a lower bound,
+    and forecasts have the variance of that noise.
 
     A series with fewer observations than two for each initial value of the components is forecast
     by a level alone, as is one whose observations leave open what the forecast hangs on (a month
@@ -107,6 +107,8 @@ class StructuralPredictor(RepresentablePredictor):
         )
         self._descriptions = {True: description, False: level_alone(description)}
         self._rows = used_rows(description)
+        # Initial values of all components, by the number of features.
+        self._diffuse: Dict[int, int] = {}
         self._batches: Dict[Tuple[bool, int, int], SeriesBatch] = {}
 
     def predict(
@@ -153,8 +155,10 @@ class StructuralPredictor(RepresentablePredictor):
         return True, features
 
     def _initial_values(self, features):
-        blocks = build_components(self._descriptions[True], features, Units(0.0, 1.0))
-        return sum(sum(block.diffuse) for block in blocks)
+        if features not in self._diffuse:
+            blocks = build_components(self._descriptions[True], features, Units(0.0, 1.0))
+            self._diffuse[features] = sum(sum(block.diffuse) for block in blocks)
+        return self._diffuse[features]
 
     def _forecasts(self, model, members, num_samples):
         units = [Units(one.location, one.scale) for one in members]

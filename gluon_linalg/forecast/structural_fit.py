@@ -1,15 +1,19 @@
 """Maximum likelihood for a batch of series, each with a structural model of its own."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from .. import functional as fn
 from ..blocks.bounded import BoundedParameter
-from ..blocks.kalman import KalmanFilterLayer
 from ..blocks.structural import RobustStructuralModel
 from ..fitting.minimize_each import minimize_each
+from ..fitting.structural_information import (
+    SpectralInformation,
+    frequencies,
+    spectral_shapes,
+)
 from ..fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
@@ -22,6 +26,7 @@ from ..functional.state_space import LinearGaussianSystem
 from ..grammar.structural import StructuralDescription
 from ..typing import Array, Namespace
 from .structural_components import Units, build_components
+from .structural_likelihood import BatchLikelihood
 
 # Bounds of variances, in squared units of the changes of a series, and how far others may go.
 SMALLEST, LARGEST = 1e-14, 1e4
@@ -30,7 +35,9 @@ STORED_BOUND = 16.0
 FREEDOM = 0.5, 200.0
 # What a variance can be at all.
 VARIANCES = 1e-299, 1e299
-TOLERANCE = 1e-6
+TOLERANCE = 1e-8
+# Elements of a batch are computed in registers of so many.
+LANES = 8
 
 
 NAME = "StructuralPredictor"
@@ -53,7 +60,7 @@ class SeriesBatch:
         components = build_components(description, features, NO_UNITS)
         self.model = description.model(components, 1.0)
         self.components = self.model.components
-        self._likelihood = _Likelihood(self)
+        self._likelihood = BatchLikelihood(self)
         self._likelihood.hybridize(static_alloc=True, static_shape=True)
         parameters = [parameter for _, parameter in self._keyed()]
         self._initial = [parameter.value() for parameter in parameters]
@@ -102,11 +109,14 @@ class SeriesBatch:
         given = self._given(scales)
         lower, upper = self._bounds(squares, given, arrays[0].shape[1])
         starts, families = self._starts(arrays, squares, given)
-        repeated: Dict[int, List[mx.nd.NDArray]] = {}
+        information = self._information(arrays, squares)
+        logs = None if information is None else np.ones(self._ends[-1], dtype=bool)
+        known: List[mx.nd.NDArray] = []
         points, values = minimize_each(
-            lambda points: self._evaluate(points, arrays, repeated),
+            lambda points, problems: self._evaluate(points, arrays, problems, known),
             [np.clip(points, lower, upper) for points in starts],
-            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), repeats=True,
+            lower, upper, TOLERANCE, iterations, families, self._revivals(arrays), information,
+            logs,
         )  # fmt: skip
         self._points[:] = points
         return values
@@ -179,24 +189,29 @@ class SeriesBatch:
             found[label] = float(value[0]) if value.size == 1 else value.tolist()
         return found
 
-    def _evaluate(self, points, arrays, repeated=None):
-        """Values and gradients at points (k B, n): each series k times.
+    def _evaluate(self, points, arrays, problems=None, known=None):
+        """Values and gradients at points (m, n) of the problems (m,), by default each once.
 
-        repeated: by k, the points and the other arrays of the calls so far.
+        known: a list that takes what calls have in common.
         """
-        repeated = {} if repeated is None else repeated
-        times = len(points) // len(self._points)
-        if times not in repeated:
-            own = [mx.nd.tile(a, (times, *[1] * (a.ndim - 1))) for a in (*arrays, *self._priors)]
-            stored = mx.nd.zeros(points.shape, dtype="float64")
-            stored.attach_grad()
-            repeated[times] = [stored, *own]
-        stored = repeated[times][0]
-        stored[:] = points
+        known = [] if known is None else known
+        problems = np.arange(len(self._points)) if problems is None else np.asarray(problems)
+        if not known:
+            known += [*arrays, *(self._priors if self._likelihood.takes_priors else ())]
+            if self._likelihood.constants:
+                inputs, _ = self.kalman_inputs(mx.nd, self._points, *arrays, *self._priors)
+                known += [inputs[place] for place in self._likelihood.constants]
+        # Rows fill the registers of the operators.
+        whole = -(-len(problems) // LANES) * LANES if 2 * len(problems) >= LANES else len(problems)
+        rows = np.resize(problems, whole)
+        chosen = mx.nd.array(rows, dtype="int32")
+        own = [a if a.shape[0] == 1 < len(self._points) else a.take(chosen) for a in known]
+        stored = mx.nd.array(np.resize(points, (len(rows), points.shape[1])), dtype="float64")
+        stored.attach_grad()
         with mx.autograd.record():
-            losses = self._likelihood(*repeated[times])
+            losses = self._likelihood(stored, *own)
         losses.backward()
-        return losses.asnumpy(), stored.grad.asnumpy()
+        return losses.asnumpy()[: len(points)], stored.grad.asnumpy()[: len(points)]
 
     def _pieces(self, point):
         """What of stored numbers (n,) belongs to each parameter."""
@@ -278,6 +293,32 @@ class SeriesBatch:
         points = [np.array([self._stored(own[k].values) for own in each]) for k in range(count)]
         return points, families if has_many_maxima(components) else None
 
+    def _information(self, arrays, squares):
+        """`SpectralInformation` where variances are all that is unknown, else None."""
+        if not all(name.endswith("variance") for (_, name), _ in self._keyed()):
+            return None
+        observed, blocks = arrays[-1].asnumpy() == 1, self.components.components
+        # What a series is beside does not matter to it.
+        lengths = [int(np.flatnonzero(own)[-1]) + 1 for own in observed]
+        known = {length: self._shapes(length) for length in set(lengths)}
+        drifting = [index for index, block in enumerate(blocks) if block.drifts]
+        shapes = []
+        for length, each in zip(lengths, squares):
+            sizes = dict(zip(((place, "coefficient_variance") for place in drifting), each))
+            parts = [known[length][key] * sizes.get(key, 1.0) for key, _ in self._keyed()]
+            shapes.append(np.concatenate(parts, axis=1))
+        counts = observed.sum(axis=1) - sum(self.components.diffuse)
+        return SpectralInformation(shapes, counts, lengths)
+
+    def _shapes(self, steps):
+        """`spectral_shapes` of all variances, by key."""
+        found = {(None, "noise_variance"): np.ones((len(frequencies(steps)), 1))}
+        for place, block in enumerate(self.components.components):
+            if block.noise_size:
+                shapes = spectral_shapes(block, steps)
+                found.update({(place, name): shape for name, shape in shapes.items()})
+        return found
+
     def _revivals(self, arrays):
         """Stored values (B, n, k) to try where a variance is left near 0; -inf for all else."""
         found = []
@@ -333,35 +374,6 @@ class SeriesBatch:
             for side, pieces in zip((lower, upper), zip(*ends)):
                 side.append(np.concatenate(pieces))
         return np.array(lower), np.array(upper)
-
-
-class _Likelihood(mx.gluon.HybridBlock):
-    """Negative diffuse log likelihoods (B,); arguments as in `SeriesBatch.kalman_inputs`."""
-
-    is_exported = False
-
-    def __init__(self, batch: SeriesBatch, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._inputs_of, self._model = batch.kalman_inputs, batch.model
-        self._stored_by_name = batch._stored_by_name
-        states, diffuse = batch.components.state_size, sum(batch.components.diffuse)
-        with self.name_scope():
-            self.filter = KalmanFilterLayer(states, diffuse=diffuse)
-        # Of the arrays only these hold parameters.
-        names = {name for block in batch.components.components for name in block._reg_params}
-        constants = ["y", "prior_mean", "directions"]
-        if not any(block.learns_emission for block in batch.components.components):
-            constants.append("emission")
-        if all(name.endswith("variance") for name in names):
-            constants.append("transition")
-        self.filter.constants = tuple(constants)
-
-    def hybrid_forward(self, F: Namespace, points: Array, *arrays: Array) -> Array:
-        if isinstance(self._model, RobustStructuralModel):
-            stored = self._stored_by_name(F, points)
-            inputs, bound = self._model.weighted_inputs(F, *arrays, stored=stored)
-            return self.filter(*inputs) - bound
-        return self.filter(*self._inputs_of(F, points, *arrays)[0])
 
 
 def _variance_range(squares):

@@ -1,5 +1,7 @@
 """Structural models of several series in one graph, each with parameters of its own."""
 
+import warnings
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -70,3 +72,43 @@ def test_the_last_states_are_those_of_the_smoother():
         np.testing.assert_allclose(
             covariance[index], covariances[index, end - 1], rtol=1e-9, atol=1e-9
         )
+
+
+def test_variances_are_found_in_few_evaluations_and_without_warnings(monkeypatch):
+    """At the end no slope is left, but of variances of 0, and none that leads to a lower loss."""
+    description = described([{"level": {}}, {"seasonal": {"period": 4}}], None, [], False)
+    random, steps = np.random.RandomState(5), 60
+    y = np.cumsum(random.randn(4, steps) * np.array([[0.0], [0.3], [1.0], [0.1]]), axis=1)
+    y += np.tile([1.0, -2.0, 0.5, 0.5], steps // 4) + 0.5 * random.randn(4, steps)
+    arrays = [mx.nd.array(array, dtype="float64") for array in (y, np.ones_like(y))]
+    batch, rows = SeriesBatch(description, 0, [Units(0.0, 1.0)] * 4), []
+    evaluate = SeriesBatch._evaluate
+
+    def counted(self, points, *arguments):
+        rows.append(len(points))
+        return evaluate(self, points, *arguments)
+
+    monkeypatch.setattr(SeriesBatch, "_evaluate", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        values = batch.fit(arrays, np.ones(4), 100)
+    assert len(rows) < 20
+    points = batch._points.asnumpy()
+    found, gradients = evaluate(batch, points, arrays)
+    np.testing.assert_allclose(found, values, rtol=1e-12)
+    assert np.abs(gradients).max() < 1e-3
+    for _ in range(20):
+        others, _ = evaluate(batch, points + random.randn(*points.shape), arrays)
+        assert (others > values - 1e-7).all()
+
+
+def test_what_is_asked_for_is_evaluated():
+    """Some series, each any number of times, are as in a call of all."""
+    description = described(EVERY_COMPONENT, None, [], True)
+    batch, arrays = SeriesBatch(description, 2, [Units(0.0, 1.0)] * SERIES), data(2)
+    points = 0.5 * np.random.RandomState(6).randn(SERIES, batch._points.shape[1])
+    values, gradients = batch._evaluate(points, arrays)
+    for chosen in ([2], [1, 1, 2, 0, 2]):
+        own, slopes = batch._evaluate(points[chosen], arrays, np.array(chosen))
+        np.testing.assert_allclose(own, values[chosen], rtol=1e-12)
+        np.testing.assert_allclose(slopes, gradients[chosen], rtol=1e-9, atol=1e-10)

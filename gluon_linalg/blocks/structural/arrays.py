@@ -8,6 +8,8 @@ are computed at once, it is one 1 for each of them.
 from itertools import groupby
 from typing import Any, Dict, List, Optional, Sequence, Union
 
+import mxnet as mx
+
 from ... import functional as fn
 from ...typing import Array, Namespace
 
@@ -29,6 +31,9 @@ def ones_for(F: Namespace, like: Array, stored: Any) -> Array:
 
 def matrix(F: Namespace, one: Array, rows: Sequence[Sequence[Union[float, Array]]]) -> Array:
     """A matrix (b, m, n) from rows of numbers and arrays (b, 1), as `one` is."""
+    if isinstance(one, mx.nd.NDArray) and all(type(e) is float for row in rows for e in row):
+        numbers = mx.nd.array([rows], dtype=one.dtype, ctx=one.context)
+        return F.broadcast_axis(numbers, axis=0, size=len(one)) if len(one) > 1 else numbers
     pieces: List[Array] = []
     # What looks alike is one node.
     made: Dict[Any, Array] = {}
