@@ -3,6 +3,7 @@
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ... import functional as fn
+from ...errors import UnidentifiedError
 from ...functional.gaussian import HALF_LOG_2PI
 from ...typing import Array, Namespace
 from ..likelihoods import Likelihood
@@ -15,6 +16,8 @@ from .stream import StructuralStream
 # No signal moves further in one iteration: Newton's step from where a count is all but impossible
 # is as long as the count is large.
 LONGEST_STEP = 4.0
+# A last step that is longer leads to no mode: towards infinity each is as long as the one before.
+AT_REST = 0.01
 # The least precision: what is less likely than its inverse tells nothing.
 SMALLEST = 1e-100
 
@@ -39,7 +42,7 @@ class GeneralizedStructuralModel(StructuralModel):
     `decompose` tell of θ, and the signal is θ.
 
     Raises TypeError for a likelihood that is not log-concave in one value, ValueError for y that it
-    does not take, and for `iterations` that are none.
+    does not take, and for `iterations` that are none, UnidentifiedError where there is no mode.
 
     >>> model = gl.structural.GeneralizedStructuralModel(
     ...     gl.structural.LocalLevel(0.01), gl.likelihoods.Poisson()
@@ -56,7 +59,7 @@ class GeneralizedStructuralModel(StructuralModel):
         self,
         components: Union[Component, Sequence[Component]],
         likelihood: Likelihood,
-        iterations: int = 12,
+        iterations: int = 15,
         method: str = "sequential",
         length: Optional[int] = None,
         **kwargs: Any,
@@ -146,7 +149,14 @@ class GeneralizedStructuralModel(StructuralModel):
             step = self._step(F, known, constant, y, observed, signal)
             signal = fn.stop(F, signal + F.clip(step, -LONGEST_STEP, LONGEST_STEP))
         # Newton's step at the mode is 0, and its derivative that of the mode.
-        signal = signal + self._step(F, now, likelihood, y, observed, signal)
+        step = self._step(F, now, likelihood, y, observed, signal)
+        at_rest = F.abs(fn.stop(F, step)) * observed < AT_REST
+        text = (
+            f"{self.name}: after {self._rounds} iterations the signal moves on: where all counts "
+            "are 0, or all answers the same, it has no end; give the components a known prior "
+            "(prior=(mean, standard deviations)), or else more iterations."
+        )
+        signal = signal + fn.require_rows(F, step, at_rest, UnidentifiedError, text)
         inputs, precision, shift = self._seen_as_normal(F, inputs, likelihood, y, observed, signal)
         return inputs, centre, (likelihood, observed, y, signal, precision, shift)
 
