@@ -45,8 +45,8 @@ class StructuralDescription(Fixable):
     )
     fixed: List[str] = Field(
         [],
-        description="Which of noise_variance, degrees_of_freedom and dispersion are not trained. Parameters of "
-        "components are fixed in the component.",
+        description="Which of noise_variance, degrees_of_freedom and dispersion are not trained. "
+        "Parameters of components are fixed in the component.",
     )
 
     @classmethod
@@ -73,7 +73,11 @@ class StructuralDescription(Fixable):
             raise ValueError(
                 f"{self.likelihood} has no noise beside it; remove noise and noise_variance"
             )
-        if self.has_noise and self.noise_variance == 0 and all(part.is_deterministic for part in self.parts):
+        if (
+            self.has_noise
+            and self.noise_variance == 0
+            and all(part.is_deterministic for part in self.parts)
+        ):
             raise ValueError("nothing is random; raise noise_variance or a variance above 0")
         return self
 
@@ -141,9 +145,7 @@ class StructuralDescription(Fixable):
         variance: that of the noise where it is null; options: of the block.
         """
         if not self.has_noise:
-            return structural.GeneralizedStructuralModel(
-                components, self._likelihood(), **options
-            )
+            return structural.GeneralizedStructuralModel(components, self._likelihood(), **options)
         noise = variance if self.noise_variance is None else self.noise_variance
         if self.noise == "gaussian":
             return structural.StructuralModel(components, noise, **options)

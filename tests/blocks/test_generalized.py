@@ -163,6 +163,7 @@ def test_newton_comes_to_rest(name, variance):
     assert one == pytest.approx(more, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_regression_and_export(tmp_path):
     """A regression alone is that of Poisson counts: its mode is the maximum of the likelihood."""
     random = np.random.RandomState(1)

@@ -26,11 +26,12 @@ def _picture(dataset: Dataset, member: Member, estimates: Estimates) -> SeriesPi
         member.series.times.name,
         member.series.places(0, len(member.y) + dataset.steps),
         member.y,
-        estimates.signal,
+        estimates.signal if estimates.expected is None else estimates.expected,
         estimates.noise_variance,
         member.holdout_y,
         {k: own for k, own in estimates.components.items() if k not in estimates.parts.regressions},
         estimates.parts.slopes,
         estimates.parts.effects,
         estimates.innovations.standardized[:, 0],
+        estimates.expected is None,
     )
