@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..blocks.explaining import called_as_before
+from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.parameters import PositiveParameter
 from ..errors import NonFiniteError, listing
 from . import optimizer_state
@@ -77,6 +78,8 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
+    if isinstance(layer, MultivariateModel):
+        layer.begin_with(*(array for array in loss.arrays if array is not None))
     with compiled(layer):
         start = loss.vector()
         first = loss.at(start)[0]
@@ -127,19 +130,23 @@ class _Run:
             first = self.loss.at(start)[0] if number else self.best_loss
             if not np.isfinite(first):
                 continue
-            descent = Descent(self.loss.at, start, first, bounds=limits)
+            units = _units(self.loss)
+            descent = Descent(
+                lambda point, units=units: _in_units(self.loss.at(point * units), units),
+                start / units, first, bounds=_divided(limits, units),
+            )  # fmt: skip
             before = self.best_loss
             try:
                 outcome = descent.run(
                     self.iterations,
                     tolerance,
                     gradient_tolerance,
-                    lambda value, descent=descent: self._advance(descent.best, value),
+                    lambda value, own=descent, units=units: self._advance(own.best * units, value),
                 )
             except (_Stop, KeyboardInterrupt) as reason:
-                self._keep(descent.best, descent.best_loss)
+                self._keep(descent.best * units, descent.best_loss)
                 return False, str(reason) or "interrupted"
-            self._keep(descent.best, descent.best_loss)
+            self._keep(descent.best * units, descent.best_loss)
             if not number or self.best_loss < before:
                 found = outcome
         return found
@@ -184,6 +191,31 @@ class _Run:
     def _keep(self, vector, value):
         if value < self.best_loss:
             self.best, self.best_loss = np.array(vector), value
+
+
+def _units(loss: Loss) -> np.ndarray:
+    """What a step of 1 is in each element of the vector: 1, or that of the sizes of series."""
+    own: Mapping[str, Any] = {}
+    if isinstance(loss.layer, MultivariateModel):
+        own = loss.layer.stored_units(*(array for array in loss.arrays if array is not None))
+    pieces = [
+        np.broadcast_to(own.get(name, 1.0), parameter.shape).reshape(-1)
+        for name, parameter in loss.parameters.items()
+    ]
+    return np.concatenate(pieces)
+
+
+def _in_units(found: Tuple[float, np.ndarray], units: np.ndarray) -> Tuple[float, np.ndarray]:
+    return found[0], found[1] * units
+
+
+def _divided(limits: Bounds, units: np.ndarray) -> Bounds:
+    if not limits:
+        return limits
+    return [
+        (None if low is None else low / unit, None if high is None else high / unit)
+        for (low, high), unit in zip(limits, units)
+    ]
 
 
 def _trainer(loss: Loss, method: Any, learning_rate: Optional[float]) -> mx.gluon.Trainer:
