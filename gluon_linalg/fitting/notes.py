@@ -77,7 +77,8 @@ def _flat(result: Any, loss: Any, place: int, parameter: Any) -> str:
 
 def _of_constant_series(result: Any, loss: Any) -> Iterator[str]:
     """What is wrong with series that do not move: their likelihood grows without end."""
-    if not (loss.is_likelihood and has_innovations(loss.layer)):
+    # Jobs have warnings of their own for such columns.
+    if not (loss.is_likelihood and has_innovations(getattr(loss, "layer", None))):
         return
     rules = [name for name, _ in loss.layer.arguments]
     given = dict(zip(rules, loss.arrays))

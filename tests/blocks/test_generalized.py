@@ -215,3 +215,19 @@ def test_bad_input():
         built(L.Poisson(), s.LocalLevel(0.1))(*nd(np.zeros(9)))
     with pytest.raises(ValueError, match="one observation at a time"):
         built(L.Poisson()).stream(1)
+
+
+def test_tables_and_pictures_are_of_counts():
+    """Quantiles are those of the mixture; the picture has the expected count beside the counts."""
+    y, model = data(False), built(L.Poisson())
+    found = gl.analyze(model, y)
+    table = found.forecast(1, levels=(95,))
+    _, mode, variance = dense(poisson, y, np.ones(STEPS))
+    draws = stats.norm.ppf((np.arange(20000) + 0.5) / 20000)
+    rate = np.exp(mode[-1] + np.sqrt(variance[-1] + VARIANCE) * draws)
+    below = stats.poisson.cdf(np.arange(100)[:, None], rate).mean(axis=1)
+    for share, name in ((0.025, "lower_95"), (0.975, "upper_95")):
+        assert table[name].iloc[0] == np.argmax(below >= share)
+    picture = found._picture(0, None)
+    np.testing.assert_allclose(picture.signal[0], np.exp(mode + variance / 2), rtol=1e-6)
+    np.testing.assert_allclose(picture.noise_variance, np.exp(mode + variance / 2), rtol=1e-5)

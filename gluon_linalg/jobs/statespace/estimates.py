@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ...analysis.predictive import expected_moments
 from ...analysis.state_space import Innovations, innovations_of
 from ...analysis.structural import Parts, parts_of
 from ...blocks.structural import StructuralModel
-from .observations import expected_moments, observation_moments
+from .observations import observation_moments
 from .panel import similar
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _estimates(task, model, member, posterior, innovations):
     if likelihood is not None:
         forecast, expected = (
             observation_moments(likelihood, ahead),
-            expected_moments(likelihood, signal),
+            expected_moments(likelihood, *signal),
         )
         noise = observation_moments(likelihood, signal)[1] - expected[1]
     coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ...analysis.predictive import NODES, WEIGHTS, Latent, intervals, log_density, moments
+from ...analysis.predictive import Latent, intervals, log_density, moments
 from ...blocks import likelihoods
 from ..errors import JobError
 from ..metrics import holdout_metrics
@@ -64,16 +64,6 @@ def forecast_columns(
 def observation_moments(likelihood: likelihoods.Likelihood, signal: Moments) -> Moments:
     """Mean and variance of new observations, by those of the signal."""
     return moments(likelihood, _latent(*signal))
-
-
-def expected_moments(likelihood: likelihoods.Likelihood, signal: Moments) -> Moments:
-    """Mean and variance of E[y | signal], by those of the signal."""
-    import mxnet as mx
-
-    f = signal[0][:, None] + np.sqrt(signal[1])[:, None] * NODES
-    values = likelihood.conditional_moments(mx.nd, mx.nd.array(f, dtype="float64"))[0].asnumpy()
-    mean = values @ WEIGHTS
-    return mean, (values - mean[:, None]) ** 2 @ WEIGHTS
 
 
 def judged(

@@ -90,7 +90,9 @@ class StateSpacePredictor(TableSeriesPredictor):
                 series, count = found[name], len(found[name].y)
                 self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
-                tables[name] = forecast_columns(self.likelihood, labels, *moments, self.bands)
+                tables[name] = forecast_columns(
+                    self.likelihood, labels, moments[0], moments[1], self.bands
+                )
         return joined(self.series, tables)
 
     def _refuse_open(self, series, moments):
