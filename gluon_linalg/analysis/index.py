@@ -68,7 +68,8 @@ def _frequency(index: Any) -> Any:
     if found is None:
         raise ValueError(
             "the times of the series are not equally far apart, so nobody knows the next ones: "
-            f"give it a frequency, series.asfreq('{_word(index)}'), or a PeriodIndex; missing values may be NaN."
+            f"give it a frequency, series.asfreq('{_word(index)}'), or a PeriodIndex; missing "
+            "values may be NaN."
         )
     return found
 

@@ -121,7 +121,7 @@ class StructuralAnalysis(StateSpaceAnalysis):
         if likelihood is not None:
             # Of events there is the probability, and no interval.
             levels = () if isinstance(likelihood, Bernoulli) else levels
-            latent = Latent(*signal, np.zeros((steps, 1)))
+            latent = Latent(signal[0], signal[1], np.zeros((steps, 1)))
             return frame(intervals(likelihood, latent, levels), self.index.ahead(steps))
         return frame(normal_columns(mean, variance, levels), self.index.ahead(steps))
 
@@ -182,7 +182,9 @@ class StructuralAnalysis(StateSpaceAnalysis):
         likelihood = getattr(self.layer, "likelihood", None)
         if likelihood is not None:
             # Of y, and not of the logarithm of its rate.
-            total = observation_moments(likelihood, Latent(*signal, np.zeros((len(signal[0]), 1))))
+            total = observation_moments(
+                likelihood, Latent(signal[0], signal[1], np.zeros((len(signal[0]), 1)))
+            )
             signal = expected_moments(likelihood, *signal)
             noise = total[1] - signal[1]
         name = self.index.seen.name
