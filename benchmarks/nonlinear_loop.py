@@ -4,7 +4,7 @@
 
 A likelihood with all gradients in float64, two states, two observations, networks of three and two
 hidden units, the unscented rule. Each row is measured in a process of its own: seconds of processor
-time of the first call and of later ones, of the value alone, and memory beyond what there was before.
+time of the first call and of later ones, of the value alone, and memory beyond that before it.
 """
 
 import resource
@@ -25,7 +25,8 @@ def measure(steps: int, batch: int, is_unrolled: bool) -> None:
     import numpy as np
 
     import gluon_linalg as gl
-    import mxnet as mx
+
+    import mxnet as mx  # isort: skip
 
     def network(hidden: int) -> mx.gluon.HybridBlock:
         block = mx.gluon.nn.HybridSequential()

@@ -18,6 +18,8 @@ from .result import FitResult, Progress
 from .steps import NotFinite, NotFiniteAtFirst, steps
 
 LBFGS = "lbfgs"
+# So many times the size of the loss, and the tolerance is a share of the fall and not of the loss.
+FALL = 100.0
 
 Callback = Callable[[Progress], Any]
 
@@ -130,22 +132,32 @@ class _Run:
             first = self.loss.at(start)[0] if number else self.best_loss
             if not np.isfinite(first):
                 continue
-            units = _units(self.loss)
-            descent = Descent(
-                lambda point, units=units: _in_units(self.loss.at(point * units), units),
-                start / units, first, bounds=_divided(limits, units),
-            )  # fmt: skip
-            before = self.best_loss
-            try:
-                outcome = descent.run(
-                    self.iterations,
-                    tolerance,
-                    gradient_tolerance,
-                    lambda value, own=descent, units=units: self._advance(own.best * units, value),
-                )
-            except (_Stop, KeyboardInterrupt) as reason:
-                self._keep(descent.best * units, descent.best_loss)
-                return False, str(reason) or "interrupted"
+            units, before, left = _units(self.loss), self.best_loss, self.iterations
+            while True:
+                descent = Descent(
+                    lambda point, units=units: _in_units(self.loss.at(point * units), units),
+                    start / units, first, bounds=_divided(limits, units),
+                )  # fmt: skip
+                done = len(self.curve)
+                try:
+                    outcome = descent.run(
+                        left,
+                        tolerance,
+                        gradient_tolerance,
+                        lambda value, own=descent, units=units: self._advance(
+                            own.best * units, value
+                        ),
+                    )
+                except (_Stop, KeyboardInterrupt) as reason:
+                    self._keep(descent.best * units, descent.best_loss)
+                    return False, str(reason) or "interrupted"
+                left -= len(self.curve) - done
+                # From far above the search goes on where it is, to what is a share of the loss.
+                size = max(1.0, abs(descent.best_loss))
+                is_coarse = first - descent.best_loss > FALL * size
+                if not (outcome[0] and is_coarse and left > 0):
+                    break
+                start, first = descent.best * units, descent.best_loss
             self._keep(descent.best * units, descent.best_loss)
             if not number or self.best_loss < before:
                 found = outcome
