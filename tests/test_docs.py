@@ -307,6 +307,12 @@ def in_time(names):
     assert variance[1] < variance[0] < variance[2]
 
 
+def counts(names):
+    counts, log_rate = names["counts"], names["log_rate"].asnumpy()[0]
+    assert abs(np.exp(log_rate).mean() - counts.mean()) < 0.2
+    assert (abs(names["mean"].asnumpy() - counts[-5:].mean()) < 2.5).all()
+
+
 def arima(names):
     assert names["result"].converged
     (coefficient,) = [
@@ -499,6 +505,7 @@ CHECKS = {
     "gradient = kernel.lengthscale.grad()": not_raw,
     "from gluonts.mx import": two_forecasts,
     "structural.ARIMA(": arima,
+    "structural.GeneralizedStructuralModel(": counts,
     "gl.DynamicFactorModel(": dynamic_factor,
     "gl.expectation_maximization(": maximized,
     "gl.StateSpaceGPLayer(": in_time,

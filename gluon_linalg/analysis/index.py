@@ -68,7 +68,8 @@ def _frequency(index: Any) -> Any:
     if found is None:
         raise ValueError(
             "the times of the series are not equally far apart, so nobody knows the next ones: "
-            "give it a frequency, series.asfreq('MS'), or a PeriodIndex; missing values may be NaN."
+            f"give it a frequency, series.asfreq('{_word(index)}'), or a PeriodIndex; missing "
+            "values may be NaN."
         )
     return found
 
@@ -80,3 +81,9 @@ def _equal_step(index: Any) -> Optional[Any]:
     distances = np.diff(index.to_numpy())
     first = distances[0]
     return first if np.allclose(distances, first, rtol=1e-9) and first != 0 else None
+
+
+def _word(index: Any) -> str:
+    """The name of a frequency in which all distances may be whole numbers of steps."""
+    least = np.diff(np.sort(np.asarray(index))).min() / np.timedelta64(1, "D")
+    return "MS" if least >= 27 else "D" if least >= 0.9 else "h"

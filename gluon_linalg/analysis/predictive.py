@@ -89,6 +89,16 @@ def moments(likelihood: Likelihood, latent: Latent) -> Tuple[np.ndarray, np.ndar
         return _numbers(*likelihood.predictive_moments(mx.nd, mean, variance, own))
 
 
+def expected_moments(
+    likelihood: Likelihood, mean: np.ndarray, variance: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of E[y | f] over f ~ N(mean, variance), (n,) each."""
+    f = mean[:, None] + np.sqrt(np.maximum(variance, 0.0))[:, None] * NODES
+    values = likelihood.conditional_moments(mx.nd, mx.nd.array(f, dtype="float64"))[0].asnumpy()
+    found = values @ WEIGHTS
+    return found, (values - found[:, None]) ** 2 @ WEIGHTS
+
+
 def log_density(likelihood: Likelihood, latent: Latent, y: np.ndarray) -> np.ndarray:
     """log p(y), (n,)."""
     mean, variance, x = (_array(values) for values in latent)

@@ -5,9 +5,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import mxnet as mx
 import numpy as np
 
+from ..blocks.likelihoods import Bernoulli
 from ..blocks.structural import StructuralModel
 from ..plots.series import SeriesPicture, plot_series
 from ..plots.style import Moments
+from .predictive import Latent, expected_moments, intervals
+from .predictive import moments as observation_moments
 from .state_space import StateSpaceAnalysis, covariates_ahead
 from .tables import LEVELS, frame, normal_columns
 
@@ -105,7 +108,13 @@ class StructuralAnalysis(StateSpaceAnalysis):
         levels: of the intervals, in percent; covariates: of the steps ahead, (steps, k), for a
         model with a regression.
         """
-        mean, variance = self._forecast(steps, covariates)
+        likelihood = getattr(self.layer, "likelihood", None)
+        mean, variance, *signal = self._forecast(steps, covariates)
+        if likelihood is not None:
+            # Of events there is the probability, and no interval.
+            levels = () if isinstance(likelihood, Bernoulli) else levels
+            latent = Latent(signal[0], signal[1], np.zeros((steps, 1)))
+            return frame(intervals(likelihood, latent, levels), self.index.ahead(steps))
         return frame(normal_columns(mean, variance, levels), self.index.ahead(steps))
 
     def plot_components(self) -> Any:
@@ -167,15 +176,24 @@ class StructuralAnalysis(StateSpaceAnalysis):
             _numpy(found.covariance),
             _numpy(arguments[1]) if has_covariates else None,
         )
-        noise = self.layer.noise_variance
+        signal = tuple(_numpy(array) for array in found.signal)
+        noise: Any = self.layer.expected_noise()
+        likelihood = getattr(self.layer, "likelihood", None)
+        if likelihood is not None:
+            # Of y, and not of the logarithm of its rate.
+            total = observation_moments(
+                likelihood, Latent(signal[0], signal[1], np.zeros((len(signal[0]), 1)))
+            )
+            signal = expected_moments(likelihood, *signal)
+            noise = total[1] - signal[1]
         name = self.index.seen.name
         return SeriesPicture(
             self.index.name,
             "" if name is None else str(name),
             self.index.places(steps),
             y[:count],
-            tuple(_numpy(array) for array in found.signal),
-            0.0 if noise is None else float(noise.value()[0]),
+            signal,
+            noise,
             components={
                 label: tuple(map(_numpy, pair))
                 for label, pair in found.components.items()
@@ -184,6 +202,7 @@ class StructuralAnalysis(StateSpaceAnalysis):
             slopes=parts.slopes,
             effects=parts.effects,
             residuals=self.innovations.standardized[:, 0],
+            has_irregular=likelihood is None,
         )
 
     def _extended(self, steps, covariates):

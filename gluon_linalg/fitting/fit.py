@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from ..blocks.explaining import called_as_before
+from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.parameters import PositiveParameter
 from ..errors import NonFiniteError, listing
 from . import optimizer_state
@@ -17,6 +18,8 @@ from .result import FitResult, Progress
 from .steps import NotFinite, NotFiniteAtFirst, steps
 
 LBFGS = "lbfgs"
+# So many times the size of the loss, and the tolerance is a share of the fall and not of the loss.
+FALL = 100.0
 
 Callback = Callable[[Progress], Any]
 
@@ -78,6 +81,8 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
+    if isinstance(layer, MultivariateModel):
+        layer.begin_with(*(array for array in loss.arrays if array is not None))
     with mx.autograd.pause(), compiled(layer):
         start = loss.vector()
         first = loss.at(start)[0]
@@ -128,19 +133,33 @@ class _Run:
             first = self.loss.at(start)[0] if number else self.best_loss
             if not np.isfinite(first):
                 continue
-            descent = Descent(self.loss.at, start, first, bounds=limits)
-            before = self.best_loss
-            try:
-                outcome = descent.run(
-                    self.iterations,
-                    tolerance,
-                    gradient_tolerance,
-                    lambda value, descent=descent: self._advance(descent.best, value),
-                )
-            except (_Stop, KeyboardInterrupt) as reason:
-                self._keep(descent.best, descent.best_loss)
-                return False, str(reason) or "interrupted"
-            self._keep(descent.best, descent.best_loss)
+            units, before, left = _units(self.loss), self.best_loss, self.iterations
+            while True:
+                descent = Descent(
+                    lambda point, units=units: _in_units(self.loss.at(point * units), units),
+                    start / units, first, bounds=_divided(limits, units),
+                )  # fmt: skip
+                done = len(self.curve)
+                try:
+                    outcome = descent.run(
+                        left,
+                        tolerance,
+                        gradient_tolerance,
+                        lambda value, own=descent, units=units: self._advance(
+                            own.best * units, value
+                        ),
+                    )
+                except (_Stop, KeyboardInterrupt) as reason:
+                    self._keep(descent.best * units, descent.best_loss)
+                    return False, str(reason) or "interrupted"
+                left -= len(self.curve) - done
+                # From far above the search goes on where it is, to what is a share of the loss.
+                size = max(1.0, abs(descent.best_loss))
+                is_coarse = first - descent.best_loss > FALL * size
+                if not (outcome[0] and is_coarse and left > 0):
+                    break
+                start, first = descent.best * units, descent.best_loss
+            self._keep(descent.best * units, descent.best_loss)
             if not number or self.best_loss < before:
                 found = outcome
         return found
@@ -185,6 +204,31 @@ class _Run:
     def _keep(self, vector, value):
         if value < self.best_loss:
             self.best, self.best_loss = np.array(vector), value
+
+
+def _units(loss: Loss) -> np.ndarray:
+    """What a step of 1 is in each element of the vector: 1, or that of the sizes of series."""
+    own: Mapping[str, Any] = {}
+    if isinstance(loss.layer, MultivariateModel):
+        own = loss.layer.stored_units(*(array for array in loss.arrays if array is not None))
+    pieces = [
+        np.broadcast_to(own.get(name, 1.0), parameter.shape).reshape(-1)
+        for name, parameter in loss.parameters.items()
+    ]
+    return np.concatenate(pieces)
+
+
+def _in_units(found: Tuple[float, np.ndarray], units: np.ndarray) -> Tuple[float, np.ndarray]:
+    return found[0], found[1] * units
+
+
+def _divided(limits: Bounds, units: np.ndarray) -> Bounds:
+    if not limits:
+        return limits
+    return [
+        (None if low is None else low / unit, None if high is None else high / unit)
+        for (low, high), unit in zip(limits, units)
+    ]
 
 
 def _trainer(loss: Loss, method: Any, learning_rate: Optional[float]) -> mx.gluon.Trainer:

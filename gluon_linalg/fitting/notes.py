@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
+from ..analysis.state_space import has_innovations
 from ..analysis.tables import figure
 from ..blocks.parameters import PositiveParameter
 from ..errors import listing
@@ -14,11 +15,13 @@ MOST_ELEMENTS = 100
 FAR, RISE = (4.0, 8.0, 16.0, 32.0, 64.0), 1e-2
 # A standard deviation of a logarithm that says nothing of the size of a number.
 OPEN = 10.0
+# A variance below this share of the square of a series is none.
+VANISHED = 1e-14
 
 
 def find_notes(result: Any, loss: Any, at_limit: np.ndarray, information: str) -> List[str]:
     """Of a `FitResult` and its `Loss`; at_limit: whether each element is at one of its bounds."""
-    notes, count = [], len(result.vector)
+    notes, count = list(_of_constant_series(result, loss)), len(result.vector)
     if loss.auxiliary:
         sizes = [f"{n} ({loss.parameters[n].data().size})" for n in loss.auxiliary
                  if n in loss.parameters]  # fmt: skip
@@ -70,6 +73,30 @@ def _flat(result: Any, loss: Any, place: int, parameter: Any) -> str:
     if below and not above:
         return "may be as large as any number, so it has no standard error"
     return "the data do not determine it"
+
+
+def _of_constant_series(result: Any, loss: Any) -> Iterator[str]:
+    """What is wrong with series that do not move: their likelihood grows without end."""
+    # Jobs have warnings of their own for such columns.
+    if not (loss.is_likelihood and has_innovations(getattr(loss, "layer", None))):
+        return
+    rules = [name for name, _ in loss.layer.arguments]
+    given = dict(zip(rules, loss.arrays))
+    y = given["y"].asnumpy().astype("float64")
+    mask = given.get("mask")
+    y = np.where(True if mask is None else mask.asnumpy() == 1, y, np.nan)
+    rows = y.reshape(-1, 1) if y.ndim == 2 else y.reshape(-1, y.shape[2])
+    gone = VANISHED * max(np.nanmax(np.square(y), initial=0.0), VANISHED)
+    least = [np.min(v) for name, v in result.parameters.items() if name.endswith("variance")]
+    if not least or min(least) > gone:
+        return
+    is_still = [np.ptp(own[np.isfinite(own)]) == 0 for own in rows.T if np.isfinite(own).any()]
+    if any(is_still):
+        which = "y" if len(is_still) == 1 else f"element {is_still.index(True)} of y"
+        yield (
+            f"{which} is constant: the likelihood grows without end as variances go to 0, and the "
+            "fit stopped on the way; its numbers mean nothing"
+        )
 
 
 def _stored_names(loss: Any, vector: np.ndarray) -> Iterator[Tuple[str, Any]]:

@@ -263,7 +263,8 @@ class FitResult:
         return found
 
     def _moments(self, vector: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        if not has_innovations(self.layer):
+        # Those of a model of counts are of what is made of them.
+        if not has_innovations(self.layer) or hasattr(self.layer, "likelihood"):
             raise ValueError(
                 f"information='expected' is that of a filter's predictions, which "
                 f"{type(self.layer).__name__} has none of; leave it out for the observed one."

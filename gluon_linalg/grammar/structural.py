@@ -6,7 +6,7 @@ import mxnet as mx
 from pydantic import Field, model_validator
 from typing_extensions import Annotated, Self
 
-from ..blocks import structural
+from ..blocks import likelihoods, structural
 from ..errors import suggestion
 from .component import Arima, Component, Regression, Seasonal
 from .component_part import MOST_STATES, Part, Variance
@@ -34,15 +34,29 @@ class StructuralDescription(Fixable):
         description="For student_t how heavy the tails are: the initial number above 2, of which "
         "the fewer the heavier; null for 4.",
     )
+    likelihood: Literal["gaussian", "poisson", "negative_binomial", "bernoulli"] = Field(
+        "gaussian",
+        description="What an observation is given the signal: the signal and noise, a count whose "
+        "rate is e^signal, an overdispersed count, or 0 and 1 with the probability Φ(signal) of 1.",
+    )
+    dispersion: Optional[Annotated[Number, Field(gt=0)]] = Field(
+        None,
+        description="For negative_binomial the initial α of a variance μ + α μ²; null for 1.",
+    )
     fixed: List[str] = Field(
         [],
-        description="Which of noise_variance and degrees_of_freedom are not trained. Parameters of "
-        "components are fixed in the component.",
+        description="Which of noise_variance, degrees_of_freedom and dispersion are not trained. "
+        "Parameters of components are fixed in the component.",
     )
 
     @classmethod
     def fixable(cls) -> Tuple[str, ...]:
-        return ("noise_variance", "degrees_of_freedom")
+        return ("noise_variance", "degrees_of_freedom", "dispersion")
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the signal is seen through noise, normal or not, and no other likelihood."""
+        return self.likelihood == "gaussian"
 
     @model_validator(mode="after")
     def something_is_random(self) -> Self:
@@ -53,7 +67,17 @@ class StructuralDescription(Fixable):
             raise ValueError("student_t has no noise_variance: 0; give it another, or gaussian")
         if self.noise == "gaussian" and self.degrees_of_freedom is not None:
             raise ValueError("degrees_of_freedom belongs to noise: student_t; add it")
-        if self.noise_variance == 0 and all(part.is_deterministic for part in self.parts):
+        if self.dispersion is not None and self.likelihood != "negative_binomial":
+            raise ValueError("dispersion belongs to likelihood: negative_binomial; add it")
+        if not self.has_noise and (self.noise_variance or self.noise != "gaussian"):
+            raise ValueError(
+                f"{self.likelihood} has no noise beside it; remove noise and noise_variance"
+            )
+        if (
+            self.has_noise
+            and self.noise_variance == 0
+            and all(part.is_deterministic for part in self.parts)
+        ):
             raise ValueError("nothing is random; raise noise_variance or a variance above 0")
         return self
 
@@ -88,7 +112,7 @@ class StructuralDescription(Fixable):
         if len(levels) > 1:
             message = f"{' and '.join(levels)} cannot be told apart; keep one of them"
             return ("components",), message
-        if self.noise_variance != 0:
+        if self.noise_variance != 0 and self.has_noise:
             for index, (name, part) in enumerate(parts):
                 if isinstance(part, Arima) and part.has_noise:
                     message = (
@@ -120,11 +144,20 @@ class StructuralDescription(Fixable):
 
         variance: that of the noise where it is null; options: of the block.
         """
+        if not self.has_noise:
+            return structural.GeneralizedStructuralModel(components, self._likelihood(), **options)
         noise = variance if self.noise_variance is None else self.noise_variance
         if self.noise == "gaussian":
             return structural.StructuralModel(components, noise, **options)
         freedom = 4.0 if self.degrees_of_freedom is None else self.degrees_of_freedom
         return structural.RobustStructuralModel(components, noise, freedom, **options)
+
+    def _likelihood(self):
+        if self.likelihood == "poisson":
+            return likelihoods.Poisson()
+        if self.likelihood == "bernoulli":
+            return likelihoods.Bernoulli()
+        return likelihoods.NegativeBinomial(1.0 if self.dispersion is None else self.dispersion)
 
     def used_columns(self, covariates: Sequence[str]) -> List[List[str]]:
         """The columns of each regression, in the order of the components."""

@@ -36,7 +36,8 @@ class SeriesPicture:
 
     places: where the T + h steps are on the axis called `time`; y: (T,), NaN where missing; later:
     what was observed after, (n,) with n <= h; signal: its moments at all T + h steps; its
-    observations have `noise_variance` more. components, slopes: by label, of T + h steps; effects:
+    observations have `noise_variance` more, a number or (T + h,); has_irregular: whether
+    what the signal leaves of y is told. components, slopes: by label, of T + h steps; effects:
     of covariates, with whether it is but on or off; residuals: standardized, (T,), NaN where there
     is none; levels: of the bands, in percent.
     """
@@ -46,13 +47,14 @@ class SeriesPicture:
     places: Sequence[Any]
     y: np.ndarray
     signal: Moments
-    noise_variance: float
+    noise_variance: Any
     later: np.ndarray = field(default_factory=lambda: np.zeros(0))
     components: Dict[str, Moments] = field(default_factory=dict)
     slopes: Dict[str, Moments] = field(default_factory=dict)
     effects: Dict[str, Tuple[Moments, bool]] = field(default_factory=dict)
     residuals: np.ndarray = field(default_factory=lambda: np.zeros(0))
     levels: Sequence[float] = LEVELS
+    has_irregular: bool = True
 
     @property
     def count(self) -> int:
@@ -65,8 +67,8 @@ class SeriesPicture:
         if not known.any():
             return ""
         ahead = slice(self.count, self.count + len(later))
-        mean, variance = (values[ahead][known] for values in self.signal)
-        moments = mean, variance + self.noise_variance
+        mean, variance = self.signal[0], self.signal[1] + self.noise_variance
+        moments = mean[ahead][known], variance[ahead][known]
         return f"hold-out: {judged(later[known], moments, self.levels)}"
 
     def parts(self) -> List[Tuple[str, Moments, bool]]:
@@ -95,7 +97,7 @@ def plot_panel(pictures: Dict[str, SeriesPicture]) -> Any:
 def draw_series(pyplot: Any, picture: SeriesPicture) -> Any:
     count, steps = picture.count, len(picture.places) - picture.count
     parts, is_long = picture.parts(), count > LONG
-    has_irregular = bool(parts) and picture.noise_variance > 0
+    has_irregular = bool(parts) and np.all(picture.noise_variance > 0) and picture.has_irregular
     below = len(parts) + has_irregular + bool(len(picture.residuals))
     heights = [LEGEND, SIGNAL, *[RECENT] * is_long, *[PART] * below]
     figure, (legend, signal, *rest) = _panels(pyplot, heights, apart=[2] * is_long)

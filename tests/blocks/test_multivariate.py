@@ -308,3 +308,32 @@ def test_what_the_data_leave_open_is_named():
     model = built(gl.MultivariateStructuralModel(2, s.LocalLevel()))
     with pytest.raises(gl.errors.UnidentifiedError, match="level: level of series 2"):
         model.smooth(*nd(y, mask))
+
+
+@pytest.mark.parametrize("units", [1e6, 1e-6, np.array([1e6, 1.0, 1e-6])])
+def test_a_fit_of_factors_is_the_same_in_other_units(units):
+    """The likelihood of y times c is that of y, less log c for each number."""
+    random = np.random.RandomState(0)
+    factor = np.convolve(random.randn(60), 0.7 ** np.arange(10))[:40]
+    y = factor[:, None] * [1.0, 0.5, 0.8] + random.randn(40, 3) + 3.0
+    found, other = (
+        gl.fit(built(gl.DynamicFactorModel(3)), own, tolerance=1e-12) for own in (y, y * units)
+    )
+    shift = 40 * np.log(units * np.ones(3)).sum()
+    assert other.loss == pytest.approx(found.loss + shift, abs=1e-6)
+    for name, scale in (("loadings", units * np.ones(3)), ("error_variance", units**2)):
+        right = found.parameters[name] * (scale[:, None] if name == "loadings" else scale)
+        np.testing.assert_allclose(other.parameters[name], right, rtol=1e-3)
+
+
+def test_a_fit_begins_where_it_was_told():
+    """What was given or set is where the search begins, whatever the size of y is."""
+    y = np.random.RandomState(0).randn(20, 3) * 1e3
+    given = built(gl.DynamicFactorModel(3, error_variance=7.0, loadings=np.ones((3, 1))))
+    given.begin_with(mx.nd.array(y[None], dtype="float64"))
+    np.testing.assert_allclose(given.error_variance.value(), 7.0)
+    np.testing.assert_allclose(given.loadings.value(), 1.0)
+    np.testing.assert_allclose(given.mean.value(), y.mean(axis=0), rtol=1e-12)
+    given.mean.set_value(np.ones(3))
+    given.begin_with(mx.nd.array(y[None], dtype="float64"))
+    np.testing.assert_allclose(given.mean.value(), 1.0)

@@ -195,3 +195,16 @@ def test_a_block_without_parameters_is_refused():
     block = gl.LogDetBlock()
     with pytest.raises(ValueError, match="no parameter with a gradient"):
         gl.fit(block, np.eye(3))
+
+
+@pytest.mark.parametrize("unit", [1e6, 1e9])
+def test_a_start_far_above_the_minimum_ends_no_search_early(unit):
+    """The loss falls from 1e12 and more, of which the tolerance is a share."""
+    y, found = np.random.RandomState(0).randn(40).cumsum(), []
+    for size in (1.0, unit):
+        model = gl.StructuralModel(gl.structural.LocalLevel(1.0), 1.0)
+        model.initialize()
+        model.cast("float64")
+        result = gl.fit(model, y * size)
+        found.append(result.loss - 39 * np.log(size))
+    assert found[1] == pytest.approx(found[0], abs=1e-5)

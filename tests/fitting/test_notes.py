@@ -172,3 +172,19 @@ def test_a_table_of_very_many_does_not_take_their_information():
     text = result.summary()
     assert result._of.evaluations == before and "no standard errors: they take" in text
     assert "likelihood.noise_variance" in text and "variational_mean[" not in text
+
+
+def test_a_constant_series_is_told():
+    def noted(y, noise):
+        model = gl.StructuralModel(gl.structural.LocalLevel(1.0), noise)
+        model.initialize()
+        model.cast("float64")
+        return [n for n in gl.fit(model, y).notes() if "is constant" in n]
+
+    (note,) = noted(np.full(12, 5e3), 1.0)
+    assert "y is constant" in note and "numbers mean nothing" in note
+    assert not noted(np.append(np.full(11, 5.0), 9.0), 1.0)
+    factors, y = gl.DynamicFactorModel(3), np.random.RandomState(0).randn(30, 3)
+    y[:, 1] = 4.0
+    found = fitted(factors, y).notes()
+    assert any(note.startswith("element 1 of y is constant") for note in found)

@@ -219,7 +219,7 @@ def test_quarters_of_other_years(tmp_path, anchor):
         ),
         (
             ["2019-03-29 23:00", "2019-03-30 23:00", "2019-03-31 22:00"], None, {},
-            "the rows are not equally far apart; set data.step, such as step: month, and absent "
+            "the rows are not equally far apart; set data.step, such as step: day, and absent "
             "times become missing observations, or name the time zone of the days in data.timezone",
         ),
         (["2019-03-30", "NA"], "day", {}, "row 3, column 't': 'NA' is a missing value; fill it in"),

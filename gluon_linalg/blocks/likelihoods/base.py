@@ -1,6 +1,7 @@
 """What likelihoods share: the arguments of a call, and what a posterior asks of them."""
 
-from typing import Any, Optional, Tuple
+import copy
+from typing import Any, Dict, Optional, Tuple
 
 import mxnet as mx
 
@@ -36,6 +37,8 @@ class Likelihood(LinearAlgebraBlock):
     # What y must be, in words, and whether it is then a constant.
     targets = "numbers, not NaN or infinity"
     discrete = False
+    # Natural values in place of those of the parameters, by their name.
+    _values: Dict[str, Array] = {}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,6 +73,25 @@ class Likelihood(LinearAlgebraBlock):
     def possible(self, F: Namespace, y: Array) -> Array:
         """1 where y can be, 0 where not, (B, n)."""
         return fn.finite(F, y)
+
+    @hook
+    def score_and_curvature(self, F: Namespace, f: Array, y: Array) -> Tuple[Array, Array]:
+        """∂ log p(y | f)/∂f and -∂² log p(y | f)/∂f² > 0, (B, n) each, inside a graph.
+
+        Only likelihoods that are log-concave in one f have it, and `first_guess`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement this")
+
+    @hook
+    def first_guess(self, F: Namespace, y: Array) -> Array:
+        """An f that y alone suggests, (B, n), inside a graph."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement this")
+
+    def with_values(self, values: Dict[str, Array]) -> "Likelihood":
+        """The same likelihood in a graph of these natural values, (B or 1, k) by name."""
+        twin = copy.copy(self)
+        twin._values = values
+        return twin
 
     @hook
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
@@ -116,6 +138,9 @@ class Likelihood(LinearAlgebraBlock):
 
     def _natural(self, F: Namespace, parameter: PositiveParameter, like: Array) -> Array:
         """The natural values of a parameter inside a graph, (1, k)."""
+        for name, value in self._values.items():
+            if self._reg_params[name] is parameter:
+                return value
         stored = parameter_array(F, parameter, like)
         return F.reshape(parameter.natural(F, stored), shape=(1, -1))
 

@@ -69,6 +69,13 @@ class Poisson(Likelihood):
     def possible(self, F: Namespace, y: Array) -> Array:
         return whole_numbers(F, y, float("inf"))
 
+    def score_and_curvature(self, F: Namespace, f: Array, y: Array) -> Tuple[Array, Array]:
+        rate = F.exp(f)
+        return F.broadcast_sub(y, rate), rate
+
+    def first_guess(self, F: Namespace, y: Array) -> Array:
+        return F.log(y + 0.5)
+
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         return mx.nd.random.poisson(mx.nd.exp(f), dtype=f.dtype)
 
@@ -127,6 +134,15 @@ class NegativeBinomial(Likelihood):
 
     def possible(self, F: Namespace, y: Array) -> Array:
         return whole_numbers(F, y, float("inf"))
+
+    def score_and_curvature(self, F: Namespace, f: Array, y: Array) -> Tuple[Array, Array]:
+        size = 1.0 / self._natural(F, self.dispersion, f)
+        excess = F.broadcast_sub(f, F.log(size))
+        share, total = F.sigmoid(excess), F.broadcast_add(y, size)
+        return y - total * share, total * share * F.sigmoid(-excess)
+
+    def first_guess(self, F: Namespace, y: Array) -> Array:
+        return F.log(y + 0.5)
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         dispersion = self._natural(mx.nd, self.dispersion, f)

@@ -6,6 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ... import functional as fn
+from ...functional.gaussian import HALF_LOG_2PI
 from ...functional.normal import log_normal_cdf, log_normal_cdf_difference
 from ...functional.quadrature import (
     constants,
@@ -70,6 +71,18 @@ class Bernoulli(Likelihood):
 
     def possible(self, F: Namespace, y: Array) -> Array:
         return whole_numbers(F, y, 1.0)
+
+    def score_and_curvature(self, F: Namespace, f: Array, y: Array) -> Tuple[Array, Array]:
+        if self._link == "logit":
+            return y - F.sigmoid(f), F.sigmoid(f) * F.sigmoid(-f)
+        sign = 2.0 * y - 1.0
+        towards = sign * f
+        # φ/Φ
+        hazard = F.exp(-0.5 * F.square(f) - HALF_LOG_2PI - log_normal_cdf(F, towards))
+        return sign * hazard, hazard * (towards + hazard)
+
+    def first_guess(self, F: Namespace, y: Array) -> Array:
+        return 2.0 * y - 1.0
 
     def draw(self, f: mx.nd.NDArray, x: Optional[mx.nd.NDArray] = None) -> mx.nd.NDArray:
         uniform = mx.nd.random.uniform(shape=f.shape, dtype=f.dtype, ctx=f.context)

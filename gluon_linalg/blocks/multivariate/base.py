@@ -15,6 +15,7 @@ from ..smoother import KalmanForecastLayer, KalmanSmootherLayer
 from ..structural.arrays import scalar_one
 from ..structural.diffuse import REMEDY
 from .parameters import real_parameter
+from .sizes import sizes_of, stored_units, suggested
 from .stream import MultivariateStream
 
 
@@ -64,6 +65,8 @@ class MultivariateModel(ScanningBlock):
     # What is added to all observations, (p,), and to them for a unit of each covariate, (p, k).
     mean: Optional[mx.gluon.Parameter] = None
     effects: Optional[mx.gluon.Parameter] = None
+    # Values that nobody gave, for series of standard deviation 1, by the name of their parameter.
+    defaults: Dict[str, np.ndarray] = {}
 
     def __init__(
         self,
@@ -99,6 +102,24 @@ class MultivariateModel(ScanningBlock):
         self, F: Namespace, y: Array, *rest: Optional[Array], **stored: Array
     ) -> Array:
         return F.cast(self.filter.results(F, *self.kalman_inputs(F, y, *rest)), self._dtype)
+
+    def begin_with(self, y: mx.nd.NDArray, *rest: mx.nd.NDArray) -> None:
+        """Brings to the size of y what nobody has given or changed: a fit begins there."""
+        for name, value in suggested(self._sizes(y, *rest), self.defaults).items():
+            parameter = getattr(self, name)
+            is_untouched = np.allclose(parameter.value(), self.defaults[name], rtol=1e-6)
+            if is_untouched and parameter.grad_req != "null":
+                parameter.set_value(value)
+
+    def stored_units(self, y: mx.nd.NDArray, *rest: mx.nd.NDArray) -> Dict[str, np.ndarray]:
+        """What a step of 1 is in each number that a parameter stores, by the name of it."""
+        sizes = self._sizes(y, *rest)
+        named = self._collect_params_with_prefix()
+        return {name: stored_units(own, name, sizes) for name, own in named.items()}
+
+    def _sizes(self, y, *rest):
+        mask = rest[-1] if len(rest) == 1 + bool(self.covariates) else mx.nd.ones_like(y)
+        return sizes_of(y.asnumpy().astype("float64"), mask.asnumpy())
 
     def posterior(
         self, y: mx.nd.NDArray, *rest: mx.nd.NDArray, **keywords: mx.nd.NDArray

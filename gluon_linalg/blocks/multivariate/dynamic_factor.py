@@ -31,10 +31,11 @@ class DynamicFactorModel(MultivariateModel):
 
     loadings: initial λ, (p, k), by default such that no two factors are alike; ar: initial Φ,
     (order, k, k), zeros unless given; error_ar: initial ρ, p numbers in (-1, 1); error_variance:
-    initial, a number or p; mean: initial values of the p means, None for zeros, False for none;
-    covariates: how many there are in x_t, whose `effects` b, (p, n), begin at 0. All are learned.
-    Factors are stationary whatever is stored. They are determined up to a rotation, in which
-    neither the likelihood nor a forecast differs, so loadings of several have no standard errors.
+    initial, a number or p, 1 unless given; mean: initial values of the p means, None for zeros,
+    False for none; covariates: how many there are in x_t, whose `effects` b, (p, n), begin at 0.
+    All are learned, and `fit` brings to the size of y what was not given. Factors are stationary
+    whatever is stored. They are determined up to a rotation, in which neither the likelihood nor a
+    forecast differs, so loadings of several have no standard errors.
     State: f_t, f_{t-1}, ..., then u_{i,t}, ... for each series. Without autoregression, errors of
     series of every = 1 are observation noise. Stock & Watson 2011; Mariano & Murasawa 2003, Journal
     of Applied Econometrics 18.
@@ -59,7 +60,7 @@ class DynamicFactorModel(MultivariateModel):
         loadings: Any = None,
         ar: Any = None,
         error_ar: Any = None,
-        error_variance: Any = 1.0,
+        error_variance: Any = None,
         mean: Any = None,
         **options: Any,
     ) -> None:
@@ -81,7 +82,9 @@ class DynamicFactorModel(MultivariateModel):
         self._widths = [0 if not error_order and len(w) == 1 else len(w) for w in self.weights]
         size = factors * self._lags + sum(self._widths)
         super().__init__(series, size, 0, **options)
-        loadings = waves(series, factors) if loadings is None else loadings
+        self.defaults = {}
+        if loadings is None:
+            self.defaults["loadings"] = loadings = waves(series, factors)
         self.loadings = real_parameter(self, "loadings", loadings, (series, factors))
         self.ar = vector_lag_polynomial(self, "ar", ar, order, factors)
         self.error_ar = self.mean = None
@@ -92,6 +95,10 @@ class DynamicFactorModel(MultivariateModel):
             self.error_ar = bounded_parameter(self, "error_ar", error_ar, -bound, bound)
         elif error_ar is not None:
             raise ValueError(f"{name}: error_ar belongs to error_order=1.")
+        if error_variance is None:
+            self.defaults["error_variance"] = error_variance = np.ones(series)
+        if mean is None:
+            self.defaults["mean"] = np.zeros(series)
         error_variance = np.broadcast_to(np.asarray(error_variance, "float64"), (series,))
         self.error_variance = positive_parameter(
             self, "error_variance", error_variance, VARIANCE_FLOOR

@@ -59,6 +59,11 @@ class VARMAModel(MultivariateModel):
             self.ar = vector_lag_polynomial(self, "ar", ar, orders[0], series)
         if orders[1]:
             self.ma = vector_lag_polynomial(self, "ma", ma, orders[1], series, -1.0)
+        self.defaults = {}
+        if innovation_covariance is None:
+            self.defaults["innovation_covariance"] = np.eye(series)
+        if mean is None:
+            self.defaults["mean"] = np.zeros(series)
         self.innovation_covariance = covariance_parameter(
             self, "innovation_covariance", innovation_covariance, series
         )

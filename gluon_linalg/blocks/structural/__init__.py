@@ -5,6 +5,7 @@ from .autoregression import AutoRegression
 from .base import Component, Sum, System
 from .cycle import Cycle
 from .forecaster import StructuralForecaster
+from .generalized import GeneralizedForecaster, GeneralizedStructuralModel
 from .model import StructuralModel
 from .regression import Regression
 from .robust import RobustForecaster, RobustStructuralModel
@@ -18,6 +19,8 @@ __all__ = [
     "Component",
     "Cycle",
     "DampedTrend",
+    "GeneralizedForecaster",
+    "GeneralizedStructuralModel",
     "LocalLevel",
     "LocalLinearTrend",
     "Regression",

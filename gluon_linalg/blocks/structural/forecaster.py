@@ -57,7 +57,7 @@ class StructuralForecaster(ScanningBlock):
         args = self._bound(args, keywords)
         outputs = super().__call__(*args)
         if isinstance(args[0], mx.nd.NDArray):
-            self._refuse_open(outputs[1], *args)
+            self._refuse_open(outputs[-1], *args)
         return outputs
 
     def check_shapes(self, sizes: Mapping[str, int]) -> None:

@@ -69,6 +69,9 @@ class StructuralModel(ScanningBlock):
     [[1. 1.]]
     """
 
+    # Whether observations are random given the signal, without a noise_variance.
+    has_noise_of_its_own = False
+
     def __init__(
         self,
         components: Union[Component, Sequence[Component]],
@@ -91,7 +94,8 @@ class StructuralModel(ScanningBlock):
                 self.noise_variance = positive_parameter(
                     self, "noise_variance", noise_variance, VARIANCE_FLOOR
                 )
-        if self.noise_variance is None and self.components.noise_size == 0:
+        is_certain = self.noise_variance is None and not self.has_noise_of_its_own
+        if is_certain and self.components.noise_size == 0:
             raise ValueError(
                 f"{self.name}: nothing in the model is random; give it a noise_variance, or one of "
                 "its components a variance."

@@ -65,6 +65,11 @@ class StateSpaceJob(SeriesJob):
     data: Data = Field(..., description="The table and its columns.")
     model: Model = Field(..., description="The model and its initial parameters.")
 
+    @property
+    def target_scaling(self) -> str:
+        """What is done to the target: nothing to counts and events."""
+        return self.data.target_scaling if self.model.has_noise else "raw"
+
     def problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         data = self.data
         problem = self.model.problem(data.all_covariates, data.categorical)
@@ -79,7 +84,14 @@ class StateSpaceJob(SeriesJob):
 
     def _label_problem(self) -> Optional[Tuple[Tuple[Any, ...], str]]:
         """A label that is the name of another column of smoothed.csv, as (keys, message)."""
-        taken = {self.data.series, self.data.time or "row", "observed", "signal", "signal_std"}
+        taken = {
+            self.data.series,
+            self.data.time or "row",
+            "observed",
+            "signal",
+            "signal_std",
+            "expected",
+        }
         components = [component.chosen() for component in self.model.components]
         taken.update(f"{part.label}_std" for _, part in components if part.label)
         taken.update(n for key, part in components if not part.label for n in (key, f"{key}_std"))

@@ -12,6 +12,7 @@ from ..table_format import Format
 from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits, target_units
 from .config import StateSpaceJob
+from .observations import refuse_impossible
 from .panel import Panel, panel_units, read_panel
 
 
@@ -164,6 +165,8 @@ def _member(job: StateSpaceJob, name: Optional[str], series: TableSeries) -> Mem
     if job.model.noise != "gaussian":
         typical = without_outliers(y)
         observed = typical[~np.isnan(typical)]
+    if not job.model.has_noise:
+        refuse_impossible(series.path, job.model.likelihood, y, series.labels(0, len(y)))
     find_units = target_units if name is None else panel_units
     return Member(
         name,
@@ -171,5 +174,5 @@ def _member(job: StateSpaceJob, name: Optional[str], series: TableSeries) -> Mem
         y,
         holdout_y,
         series.known_covariates(count + job.steps, job.steps),
-        find_units(series.path, job.data.target_scaling, observed),
+        find_units(series.path, job.target_scaling, observed),
     )

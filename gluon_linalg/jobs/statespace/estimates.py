@@ -1,13 +1,15 @@
 """What a trained model says of the series: signal, components, forecast; in original units."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ...analysis.predictive import expected_moments
 from ...analysis.state_space import Innovations, innovations_of
 from ...analysis.structural import Parts, parts_of
 from ...blocks.structural import StructuralModel
+from .observations import observation_moments
 from .panel import similar
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ class Estimates:
     """Means and variances given the training of one series.
 
     signal, and the contribution of each component by its label: arrays over the T + h steps;
-    forecast: of the last h observations, noise included, (h,); coefficients: of the regressions by
-    column, at the last step of the training; parts: slopes and effects; innovations: those of the
-    training, in units of the model.
+    forecast: of the last h observations, noise included, (h,), and `ahead` of their signal;
+    expected: of E[y | signal] where y has a likelihood, else None; coefficients: of the regressions
+    by column, at the last step of the training; parts: slopes and effects; innovations: those of
+    the training, in units of the model.
     """
 
     signal: Moments
@@ -31,8 +34,10 @@ class Estimates:
     forecast: Moments
     coefficients: Dict[str, Dict[str, float]]
     parts: Parts
-    noise_variance: float
+    noise_variance: Any
     innovations: Innovations
+    ahead: Moments
+    expected: Optional[Moments] = None
 
 
 def estimate(task: "StateSpace", model: StructuralModel) -> List[Estimates]:
@@ -61,13 +66,23 @@ def _estimates(task, model, member, posterior, innovations):
         parts[label] = (moments[0] * units.target_scale + offset, variance)
     signal = (units.mean_from_model(signal[0]), units.variance_from_model(signal[1]))
     noise = float(units.variance_from_model(np.float64(model.expected_noise())))
-    forecast = (signal[0][count:], signal[1][count:] + noise)
+    ahead = (signal[0][count:], signal[1][count:])
+    forecast, expected = (ahead[0], ahead[1] + noise), None
+    likelihood = getattr(model, "likelihood", None)
+    if likelihood is not None:
+        forecast, expected = (
+            observation_moments(likelihood, ahead),
+            expected_moments(likelihood, *signal),
+        )
+        noise = observation_moments(likelihood, signal)[1] - expected[1]
     coefficients = _coefficients(task, model, units, mean[count - 1], covariance[count - 1])
     found = parts_of(model, mean, covariance, member.covariates)
     slopes = {label: _scaled(units, moments) for label, moments in found.slopes.items()}
     effects = {name: (_scaled(units, m), in_steps) for name, (m, in_steps) in found.effects.items()}
     scaled = Parts(slopes, effects, found.regressions)
-    return Estimates(signal, parts, forecast, coefficients, scaled, noise, innovations)
+    return Estimates(
+        signal, parts, forecast, coefficients, scaled, noise, innovations, ahead, expected
+    )
 
 
 def _scaled(units, moments):

@@ -30,7 +30,7 @@ def _picture(
         member.series.times.name,
         member.series.places(0, len(member.y) + dataset.steps),
         member.y,
-        estimates.signal,
+        estimates.signal if estimates.expected is None else estimates.expected,
         estimates.noise_variance,
         member.holdout_y,
         {k: own for k, own in estimates.components.items() if k not in estimates.parts.regressions},
@@ -38,4 +38,5 @@ def _picture(
         estimates.parts.effects,
         estimates.innovations.standardized[:, 0],
         levels,
+        estimates.expected is None,
     )

@@ -14,6 +14,7 @@ from ..time_series.long_table import joined
 from ..time_series.predictor import TableSeriesPredictor
 from ..time_series.series import TableSeries, read_series
 from ..units import TargetUnits
+from .observations import forecast_columns, likelihood_of
 from .panel import Panel, batches, panel_units, read_panel
 
 
@@ -24,6 +25,7 @@ class StateSpacePredictor(TableSeriesPredictor):
         super().__init__(description, "target")
         self.covariate_offsets = np.array(description.get("covariate_offsets", 0.0))
         self.least_observations = description["least_observations"]
+        self.likelihood = likelihood_of(description)
         # The column with the names of series, and what is known of those of the training.
         self.series = self.item
         if self.series is None:
@@ -88,7 +90,9 @@ class StateSpacePredictor(TableSeriesPredictor):
                 series, count = found[name], len(found[name].y)
                 self._refuse_open(series, moments)
                 labels = {series.times.name: series.labels(count, count + self.steps)}
-                tables[name] = prediction_columns(labels, moments[0], moments[1], self.bands)
+                tables[name] = forecast_columns(
+                    self.likelihood, labels, moments[0], moments[1], self.bands
+                )
         return joined(self.series, tables)
 
     def _refuse_open(self, series, moments):
@@ -132,7 +136,8 @@ def _units(description):
 
 def _forecasts(model, units, arrays):
     """For each series mean and variance of the next observations, (h,) each, in its units."""
-    mean, variance = (array.asnumpy().astype("float64") for array in model(*arrays))
+    # The last two: with a likelihood those of the signal.
+    mean, variance = (array.asnumpy().astype("float64") for array in model(*arrays)[-2:])
     return [
         (own.mean_from_model(m), own.variance_from_model(np.maximum(v, 0.0)))
         for own, m, v in zip(units, mean, variance)

@@ -9,9 +9,8 @@ from ...analysis.state_space import tests_text
 from ...analysis.tables import figure, text_table
 from .. import output as names
 from ..files import write_json
-from ..metrics import holdout_metrics
 from ..output import OutputFolder
-from ..predictions import cells, prediction_columns, write_columns
+from ..predictions import cells, write_columns
 from ..task import export_model
 from ..time_series.long_table import joined
 from ..time_series.residuals import RESIDUALS, residual_columns, told
@@ -19,6 +18,7 @@ from ..time_series.streaming import export_stream
 from .config import COMPUTED
 from .dataset import Dataset
 from .estimates import estimate
+from .observations import described, forecast_columns, judged
 from .plot import plot_model
 
 if TYPE_CHECKING:
@@ -37,15 +37,13 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
     example = task.graph_arguments(dataset.members[0], exported_steps(dataset))
     export_model(forecaster, folder.file(names.MODEL), *(a.astype(dtype) for a in example))
     description = describe_model(task)
-    if task.job.model.noise == "gaussian":
+    if task.job.model.noise == "gaussian" and task.job.model.has_noise:
         stream = model.stream(exported_steps(dataset))
         description["stream_start"] = export_stream(folder, stream, example)
     write_json(folder.file(names.MODEL_IO), description)
     estimates = estimate(task, model)
     for name, columns in ((names.FORECAST, _forecast), (SMOOTHED, _smoothed)):
-        tables = {
-            m.name: columns(m, own, task.job.levels) for m, own in zip(dataset.members, estimates)
-        }
+        tables = {m.name: columns(task, m, own) for m, own in zip(dataset.members, estimates)}
         write_columns(folder.file(name), joined(dataset.series, tables))
     tables = {}
     for member, own in zip(dataset.members, estimates):
@@ -57,7 +55,7 @@ def write_results(folder: OutputFolder, task: "StateSpace") -> Dict[str, Any]:
         member.name: residual_tests(own.innovations.standardized[own.innovations.begin :, 0])
         for member, own in zip(dataset.members, estimates)
     }
-    metrics = _metrics(dataset, estimates, task.job.levels)
+    metrics = _metrics(task, estimates)
     each = {name: told(own) for name, own in tests.items()}
     metrics["residual_tests"] = each.get(None, each)
     task.report += _report(metrics, tests)
@@ -98,12 +96,21 @@ def describe_model(task: "StateSpace") -> Dict[str, Any]:
         **_described_units(task),
         "bands": task.job.levels,
         "dtype": task.job.model.dtype,
+        **described(_likelihood(task)),
         **({"covariate_offsets": offsets.tolist()} if offsets.any() else {}),
         "graph_inputs": {f"data{index}": text for index, text in enumerate(graph_inputs)},
         "graph_outputs": [
             f"({batch}, {steps}): the mean of the next observations; times target_scale, "
             "plus target_offset, in original units",
             f"({batch}, {steps}): their variance, noise included; times target_scale²",
+            *(
+                []
+                if _likelihood(task) is None
+                else [
+                    f"({batch}, {steps}): the mean of the signal",
+                    f"({batch}, {steps}): its variance",
+                ]
+            ),
         ],
     }
 
@@ -130,21 +137,31 @@ def _described_units(task):
         return members[0].units.as_dict()
     return {
         "series": task.dataset.series,
-        "target_scaling": task.job.data.target_scaling,
+        "target_scaling": task.job.target_scaling,
         "units": {member.name: member.units.as_dict() for member in members},
     }
 
 
-def _forecast(member, estimates, levels):
+def _forecast(task, member, estimates):
     count = len(member.y)
-    labels = member.series.labels(count, count + len(estimates.forecast[0]))
-    return prediction_columns({member.series.times.name: labels}, *estimates.forecast, levels)
+    labels = {
+        member.series.times.name: member.series.labels(count, count + len(estimates.forecast[0]))
+    }
+    likelihood = _likelihood(task)
+    found = estimates.forecast if likelihood is None else estimates.ahead
+    return forecast_columns(likelihood, labels, *found, task.job.levels)
 
 
-def _smoothed(member, estimates, levels):
+def _likelihood(task):
+    return getattr(task.layer, "likelihood", None)
+
+
+def _smoothed(task, member, estimates):
     count = len(member.y)
     times = (member.series.times.name, member.series.labels(0, count))
     columns = [times, ("observed", cells(member.y))]
+    if estimates.expected is not None:
+        columns.append(("expected", estimates.expected[0][:count]))
     for name, (mean, variance) in {"signal": estimates.signal, **estimates.components}.items():
         columns += [(name, mean[:count]), (f"{name}_std", np.sqrt(variance[:count]))]
     return columns
@@ -164,31 +181,36 @@ def _report(metrics, tests):
     return [*lines, *tests_text(tests).splitlines()]
 
 
-def _metrics(dataset, estimates, levels):
-    metrics = {}
+def _metrics(task, estimates):
+    dataset, levels, likelihood, metrics = task.dataset, task.job.levels, _likelihood(task), {}
     is_panel = dataset.series is not None
     if is_panel:
         metrics["series"] = len(dataset.members)
     coefficients = {m.name: own.coefficients for m, own in zip(dataset.members, estimates)}
     if estimates[0].coefficients:
         metrics["coefficients"] = coefficients if is_panel else coefficients[None]
-    judged = {}
+    known = {}
     for member, own in zip(dataset.members, estimates):
         observed = ~np.isnan(member.holdout_y)
         if observed.any():
-            moments = (array[: len(observed)][observed] for array in own.forecast)
-            judged[member.name] = (member.holdout_y[observed], *moments)
+            moments = (a[: len(observed)][observed] for a in (*own.forecast, *own.ahead))
+            known[member.name] = (member.holdout_y[observed], *moments)
     metrics["holdout"] = None
-    if judged:
-        metrics["holdout"] = holdout_metrics(*map(np.concatenate, zip(*judged.values())), levels)
+    if known:
+        metrics["holdout"] = _judged(likelihood, map(np.concatenate, zip(*known.values())), levels)
         if is_panel:
-            metrics["holdout"]["worst"] = _worst(dataset, judged)
+            metrics["holdout"]["worst"] = _worst(dataset, known, likelihood)
     return metrics
 
 
-def _worst(dataset, judged):
+def _judged(likelihood, arrays, levels=(95,)):
+    y, mean, variance, *signal = arrays
+    return judged(likelihood, y, (mean, variance), signal, levels)
+
+
+def _worst(dataset, known, likelihood):
     """The metrics of the series with the largest error in units of the model."""
-    found = {name: holdout_metrics(*arrays) for name, arrays in judged.items()}
+    found = {name: _judged(likelihood, arrays) for name, arrays in known.items()}
     scales = {member.name: member.units.target_scale for member in dataset.members}
     worst = max(found, key=lambda name: found[name]["rmse"] / scales[name])
     return {"series": worst, **found[worst]}

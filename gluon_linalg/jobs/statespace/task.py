@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ...blocks.structural import StructuralModel
-from ...errors import listing
+from ...errors import UnidentifiedError, listing
 from ...fitting.structural_starts import (
     has_many_maxima,
     mean_squared_change,
@@ -16,7 +16,7 @@ from ...fitting.structural_starts import (
 from ...fitting.units import without_outliers
 from ...typing import Device
 from .. import memory
-from ..errors import JobError
+from ..errors import JobError, one_line
 from ..metrics import Band, holdout_bands
 from ..output import OutputFolder
 from ..task import TrainedTask, number_or_list, to_model_array
@@ -134,7 +134,8 @@ class StateSpace(TrainedTask):
         return write_results(folder, self)
 
     def bands(self, metrics: Dict[str, Any]) -> List[Band]:
-        return holdout_bands(metrics)
+        # A band of counts holds more than it promises.
+        return holdout_bands(metrics) if self.job.model.has_noise else []
 
     def trained_model(self) -> StructuralModel:
         """A copy of the layer that works for series of any length, also forecasts."""
@@ -164,7 +165,8 @@ class StateSpace(TrainedTask):
         length = dataset.length if method == "parallel" else None
         layer = model.model(components, variance, method=method, length=length)
         for name in model.fixable():
-            parameter = getattr(layer, name, None)
+            owner = getattr(layer, "likelihood", layer) if name == "dispersion" else layer
+            parameter = getattr(owner, name, None)
             if parameter is not None:
                 parameters[name] = parameter
                 parameter.grad_req = "null" if name in model.fixed else "write"
@@ -174,8 +176,11 @@ class StateSpace(TrainedTask):
         return layer
 
     def _training_targets(self) -> List[np.ndarray]:
-        """Those whose size says where the search begins."""
+        """Those whose size says where the search begins: for counts, of the signal."""
         targets = [member.training_target() for member in self.dataset.members]
+        if not self.job.model.has_noise:
+            is_event = self.job.model.likelihood == "bernoulli"
+            return [2.0 * own - 1.0 if is_event else np.log(own + 0.5) for own in targets]
         is_robust = self.job.model.noise != "gaussian"
         return [without_outliers(own) for own in targets] if is_robust else targets
 
@@ -213,7 +218,10 @@ class StateSpace(TrainedTask):
 
     def _refuse_open(self):
         """Refuses a model of which the observations do not determine all initial values."""
-        open_states = self.layer.open_states(*self._arguments)
+        try:
+            open_states = self.layer.open_states(*self._arguments)
+        except UnidentifiedError as error:
+            raise JobError(f"{self.dataset.path}: {one_line(error)}") from None
         for member, names in zip(self.dataset.members, open_states):
             if names:
                 raise JobError(

@@ -123,8 +123,19 @@ def _dates(table, name, step, table_format):
     dates = find_dates(name, table.moments[name], step, table_format.timezone)
     if dates is None:
         advice = zone_advice(table.moments[name])
-        raise JobError(_not_equal(table, name, "such as step: month") + advice)
+        example = f"such as step: {_nearest_word(table.moments[name].walls)}"
+        raise JobError(_not_equal(table, name, example) + advice)
     return dates
+
+
+def _nearest_word(walls):
+    """The longest step of which all distances between sorted dates may be made."""
+    distances = np.diff(walls).astype("timedelta64[s]").astype(float) / 86400.0
+    if (distances % 7.0 == 0.0).all():
+        return "week"
+    # The shortest that each can be, in days.
+    shortest = {"year": 365.0, "quarter": 89.0, "month": 27.0}
+    return next((word for word, days in shortest.items() if distances.min() >= days), "day")
 
 
 def _numbers(table, name, step):
