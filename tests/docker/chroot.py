@@ -44,7 +44,8 @@ class Chroot:
         self.executed = []
 
     def start_stage(self, base, name):
-        assert base.startswith("python:3.11.") and base.endswith("-slim-bookworm")
+        tag, _, _ = base.partition("@")
+        assert tag.startswith("python:3.11.") and tag.endswith("-slim-bookworm")
         self.root = self.folder / (name or "image")
         self.stages[name] = self.root
         subprocess.run(["cp", "-a", base_image(), self.root], check=True)

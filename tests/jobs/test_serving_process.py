@@ -23,6 +23,8 @@ from gluon_linalg.jobs.predict import TrainedModel
 from gluon_linalg.jobs.serving.formats import write_csv, write_json
 
 CLIENTS = 8
+# Fewer rows leave a forecast open: the example of a state space model has two initial values.
+FEWEST = {"statespace": 2}
 
 
 @contextlib.contextmanager
@@ -143,11 +145,11 @@ def test_clients_at_once():
 @pytest.mark.slow
 @pytest.mark.parametrize("task", NAMES)
 def test_clients_for_a_minute(task):
-    most = 60 if task == "statespace" else 300
-    texts = [table_of(task, size) for size in range(1, most)]
+    sizes = range(FEWEST.get(task, 1), 60 if task == "statespace" else 300)
+    texts = [table_of(task, size) for size in sizes]
     answers = expected_answers(trained(task), texts)
     with process(trained(task)) as (running, port, _):
-        ask_for_sizes(port, task, range(1, most))
+        ask_for_sizes(port, task, sizes)
         load(port, answers, 5)
         before = resident(running)
         count = load(port, answers, 60)
@@ -161,13 +163,13 @@ def test_clients_for_a_minute(task):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", NAMES)
 def test_memory_with_many_sizes(task):
-    most = 300 if task == "statespace" else 1500
+    sizes = range(FEWEST.get(task, 1), 300 if task == "statespace" else 1500)
     with process(trained(task)) as (running, port, _):
-        ask_for_sizes(port, task, range(1, most, 3))
+        ask_for_sizes(port, task, sizes[::3])
         before = resident(running)
-        ask_for_sizes(port, task, range(1, most))
+        ask_for_sizes(port, task, sizes)
         after = resident(running)
-    print(f"\n{task}: {before:.1f} -> {after:.1f} MB over {most} sizes")
+    print(f"\n{task}: {before:.1f} -> {after:.1f} MB over {len(sizes)} sizes")
     assert after - before < 20
 
 
