@@ -15,6 +15,8 @@ class Default(float):
 
 
 ONE = Default(1.0)
+# Lower ends up to here only keep numbers from 0, and are of quantities of size 1.
+SMALL, TINY = 1e-10, 1e-8
 
 
 class PositiveParameter(mx.gluon.Parameter):
@@ -108,6 +110,10 @@ def positive_parameter(
     full_name = block.params.prefix + name
     found = block.params._get_impl(full_name)
     if found is None:
+        least = np.min(np.asarray(value, dtype="float64"), initial=1.0)
+        if lower <= SMALL and 0.0 < least < TINY:
+            # Given in small units: the end is below it by as much as it is below 1.
+            lower = lower * float(least)
         found = PositiveParameter(full_name, value, lower)
         block.params._params[full_name] = found
     return found

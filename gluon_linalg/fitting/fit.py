@@ -82,8 +82,8 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
-    begin(loss)
     with mx.autograd.pause(), compiled(layer):
+        begin(loss)
         start = loss.vector()
         first = loss.at(start)[0]
         if not np.isfinite(first):
@@ -98,7 +98,10 @@ def fit(
                 converged, message = run.by_descent(starts, limits, tolerance, gradient_tolerance)
     ends = stuck(loss, run.best)
     if ends:
-        message = f"{listing(ends)} at the lower end of what it may be: give y in larger units"
+        message = (
+            f"{listing(ends)} at the lower end of its range: give y in larger units, or initial "
+            "values of its size"
+        )
         warnings.warn(f"fit: not converged: {message}.", stacklevel=2)
         converged = False
     found = run.best, run.best_loss, first, run.curve, converged, message
