@@ -67,7 +67,7 @@ def step_units(loss: Any) -> Dict[str, Any]:
         return {}
     deviation = np.std(data.x, axis=0)
     deviation = np.where(deviation > 0, deviation, 1.0)
-    own = {"mean.constant": data.size, "mean.bias": data.size}
+    own: Dict[str, Any] = {"mean.constant": data.size, "mean.bias": data.size}
     own["mean.weight"] = data.size / np.maximum(
         np.sqrt(np.mean(np.square(data.x), axis=0)), deviation
     )

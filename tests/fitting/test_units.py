@@ -1,5 +1,6 @@
 """`fit` of the same data in other units: loss(c y) = loss(y) + n log c, at the same model."""
 
+import re
 import unicodedata
 
 import mxnet as mx
@@ -9,6 +10,7 @@ import pytest
 import gluon_linalg as gl
 from gluon_linalg import kernels
 from gluon_linalg.errors import suggestion
+from gluon_linalg.jobs.reading import read_job
 
 
 def data(n=40):
@@ -106,3 +108,22 @@ def test_names_that_look_the_same():
     own = unicodedata.normalize("NFD", "größe")
     assert "Unicode" in suggestion("größe", ["x", own])
     assert "Unicode" not in suggestion("große", ["größe"])
+
+
+def test_a_summary_has_the_parameters_of_the_kernel():
+    x, y = data()
+    layer = gl.GPLikelihoodLayer(kernels.RBF(variance=2.5), mean="constant", noise_variance=0.25)
+    layer.initialize()
+    text = gl.analyze(layer, x, y).summary()
+    for line in (r"kernel\.variance +2\.5", r"noise_variance +0\.25", r"mean\.constant +0"):
+        assert re.search(line, text), text
+
+
+def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "job.yaml").write_text(
+        "task: gp\ndata: {path: ~/d.csv, inputs: [x], target: y}\nmodel: {kernel: {type: rbf}}\n"
+        "output: ~/out\n"
+    )
+    job = read_job(str(tmp_path / "job.yaml"))
+    assert (job.output, job.data.path) == (str(tmp_path / "out"), str(tmp_path / "d.csv"))
