@@ -122,7 +122,7 @@ def test_a_summary_has_the_parameters_of_the_kernel():
 def test_a_path_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "job.yaml").write_text(
-        "task: gp\ndata: {path: ~/d.csv, inputs: [x], target: y}\nmodel: {kernel: {type: rbf}}\n"
+        "task: gp\ndata: {path: ~/d.csv, inputs: [x], target: y}\nmodel: {kernel: {rbf: {}}}\n"
         "output: ~/out\n"
     )
     job = read_job(str(tmp_path / "job.yaml"))
