@@ -8,6 +8,7 @@ the user as one of the classes below, whichever block, execution mode or loop re
 import contextlib
 import difflib
 import re
+import unicodedata
 from typing import Any, Iterable, List, Optional, Sequence, Union
 
 import mxnet as mx
@@ -157,10 +158,20 @@ def listing(indices: Union[Sequence[Any], np.ndarray], most: int = 8) -> str:
 def suggestion(name: object, choices: Iterable[object]) -> str:
     """What to write instead of `name`: the nearest of the choices, or all of them."""
     names = [str(choice) for choice in choices]
+    for own in names:
+        if _composed(own) == _composed(str(name)) and own != str(name):
+            return (
+                f"'{own}' looks the same and is made of other Unicode characters (NFC, NFD): "
+                "copy the name from there"
+            )
     near = difflib.get_close_matches(str(name), names, n=1)
     if near:
         return f"did you mean '{near[0]}'?"
     return f"expected one of {', '.join(names)}" if names else "there is none"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def install_translation() -> None:

@@ -1,17 +1,22 @@
 """What a trained Gaussian process says of new inputs, and how well it knows its data."""
 
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
 import mxnet as mx
 import numpy as np
 
+from ..blocks.given import GivenParameter
+from ..blocks.parameters import PositiveParameter
 from ..blocks.sparse_gp import CollapsedGPLayer
 from ..plots.kernels import plot_kernel
 from ..plots.regression import plot_function
 from ..plots.style import Moments, judged
 from .index import index_of, name_of
 from .rows import RowsAnalysis, index_of_seen, seen_rows
-from .tables import LEVELS, frame, normal_columns
+from .tables import LEVELS, figure, frame, normal_columns, text_table
+
+# Of a parameter of more numbers, such as that of a network, none.
+MOST_SHOWN = 6
 
 
 class FunctionAnalysis(RowsAnalysis):
@@ -100,6 +105,21 @@ class ProcessAnalysis(FunctionAnalysis):
         bound = layer._bound(arrays, given)
         named = {name: value for (name, _), value in zip(layer.arguments, bound)}
         self.predictor = layer.condition(**{k: v for k, v in named.items() if v is not None})
+
+    def summary(self) -> str:
+        """The parameters, and how well each row is predicted from all others, as text."""
+        lines = text_table(("parameter", "value"), self._parameters())
+        return "\n".join(lines) + "\n\n" + super().summary()
+
+    def _parameters(self) -> List[Tuple[str, str]]:
+        """Pairs of a name and figures: those of the kernel, the mean and the noise."""
+        found = []
+        for name, parameter in self.layer._collect_params_with_prefix().items():
+            is_own = isinstance(parameter, (PositiveParameter, GivenParameter))
+            values = np.ravel(parameter.value() if is_own else parameter.data().asnumpy())
+            if name != "inducing_points" and len(values) <= MOST_SHOWN:
+                found.append((name, ", ".join(figure(float(value)) for value in values)))
+        return found
 
     def left_out(self) -> Moments:
         # What is sparse keeps no data.

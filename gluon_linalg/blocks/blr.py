@@ -11,7 +11,13 @@ from ..functional.regression import Observed, observed_data, regression_nll, reg
 from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
 from .blr_predictor import BLRPredictor
-from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
+from .parameters import (
+    ONE,
+    PositiveParameter,
+    check_include_noise,
+    parameter_array,
+    positive_parameter,
+)
 
 
 class BLRLikelihoodLayer(LinearAlgebraBlock):
@@ -44,8 +50,8 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
 
     def __init__(
         self,
-        prior_variance: ArrayLike = 1.0,
-        noise_variance: Optional[float] = 1.0,
+        prior_variance: ArrayLike = ONE,
+        noise_variance: Optional[float] = ONE,
         targets: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
@@ -70,7 +76,9 @@ class BLRLikelihoodLayer(LinearAlgebraBlock):
             ("mask", "B n"),
         )
         with self.name_scope():
-            self.prior_variance = positive_parameter(self, "prior_variance", prior_variance)
+            self.prior_variance = positive_parameter(
+                self, "prior_variance", prior_variance, lower=1e-30
+            )
             self.noise_variance = None
             if noise_variance is not None:
                 self.noise_variance = positive_parameter(

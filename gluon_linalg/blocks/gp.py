@@ -15,7 +15,7 @@ from .gp_predictor import GPPredictor
 from .inducing import seen_inputs
 from .kernels import Kernel
 from .mean import mean_block, mean_values
-from .parameters import PositiveParameter, parameter_array, positive_parameter
+from .parameters import ONE, PositiveParameter, parameter_array, positive_parameter
 
 
 class GPLikelihoodLayer(LinearAlgebraBlock):
@@ -50,7 +50,7 @@ class GPLikelihoodLayer(LinearAlgebraBlock):
         self,
         kernel: Kernel,
         mean: Union[None, str, mx.gluon.HybridBlock] = None,
-        noise_variance: Union[None, float, Sequence[float], np.ndarray] = 1.0,
+        noise_variance: Union[None, float, Sequence[float], np.ndarray] = ONE,
         jitter: Union[float, str] = 0.0,
         precision: Optional[str] = None,
         **kwargs: Any,

@@ -10,6 +10,15 @@ from ..errors import ShapeError
 from ..typing import Array, ArrayLike, Namespace
 
 
+class Default(float):
+    """A number that stands where nobody gave one: `fit` may begin elsewhere."""
+
+
+ONE = Default(1.0)
+# Lower ends up to here only keep numbers from 0, and are of quantities of size 1.
+SMALL, TINY = 1e-10, 1e-8
+
+
 class PositiveParameter(mx.gluon.Parameter):
     """A Gluon parameter for a positive quantity: value = lower + exp(stored).
 
@@ -21,9 +30,10 @@ class PositiveParameter(mx.gluon.Parameter):
     mixes = False
     # Whether there are numbers that no element is below.
     has_bounds = True
+    _is_default = False
 
     def __init__(self, name: str, value: ArrayLike, lower: float = 1e-12, **kwargs: Any) -> None:
-        self.lower = float(lower)
+        self.lower, self._is_default = float(lower), isinstance(value, Default)
         self._exact = self._stored(np.asarray(value, dtype="float64"), name)
         super().__init__(name, shape=self._exact.shape, init=_Constant(self._exact), **kwargs)
 
@@ -41,17 +51,25 @@ class PositiveParameter(mx.gluon.Parameter):
         stored = self._stored(np.asarray(value, dtype="float64"), self.name)
         if stored.shape != self.shape:
             raise ShapeError(f"{self.name}: a value of shape {stored.shape} for {self.shape}.")
-        self._exact = stored
+        self._exact, self._is_default = stored, False
         if self._data is None:
             self.init = _Constant(stored)
         else:
             self.set_data(stored_array(stored, self.dtype))
 
+    @property
+    def is_default(self) -> bool:
+        """Whether the value is a default that nobody has set, trained or frozen."""
+        return self._is_default and self._is_untrained() and self.grad_req != "null"
+
+    def begin_at(self, value: ArrayLike) -> None:
+        """Sets the natural value, or what is just above the lower end, if it `is_default`."""
+        if self.is_default:
+            self.set_value(np.full(self.shape, np.maximum(value, 2.0 * self.lower)))
+
     def cast(self, dtype: Any) -> None:
         """Casts; a value that was set and not yet trained keeps all digits it was given."""
-        untrained = self._data is not None and np.array_equal(
-            self._data[0].asnumpy(), self._exact.astype(self.dtype)
-        )
+        untrained = self._is_untrained()
         super().cast(dtype)
         if untrained:
             self.set_data(stored_array(self._exact, dtype))
@@ -59,6 +77,11 @@ class PositiveParameter(mx.gluon.Parameter):
     def natural(self, F: Namespace, stored: Array) -> Array:
         """The natural value in a graph, from the stored array."""
         return F.exp(stored) + self.lower
+
+    def _is_untrained(self) -> bool:
+        return self._data is not None and np.array_equal(
+            self._data[0].asnumpy(), self._exact.astype(self.dtype)
+        )
 
     def _stored(self, value: np.ndarray, name: str) -> np.ndarray:
         if not (np.isfinite(value).all() and (value > self.lower).all()):
@@ -87,6 +110,10 @@ def positive_parameter(
     full_name = block.params.prefix + name
     found = block.params._get_impl(full_name)
     if found is None:
+        least = np.min(np.asarray(value, dtype="float64"), initial=1.0)
+        if lower <= SMALL and 0.0 < least < TINY:
+            # Given in small units: the end is below it by as much as it is below 1.
+            lower = lower * float(least)
         found = PositiveParameter(full_name, value, lower)
         block.params._params[full_name] = found
     return found

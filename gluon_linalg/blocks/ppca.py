@@ -13,7 +13,7 @@ from ..functional.probabilistic_pca import ppca_nll
 from ..functional.svd import svd
 from ..typing import Array, ArrayLike, Namespace
 from .base import LinearAlgebraBlock
-from .parameters import parameter_array, positive_parameter
+from .parameters import ONE, parameter_array, positive_parameter
 from .projection import check_count, samples
 
 
@@ -42,7 +42,7 @@ class PPCALikelihoodLayer(LinearAlgebraBlock):
     def __init__(
         self,
         k: int,
-        noise_variance: float = 1.0,
+        noise_variance: float = ONE,
         details: bool = False,
         in_features: int = 0,
         **kwargs: Any,

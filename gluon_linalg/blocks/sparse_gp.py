@@ -20,7 +20,13 @@ from .inducing import WIDE, InducingBlock, seen_inputs
 from .kernels import Kernel
 from .likelihoods import Gaussian
 from .mean import mean_values
-from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
+from .parameters import (
+    ONE,
+    PositiveParameter,
+    check_include_noise,
+    parameter_array,
+    positive_parameter,
+)
 from .sparse_gp_predictor import SparseGPPredictor
 
 
@@ -49,7 +55,7 @@ class CollapsedGPLayer(InducingBlock):
         kernel: Kernel,
         inducing_points: ArrayLike,
         mean: Union[None, str, mx.gluon.HybridBlock] = None,
-        noise_variance: Union[None, float, Sequence[float], np.ndarray] = 1.0,
+        noise_variance: Union[None, float, Sequence[float], np.ndarray] = ONE,
         jitter: Union[float, str] = 1e-8,
         precision: Optional[str] = WIDE,
         noise_column: Optional[int] = None,

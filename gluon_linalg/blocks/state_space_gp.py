@@ -13,7 +13,13 @@ from . import kernels
 from .kalman import KalmanFilterLayer, ScanningBlock
 from .kernels import Kernel
 from .mean import mean_block, mean_values
-from .parameters import PositiveParameter, check_include_noise, parameter_array, positive_parameter
+from .parameters import (
+    ONE,
+    PositiveParameter,
+    check_include_noise,
+    parameter_array,
+    positive_parameter,
+)
 from .state_space_gp_predictor import LeaveOneOut, StateSpaceGPPredictor
 from .state_space_gp_views import as_vector
 
@@ -60,7 +66,7 @@ class StateSpaceGPLayer(ScanningBlock):
         self,
         kernel: Kernel,
         mean: Union[None, str, mx.gluon.HybridBlock] = None,
-        noise_variance: Optional[float] = 1.0,
+        noise_variance: Optional[float] = ONE,
         rbf_order: int = 6,
         periodic_order: int = 6,
         precision: Optional[str] = "float64",

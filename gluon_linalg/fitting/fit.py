@@ -2,16 +2,17 @@
 
 import contextlib
 import sys
+import warnings
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import mxnet as mx
 import numpy as np
 
 from ..blocks.explaining import called_as_before
-from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.parameters import PositiveParameter
 from ..errors import NonFiniteError, listing
 from . import optimizer_state
+from .beginning import begin, step_units, stuck
 from .descent import LIMIT, Bounds, Descent
 from .loss import Loss
 from .result import FitResult, Progress
@@ -81,9 +82,8 @@ def fit(
     loss = Loss(layer, arrays, keywords, objective)
     if method != LBFGS and restarts:
         raise ValueError("fit: restarts are for method='lbfgs'.")
-    if isinstance(layer, MultivariateModel):
-        layer.begin_with(*(array for array in loss.arrays if array is not None))
     with mx.autograd.pause(), compiled(layer):
+        begin(loss)
         start = loss.vector()
         first = loss.at(start)[0]
         if not np.isfinite(first):
@@ -96,6 +96,14 @@ def fit(
                 limits = _stored_bounds(loss, bounds)
                 starts = [start, *_drawn(start, restarts, spread, seed)]
                 converged, message = run.by_descent(starts, limits, tolerance, gradient_tolerance)
+    ends = stuck(loss, run.best)
+    if ends:
+        message = (
+            f"{listing(ends)} at the lower end of its range: give y in larger units, or initial "
+            "values of its size"
+        )
+        warnings.warn(f"fit: not converged: {message}.", stacklevel=2)
+        converged = False
     found = run.best, run.best_loss, first, run.curve, converged, message
     return FitResult(layer, loss, *found, limits=limits)
 
@@ -208,9 +216,7 @@ class _Run:
 
 def _units(loss: Loss) -> np.ndarray:
     """What a step of 1 is in each element of the vector: 1, or that of the sizes of series."""
-    own: Mapping[str, Any] = {}
-    if isinstance(loss.layer, MultivariateModel):
-        own = loss.layer.stored_units(*(array for array in loss.arrays if array is not None))
+    own = step_units(loss)
     pieces = [
         np.broadcast_to(own.get(name, 1.0), parameter.shape).reshape(-1)
         for name, parameter in loss.parameters.items()

@@ -67,6 +67,11 @@ class Loss:
         return int(given["y"].size if mask is None else mask.sum().asscalar())
 
     @property
+    def is_of_batches(self) -> bool:
+        """Whether the arrays are those of one batch of a `DataLoader`."""
+        return self._loader is not None
+
+    @property
     def is_likelihood(self) -> bool:
         """Whether the loss is that of the layer itself, on all data."""
         return self._objective is None and self._loader is None and not self.is_bound

@@ -30,7 +30,9 @@ def read_job(path: str, overrides: Optional[Mapping[str, Any]] = None) -> Job:
     job = validate(path, document)
     data: Any = job.data
     data = data.model_copy(update={"path": _beside(path, data.path)})
-    return job.model_copy(update={"data": data, "output": os.path.abspath(job.output)})
+    return job.model_copy(
+        update={"data": data, "output": os.path.abspath(os.path.expanduser(job.output))}
+    )
 
 
 def with_key(document: Dict[str, Any], key: str, value: Any) -> Dict[str, Any]:
@@ -134,4 +136,5 @@ def _without_duplicates(pairs):
 
 
 def _beside(job_path, path):
-    return os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(job_path)), path))
+    folder = os.path.dirname(os.path.abspath(job_path))
+    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))

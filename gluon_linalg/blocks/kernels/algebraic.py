@@ -5,9 +5,12 @@ Rasmussen & Williams, Gaussian Processes for Machine Learning, section 4.2.2.
 
 from typing import Any, Optional, Tuple
 
+import numpy as np
+
 from ... import functional as fn
 from ... import native
 from ...typing import Array, Namespace
+from ..parameters import ONE
 from .base import ActiveDims, Kernel, Values
 
 
@@ -24,10 +27,15 @@ class Linear(Kernel):
     by_column = ("variance",)
 
     def __init__(
-        self, variance: Values = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+        self, variance: Values = ONE, active_dims: ActiveDims = None, **kwargs: Any
     ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        square = np.mean(np.sum(np.square(self._seen_columns(x)), axis=1))
+        if square > 0:
+            self.variance.begin_at(variance / square)
 
     def covariance(
         self, F: Namespace, x: Array, z: Optional[Array], dtype: str, variance: Array
@@ -65,8 +73,8 @@ class Polynomial(Kernel):
     def __init__(
         self,
         degree: int = 2,
-        variance: float = 1.0,
-        lengthscale: Values = 1.0,
+        variance: float = ONE,
+        lengthscale: Values = ONE,
         offset: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
@@ -78,6 +86,12 @@ class Polynomial(Kernel):
         self.variance = self._positive("variance", variance)
         self.lengthscale = self._positive("lengthscale", lengthscale)
         self.offset = self._positive("offset", offset)
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        square = np.mean(np.sum(np.square(self._seen_columns(x)), axis=1))
+        self.variance.begin_at(variance)
+        if square > 0:
+            self.lengthscale.begin_at(np.sqrt(square))
 
     def covariance(
         self,
@@ -140,7 +154,7 @@ class Constant(Kernel):
     """
 
     def __init__(
-        self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+        self, variance: float = ONE, active_dims: ActiveDims = None, **kwargs: Any
     ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)
@@ -175,7 +189,7 @@ class White(Kernel):
     """
 
     def __init__(
-        self, variance: float = 1.0, active_dims: ActiveDims = None, **kwargs: Any
+        self, variance: float = ONE, active_dims: ActiveDims = None, **kwargs: Any
     ) -> None:
         super().__init__(active_dims=active_dims, **kwargs)
         self.variance = self._positive("variance", variance)

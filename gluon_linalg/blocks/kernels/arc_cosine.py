@@ -3,8 +3,11 @@
 import math
 from typing import Any, Optional, Tuple
 
+import numpy as np
+
 from ... import functional as fn
 from ...typing import Array, Namespace
+from ..parameters import ONE
 from .base import ActiveDims, Kernel, Values
 
 ORDERS = (0, 1, 2)
@@ -33,8 +36,8 @@ class ArcCosine(Kernel):
     def __init__(
         self,
         order: int = 1,
-        variance: float = 1.0,
-        weight_variance: Values = 1.0,
+        variance: float = ONE,
+        weight_variance: Values = ONE,
         offset: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
@@ -46,6 +49,12 @@ class ArcCosine(Kernel):
         self.variance = self._positive("variance", variance)
         self.weight_variance = self._positive("weight_variance", weight_variance)
         self.offset = self._positive("offset", offset)
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        square = np.mean(np.sum(np.square(self._seen_columns(x)), axis=1))
+        self.variance.begin_at(variance)
+        if square > 0:
+            self.weight_variance.begin_at(1.0 / square)
 
     def covariance(
         self,

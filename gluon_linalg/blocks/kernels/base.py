@@ -20,6 +20,8 @@ from .columns import ActiveColumns
 Values = Union[float, Sequence[float], np.ndarray]
 # What speaks of natural values, which networks can emit.
 Hyperparameter = (PositiveParameter, GivenParameter)
+# The lower end of variances: of y of 1e-9 too, and with a root and an inverse in float32.
+VARIANCE_FLOOR = 1e-30
 # Numbers of columns, and slices of them.
 ActiveDims = Union[None, int, slice, Sequence[Union[int, slice]]]
 
@@ -115,6 +117,19 @@ class Kernel(LinearAlgebraBlock):
     def state_space_bounds(self, orders: fn.Orders) -> Tuple[float, float]:
         """The largest |k|, and the largest |k - k̃| of the k̃ of `state_space`, at present."""
         return math.inf, 0.0
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        """Brings defaults that nobody has set to the size of x (n, d), for a k(x) of `variance`.
+
+        Lengths become the standard deviation of what they divide; what multiplies x itself, as in
+        `Linear`, is of its mean square.
+        """
+        x = self._seen_columns(x)
+        units = {"lengthscale": np.sqrt(np.mean(np.var(x, axis=0))), "variance": variance}
+        units["period"] = units["width"] = units["lengthscale"]
+        for name, parameter in self._reg_params.items():
+            if name in units and isinstance(parameter, PositiveParameter) and units[name] > 0:
+                parameter.begin_at(units[name])
 
     # What blocks call that hold a kernel.
 
@@ -329,6 +344,10 @@ class Kernel(LinearAlgebraBlock):
             x = fn.require_columns(F, x, values, self.name, name)
         return operation(x, values)
 
+    def _seen_columns(self, x: np.ndarray) -> np.ndarray:
+        """The active columns of x (n, d)."""
+        return self.select(mx.nd, mx.nd.array(x[None], dtype="float64")).asnumpy()[0]
+
     def _positive(self, name: str, value: Any) -> PositiveParameter:
         """The learnable hyperparameter `name`, of as many values as `by_column` allows."""
         shape, size, several = np.shape(value), np.size(value), name in self.by_column
@@ -340,14 +359,24 @@ class Kernel(LinearAlgebraBlock):
         seen = self._columns.count(None)
         if size > 1 and seen not in (size, None):
             raise wrong_columns(self.name, name, size, seen)
-        return positive_parameter(self, name, value)
+        lower = VARIANCE_FLOOR if name.endswith("variance") else 1e-12
+        return positive_parameter(self, name, value, lower)
 
     # Combinations are kernels, too: their module imports this one.
 
     def __add__(self, other: "Kernel") -> "Kernel":
         from .combination import Sum
 
+        if isinstance(other, (int, float)):
+            raise TypeError(
+                f"{self.name}: a kernel plus the number {other}; a constant function of that "
+                f"variance is kernel + gluon_linalg.kernels.Constant({other})."
+            )
         return Sum(self, other) if isinstance(other, Kernel) else NotImplemented
+
+    def __radd__(self, other: Any) -> "Kernel":
+        # `sum` begins with 0.
+        return self if isinstance(other, int) and other == 0 else self + other
 
     def __mul__(self, other: Any) -> "Kernel":
         from .combination import Product, Scaled

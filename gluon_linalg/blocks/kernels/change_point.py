@@ -8,6 +8,7 @@ from ... import functional as fn
 from ...errors import ShapeError, no_such_column
 from ...typing import Array, Namespace, given
 from ..given import given_parameter
+from ..parameters import ONE
 from .base import ActiveDims, Kernel
 from .combination import inner
 
@@ -32,7 +33,7 @@ class ChangePoint(Kernel):
         before: Kernel,
         after: Kernel,
         location: float = 0.0,
-        width: float = 1.0,
+        width: float = ONE,
         column: int = 0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
@@ -50,6 +51,14 @@ class ChangePoint(Kernel):
         self.before, self.after, self._column = before, after, int(column)
         self.location = given_parameter(self, "location", [location])
         self.width = self._positive("width", width)
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        x = self._seen_columns(x)
+        deviation = np.std(x[:, self._column])
+        if deviation > 0:
+            self.width.begin_at(deviation)
+        for kernel in (self.before, self.after):
+            kernel.begin_with(x, variance)
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)

@@ -5,9 +5,12 @@ from functools import reduce
 from operator import add, mul
 from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple, Type
 
+import numpy as np
+
 from ... import functional as fn
 from ... import native
 from ...typing import Array, Namespace, given
+from ..parameters import ONE
 from .base import Kernel
 
 
@@ -104,6 +107,10 @@ class Sum(Combination):
         largest, errors = zip(*(kernel.state_space_bounds(orders) for kernel in self.kernels))
         return sum(largest), sum(errors)
 
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        for kernel in self.kernels:
+            kernel.begin_with(self._seen_columns(x), variance)
+
     def write(self, program: native.KernelProgram) -> None:
         program.write("add")
 
@@ -132,6 +139,17 @@ class Product(Combination):
             return exact, math.inf if any(errors) else 0.0
         return exact, math.prod(v + e for v, e in zip(largest, errors)) - exact
 
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        """The first of them that can has the variance; in the others it is 1."""
+        x = self._seen_columns(x)
+        for kernel in self.kernels:
+            takes = any(
+                name.endswith("variance") and getattr(parameter, "is_default", False)
+                for name, parameter in kernel.hyperparameters().items()
+            )
+            kernel.begin_with(x, variance)
+            variance = 1.0 if takes else variance
+
     def write(self, program: native.KernelProgram) -> None:
         program.write("multiply")
 
@@ -155,6 +173,10 @@ class Wrapper(Kernel):
     ) -> Tuple[Array, Optional[Array], Any]:
         """g(x), g(z) and the hyperparameters of the kernel; here the active columns, its own."""
         return (*self.select_both(F, x, z), inner(hyperparameters, "kernel"))
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        """The lengths of what `inside` makes of x are not known here, and stay."""
+        self.kernel.begin_with(np.zeros_like(x), variance)
 
     def check_columns(self, count: int) -> None:
         super().check_columns(count)
@@ -208,7 +230,7 @@ class Scaled(Wrapper):
     0.5
     """
 
-    def __init__(self, kernel: Kernel, variance: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, kernel: Kernel, variance: float = ONE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel = kernel
         self.variance = self._positive("variance", variance)
@@ -232,6 +254,12 @@ class Scaled(Wrapper):
         diagonal = super().plain_diagonal(F, x, dtype, hyperparameters)
         variance = self.own(F, x, dtype, hyperparameters)["variance"]
         return F.broadcast_mul(diagonal, variance)
+
+    def begin_with(self, x: np.ndarray, variance: float) -> None:
+        takes = self.variance.is_default
+        self.variance.begin_at(variance)
+        own = float(self.variance.value()[0])
+        self.kernel.begin_with(self._seen_columns(x), 1.0 if takes else variance / own)
 
     def write(self, program: native.KernelProgram, **hyperparameters: Array) -> None:
         program.write("scale", program.hyperparameter(hyperparameters["variance"]))

@@ -8,6 +8,7 @@ from ... import functional as fn
 from ...errors import ShapeError
 from ...typing import Array, Namespace
 from ..bounded import bounded_parameter
+from ..parameters import ONE
 from .base import ActiveDims, Values
 from .stationary import Stationary
 
@@ -31,8 +32,8 @@ class PoweredExponential(Stationary):
 
     def __init__(
         self,
-        variance: float = 1.0,
-        lengthscale: Values = 1.0,
+        variance: float = ONE,
+        lengthscale: Values = ONE,
         exponent: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,

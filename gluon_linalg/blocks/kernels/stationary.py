@@ -10,6 +10,7 @@ from ... import functional as fn
 from ... import native
 from ...functional.rbf_chains import RBF_CHAINS
 from ...typing import Array, Namespace, hook
+from ..parameters import ONE
 from .base import ActiveDims, Kernel, Values
 
 
@@ -63,8 +64,8 @@ class Stationary(Kernel):
 
     def __init__(
         self,
-        variance: float = 1.0,
-        lengthscale: Values = 1.0,
+        variance: float = ONE,
+        lengthscale: Values = ONE,
         active_dims: ActiveDims = None,
         **kwargs: Any,
     ) -> None:
@@ -212,9 +213,9 @@ class Periodic(RBF):
 
     def __init__(
         self,
-        variance: float = 1.0,
-        lengthscale: Values = 1.0,
-        period: Values = 1.0,
+        variance: float = ONE,
+        lengthscale: Values = ONE,
+        period: Values = ONE,
         active_dims: ActiveDims = None,
         **kwargs: Any,
     ) -> None:
@@ -341,8 +342,8 @@ class RationalQuadratic(Stationary):
 
     def __init__(
         self,
-        variance: float = 1.0,
-        lengthscale: Values = 1.0,
+        variance: float = ONE,
+        lengthscale: Values = ONE,
         alpha: float = 1.0,
         active_dims: ActiveDims = None,
         **kwargs: Any,
@@ -376,8 +377,8 @@ class Cosine(Kernel):
 
     def __init__(
         self,
-        variance: float = 1.0,
-        period: Values = 1.0,
+        variance: float = ONE,
+        period: Values = ONE,
         active_dims: ActiveDims = None,
         **kwargs: Any,
     ) -> None:

@@ -13,7 +13,7 @@ from ...functional.gaussian import HALF_LOG_2PI
 from ...functional.quadrature import even_nodes, log_normal_expectation, log_sum_exp
 from ...functional.special import stirling_rest
 from ...typing import Array, Namespace
-from ..parameters import positive_parameter
+from ..parameters import ONE, positive_parameter
 from .base import POINTS, Likelihood
 
 # Nodes over which the mixture of normals that Student's t is, is integrated, and the logarithm
@@ -39,7 +39,7 @@ class Gaussian(Likelihood):
 
     def __init__(
         self,
-        noise_variance: Union[float, Sequence[float], np.ndarray] = 1.0,
+        noise_variance: Union[float, Sequence[float], np.ndarray] = ONE,
         column: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
