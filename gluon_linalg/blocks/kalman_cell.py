@@ -155,10 +155,10 @@ class KalmanCell(mx.gluon.rnn.HybridRecurrentCell):
         except mx.base.MXNetError:
             # The memory of a static graph keeps the error.
             self._clear_cached_op()
-            explain(self, inputs, states)
+            explain(self, inputs, *states)
             raise
         if failed:
-            explain(self, inputs, states)
+            explain(self, inputs, *states)
         return output, following
 
     def _check_shapes(self, inputs, states):
