@@ -339,7 +339,8 @@ def test_every_parameter_is_in_the_file(tmp_path):
         block = make("float64")
         block(*arrays(inputs, "float64"))
         found = {id(p) for p in block._collect_params_with_prefix().values()}
-        assert found == {id(p) for p in block.collect_params().values()}, name
+        # And what predictors keep for their views, which is no parameter of their call.
+        assert found >= {id(p) for p in block.collect_params().values()}, name
     predictor = ready(gp(), "float64").condition(*arrays([X, Y], "float64"))
     new, other = arrays([X, -Y], "float64")
     twin = ready(gp(), "float64").condition(new, other)
