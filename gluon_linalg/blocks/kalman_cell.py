@@ -8,6 +8,7 @@ import numpy as np
 from .. import functional as fn
 from ..errors import ShapeError, suggestion
 from ..typing import Array, ArrayLike, Namespace
+from .explaining import explain, has_nan
 from .given import given_parameter
 
 # The outputs, and their sizes for d states and p observations.
@@ -140,6 +141,41 @@ class KalmanCell(mx.gluon.rnn.HybridRecurrentCell):
             )
         output, states = super().__call__(inputs, list(states))
         return (output, *states)
+
+    def forward(self, inputs: Array, states: List[Array]) -> Tuple[Array, List[Array]]:
+        if isinstance(inputs, mx.sym.Symbol):
+            return super().forward(inputs, states)
+        self._check_shapes(inputs, states)
+        if not self._active:
+            return super().forward(inputs, states)
+        # As in `LinearAlgebraBlock`: read at once, so that a failure is raised, and named, here.
+        try:
+            output, following = super().forward(inputs, states)
+            failed = has_nan([output, *following])
+        except mx.base.MXNetError:
+            # The memory of a static graph keeps the error.
+            self._clear_cached_op()
+            explain(self, inputs, *states)
+            raise
+        if failed:
+            explain(self, inputs, *states)
+        return output, following
+
+    def _check_shapes(self, inputs, states):
+        width = (2 if self._masked else 1) * self._observations
+        if inputs.ndim != 2 or inputs.shape[1] != width or not inputs.shape[0]:
+            shown = "y and its mask beside it, (B, 2 p)" if self._masked else "y, (B, p)"
+            raise ShapeError(
+                f"{self.name}: the input has shape {inputs.shape}, expected {shown}, here (B, "
+                f"{width})."
+            )
+        for number, (state, info) in enumerate(zip(states, self.state_info(inputs.shape[0]))):
+            if state.shape != info["shape"]:
+                raise ShapeError(
+                    f"{self.name}: state {number + 1} of {len(states)} has shape {state.shape}, "
+                    f"expected {info['shape']}, for the {inputs.shape[0]} series of the input; "
+                    "begin_state(B) has those before the first step."
+                )
 
     def hybrid_forward(
         self, F: Namespace, inputs: Array, states: List[Array], **arrays: Array

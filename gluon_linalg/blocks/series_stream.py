@@ -3,7 +3,6 @@
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 import mxnet as mx
-import numpy as np
 
 from .. import functional as fn
 from ..errors import ShapeError
@@ -62,11 +61,11 @@ class SeriesStream(LinearAlgebraBlock):
         self.required = len(self.arguments)
         self.cast("float64")
 
-    def begin_state(self, batch_size: int = 1) -> List[np.ndarray]:
-        """The state before the first step, NumPy arrays of zeros."""
+    def begin_state(self, batch_size: int = 1) -> List[mx.nd.NDArray]:
+        """The state before the first step, zeros in float64."""
         d, u = self._sizes[0], 1 + self._sizes[2]
         shapes = [(1,), (d, u), (d, d)] + ([(u, u)] if u > 1 else [])
-        return [np.zeros((batch_size, *shape)) for shape in shapes]
+        return [mx.nd.zeros((batch_size, *shape), dtype="float64") for shape in shapes]
 
     def advanced(
         self,

@@ -196,3 +196,26 @@ def test_bad_arguments():
     cell.transition.set_value(np.nan)
     with pytest.raises(gl.errors.NonFiniteError, match="transition has NaN"):
         cell(mx.nd.zeros((1, 2)), cell.begin_state(1))
+
+
+@pytest.mark.parametrize("flags", MODES, ids=str)
+def test_what_is_not_finite_or_does_not_fit_is_named_in_each_mode(flags):
+    eye = np.eye(2)
+    cell = gl.KalmanCell(eye, eye, eye, eye, prior_factor=eye)
+    cell.initialize()
+    if flags is not None:
+        cell.hybridize(**flags)
+    y = mx.nd.ones((3, 2))
+    with pytest.raises(gl.errors.NonFiniteError, match="y has NaN .*batch element 1"):
+        cell(mx.nd.array([[1, 2], [np.nan, 1], [1, 2]]), cell.begin_state(3))
+    output, _ = cell(y, cell.begin_state(3))  # (1 + 1)⁻¹ of the way to y
+    np.testing.assert_allclose(output.asnumpy(), 0.5, rtol=1e-6)
+    for given in (mx.nd.ones((3, 3)), mx.nd.ones((2,)), mx.nd.ones((3, 1, 2))):
+        with pytest.raises(gl.errors.ShapeError, match=r"the input has shape .*here \(B, 2\)"):
+            cell(given, cell.begin_state(3))
+    with pytest.raises(gl.errors.ShapeError, match=r"state 1 of 4 has shape \(1, 2, 1\)"):
+        cell(y, cell.begin_state(1))
+    cell.observation_factor.set_value(0.0)
+    cell.prior_factor.set_value(0.0)
+    with pytest.raises(gl.errors.LinearAlgebraError, match="batch element 0"):
+        cell(y, cell.begin_state(3))

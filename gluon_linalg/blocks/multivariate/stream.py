@@ -28,7 +28,7 @@ class MultivariateStream(SeriesStream):
     >>> model = gl.LinearGaussianModel(2, 1)
     >>> model.initialize()
     >>> stream = model.stream(3)
-    >>> state = [mx.nd.array(a, dtype="float64") for a in stream.begin_state(1)]
+    >>> state = stream.begin_state(1)
     >>> one = mx.nd.ones((1, 1, 2), dtype="float64")
     >>> mean, covariance, *state = stream(2.0 * one, one, *state)
     >>> mean.shape, covariance.shape

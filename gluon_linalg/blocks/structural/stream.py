@@ -29,7 +29,7 @@ class StructuralStream(SeriesStream):
     >>> model = gl.StructuralModel(gl.structural.LocalLevel(1.0), noise_variance=0)
     >>> model.initialize()
     >>> stream = model.stream(2)
-    >>> state = [mx.nd.array(a, dtype="float64") for a in stream.begin_state(1)]
+    >>> state = stream.begin_state(1)
     >>> one = mx.nd.ones((1, 1), dtype="float64")
     >>> for y in (3.0, 5.0):
     ...     mean, variance, *state = stream(y * one, one, *state)

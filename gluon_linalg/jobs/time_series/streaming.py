@@ -55,10 +55,10 @@ def export_stream(
         y[:, :1],
         *(array[:, : 1 + stream.steps] for array in covariates),
         mask[:, :1],
-        *(mx.nd.array(a, dtype=COMPUTED, ctx=y.context) for a in begin),
+        *(array.as_in_context(y.context) for array in begin),
     ]
     export_model(stream, folder.file(STREAM), *arrays)
-    return [array.tolist() for array in begin]
+    return [array.asnumpy().tolist() for array in begin]
 
 
 def advance(
