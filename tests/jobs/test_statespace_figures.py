@@ -144,7 +144,7 @@ def test_investment_of_each_firm_by_itself(run, tmp_path):
         inside += 3 * metrics["holdout"]["coverage_95"]
         vanished += min(metrics["parameters"]["trained"].values()) < 1e-6
     assert np.mean(densities) == pytest.approx(4.83, abs=0.01)
-    assert round(inside) == 30 and vanished == 8
+    assert round(inside) == 30 and vanished == 9
 
 
 def test_the_table_of_firms_is_that_of_its_script(tmp_path):
