@@ -17,6 +17,7 @@ class Default(float):
 ONE = Default(1.0)
 # Lower ends up to here only keep numbers from 0, and are of quantities of size 1.
 SMALL, TINY = 1e-10, 1e-8
+SMALLEST_NORMAL = float(np.finfo("float64").tiny)
 
 
 class PositiveParameter(mx.gluon.Parameter):
@@ -112,8 +113,9 @@ def positive_parameter(
     if found is None:
         least = np.min(np.asarray(value, dtype="float64"), initial=1.0)
         if lower <= SMALL and 0.0 < least < TINY:
-            # Given in small units: the end is below it by as much as it is below 1.
-            lower = lower * float(least)
+            # Given in small units: the end is below it by as much as it is below 1. MXNet takes no
+            # smaller scalars than normal ones.
+            lower = max(lower * float(least), SMALLEST_NORMAL)
         found = PositiveParameter(full_name, value, lower)
         block.params._params[full_name] = found
     return found
