@@ -5,7 +5,6 @@ from typing import Any, Dict, Sequence, Tuple
 import mxnet as mx
 import numpy as np
 
-from ..plots.series import SeriesPicture, plot_panel
 from ..plots.style import Moments
 from .state_space import StateSpaceAnalysis, views_of
 from .tables import LEVELS, normal_tables
@@ -43,23 +42,9 @@ class KalmanAnalysis(StateSpaceAnalysis):
     def plot_forecast(self, steps: int, levels: Sequence[float] = LEVELS) -> Any:
         """Each element and what comes next, with bands of the signal and of an observation."""
         given = self._refuse_varying()
-        mean, variance = self._moments("smoothed_signal", steps)
+        signal = self._moments("smoothed_signal", steps)
         noise = np.square(given["observation_factor"].asnumpy()[0, 0]).sum(axis=1)
-        observed = np.where(self.innovations.observed, self.arrays[0].asnumpy()[0], np.nan)
-        time = self.index.seen.name
-        pictures: Dict[str, SeriesPicture] = {
-            name: SeriesPicture(
-                name,
-                "" if time is None else str(time),
-                self.index.places(steps),
-                observed[:, k],
-                (mean[:, k], variance[:, k]),
-                float(noise[k]),
-                levels=levels,
-            )
-            for k, name in enumerate(self.names)
-        }
-        return plot_panel(pictures)
+        return self._plot_ahead(self.arrays[0], signal, noise, steps, levels)
 
     def _states(self) -> Moments:
         return self._moments("smoothed", 0)

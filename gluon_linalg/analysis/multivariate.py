@@ -1,12 +1,11 @@
 """What a model of several series says of them: states, signals, and what comes next."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import mxnet as mx
 import numpy as np
 
 from ..blocks.multivariate.base import MultivariateModel
-from ..plots.series import SeriesPicture, plot_panel
 from .state_space import StateSpaceAnalysis, covariates_ahead
 from .tables import LEVELS, frame, normal_tables
 
@@ -79,22 +78,8 @@ class MultivariateAnalysis(StateSpaceAnalysis):
             arrays.insert(1, rest[0])
         with mx.autograd.pause():
             found = self.layer.posterior(*arrays)
-        mean, variance = _moments(found.signal, found.signal_covariance)
-        observed = np.where(self.innovations.observed, y.asnumpy()[0], np.nan)
-        time = self.index.seen.name
-        pictures: Dict[str, SeriesPicture] = {
-            name: SeriesPicture(
-                name,
-                "" if time is None else str(time),
-                self.index.places(steps),
-                observed[:, k],
-                (mean[:, k], variance[:, k]),
-                float(found.noise[k, k]),
-                levels=levels,
-            )
-            for k, name in enumerate(self.names)
-        }
-        return plot_panel(pictures)
+        signal = _moments(found.signal, found.signal_covariance)
+        return self._plot_ahead(y, signal, np.diagonal(found.noise), steps, levels)
 
     def _states(self):
         return _moments(self.posterior.mean, self.posterior.covariance)

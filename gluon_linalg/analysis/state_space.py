@@ -12,6 +12,7 @@ from ..blocks.kalman_views import KalmanViewsLayer
 from ..blocks.multivariate.base import MultivariateModel
 from ..blocks.structural import StructuralModel
 from ..plots.diagnostics import plot_diagnostics
+from ..plots.series import SeriesPicture, plot_panel
 from ..plots.style import Moments
 from .index import SeriesIndex
 from .residuals import ResidualTest, autocorrelations, residual_tests
@@ -209,6 +210,29 @@ class StateSpaceAnalysis:
             self.index.places(),
             self.names[place],
         )
+
+    def _plot_ahead(
+        self, y: Any, signal: Moments, noise: np.ndarray, steps: int, levels: Sequence[float]
+    ) -> Any:
+        """Each element of y (1, T, p) and what comes next, of moments (T + h, p) of the signal.
+
+        noise: (p,), what an observation varies more than its signal.
+        """
+        observed = np.where(self.innovations.observed, y.asnumpy()[0], np.nan)
+        time = self.index.seen.name
+        pictures = {
+            name: SeriesPicture(
+                name,
+                "" if time is None else str(time),
+                self.index.places(steps),
+                observed[:, k],
+                (signal[0][:, k], signal[1][:, k]),
+                float(noise[k]),
+                levels=levels,
+            )
+            for k, name in enumerate(self.names)
+        }
+        return plot_panel(pictures)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self.layer).__name__})"

@@ -10,7 +10,7 @@ from ..typing import Array, Namespace, Rules, hook
 from .kernel_derivatives import Differentiated, differentiated
 from .kernels import Kernel
 from .mean import mean_slope, mean_values
-from .views import Viewed
+from .views import Viewed, views_of_process
 
 X, Y = ("x", "B m d"), ("y", "B m")
 
@@ -37,16 +37,7 @@ class Posterior(Viewed):
     """
 
     # By name: the arguments of each view, and how many of them it needs.
-    views: Dict[str, Tuple[Rules, int]] = {
-        "mean": ((X,), 1),
-        "variance": ((X,), 1),
-        "covariance": ((X,), 1),
-        "samples": ((X, ("noise", "B m s")), 2),
-        "log_density": ((X, Y), 2),
-        "joint_log_density": ((X, Y), 2),
-        "gradient": ((X,), 1),
-        "derivative": ((X,), 1),
-    }
+    views: Dict[str, Tuple[Rules, int]] = views_of_process(X, Y)
     kernels: Sequence[Kernel]
     means: Sequence[Optional[mx.gluon.HybridBlock]]
     # What a subclass states.

@@ -6,7 +6,7 @@ import mxnet as mx
 import numpy as np
 
 from ..errors import ShapeError
-from .views import Viewed
+from .views import Viewed, views_of_process
 
 X, Y = ("x", "B m"), ("y", "B m")
 
@@ -14,16 +14,7 @@ X, Y = ("x", "B m"), ("y", "B m")
 class StateSpaceViews(Viewed):
     """What `StateSpaceGPPredictor` says of f and y at any times."""
 
-    views = {
-        "mean": ((X,), 1),
-        "variance": ((X,), 1),
-        "covariance": ((X,), 1),
-        "samples": ((X, ("noise", "B m s")), 2),
-        "log_density": ((X, Y), 2),
-        "joint_log_density": ((X, Y), 2),
-        "gradient": ((X,), 1),
-        "derivative": ((X,), 1),
-    }
+    views = views_of_process(X, Y)
 
     def mean(self, x: mx.nd.NDArray) -> mx.nd.NDArray:
         """The posterior mean, (B, m) or (B, m, 1) -> (B, m)."""

@@ -15,6 +15,20 @@ from .explaining import listed
 from .parameters import parameter_array
 
 
+def views_of_process(x: Tuple[str, str], y: Tuple[str, str]) -> Dict[str, Tuple[Rules, int]]:
+    """What a posterior says of f and y anywhere: arguments of each view, and how many it needs."""
+    return {
+        "mean": ((x,), 1),
+        "variance": ((x,), 1),
+        "covariance": ((x,), 1),
+        "samples": ((x, ("noise", "B m s")), 2),
+        "log_density": ((x, y), 2),
+        "joint_log_density": ((x, y), 2),
+        "gradient": ((x,), 1),
+        "derivative": ((x,), 1),
+    }
+
+
 class Viewed(LinearAlgebraBlock):
     """A block with `views` of what it holds: `_<name>_view(F, ...)` computes each in a graph.
 

@@ -136,41 +136,46 @@ class _Run:
 
     def by_descent(self, starts, limits, tolerance, gradient_tolerance):
         """L-BFGS-B from each of the starts. (converged, message) of the lowest."""
-        found = False, LIMIT
+        found, units = (False, LIMIT), _units(self.loss)
+        limits = _divided(limits, units)
         for number, start in enumerate(starts):
             first = self.loss.at(start)[0] if number else self.best_loss
             if not np.isfinite(first):
                 continue
-            units, before, left = _units(self.loss), self.best_loss, self.iterations
-            while True:
-                descent = Descent(
-                    lambda point, units=units: _in_units(self.loss.at(point * units), units),
-                    start / units, first, bounds=_divided(limits, units),
-                )  # fmt: skip
-                done = len(self.curve)
-                try:
-                    outcome = descent.run(
-                        left,
-                        tolerance,
-                        gradient_tolerance,
-                        lambda value, own=descent, units=units: self._advance(
-                            own.best * units, value
-                        ),
-                    )
-                except (_Stop, KeyboardInterrupt) as reason:
-                    self._keep(descent.best * units, descent.best_loss)
-                    return False, str(reason) or "interrupted"
-                left -= len(self.curve) - done
-                # From far above the search goes on where it is, to what is a share of the loss.
-                size = max(1.0, abs(descent.best_loss))
-                is_coarse = first - descent.best_loss > FALL * size
-                if not (outcome[0] and is_coarse and left > 0):
-                    break
-                start, first = descent.best * units, descent.best_loss
-            self._keep(descent.best * units, descent.best_loss)
+            before = self.best_loss
+            try:
+                outcome = self._to_rest(start, first, units, limits, tolerance, gradient_tolerance)
+            except (_Stop, KeyboardInterrupt) as reason:
+                return False, str(reason) or "interrupted"
             if not number or self.best_loss < before:
                 found = outcome
         return found
+
+    def _to_rest(self, start, first, units, limits, tolerance, gradient_tolerance):
+        """L-BFGS-B from one start, in units (n,) as the limits are. (converged, message)."""
+        left = self.iterations
+        while True:
+            descent = Descent(
+                lambda point: _in_units(self.loss.at(point * units), units),
+                start / units, first, bounds=limits,
+            )  # fmt: skip
+            done = len(self.curve)
+            try:
+                outcome = descent.run(
+                    left,
+                    tolerance,
+                    gradient_tolerance,
+                    lambda value, own=descent: self._advance(own.best * units, value),
+                )
+            finally:
+                self._keep(descent.best * units, descent.best_loss)
+            left -= len(self.curve) - done
+            # From far above the search goes on where it is, to what is a share of the loss.
+            size = max(1.0, abs(descent.best_loss))
+            is_coarse = first - descent.best_loss > FALL * size
+            if not (outcome[0] and is_coarse and left > 0):
+                return outcome
+            start, first = descent.best * units, descent.best_loss
 
     def by_optimizer(self, method, learning_rate):
         """Steps of a Gluon optimizer; back, at half the rate, where the loss is not finite."""

@@ -12,6 +12,13 @@ from .component import Arima, Component, Regression, Seasonal
 from .component_part import MOST_STATES, Part, Variance
 from .section import Fixable, Number
 
+# What may stand in place of noise, by its name.
+LIKELIHOODS: Dict[str, Any] = {
+    "poisson": likelihoods.Poisson,
+    "negative_binomial": likelihoods.NegativeBinomial,
+    "bernoulli": likelihoods.Bernoulli,
+}
+
 Problem = Tuple[Tuple, str]
 
 
@@ -153,11 +160,10 @@ class StructuralDescription(Fixable):
         return structural.RobustStructuralModel(components, noise, freedom, **options)
 
     def _likelihood(self):
-        if self.likelihood == "poisson":
-            return likelihoods.Poisson()
-        if self.likelihood == "bernoulli":
-            return likelihoods.Bernoulli()
-        return likelihoods.NegativeBinomial(1.0 if self.dispersion is None else self.dispersion)
+        kind = LIKELIHOODS[self.likelihood]
+        if kind is likelihoods.NegativeBinomial:
+            return kind(1.0 if self.dispersion is None else self.dispersion)
+        return kind()
 
     def used_columns(self, covariates: Sequence[str]) -> List[List[str]]:
         """The columns of each regression, in the order of the components."""

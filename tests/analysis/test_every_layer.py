@@ -3,7 +3,6 @@
 import numpy as np
 import pandas
 import pytest
-from matplotlib import pyplot
 from scipy import integrate, stats
 from scipy.special import expit
 
@@ -16,12 +15,6 @@ X = np.sort(RANDOM.uniform(0, 5, 24))
 Y = pandas.Series(np.sin(X) + 0.2 * RANDOM.normal(size=24), [f"r{k}" for k in range(24)], name="h")
 RBF = gl.kernels.RBF
 SPREAD = RANDOM.randn(20, 3)
-
-
-@pytest.fixture(autouse=True)
-def without_pictures():
-    yield
-    pyplot.close("all")
 
 
 DTYPES = ["float64"]

@@ -3,25 +3,13 @@
 import numpy as np
 import pandas
 import pytest
-from matplotlib import pyplot
+from analyzed_layers import double
 from scipy import stats
 from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 import gluon_linalg as gl
 
 RANDOM = np.random.RandomState(0)
-
-
-@pytest.fixture(autouse=True)
-def without_pictures():
-    yield
-    pyplot.close("all")
-
-
-def double(layer):
-    layer.initialize()
-    layer.cast("float64")
-    return layer
 
 
 def test_series_that_share_a_model_are_those_of_statsmodels():

@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pandas
 import pytest
+from analyzed_layers import double
 
 import gluon_linalg as gl
 from gluon_linalg.plots.components import plot_components
@@ -13,20 +14,6 @@ from gluon_linalg.plots.series import SeriesPicture, plot_panel, plot_series
 from gluon_linalg.plots.style import judged
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    from matplotlib import pyplot
-
-    pyplot.close("all")
-
-
-def double(layer):
-    layer.initialize()
-    layer.cast("float64")
-    return layer
 
 
 def series(n=60):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas
 import pytest
+from analyzed_layers import double
 from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -16,12 +17,6 @@ def data(n=30, seed=0):
     x = np.sort(random.uniform(0, 5, n))
     y = np.sin(x) + 0.1 * random.normal(size=n)
     return x, pandas.Series(y, index=[f"row {k}" for k in range(n)], name="height")
-
-
-def double(layer):
-    layer.initialize()
-    layer.cast("float64")
-    return layer
 
 
 def test_a_process_is_predicted_as_scikit_learn_does():

@@ -149,11 +149,8 @@ class Component(LinearAlgebraBlock):
         """
         found = {}
         for name, parameter in self._reg_params.items():
-            if stored is None:
-                own = F.cast(parameter_array(F, parameter, like), "float64")
-                own = F.reshape(own, shape=(1, -1))
-            else:
-                own = stored[self, name]
+            given = None if stored is None else stored[self, name]
+            own = stored_numbers(F, parameter, like, given)
             found[name] = parameter.natural(F, own)
             if isinstance(parameter, BoundedParameter):
                 found[f"{name}_complement"] = parameter.complement(F, own)
@@ -307,6 +304,13 @@ class Sum(Component):
 
     def variances(self, F: Namespace, like: Array, stored: Optional[Stored] = None) -> List[Array]:
         return [variance for c in self.components for variance in c.variances(F, like, stored)]
+
+
+def stored_numbers(F: Namespace, parameter: Any, like: Array, given: Optional[Array]) -> Array:
+    """What a parameter stores inside a graph, (1, n) in float64; `given`, (B, n), in its place."""
+    if given is not None:
+        return given
+    return F.reshape(F.cast(parameter_array(F, parameter, like), "float64"), shape=(1, -1))
 
 
 def _flatten(components):

@@ -7,8 +7,7 @@ from ...errors import UnidentifiedError
 from ...functional.gaussian import HALF_LOG_2PI
 from ...typing import Array, Namespace
 from ..likelihoods import Likelihood
-from ..parameters import parameter_array
-from .base import Component, Stored
+from .base import Component, Stored, stored_numbers
 from .forecaster import StructuralForecaster
 from .model import StructuralModel
 from .stream import StructuralStream
@@ -115,12 +114,8 @@ class GeneralizedStructuralModel(StructuralModel):
         """The likelihood inside a graph, in float64, of `stored` parameters (B, n) if given."""
         values: Dict[str, Array] = {}
         for name, parameter in self.likelihood._reg_params.items():
-            if stored is None:
-                own = F.cast(parameter_array(F, parameter, y), "float64")
-                own = F.reshape(own, shape=(1, -1))
-            else:
-                own = stored[None, name]
-            values[name] = parameter.natural(F, own)
+            given = None if stored is None else stored[None, name]
+            values[name] = parameter.natural(F, stored_numbers(F, parameter, y, given))
         return self.likelihood.with_values(values)
 
     def _approximated(self, F, y, *rest, stored=None):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...analysis.predictive import Latent, intervals, log_density, moments
 from ...blocks import likelihoods
+from ...grammar.structural import LIKELIHOODS
 from ..errors import JobError
 from ..metrics import holdout_metrics
 from ..predictions import Columns, prediction_columns
@@ -17,7 +18,7 @@ def described(likelihood: Optional[likelihoods.Likelihood]) -> Dict[str, Any]:
     """What the predictor needs of a likelihood: its name, and its dispersion."""
     if likelihood is None:
         return {}
-    names = {kind: name for name, kind in KINDS.items()}
+    names = {kind: name for name, kind in LIKELIHOODS.items()}
     found: Dict[str, Any] = {"likelihood": names[type(likelihood)]}
     if isinstance(likelihood, likelihoods.NegativeBinomial):
         found["dispersion"] = float(likelihood.dispersion.value()[0])
@@ -29,17 +30,10 @@ def likelihood_of(description: Mapping[str, Any]) -> Optional[likelihoods.Likeli
     if "likelihood" not in description:
         return None
     given = [description["dispersion"]] if "dispersion" in description else []
-    likelihood = KINDS[description["likelihood"]](*given)
+    likelihood = LIKELIHOODS[description["likelihood"]](*given)
     likelihood.initialize()
     likelihood.cast("float64")
     return likelihood
-
-
-KINDS: Dict[str, Any] = {
-    "poisson": likelihoods.Poisson,
-    "negative_binomial": likelihoods.NegativeBinomial,
-    "bernoulli": likelihoods.Bernoulli,
-}
 
 
 def forecast_columns(

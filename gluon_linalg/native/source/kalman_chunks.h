@@ -101,6 +101,12 @@ struct Chunk {
     for (; b < count; ++b)
       for (int64_t i = 0; i < numbers; ++i) to[i * across + b] = from[b * steps.batch_step + i];
   }
+  // The first means: each series' own, or those of all.
+  void begin(const Steps& prior) const {
+    if (prior.batch_step) return load(prior, means);
+    for (int64_t i = 0; i < prior.size * across; ++i)
+      means[i] = static_cast<const T*>(prior.data)[i / across];
+  }
   void store(const T* from, const Steps& steps) const {
     constexpr int wide = width<T>;
     const int64_t numbers = steps.times * steps.size;

@@ -45,12 +45,7 @@ __attribute__((noinline)) void filter_means(const Problem& problem, const Layout
   const Offset<T> of_seen(problem, emission_offset, chunk, free + masked),
       of_next(problem, transition_offset, chunk, free + masked + offsets);
   chunk.load(problem.array[observed], chunk.innovations);
-  const Steps& prior = problem.array[prior_mean];
-  if (prior.batch_step)
-    chunk.load(prior, chunk.means);
-  else
-    for (int64_t i = 0; i < d * across; ++i)
-      chunk.means[i] = static_cast<const T*>(prior.data)[i / across];
+  chunk.begin(problem.array[prior_mean]);
   Lanes<T>* lost = squares + registers;
   for (int64_t k = 0; k < 2 * registers; ++k) squares[k] = Lanes<T>{};
   for (int64_t t = 0; t < problem.times; ++t) {

@@ -91,12 +91,7 @@ __attribute__((noinline)) bool find_means(const Problem& problem, const Layout<T
   };
   clear(across, reinterpret_cast<T*>(poison));
   chunk.load(problem.array[observed], chunk.innovations);
-  const Steps& prior = problem.array[prior_mean];
-  if (prior.batch_step)
-    chunk.load(prior, chunk.means);
-  else
-    for (int64_t i = 0; i < d * across; ++i)
-      chunk.means[i] = static_cast<const T*>(prior.data)[i / across];
+  chunk.begin(problem.array[prior_mean]);
   for (int64_t t = 0; t < times_; ++t) {
     const bool is_last = t == times_ - 1;
     const T* slot = layout.at(record, t);

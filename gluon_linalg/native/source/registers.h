@@ -12,16 +12,23 @@ struct Unaligned {
   typedef T Lanes __attribute__((vector_size(GL_BYTES), aligned(sizeof(T)), may_alias));
 };
 
+// For blocks of `step` numbers that change places: those of two registers that are on the same side.
+template <class T, int step>
+GL_INLINE void sides(typename Pack<T>::Mask& low, typename Pack<T>::Mask& high) {
+  constexpr int wide = width<T>;
+  for (int i = 0; i < wide; ++i) {
+    low[i] = i & step ? wide + i - step : i;
+    high[i] = i & step ? wide + i : i + step;
+  }
+}
+
 // The transpose of a square block of registers.
 template <class T, int step = 1>
 GL_INLINE void exchange(Lanes<T>* x) {
   constexpr int wide = width<T>;
   if constexpr (step < wide) {
     typename Pack<T>::Mask low, high;
-    for (int i = 0; i < wide; ++i) {
-      low[i] = i & step ? wide + i - step : i;
-      high[i] = i & step ? wide + i : i + step;
-    }
+    sides<T, step>(low, high);
     for (int i = 0; i < wide; ++i)
       if (!(i & step)) {
         const Lanes<T> a = x[i], b = x[i + step];
@@ -38,10 +45,7 @@ GL_INLINE void add_up(Lanes<T>* x) {
   constexpr int wide = width<T>;
   if constexpr (step < wide) {
     typename Pack<T>::Mask low, high;
-    for (int i = 0; i < wide; ++i) {
-      low[i] = i & step ? wide + i - step : i;
-      high[i] = i & step ? wide + i : i + step;
-    }
+    sides<T, step>(low, high);
     for (int i = 0; i < wide; i += 2 * step)
       x[i] = __builtin_shuffle(x[i], x[i + step], low) + __builtin_shuffle(x[i], x[i + step], high);
     add_up<T, 2 * step>(x);
